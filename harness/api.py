@@ -1,0 +1,222 @@
+"""The Python face of harness: the same objects as the command line.
+
+>>> import harness
+>>> result = harness.search("digits", trials=5)  # doctest: +SKIP
+>>> result.test["accuracy"], result.trials.head()  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import NoSuccessfulTrialError
+from harness.hardware import choose_device, native_precisions, probe
+from harness.records import EpochRecord, TrialRecord
+from harness.report.publish import write_report
+from harness.spec import Spec, load_spec
+from harness.store import read_json, seal, storage_errors
+from harness.study import (
+    Estimate,
+    Finished,
+    Observer,
+    Request,
+    Stop,
+    estimate_costs,
+    open_job,
+    run_search,
+    spec_to_resume,
+    total_seconds,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found; everything in it is also a file of the run folder."""
+
+    run: Path
+    state: str
+    """``complete``, or ``interrupted`` when it was asked to stop and can be resumed."""
+    stats: Mapping[str, Any]
+    signal: int = 0
+    """The signal that ended it early, 0 for none."""
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row per trial."""
+        return _read_frame(self.run / "trials.parquet")
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """One row per trial and epoch."""
+        return _read_frame(self.run / "epochs.parquet")
+
+    @property
+    def best(self) -> Mapping[str, Any] | None:
+        """Trial, candidate, parameters and validation metrics of the winner."""
+        best: Mapping[str, Any] | None = self.stats["best"]
+        return best
+
+    @property
+    def test(self) -> Mapping[str, float] | None:
+        """The winner's metrics on the test samples."""
+        return self.stats["test"]["metrics"] if self.stats["test"] else None
+
+    @property
+    def report(self) -> Path:
+        """The report to open in a browser."""
+        return self.run / "report.html"
+
+
+class Silent:
+    """An observer that shows nothing."""
+
+    def trial_started(self, number: int, params: dict[str, Any]) -> None:
+        """Show nothing."""
+
+    def epoch_ended(self, epoch: EpochRecord) -> None:
+        """Show nothing."""
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """Show nothing."""
+
+    def final_started(self, how: str, epochs: int) -> None:
+        """Show nothing."""
+
+
+def search(
+    space: str | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    trials: int | None = None,
+    timeout_s: float | None = None,
+    seed: int | None = None,
+    sampler: str | None = None,
+    pruner: str | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    out: str | Path = "results",
+    resume: str | Path | None = None,
+    trust: bool = False,
+    observer: Observer | None = None,
+    argv: Sequence[str] | None = None,
+) -> SearchResult:
+    """Search ``space``, a shipped space's name or a file, and leave a sealed run folder with its report.
+
+    The first SIGINT or SIGTERM ends the search cleanly with everything saved; the second one aborts. ``resume`` goes on
+    with an earlier run up to its total of ``trials``. Raises the errors of :mod:`harness.errors`.
+    """
+    asked = {
+        "budget.trials": trials,
+        "budget.time": timeout_s,
+        "search.seed": seed,
+        "search.sampler": sampler,
+        "search.pruner": pruner,
+        "training.precision": precision,
+    }
+    overrides = [*overrides, *(f"{key}={value}" for key, value in asked.items() if value is not None)]
+    run = Path(resume) if resume is not None else None
+    spec = resolve_spec(space, run, overrides)
+    request = Request(
+        spec=spec, device=device, out=Path(out), resume=run, trust=trust, argv=argv if argv is not None else sys.argv
+    )
+    job = open_job(request)
+    stop = Stop(spec.budget.time)
+    with ending_cleanly(stop):
+        finished = run_search(request, job, stop, observer or Silent())
+    write_report(finished.run)
+    seal(finished.run, _manifest(finished))
+    if finished.failure and not stop.signal:
+        raise NoSuccessfulTrialError(f"{finished.run}: no trial completed; {finished.failure}")
+    return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
+
+
+def resolve_spec(space: str | None, resume: Path | None, overrides: Iterable[str]) -> Spec:
+    """Return the spec of a new run, or of the run to resume."""
+    if resume is not None:
+        return spec_to_resume(resume, space, overrides)
+    return load_spec(space or "digits", overrides)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a search would cost on a device."""
+
+    device: str
+    architectures: list[Estimate]
+    total_s: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "device": self.device,
+            "architectures": [asdict(e) for e in self.architectures],
+            "total_s": self.total_s,
+        }
+
+
+def estimate_search(spec: Spec, *, device: str = "auto", trust: bool = False) -> Cost:
+    """Train each architecture of the space for about a second and extrapolate; writes nothing."""
+    job = open_job(Request(spec=spec, device=device, trust=trust))
+    estimates = estimate_costs(job)
+    return Cost(str(job.device), estimates, total_seconds(job, estimates))
+
+
+def describe_devices() -> dict[str, Any]:
+    """Return what this machine is, with the precisions worth trying on each device that torch can use."""
+    machine = probe(torch=True)
+    names = ["cpu", *(device.device for device in machine.torch.devices)] if machine.torch else ["cpu"]
+    precisions = {name: dict(native_precisions(choose_device(name))) for name in names}
+    return {**machine.as_dict(hide_ids=True), "precisions": precisions, "default_device": str(choose_device("auto"))}
+
+
+@contextmanager
+def ending_cleanly(stop: Stop) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into a request to stop; the second one aborts as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def request(number: int, _frame: FrameType | None) -> None:
+        stop.request(number)
+        for each in signals:
+            signal.signal(each, _abort)
+
+    for number in signals:
+        signal.signal(number, request)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _abort(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _manifest(finished: Finished) -> dict[str, Any]:
+    stats = finished.stats
+    return {
+        "state": finished.state,
+        "environment": read_json(finished.run / "environment.json"),
+        "machine": read_json(finished.run / "hardware.json"),
+        "seed": stats["search"]["seed"],
+        "data_fingerprint": stats["task"]["fingerprint"],
+    }
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    with storage_errors(path):
+        return pd.read_parquet(path)

@@ -1,0 +1,65 @@
+"""The command line: parse, call, print. Every command imports what it needs when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from harness.errors import HarnessError
+
+app = typer.Typer(
+    name="harness",
+    help="Search architectures and hyperparameters on this machine, and measure it honestly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends as one line on stderr and its exit code."""
+    try:
+        app()
+    except HarnessError as error:
+        print(f"harness: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone. Keep the interpreter from flushing into the closed pipe at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        print(f"harness {version('harness')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Hold the options that come before a command."""
+
+
+def _register() -> None:
+    from harness.cli import devices, report, search, spaces, tasks
+
+    app.command("search")(search.search)
+    app.command("report")(report.report)
+    app.command("devices")(devices.devices)
+    app.add_typer(tasks.app, name="tasks")
+    app.add_typer(spaces.app, name="spaces")
+
+
+_register()
+
+__all__: list[Any] = ["app", "main"]

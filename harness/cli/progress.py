@@ -1,0 +1,144 @@
+"""Progress of a search on stderr: a bar with an estimate on a terminal, a line per trial elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from harness.cli.console import cell, err
+from harness.records import EpochRecord, Outcome, TrialRecord
+from harness.spec import Spec
+from harness.study import Observer
+
+
+class Display(Observer, Protocol):
+    """An observer that is opened and closed."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+
+
+def make_display(spec: Spec) -> Display:
+    """Return the display that fits stderr."""
+    console = err()
+    kind = Bars if console.is_terminal else Lines
+    return kind(console, spec)
+
+
+class Lines:
+    """One line per finished trial, for logs and pipes."""
+
+    def __init__(self, console: Console, spec: Spec) -> None:
+        self._console = console
+        self._trials, self._epochs = spec.budget.trials, spec.budget.epochs
+        self._metric, direction = next(iter(spec.objective.items()), ("objective", "maximize"))
+        self._maximize = direction == "maximize"
+        self._best = float("nan")
+        self._started = time.monotonic()
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def trial_started(self, number: int, _params: dict[str, Any]) -> None:
+        """Say nothing yet."""
+
+    def epoch_ended(self, epoch: EpochRecord) -> None:
+        """Say nothing: a log wants trials."""
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """Print how the trial ended, and how long the rest may take."""
+        self._done += 1
+        each_s = (time.monotonic() - self._started) / self._done
+        left = max(0, self._trials - record.trial - 1)
+        self._console.print(Text(f"{self.describe(record)}  [{left} left, about {duration(left * each_s)}]"))
+
+    def final_started(self, how: str, epochs: int) -> None:
+        """Print what happens to the winner."""
+        self._console.print(_final(how, epochs))
+
+    def describe(self, record: TrialRecord) -> str:
+        """Return one line on a trial, and remember the best value."""
+        name = next(iter(record.candidate["architecture"]))
+        text = f"trial {record.trial:>3}  {name:<8} {record.outcome:<11}"
+        if record.outcome is not Outcome.COMPLETE:
+            return f"{text} {record.reason}"
+        value = record.values[0]
+        best = self._best != self._best or (value > self._best if self._maximize else value < self._best)
+        self._best = value if best else self._best
+        return f"{text} {self._metric} {value:.4f}{' (best)' if best else ''}  {record.seconds:.1f} s"
+
+
+class Bars(Lines):
+    """A bar over the trials with the current epoch and an estimate of what remains."""
+
+    def __init__(self, console: Console, spec: Spec) -> None:
+        super().__init__(console, spec)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[now]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("trials", total=self._trials, now="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def trial_started(self, number: int, _params: dict[str, Any]) -> None:
+        """Move the bar to where a resumed search stands."""
+        self._progress.update(self._task, completed=number, now=f"trial {number}")
+
+    def epoch_ended(self, epoch: EpochRecord) -> None:
+        """Show the epoch and its value."""
+        value = cell(epoch.validation.get(self._metric, float("nan")))
+        now = f"trial {epoch.trial}: epoch {epoch.epoch}/{self._epochs}, {self._metric} {value}"
+        self._progress.update(self._task, now=now)
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """Print the trial's line above the bar."""
+        self._progress.update(self._task, completed=record.trial + 1, now="")
+        self._console.print(Text(self.describe(record)))
+
+    def final_started(self, how: str, epochs: int) -> None:
+        """Say what happens to the winner."""
+        self._progress.update(self._task, now=_final(how, epochs))
+
+
+def _final(how: str, epochs: int) -> str:
+    if how == "refit":
+        return f"refitting the winner on training and validation data ({epochs} epochs), then one look at the test data"
+    return "scoring the winner once on the test data"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

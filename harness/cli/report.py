@@ -1,0 +1,18 @@
+"""``harness report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder, such as results/20260101-120000-digits-1a2b.")],
+) -> None:
+    """Rebuild report.md and report.html of a run from its records: the same records give the same bytes."""
+    from harness.report.publish import write_report
+
+    for path in write_report(run):
+        print(path)

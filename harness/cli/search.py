@@ -1,0 +1,117 @@
+"""``harness search``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from harness.api import SearchResult
+
+
+def search(
+    space: Annotated[
+        str | None, typer.Argument(help="A shipped space's name or a YAML file [default: digits].")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Total of trials of the run, resumed or not.")] = None,
+    timeout: Annotated[str | None, typer.Option(help="Time for everything, such as 10m or 1h30m.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="tpe, random, grid, cmaes, gp, nsga2 or qmc.", show_default=False)
+    ] = None,
+    pruner: Annotated[str | None, typer.Option(help="median, asha, hyperband, none or auto.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, tf32, bf16 or fp16.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides splits, candidates and weights.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key of the space file.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder that the run's own folder is made in.")] = Path("results"),
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Let the space import your own modules, which runs code.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the space and an estimate of the cost only.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Search a space on this machine, and leave a reproducible report under results/."""
+    overrides = list(set_ or [])
+    asked = {
+        "budget.trials": trials,
+        "budget.time": timeout,
+        "search.sampler": sampler,
+        "search.pruner": pruner,
+        "search.seed": seed,
+        "training.precision": precision,
+    }
+    overrides += [f"{key}={value}" for key, value in asked.items() if value is not None]
+    if dry_run:
+        _dry_run(space, resume, overrides, device=device, trust=trust, json=json)
+        return
+    result = _run(space, overrides, device=device, out=out, resume=resume, trust=trust)
+    _show(result, json=json)
+    if result.signal:
+        raise typer.Exit(128 + result.signal)
+
+
+def _run(space: str | None, overrides: list[str], **options: Any) -> SearchResult:
+    from harness.api import resolve_spec
+    from harness.api import search as run_search
+    from harness.cli.progress import make_display
+
+    spec = resolve_spec(space, options["resume"], overrides)
+    with make_display(spec) as display:
+        return run_search(space, overrides=overrides, observer=display, **options)
+
+
+def _dry_run(
+    space: str | None, resume: Path | None, overrides: list[str], *, device: str, trust: bool, json: bool
+) -> None:
+    """Show what would be searched and what it would cost; write nothing."""
+    from harness.api import estimate_search, resolve_spec
+    from harness.cli.console import print_json, print_table
+    from harness.cli.describe import cost_rows, describe_size, print_space, space_rows
+    from harness.cli.progress import duration
+
+    spec = resolve_spec(space, resume, overrides)
+    cost = estimate_search(spec, device=device, trust=trust)
+    if json:
+        print_json({"space": space_rows(spec), "size": describe_size(spec), **cost.as_dict()})
+        return
+    print_space(spec)
+    print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, in the middle of each range")
+    print(
+        f"{spec.budget.trials} trials of {spec.budget.epochs} epochs: about {duration(cost.total_s)} at most; "
+        "early stopping and pruning usually save some of it."
+    )
+
+
+def _show(result: SearchResult, *, json: bool) -> None:
+    from harness.cli.console import print_json, print_table
+    from harness.report import summary_table
+
+    if json:
+        best = result.best
+        print_json(
+            {
+                "run": str(result.run),
+                "state": result.state,
+                "trials": result.stats["outcomes"],
+                "best": {key: best[key] for key in ("trial", "params", "validation")} if best else None,
+                "test": result.test,
+                "report": str(result.report),
+            }
+        )
+        return
+    rows = summary_table(result.trials, dict(result.stats))
+    if rows:
+        print_table(rows, title="\nBest candidates (by validation)")
+    if result.test:
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in result.test.items() if value == value)
+        print(f"Test score of the winner (trial {result.best['trial']}): {scores}")  # type: ignore[index]
+    if result.state == "interrupted":
+        print(f"Interrupted; go on with: harness search --resume {result.run}")
+    print(f"Report: {result.report}")

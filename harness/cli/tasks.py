@@ -1,0 +1,61 @@
+"""``harness tasks``: the built-in data sets, and fetching those that come from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="List the built-in tasks, or fetch their data.", invoke_without_command=True)
+
+
+@app.callback()
+def tasks(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """List the built-in tasks, or fetch their data."""
+    if context.invoked_subcommand is not None:
+        return
+    from harness.cli.console import print_json, print_table
+    from harness.data import tasks as known
+
+    rows = [
+        {"task": task.name, "kind": str(task.kind), "what it is": task.summary, "needs": task.needs}
+        for task in known.values()
+    ]
+    if json:
+        print_json({"tasks": rows})
+        return
+    print_table(rows)
+    print("A space may name data of your own as well: task: {csv: data.csv, target: price}, also parquet, npz, images.")
+
+
+@app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="A built-in task that is downloaded, such as fashion-mnist.")],
+    directory: Annotated[
+        Path | None, typer.Option(help="Where to put it; by default where harness will look for it.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="A mirror that serves the same files.")] = None,
+) -> None:
+    """Download the data of a task; every file is checked against its pinned sha256."""
+    from rich.progress import DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from harness.cli.console import err
+    from harness.data import cache_folder
+    from harness.data import fetch as download
+
+    console = err()
+    columns = (TextColumn("{task.description}"), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        bars: dict[str, object] = {}
+
+        def progress(file: str, done: int, total: int | None) -> None:
+            if file not in bars:
+                bars[file] = bar.add_task(file, total=total)
+            bar.update(bars[file], completed=done, total=total)  # type: ignore[arg-type]
+
+        path = download(name, directory or cache_folder(), base_url=base_url, progress=progress)
+    print(path)

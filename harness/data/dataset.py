@@ -1,0 +1,91 @@
+"""A task's samples in three parts, of which the test part stays behind one counting door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.data.part import Part
+from harness.data.preprocessing import apply_preprocessing, fit_preprocessing, normalisation
+from harness.data.source import Source
+from harness.data.splits import Indices
+from harness.records import TaskShape
+
+
+@dataclass
+class _Door:
+    """Counts how often the test samples were opened; shared by the data sets that have the same test samples."""
+
+    opened: int = 0
+
+
+class Dataset:
+    """The parts of a task, preprocessed by what was fitted on ``train`` alone.
+
+    Attributes, all to be read only: ``name``; ``shape`` (what a model must know; the cardinalities of categories are
+    those seen in ``train``); ``class_names``, empty for regression; ``fingerprint``, the sha256 of what was read;
+    ``notes``, warnings for the user; ``train`` and ``validation``; ``preprocessing``, JSON-able, enough to preprocess
+    new raw samples alike. Its ``target`` entry has ``classes``, or ``mean`` and ``scale`` of the training values.
+    """
+
+    def __init__(self, source: Source, indices: Indices, door: _Door | None = None) -> None:
+        self._source = source
+        self._indices = indices
+        self._door = door or _Door()
+        self.name = source.name
+        self.class_names = source.class_names
+        self.fingerprint = source.fingerprint
+        self.notes = source.notes
+        self.preprocessing: Mapping[str, Any] = fit_preprocessing(source, indices.train)
+        self.shape = _shape(source, self.preprocessing)
+        self.train = self._part(indices.train)
+        self.validation = self._part(indices.validation)
+
+    @property
+    def test_size(self) -> int:
+        """Number of test samples; looking at it opens nothing."""
+        return len(self._indices.test)
+
+    @property
+    def test_opened(self) -> int:
+        """How often the test samples were opened, through this data set or one made from it by ``for_refit``."""
+        return self._door.opened
+
+    @property
+    def split_index(self) -> Mapping[str, np.ndarray]:
+        """int64 positions in the source of the samples of ``train``, ``validation`` and ``test``."""
+        parts = {"train": self._indices.train, "validation": self._indices.validation, "test": self._indices.test}
+        return {name: self._source.positions(rows) for name, rows in parts.items()}
+
+    def open_test(self) -> Part:
+        """Return the test samples: the only door to them, and each opening counts."""
+        self._door.opened += 1
+        return self._part(self._indices.test)
+
+    def for_refit(self) -> Dataset:
+        """Return the same data with train and validation joined in ``train``, refitted on both; same test samples."""
+        return Dataset(self._source, self._indices.refit(), self._door)
+
+    def _part(self, rows: np.ndarray) -> Part:
+        raw = self._source.inputs
+        inputs: tuple[np.ndarray, ...]
+        if isinstance(raw, pd.DataFrame):
+            inputs = apply_preprocessing(self.preprocessing, raw.iloc[rows])
+        else:
+            inputs = (raw[rows],)
+        index = self._source.positions(rows)
+        return Part(inputs, self._source.targets[rows], index, normalisation(self.preprocessing))
+
+
+def _shape(source: Source, preprocessing: Mapping[str, Any]) -> TaskShape:
+    outputs = len(source.class_names) or 1
+    if isinstance(source.inputs, np.ndarray):
+        channels, height, width = source.inputs.shape[1:]
+        return TaskShape(kind=source.kind, outputs=outputs, image=(channels, height, width))
+    cardinalities = tuple(len(column["categories"]) + 1 for column in preprocessing["categorical"])
+    features = len(preprocessing["numeric"])
+    return TaskShape(kind=source.kind, outputs=outputs, features=features, cardinalities=cardinalities)

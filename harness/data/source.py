@@ -1,0 +1,44 @@
+"""What every reader returns: samples as they were read, before any split or fitting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from harness.records import TaskKind
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """All samples of a task in memory, cleaned but not yet transformed."""
+
+    name: str
+    inputs: np.ndarray | pd.DataFrame
+    """Images ``x_NCHW`` as uint8 or float32; or a table whose columns hold float64 numbers or text."""
+    targets: np.ndarray
+    """int64 codes (N,) into ``class_names``, or float32 values (N,)."""
+    class_names: tuple[str, ...] = ()
+    """Empty for regression."""
+    fingerprint: str
+    """sha256 of what was read, as hex."""
+    rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    """int64 (N,): where each sample stands in what was read; empty when nothing was left out."""
+    columns: tuple[str, ...] = ()
+    """Columns of a table before constant and id-like ones were dropped, in order."""
+    official_test: int = 0
+    """So many of the last samples are the official test set."""
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def kind(self) -> TaskKind:
+        """Classification where there are classes."""
+        return TaskKind.CLASSIFICATION if self.class_names else TaskKind.REGRESSION
+
+    def positions(self, chosen: np.ndarray) -> np.ndarray:
+        """Translate sample numbers into positions in what was read."""
+        return self.rows[chosen] if len(self.rows) else chosen

@@ -1,0 +1,84 @@
+"""The processor: model, instruction sets, and how many cores this process may use."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from harness.hardware.cgroup import read_limits, read_text
+from harness.hardware.machine import Cpu
+
+ISA = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve", "bf16", "i8mm")
+"""The instruction sets that are reported: x86's, then Arm's, by their names in Linux."""
+
+_SYSCTL_ISA = {
+    "hw.optional.avx2_0": "avx2",
+    "hw.optional.avx512f": "avx512f",
+    "hw.optional.AdvSIMD": "asimd",
+    "hw.optional.arm.FEAT_BF16": "bf16",
+    "hw.optional.arm.FEAT_I8MM": "i8mm",
+}
+
+
+def read_cpu(root: Path = Path("/")) -> Cpu:
+    """Return what the processor is; ``root`` stands for the top of the file system."""
+    model, isa = _macos_model_and_isa() if sys.platform == "darwin" else parse_cpuinfo(read_text(root / "proc/cpuinfo"))
+    physical, logical = psutil.cpu_count(logical=False), psutil.cpu_count()
+    affinity, quota = _affinity_cores(), read_limits(root).cpu_cores
+    bounds = [cores for cores in (physical, logical, affinity, quota) if cores]
+    return Cpu(
+        model=model or platform.processor() or None,
+        architecture=platform.machine(),
+        isa=isa,
+        physical_cores=physical,
+        logical_cores=logical,
+        affinity_cores=affinity,
+        quota_cores=quota,
+        usable_cores=max(1, math.floor(min(bounds, default=1))),
+    )
+
+
+def usable_cores() -> int:
+    """Return how many threads may compute at once: the least of physical cores, affinity and control-group quota.
+
+    Two threads on the two halves of one physical core share its vector units, so physical cores count.
+    """
+    return read_cpu().usable_cores
+
+
+def parse_cpuinfo(text: str) -> tuple[str | None, tuple[str, ...] | None]:
+    """Return the model and the instruction sets that Linux's ``/proc/cpuinfo`` tells of the first core."""
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        key, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(key.strip(), value.strip())
+    flags = fields.get("flags", fields.get("Features"))
+    isa = None if flags is None else tuple(name for name in ISA if name in flags.split())
+    return fields.get("model name"), isa
+
+
+def parse_sysctl(text: str) -> tuple[str | None, tuple[str, ...] | None]:
+    """Return the model and the instruction sets that ``sysctl machdep.cpu hw.optional`` tells on macOS."""
+    fields = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    present = {name for key, name in _SYSCTL_ISA.items() if fields.get(key) == "1"}
+    return fields.get("machdep.cpu.brand_string"), tuple(name for name in ISA if name in present) if fields else None
+
+
+def _macos_model_and_isa() -> tuple[str | None, tuple[str, ...] | None]:
+    command = ["/usr/sbin/sysctl", "machdep.cpu", "hw.optional"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None, None
+    return parse_sysctl(done.stdout)
+
+
+def _affinity_cores() -> int | None:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else None

@@ -1,0 +1,137 @@
+"""Records of what a machine is. None or NaN means that it could not be told."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.records import NAN
+
+_IDENTIFYING = frozenset({"host_name", "uuid"})
+
+
+def bare_uuid(uuid: str) -> str:
+    """Return a device's UUID as torch writes it: in lower case and without NVML's prefix (``GPU-``, ``MIG-``)."""
+    return uuid.lower().removeprefix("gpu-").removeprefix("mig-")
+
+
+def hash_uuid(uuid: str) -> str:
+    """Return the first 12 hex digits of the SHA-256 of the bare UUID: tells devices apart, names none."""
+    return hashlib.sha256(bare_uuid(uuid).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cpu:
+    """The processor, and how much of it this process may use."""
+
+    model: str | None
+    architecture: str
+    """``x86_64``, ``aarch64``, ``arm64``."""
+    isa: tuple[str, ...] | None
+    """Those instruction sets present that decide how fast a tensor library can be; None: not known here."""
+    physical_cores: int | None
+    logical_cores: int | None
+    affinity_cores: int | None
+    """Logical cores that the scheduler may give to this process."""
+    quota_cores: float | None
+    """CPU time per wall time that the control groups allow; None: no quota."""
+    usable_cores: int
+    """The least of the four above, rounded down, at least 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Main memory."""
+
+    total_mib: float
+    available_mib: float
+    limit_mib: float | None
+    """What the control groups allow this process and its neighbours together; None: no limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuInfo:
+    """An NVIDIA GPU, or an instance of a partitioned one (MIG), as NVML tells it."""
+
+    index: int
+    """NVML's order, which is not CUDA's; an instance has the index of its GPU."""
+    name: str
+    uuid: str
+    uuid_hash: str
+    memory_total_mib: float
+    compute_capability: tuple[int, int] | None
+    power_limit_w: float
+    sm_clock_max_mhz: float
+    memory_clock_max_mhz: float
+    temperature_c: float
+    capabilities: Mapping[str, str]
+    """For each telemetry name ``""``, or the reason why this GPU cannot tell it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchDevice:
+    """An accelerator that torch can use."""
+
+    device: str
+    """``cuda:0``, ``mps``."""
+    name: str
+    uuid: str | None = None
+    uuid_hash: str | None = None
+    """Equal to the ``uuid_hash`` of the :class:`GpuInfo` of the same GPU."""
+    memory_total_mib: float = NAN
+    compute_capability: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchInfo:
+    """What torch was built for and what it sees."""
+
+    version: str
+    cuda_build: str | None
+    """The CUDA version that torch was built with; None: built without CUDA."""
+    threads: int
+    devices: tuple[TorchDevice, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Everything about a machine that a measurement depends on. The user's name is never collected."""
+
+    host_name: str
+    system: str
+    """Operating system and kernel, such as ``Linux 6.8.0``."""
+    python: str
+    cpu: Cpu
+    memory: Memory
+    gpus: tuple[GpuInfo, ...]
+    gpu_reason: str
+    """Why NVML shows no GPU, or not all of them; empty when nothing is amiss."""
+    driver_version: str | None
+    cuda_driver_version: str | None
+    torch: TorchInfo | None = None
+    """None unless it was asked for."""
+
+    def as_dict(self, *, hide_ids: bool = True) -> dict[str, Any]:
+        """Return plain JSON values, NaN and infinity as None.
+
+        ``hide_ids`` leaves out the host's name and the UUIDs of devices, whose hashes stay.
+        """
+        plain: dict[str, Any] = _plain(self, _IDENTIFYING if hide_ids else frozenset())
+        return plain
+
+
+def _plain(value: Any, hidden: frozenset[str]) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [each.name for each in dataclasses.fields(value) if each.name not in hidden]
+        return {name: _plain(getattr(value, name), hidden) for name in names}
+    if isinstance(value, Mapping):
+        return {key: _plain(each, hidden) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(each, hidden) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,45 @@
+"""What a model costs whatever machine it runs on: parameters, and the FLOPs of one sample's forward pass."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.models import example_inputs
+from harness.records import Figures, TaskShape
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return the number of trained and frozen parameters, shared ones once; buffers are not parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_flops(model: nn.Module, shape: TaskShape) -> Figures:
+    """Return ``flops`` of one sample's forward pass in evaluation mode, NaN with a reason where it is unknown.
+
+    Counted by torch's FlopCounterMode: matrix products, convolutions and attention, a multiply-add as 2 FLOPs (a
+    linear layer is ``2 x in x out``); biases, norms, activations and pooling count 0. Nothing is computed: the pass
+    runs on a copy on the meta device, and the model and its memory are left as they are.
+    """
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            _meta_copy(model).eval()(*example_inputs(shape, device="meta"))
+    except (RuntimeError, TypeError, ValueError) as error:
+        # A model may look at the values of its tensors, which the meta device does not have.
+        reason = f"the model cannot run on the meta device: {type(error).__name__}: {error}".splitlines()[0]
+        return Figures.missing(reason, "flops")
+    flops = counter.get_total_flops()
+    if flops == 0:
+        return Figures.missing("torch's counter knows none of the model's operations", "flops")
+    return Figures({"flops": float(flops)})
+
+
+def _meta_copy(model: nn.Module) -> nn.Module:
+    """Return a copy whose parameters and buffers have shapes but no memory, without copying their values first."""
+    replaced: dict[int, object] = {id(buffer): buffer.to("meta") for buffer in model.buffers()}
+    for parameter in model.parameters():
+        replaced[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
+    return copy.deepcopy(model, replaced)

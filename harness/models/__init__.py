@@ -1,0 +1,13 @@
+"""Architecture families: parameters and the shape of a task go in, a module comes out.
+
+A family is one file that registers itself with :func:`harness.models.family.family`; import it here to make it known.
+"""
+
+from __future__ import annotations
+
+from harness.models import cnn, mlp
+from harness.models.build import build, schema, validate
+from harness.models.calling import evaluating, example_inputs
+from harness.models.family import Family, families
+
+__all__ = ["Family", "build", "cnn", "evaluating", "example_inputs", "families", "mlp", "schema", "validate"]

@@ -1,0 +1,131 @@
+"""``mlp``: fully connected layers, for tables and for flattened images.
+
+The layers are ``linear, (norm, activation, dropout, linear) x (depth - 1), norm, activation, dropout, linear``.
+``residual`` adds connections from the output of one hidden linear layer to that of the next, around the norm and the
+activation (pre-activation, He et al., 2016, arXiv:1603.05027): the layers and their order stay the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from harness.models.family import FamilyConfig, family
+from harness.models.layers import (
+    ACTIVATIONS,
+    MIN_WIDTH,
+    Activation,
+    Dropout,
+    Norm,
+    Residual,
+    dropout,
+    initialise,
+    norm,
+    sequence,
+)
+from harness.records import TaskShape
+
+
+class MLPConfig(FamilyConfig):
+    """Parameters of ``mlp``."""
+
+    depth: Annotated[int, Field(strict=True, ge=0, le=64)] = 2
+    """Number of hidden layers; 0 is a linear model (logistic or linear regression)."""
+    width: Annotated[int, Field(strict=True, ge=MIN_WIDTH, le=16384)] = 128
+    """Units of the first hidden layer."""
+    shape: Literal["constant", "pyramid"] = "constant"
+    """Widths of the further layers: all the same, or each half of the one before (never under 4)."""
+    activation: Activation = "relu"
+    """Non-linearity after every hidden layer."""
+    norm: Norm = "none"
+    """Normalisation of every hidden layer, before its activation."""
+    dropout: Dropout = 0.0
+    """Share of the activations set to zero in training, after every activation."""
+    residual: Annotated[bool, Field(strict=True)] = False
+    """Add each hidden layer's output to the next one's; by projection where the widths differ."""
+
+    def widths(self) -> list[int]:
+        """Return the width of every hidden layer."""
+        halvings = range(self.depth) if self.shape == "pyramid" else [0] * self.depth
+        return [max(self.width >> times, MIN_WIDTH) for times in halvings]
+
+
+def embedding_width(cardinality: int) -> int:
+    """Return ``min(600, round(1.6 n^0.56))``, the rule of fastai's ``emb_sz_rule`` (fastai.tabular.model)."""
+    return min(600, round(1.6 * math.pow(cardinality, 0.56)))
+
+
+def embedding(cardinality: int) -> nn.Embedding:
+    """Return unit-variance vectors, like the standardised columns beside them; code 0 (unknown) starts neutral at 0."""
+    table = nn.Embedding(cardinality, embedding_width(cardinality))
+    nn.init.normal_(table.weight)
+    nn.init.zeros_(table.weight.data[0])
+    return table
+
+
+class MLP(nn.Module):
+    """See the module's text; called with ``x_BCHW``, ``x_BF``, or ``x_BF, c_BK``."""
+
+    def __init__(self, config: MLPConfig, shape: TaskShape) -> None:
+        super().__init__()
+        self.embeddings = nn.ModuleList(embedding(cardinality) for cardinality in shape.cardinalities)
+        numeric = math.prod(shape.image) if shape.image is not None else shape.features
+        inputs = numeric + sum(map(embedding_width, shape.cardinalities))
+        widths = config.widths()
+        if not widths:
+            self.hidden = nn.Sequential()
+            self.output = initialise(nn.Linear(inputs, shape.outputs), after=None)
+            return
+        stem = initialise(nn.Linear(inputs, widths[0], bias=config.norm != "batch"), after=None)
+        pairs = enumerate(itertools.pairwise(widths), 1)
+        blocks = {f"block{number}": _block(config, before, after) for number, (before, after) in pairs}
+        self.hidden = sequence(stem=stem, **blocks, last=sequence(**_between(config, widths[-1])))
+        self.output = initialise(nn.Linear(widths[-1], shape.outputs), after=config.activation)
+
+    def forward(self, x: Tensor, c_BK: Tensor | None = None) -> Tensor:
+        """Return logits or values, ``B x outputs``."""
+        x_BF = x.flatten(1)
+        if c_BK is not None:
+            embedded = [embed(c_BK[:, column]) for column, embed in enumerate(self.embeddings)]
+            x_BF = torch.cat([x_BF, *embedded], dim=1)
+        y_BO: Tensor = self.output(self.hidden(x_BF))
+        return y_BO
+
+
+def _between(config: MLPConfig, width: int) -> dict[str, nn.Module | None]:
+    """Return what stands between two linear layers."""
+    return {
+        "norm": norm(config.norm, width, spatial=False),
+        "activation": ACTIVATIONS[config.activation](),
+        "dropout": dropout(config.dropout),
+    }
+
+
+def _block(config: MLPConfig, before: int, after: int) -> nn.Module:
+    """Return one further hidden layer, with its connection around when residual."""
+    bias = config.norm != "batch"  # a batch norm takes away any constant that is added before it
+    # Branches start smaller the more of them are summed, so that the sum starts at unit size (as in GPT-2).
+    scale = (config.depth - 1) ** -0.5 if config.residual else 1.0
+    linear = initialise(nn.Linear(before, after, bias=bias), after=config.activation, scale=scale)
+    branch = sequence(**_between(config, before), linear=linear)
+    if not config.residual:
+        return branch
+    if before == after:
+        return Residual(branch, nn.Identity())
+    return Residual(branch, initialise(nn.Linear(before, after, bias=False), after=None))
+
+
+@family(
+    "mlp",
+    summary="fully connected layers, for tables (with embeddings of categories) and flattened images",
+    config=MLPConfig,
+    inputs=("image", "table"),
+)
+def build_mlp(config: MLPConfig, shape: TaskShape) -> nn.Module:
+    """Return the network for this task."""
+    return MLP(config, shape)

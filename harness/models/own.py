@@ -1,0 +1,108 @@
+"""A user's own module: ``family: "my_package.my_module:build"`` among an option's parameters.
+
+Importing it runs the user's code, so it happens only when trusted; a space file from elsewhere must not run anything.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.errors import InputError
+from harness.models.calling import evaluating, example_inputs
+from harness.records import Named, TaskShape
+
+KEY = "family"
+_PATH = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
+_PROBE = 2
+"""Samples in the probe: with one, a lost batch dimension would go unseen."""
+
+
+def is_own(architecture: Named) -> bool:
+    """Say whether the option names a function of the user's."""
+    return KEY in architecture.params
+
+
+def check_path(architecture: Named) -> re.Match[str]:
+    """Return the path's match, with groups ``module`` and ``name``; raise InputError when it has not that form."""
+    path = architecture.params[KEY]
+    match = _PATH.fullmatch(path) if isinstance(path, str) else None
+    if match is None:
+        raise InputError(f"{_where(architecture)}: expected 'package.module:function', got {path!r}")
+    return match
+
+
+def build(architecture: Named, shape: TaskShape, *, trust: bool) -> nn.Module:
+    """Import and call the user's function, and probe what it returns with two samples."""
+    match = check_path(architecture)
+    where = _where(architecture)
+    if not trust:
+        raise InputError(
+            f"{where}: {match[0]!r} is not imported, because that runs its code; "
+            "if you trust it, allow that with --trust (in Python: trust=True)"
+        )
+    function = _import(match, where)
+    params = {name: value for name, value in architecture.params.items() if name != KEY}
+    try:
+        model = function(shape, **params)
+    except Exception as error:
+        raise InputError(f"{where}: {match[0]} raised {_summary(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{where}: {match[0]} must return a torch.nn.Module, it returned {_kind(model)}")
+    _probe(model, shape, f"{where}: the module of {match[0]}")
+    return model
+
+
+def _import(match: re.Match[str], where: str) -> Callable[..., Any]:
+    try:
+        module = importlib.import_module(match["module"])
+    except Exception as error:
+        raise InputError(
+            f"{where}: cannot import {match['module']!r}: {_summary(error)}; is it installed or on PYTHONPATH?"
+        ) from error
+    try:
+        function = reduce(getattr, match["name"].split("."), module)
+    except AttributeError:
+        raise InputError(f"{where}: module {match['module']!r} has no attribute {match['name']!r}") from None
+    if not callable(function):
+        raise InputError(f"{where}: {match[0]} is not callable, it is {_kind(function)}")
+    return function
+
+
+def _probe(model: nn.Module, shape: TaskShape, what: str) -> None:
+    """Run two samples through the module in evaluation mode; its modes and torch's CPU generator stay as they were."""
+    parameter = next(model.parameters(), None)
+    inputs = example_inputs(shape, batch=_PROBE, device=None if parameter is None else parameter.device)
+    try:
+        with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            outputs = model(*inputs)
+    except Exception as error:
+        raise InputError(f"{what} fails on a batch of {_PROBE}: {_summary(error)}") from error
+    expected = (_PROBE, shape.outputs)
+    if not isinstance(outputs, Tensor):
+        raise InputError(f"{what} must return a tensor of shape {expected}, it returned {_kind(outputs)}")
+    if outputs.shape != expected:
+        raise InputError(
+            f"{what} must return shape {expected} for {_PROBE} samples, it returned {tuple(outputs.shape)}"
+        )
+    if not outputs.is_floating_point():
+        raise InputError(f"{what} must return floating-point numbers, it returned {outputs.dtype}")
+
+
+def _where(architecture: Named) -> str:
+    return f"architecture.{architecture.name}.{KEY}"
+
+
+def _kind(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
+
+
+def _summary(error: Exception) -> str:
+    first_line = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first_line}"

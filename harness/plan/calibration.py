@@ -1,0 +1,116 @@
+"""Timing two or more ways to run the same step against each other, within about a second."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from harness.plan.running import forward_of, prepare, tf32_arithmetic
+from harness.records import NAN
+
+BLOCK_S = 0.01
+"""Shortest block of calls that is timed as one, so that the clock and a stray interrupt weigh little."""
+MIN_ROUNDS = 3
+WARM_UP_CALLS = 3
+WORTH_IT = 1.05
+"""Measured ratio from which a choice other than the first repays what it costs in precision or trouble."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen, the measured seconds of the default over its own (NaN: not measured), and why."""
+
+    value: str
+    ratio: float = NAN
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A model and a batch to measure with. ``make_model`` is called once for every way that is measured."""
+
+    make_model: Callable[[], nn.Module]
+    inputs: tuple[Tensor, ...]
+    """One batch on the device, as training will see it."""
+    device: torch.device
+
+    def key(self, model: nn.Module) -> Hashable:
+        """Return what the timing depends on: the device, the layers with their shapes, and the batch's shapes."""
+        layers = tuple(
+            (type(layer).__name__, layer.extra_repr(), *(p.shape for p in layer.parameters(recurse=False)))
+            for layer in model.modules()
+        )
+        return str(self.device), layers, tuple((x.shape, x.dtype) for x in self.inputs)
+
+    def step(self, *, precision: str, layout: str) -> Callable[[], None]:
+        """Return a forward and a backward pass of a fresh model, ready to be timed."""
+        model = prepare(self.make_model(), device=self.device, layout=layout).train()
+        forward = forward_of(model, device=self.device, precision=precision, layout=layout)
+        parameters = list(model.parameters())
+
+        def step() -> None:
+            with tf32_arithmetic(self.device, precision):
+                torch.autograd.backward(forward(self.inputs).square().mean())
+            for parameter in parameters:
+                parameter.grad = None
+
+        return step
+
+    def compare(self, arms: Mapping[str, Callable[[], None]], *, budget_s: float) -> dict[str, float]:
+        """Return the median seconds per call of each arm."""
+        return interleaved(arms, lambda: synchronize(self.device), budget_s=budget_s)
+
+
+def interleaved(
+    arms: Mapping[str, Callable[[], None]], settle: Callable[[], None], *, budget_s: float
+) -> dict[str, float]:
+    """Time the arms in turn, block by block, so that a slow spell of the machine falls on all of them.
+
+    ``settle`` waits for the device. Each arm is warmed up, then every round times one block of each; rounds go on
+    until ``budget_s`` seconds are spent, and for MIN_ROUNDS at least. Returns median seconds per call.
+    """
+    calls = {name: _block(arm, settle) for name, arm in arms.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    end = time.perf_counter() + budget_s
+    rounds = 0
+    while rounds < MIN_ROUNDS or time.perf_counter() < end:
+        for name, arm in arms.items():
+            seconds[name].append(_timed(arm, calls[name], settle))
+        rounds += 1
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def fastest(seconds: Mapping[str, float], order: Sequence[str]) -> str:
+    """Return the first of ``order``, or a later one that beats what was chosen so far by WORTH_IT."""
+    chosen = order[0]
+    for name in order[1:]:
+        if seconds[chosen] / seconds[name] > WORTH_IT:
+            chosen = name
+    return chosen
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what was asked of it."""
+    if device.type != "cpu":
+        torch.get_device_module(device).synchronize()
+
+
+def _block(arm: Callable[[], None], settle: Callable[[], None]) -> int:
+    """Warm the arm up and return how many calls make a block."""
+    first_s = _timed(arm, 1, settle)
+    return max(1, math.ceil(BLOCK_S / _timed(arm, 1 if first_s > BLOCK_S else WARM_UP_CALLS, settle)))
+
+
+def _timed(arm: Callable[[], None], calls: int, settle: Callable[[], None]) -> float:
+    settle()
+    start = time.perf_counter()
+    for _ in range(calls):
+        arm()
+    settle()
+    return (time.perf_counter() - start) / calls

@@ -1,0 +1,42 @@
+"""How images lie in memory: channel by channel, or pixel by pixel (channels last)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from torch import nn
+
+from harness.plan.calibration import Choice, Probe, fastest
+
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+BUDGET_S = 0.5
+
+_measured: dict[Hashable, Choice] = {}
+
+
+def choose_layout(probe: Probe, precision: str) -> Choice:
+    """Return ``channels_last`` where it is measured to be faster, else ``contiguous``.
+
+    Only a model with two-dimensional convolutions on image batches is measured, once per device, precision,
+    architecture and batch shape in this process.
+    """
+    if not any(x.ndim == 4 for x in probe.inputs):
+        return Choice("contiguous", reason="the inputs are not images")
+    model = probe.make_model()
+    if not any(isinstance(layer, CONVOLUTIONS) for layer in model.modules()):
+        return Choice("contiguous", reason="the model has no convolutions")
+    key = (precision, probe.key(model))
+    if key not in _measured:
+        _measured[key] = _measure(probe, precision)
+    return _measured[key]
+
+
+def _measure(probe: Probe, precision: str) -> Choice:
+    order = ("contiguous", "channels_last")
+    arms = {layout: probe.step(precision=precision, layout=layout) for layout in order}
+    seconds = probe.compare(arms, budget_s=BUDGET_S)
+    ratio = seconds["contiguous"] / seconds["channels_last"]
+    chosen = fastest(seconds, order)
+    return Choice(
+        chosen, ratio if chosen == "channels_last" else 1.0, f"channels_last measured {ratio:.2f}x contiguous"
+    )

@@ -1,0 +1,56 @@
+"""Putting a plan together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import nn
+
+from harness.data import Batches
+from harness.plan.calibration import Probe
+from harness.plan.layout import choose_layout
+from harness.plan.precision import choose_precision
+from harness.plan.running import thread_count
+from harness.records import Plan
+
+
+def make_plan(
+    make_model: Callable[[], nn.Module],
+    batches: Batches,
+    *,
+    device: torch.device,
+    precision: str = "auto",
+    threads: int | None = None,
+) -> Plan:
+    """Return how the model that ``make_model`` builds is best trained on ``batches`` here, and why.
+
+    ``precision`` is one of the names in ``training.precision``; ``threads`` is the number of CPU threads this trial
+    may use, by default as many as torch uses now. Whatever has to be measured is measured with the first batch, takes
+    about a second, and is remembered for the next candidate of the same shape. Models built for measuring do not
+    disturb torch's random generators. Raises :class:`HardwareError` for a precision that the device cannot do.
+    """
+    inputs = next(iter(batches.epoch(1))).inputs
+    probe = Probe(make_model, inputs, device)
+    threads = torch.get_num_threads() if threads is None else threads
+    with _random_state_kept(device), thread_count(threads):
+        chosen = choose_precision(precision, probe)
+        layout = choose_layout(probe, chosen.value)
+    return Plan(
+        device=str(device),
+        precision=chosen.value,
+        precision_ratio=chosen.ratio,
+        precision_reason=chosen.reason,
+        batch_size=batches.batch_size,
+        layout=layout.value,
+        data_path=batches.path,
+        data_reason=batches.reason,
+        threads=threads,
+    )
+
+
+def _random_state_kept(device: torch.device) -> AbstractContextManager[None]:
+    if device.type == "cpu":
+        return torch.random.fork_rng([])
+    return torch.random.fork_rng([device], device_type=device.type)

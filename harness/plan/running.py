@@ -1,0 +1,96 @@
+"""What a plan means while a model runs: where it lies, in which numbers it computes, on how many threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from harness.records import Plan
+
+Inputs = tuple[Tensor, ...]
+Forward = Callable[[Inputs], Tensor]
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""The precisions that torch.autocast mixes with fp32; weights stay in fp32."""
+
+
+def prepare(model: nn.Module, *, device: torch.device, layout: str) -> nn.Module:
+    """Move ``model`` to the device and its convolution weights to the layout, in place; return it."""
+    model.to(device)
+    if layout == "channels_last":
+        convert_conv2d_weight_memory_format(model, torch.channels_last)
+    return model
+
+
+def forward_of(model: nn.Module, *, device: torch.device, precision: str, layout: str) -> Forward:
+    """Return the function from a batch's inputs to the model's outputs in fp32, under this precision and layout.
+
+    Autocast is entered for each call: were it left open over a step of the optimiser, its cache would go on using
+    the weights from before the step.
+    """
+
+    def plain(inputs: Inputs) -> Tensor:
+        outputs: Tensor = model(*inputs)
+        return outputs
+
+    def channels_last(inputs: Inputs) -> Tensor:
+        return plain(tuple(_channels_last(x) for x in inputs))
+
+    laid_out = channels_last if layout == "channels_last" else plain
+    if precision not in AUTOCAST:
+        return laid_out
+    dtype = AUTOCAST[precision]
+
+    def autocast(inputs: Inputs) -> Tensor:
+        with torch.autocast(device.type, dtype=dtype):
+            outputs = laid_out(inputs)
+        return outputs.float()
+
+    return autocast
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+@contextmanager
+def running(plan: Plan) -> Iterator[None]:
+    """Use the plan's number of threads and, on CUDA, its kind of fp32 arithmetic; put both back at the end."""
+    with tf32_arithmetic(torch.device(plan.device), plan.precision), thread_count(plan.threads):
+        yield
+
+
+@contextmanager
+def tf32_arithmetic(device: torch.device, precision: str) -> Iterator[None]:
+    """Let CUDA round fp32 products to TF32 for every precision but ``fp32``, which means all of its 23 bits.
+
+    torch's own default rounds in convolutions and not in matrix products.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = precision != "fp32"
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@contextmanager
+def thread_count(count: int) -> Iterator[None]:
+    """Let torch compute on ``count`` CPU threads meanwhile."""
+    before = torch.get_num_threads()
+    if count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,209 @@
+"""Frozen records that flow between the floors. Units are in the names; NaN means "not measured".
+
+A figure that could not be measured is NaN and ``reasons`` says why, under the figure's own name; a figure measured in a
+roundabout way (energy integrated from power) has its source there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+NAN = math.nan
+
+LABEL_METRICS = ("accuracy", "f1_macro", "f1_weighted", "precision_macro", "recall_macro")
+"""Quality of a classifier on one part of the data, each in [0, 1]."""
+
+VALUE_METRICS = ("rmse", "mae", "r2")
+"""Quality of a regressor on one part of the data, in units of the target (``r2`` has none)."""
+
+METRICS = ("loss", *LABEL_METRICS, *VALUE_METRICS)
+"""All quality metrics; those that do not fit the kind of task are NaN."""
+
+
+class Outcome(StrEnum):
+    """How a trial ended. None of them ends the study."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    INFEASIBLE = "infeasible"
+    OOM = "oom"
+    DIVERGED = "diverged"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    INTERRUPTED = "interrupted"
+
+
+class TaskKind(StrEnum):
+    """The kinds of problem that can be trained."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskShape:
+    """What a model must know of its task.
+
+    A model is called as ``model(*inputs)`` with float32 ``x_BCHW`` for images, or ``x_BF`` for tables,
+    followed by int64 ``c_BK`` when the table has categorical columns; it returns float ``B x outputs``.
+    """
+
+    kind: TaskKind
+    outputs: int
+    """Number of classes, or of target values."""
+    image: tuple[int, int, int] | None = None
+    """(channels, height, width) of an image task, else None."""
+    features: int = 0
+    """Number of numeric columns of a table task."""
+    cardinalities: tuple[int, ...] = ()
+    """Categories of each categorical column; code 0 stands for unknown or missing, so all are >= 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A chosen option with its parameters: an architecture, an optimiser, a schedule."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Measured figures by name, with a reason for each that is NaN or needs a word on its source."""
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def __or__(self, other: Figures) -> Figures:
+        """Return both together; where both hold a name the right-hand side wins."""
+        return Figures({**self.values, **other.values}, {**self.reasons, **other.reasons})
+
+    @classmethod
+    def missing(cls, reason: str, *names: str) -> Figures:
+        """Return NaN for every name, each with the same reason."""
+        return cls(dict.fromkeys(names, NAN), dict.fromkeys(names, reason))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """One epoch of one trial."""
+
+    trial: int
+    epoch: int
+    """Counted from 1."""
+    train: Mapping[str, float]
+    """METRICS over the training samples as they were seen, augmentation and dropout included."""
+    validation: Mapping[str, float]
+    """METRICS on the validation part after the epoch; empty when there is none."""
+    learning_rate: float
+    """Of the last step of the epoch."""
+    gradient_norm: float
+    """Mean global L2 norm over the epoch's steps, before clipping."""
+    train_s: float
+    validation_s: float
+    train_samples_s: float
+    note: str = ""
+    """What was noticed: vanishing gradients, overfitting, skipped fp16 steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a candidate is trained here, and why."""
+
+    device: str
+    """``cpu``, ``cuda:0``, ``mps``."""
+    precision: str
+    """``fp32``, ``tf32``, ``bf16`` or ``fp16``."""
+    precision_ratio: float
+    """Measured seconds per step in fp32 over the chosen precision (> 1 is faster); NaN when not measured."""
+    precision_reason: str
+    batch_size: int
+    layout: str
+    """``contiguous`` or ``channels_last``."""
+    data_path: str
+    """``resident`` or ``streamed``."""
+    data_reason: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """One evaluation of a candidate."""
+
+    trial: int
+    outcome: Outcome
+    reason: str
+    """Why it ended as it did; never empty."""
+    candidate: Mapping[str, Any]
+    """The candidate in the form of a space file in which everything is fixed."""
+    params: Mapping[str, Any]
+    """What the sampler chose, by dotted path."""
+    values: tuple[float, ...] = ()
+    """One per objective; empty unless complete."""
+    seed: int = 0
+    epochs: int = 0
+    best_epoch: int = 0
+    """Epoch of the best first objective; its weights and metrics are the trial's. 0: none finished."""
+    train: Mapping[str, float] = field(default_factory=dict)
+    validation: Mapping[str, float] = field(default_factory=dict)
+    plan: Plan | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """By the names in FIGURES."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why a figure is NaN, or where it comes from."""
+    notes: tuple[str, ...] = ()
+    started_unix_s: float = NAN
+    seconds: float = NAN
+    """Wall time of the trial, device-seconds it cost included and excluded alike: one device a trial."""
+
+
+FIGURES = (
+    "parameters",
+    "flops",
+    "train_samples_s",
+    "inference_samples_s",
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "memory_allocated_peak_mib",
+    "memory_device_peak_mib",
+    "memory_process_peak_mib",
+    "memory_rss_peak_mib",
+    "gpu_utilization_percent",
+    "power_w",
+    "energy_j",
+    "temperature_c",
+)
+"""Names of a trial's figures. ``flops`` counts one sample's forward pass; ``memory_allocated`` is torch's allocator,
+``memory_device`` and ``memory_process`` are NVML's, ``memory_rss`` the host process; utilisation and power are means,
+memory, temperature are peaks; ``energy_j`` covers the trial's training and validation."""
+
+TELEMETRY = (
+    "cpu_percent",
+    "memory_rss_mib",
+    "gpu_utilization_percent",
+    "memory_utilization_percent",
+    "memory_device_mib",
+    "memory_process_mib",
+    "sm_clock_mhz",
+    "memory_clock_mhz",
+    "power_w",
+    "energy_counter_j",
+    "temperature_c",
+    "throttle_reasons",
+)
+"""Columns of one telemetry sample, beside its ``time_unix_s`` and ``trial``. ``throttle_reasons`` is NVML's bit mask;
+``energy_counter_j`` counts from an arbitrary zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryRecord:
+    """One sample of every meter at one time, by the names in TELEMETRY."""
+
+    time_unix_s: float
+    values: Mapping[str, float]
+    trial: int = -1
+    """-1: outside any trial."""

@@ -1,0 +1,39 @@
+"""Reports of finished runs: the files of a run folder in, Markdown and HTML out; needs neither torch nor optuna."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.report.charts import draw
+from harness.report.content import write_content
+from harness.report.findings import Findings, Interval, analyse
+from harness.report.html import render_html
+from harness.report.load import RunFiles, load_run
+from harness.report.markdown import render_markdown
+from harness.report.statistics import Importances, importances, ledger, pareto_front, ranked, summary_table
+
+__all__ = [
+    "Findings",
+    "Importances",
+    "Interval",
+    "RunFiles",
+    "analyse",
+    "build",
+    "importances",
+    "ledger",
+    "load_run",
+    "pareto_front",
+    "ranked",
+    "summary_table",
+]
+
+
+def build(run: Path) -> dict[str, str]:
+    """Return the texts of ``report.md`` and ``report.html`` for a run folder; nothing is written.
+
+    The same files give the same bytes. Raises :class:`InputError` when ``run`` is not a run folder and
+    :class:`StorageError` when a file in it is missing or damaged.
+    """
+    findings = analyse(load_run(run))
+    content = write_content(findings)
+    return {"report.md": render_markdown(content), "report.html": render_html(content, draw(findings))}

@@ -1,0 +1,201 @@
+"""The report in words and tables, from which Markdown and HTML are both written."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from harness.records import Outcome, TaskKind
+from harness.report.blocks import Block, Card, Code, Content, Points, Section, Table, facts
+from harness.report.findings import Findings
+from harness.report.load import TestStats
+from harness.report.remarks import noticed, unmeasured_table
+from harness.report.statistics import ended, wasted_share
+from harness.report.tables import (
+    candidate_table,
+    importance_table,
+    ledger_table,
+    machine_table,
+    package_table,
+    per_class_table,
+    plan_table,
+    score_table,
+    search_table,
+    task_table,
+    winner_table,
+)
+from harness.report.wording import clipped, duration, goal, number, percent, plural, score, setting, whole
+
+_FINAL = {"refit": "after a refit on training and validation data", "keep": "with the weights that won"}
+
+
+def write_content(findings: Findings) -> Content:
+    """Return everything that a report of these findings says."""
+    task = findings.stats["task"]
+    goals = ", ".join(f"{item['direction']} {item['metric']}" for item in findings.stats["objective"])
+    return Content(
+        title=task["name"],
+        subtitle=f"{str(task['kind']).capitalize()} · {goals} · {plural(len(findings.run.trials), 'trial')}",
+        verdict=(_winner_line(findings), _test_line(findings)),
+        cards=tuple(_cards(findings)),
+        sections=tuple(section for section in _sections(findings) if section.text or section.blocks),
+    )
+
+
+def _winner_line(findings: Findings) -> str:
+    best, winner = findings.stats["best"], findings.winner
+    if best is None or winner is None:
+        return f"No winner: none of the {plural(len(findings.run.trials), 'trial')} completed."
+    scores = ", ".join(f"{metric} {goal(metric, value)}" for metric, value in findings.winner_values.items())
+    complete = int(ended(findings.run.trials, Outcome.COMPLETE).sum())
+    front = f", on a Pareto front of {plural(len(best['pareto']), 'trial')}" if len(findings.metrics) > 1 else ""
+    return (
+        f"Winner: trial {best['trial']}, {winner['architecture']} trained with {winner['optimizer']}: "
+        f"validation {scores}, the best of {plural(complete, 'complete trial')}{front}."
+    )
+
+
+def _test_line(findings: Findings) -> str:
+    test = findings.stats["test"]
+    if test is None:
+        failed = findings.book[~findings.book["outcome"].isin([Outcome.COMPLETE, Outcome.PRUNED])]
+        if findings.stats["best"] is not None or failed.empty:
+            return "Test: not opened."
+        first = failed.sort_values("trials", ascending=False, kind="stable").iloc[0]
+        return f"Most ended as {first['outcome']} ({first['trials']}); the first: {clipped(first['reason'], 240)}"
+    metrics = dict.fromkeys([*findings.metrics, *((findings.interval.metric,) if findings.interval else ())])
+    parts = [
+        f"{name} {score(test['metrics'][name])}{_within(findings, name)}" for name in metrics if name in test["metrics"]
+    ]
+    samples, final = findings.stats["task"]["test"], _FINAL.get(test["final"], f"final: {test['final']}")
+    return f"Test: {', '.join(parts)} on {plural(samples, 'sample')}, {final}; {_opened(test)}."
+
+
+def _within(findings: Findings, metric: str) -> str:
+    sure = findings.interval
+    return f" (95 % interval {score(sure.low)} to {score(sure.high)})" if sure and sure.metric == metric else ""
+
+
+def _opened(test: TestStats) -> str:
+    once = test["opened"] == 1
+    return (
+        "the test set was opened once" if once else f"the test set was opened {test['opened']} times, so this flatters"
+    )
+
+
+def _cards(findings: Findings) -> Iterator[Card]:
+    stats, book, first = findings.stats, findings.book, findings.metrics[0]
+    if stats["best"] is not None:
+        yield Card(f"validation {first}", score(findings.winner_values[first]), f"trial {stats['best']['trial']}")
+    if stats["test"] is not None:
+        metrics, sure = stats["test"]["metrics"], findings.interval
+        metric = first if first in metrics else sure.metric if sure else first
+        detail = f"{sure.metric} {score(sure.low)} to {score(sure.high)} (95 %)" if sure else "no interval"
+        yield Card(f"test {metric}", score(metrics.get(metric)), detail)
+    complete = int(ended(findings.run.trials, Outcome.COMPLETE).sum())
+    yield Card("complete trials", f"{complete:,} of {len(findings.run.trials):,}", f"in {duration(stats['elapsed_s'])}")
+    spent = float(book["device_s"].sum())
+    yield Card("device time", duration(spent), f"{percent(wasted_share(book))} of it wasted")
+    row = findings.winner
+    if row is not None:
+        yield Card("parameters", whole(row["parameters"]), f"latency {number(row['latency_p50_ms'])} ms")
+        yield Card("device", str(row["device"]), f"{row['precision']}, {row['layout'].replace('_', ' ')}")
+
+
+def _sections(findings: Findings) -> Iterator[Section]:
+    """Yield every section in reading order; those that stay empty are dropped by the caller."""
+    run = findings.run
+    yield Section(anchor="search", title="Search", blocks=(search_table(run),))
+    yield from _candidates(findings)
+    yield Section(
+        anchor="importances",
+        title="What mattered",
+        text=_importance_text(findings),
+        blocks=(importance_table(findings.importances),) if len(findings.importances.table) else (),
+    )
+    yield _test_section(findings)
+    wasted = percent(wasted_share(findings.book))
+    yield Section(
+        anchor="outcomes",
+        title="How the trials ended",
+        text=(f"Wasted, that is spent on trials neither complete nor pruned: {wasted} of the device time.",),
+        blocks=(ledger_table(findings.book),),
+    )
+    yield Section(anchor="noticed", title="What was noticed", blocks=_points(noticed(run.trials)))
+    unmeasured = unmeasured_table(run.trials)
+    yield Section(anchor="unmeasured", title="What was not measured", blocks=(unmeasured,) if unmeasured.rows else ())
+    task_blocks = (task_table(run), *_points(tuple(run.stats["task"]["notes"]), "Remarks on the data"))
+    yield Section(anchor="task", title="Task and split", blocks=task_blocks)
+    yield Section(anchor="machine", title="Machine", blocks=(machine_table(run),))
+    yield Section(anchor="space", title="Space", blocks=(Code("yaml", run.space),))
+    yield _reproduction(findings)
+
+
+def _points(items: tuple[str, ...], caption: str = "") -> tuple[Block, ...]:
+    return (Points(items, caption),) if items else ()
+
+
+def _candidates(findings: Findings) -> Iterator[Section]:
+    if len(findings.best):
+        yield Section(anchor="candidates", title="Best candidates", blocks=(candidate_table(findings),))
+    if findings.winner is not None:
+        tables = (score_table(findings), winner_table(findings), plan_table(findings.winner))
+        text = "Its score on validation chose it among all, so that score flatters; the score on the test set does not."
+        yield Section(anchor="winner", title="The winner", text=(text,), blocks=tables)
+
+
+def _importance_text(findings: Findings) -> tuple[str, ...]:
+    found = findings.importances
+    if found.reason:
+        return (f"No importances: {found.reason}.",)
+    trust = (
+        "so read them as a hint at most: the parameters hardly predict the objective"
+        if math.isnan(found.explained) or found.explained < 0.2
+        else "which is how far the importances can be trusted"
+    )
+    return (
+        f"Drop in R² of a random forest that predicts {findings.metrics[0]} from the parameters of the complete "
+        "trials, when one parameter is shuffled (permutation importance, Breiman 2001). Out of bag the forest reaches "
+        f"R² = {number(found.explained)}, {trust}. A parameter that exists only with one choice counts its absence as "
+        "a value, so it shares the credit of that choice.",
+    )
+
+
+def _test_section(findings: Findings) -> Section:
+    table: Table | None = per_class_table(findings)
+    text = []
+    if findings.interval is not None:
+        sure = findings.interval
+        text.append(f"95 % interval of {sure.metric}: {score(sure.low)} to {score(sure.high)} ({sure.method}).")
+    elif findings.stats["test"] is not None:
+        text.append("No interval: the run holds no predictions.")
+    if findings.stats["task"]["kind"] == TaskKind.CLASSIFICATION and findings.stats["test"] is not None and not table:
+        text.append("No scores of each class were recorded.")
+    return Section(anchor="test", title="Test set", text=tuple(text), blocks=(table,) if table else ())
+
+
+def _reproduction(findings: Findings) -> Section:
+    environment, stats = findings.run.environment, findings.stats
+    argv = [str(word) for word in environment.get("argv") or []]
+    command = shlex.join([PurePath(argv[0]).name, *argv[1:]]) if argv else ""
+    git = environment.get("git") or {}
+    dirty = ", with uncommitted changes" if git.get("dirty") else ""
+    pairs = [
+        ("seed", str(stats["search"]["seed"])),
+        ("data fingerprint", stats["task"]["fingerprint"]),
+        ("harness", setting(environment.get("harness"))),
+        ("Python", setting(environment.get("python"))),
+        ("git commit", f"{setting(git.get('commit'))}{dirty}" if git else "not from a git checkout"),
+    ]
+    return Section(
+        anchor="reproduce",
+        title="How to reproduce",
+        text=() if command else ("The command was not recorded.",),
+        blocks=(
+            *((Code("sh", command),) if command else ()),
+            facts("What must match", pairs),
+            package_table(findings.run),
+        ),
+    )

@@ -1,0 +1,100 @@
+"""Everything that is computed from a run, once, for every form of its report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.records import TaskKind
+from harness.report.load import RunFiles, Stats
+from harness.report.statistics import (
+    Importances,
+    accuracy_interval,
+    importances,
+    ledger,
+    ranked,
+    rmse_interval,
+)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval of one test metric."""
+
+    metric: str
+    low: float
+    high: float
+    method: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A run with what its trials add up to."""
+
+    run: RunFiles
+    best: pd.DataFrame
+    """Complete trials, best first."""
+    book: pd.DataFrame
+    """The ledger of outcomes."""
+    importances: Importances
+    interval: Interval | None
+    winner: Mapping[Any, Any] | None
+    """The winner's row of ``trials.parquet``."""
+
+    @property
+    def stats(self) -> Stats:
+        """The contents of ``stats.json``."""
+        return self.run.stats
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the objectives, the first first."""
+        return tuple(item["metric"] for item in self.stats["objective"])
+
+    @property
+    def maximize(self) -> tuple[bool, ...]:
+        """Whether each objective is to grow."""
+        return tuple(item["direction"] == "maximize" for item in self.stats["objective"])
+
+    @property
+    def winner_values(self) -> dict[str, float | None]:
+        """The winner's objectives by metric; empty when there is no winner."""
+        return {} if self.winner is None else dict(zip(self.metrics, json.loads(self.winner["values"]), strict=True))
+
+
+def analyse(run: RunFiles) -> Findings:
+    """Compute everything that a report of ``run`` says beyond its files."""
+    best = run.stats["best"]
+    winner = None
+    if best is not None:
+        winner = run.trials[run.trials["trial"] == best["trial"]].to_dict("records")[0]
+    return Findings(
+        run=run,
+        best=ranked(run.trials, run.stats["objective"]),
+        book=ledger(run.trials),
+        importances=importances(run.trials),
+        interval=_interval(run),
+        winner=winner,
+    )
+
+
+def _interval(run: RunFiles) -> Interval | None:
+    """Return how sure the test score is: from the predictions, else as the run itself recorded it."""
+    test = run.stats["test"]
+    if test is None:
+        return None
+    if run.predictions is not None and len(run.predictions):
+        target, predicted = (run.predictions[name].to_numpy() for name in ("target", "predicted"))
+        if run.stats["task"]["kind"] == TaskKind.CLASSIFICATION:
+            low, high = accuracy_interval(int((target == predicted).sum()), len(target))
+            return Interval("accuracy", low, high, "Wilson")
+        low, high = rmse_interval((predicted - target).astype(np.float64))
+        return Interval("rmse", low, high, "central limit theorem")
+    for metric, (low, high) in sorted(test.get("interval", {}).items()):
+        return Interval(metric, low, high, "as recorded")
+    return None

@@ -1,0 +1,98 @@
+"""report.html: one file that opens offline, with its style, its charts and Plotly inside.
+
+Nothing of a run can act in the page: Jinja escapes every text, figures travel as JSON that holds no ``<``, and the
+page's policy lets only the scripts run whose hash it names.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from plotly.offline import get_plotlyjs
+
+from harness.report.blocks import Content, Section
+from harness.report.charts import Chart
+
+_CHART_SECTIONS = {
+    "curves": ("Learning curves", "winner"),
+    "trade-offs": ("Trade-offs", "importances"),
+    "telemetry": ("Telemetry", "unmeasured"),
+}
+"""Sections that have nothing but charts: title, and the section before which each stands."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A chart's place in the page."""
+
+    identity: str
+    chart: Chart
+    json: Markup
+
+
+def render_html(content: Content, charts: dict[str, tuple[Chart, ...]]) -> str:
+    """Return the text of ``report.html``."""
+    environment = Environment(
+        loader=PackageLoader("harness.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = _breakable
+    scripts = {"plotly": get_plotlyjs(), "page": _asset("report.js")}
+    places = {anchor: [_place(anchor, *item) for item in enumerate(drawn)] for anchor, drawn in charts.items()}
+    page: str = environment.get_template("report.html.j2").render(
+        content=content,
+        sections=_with_chart_sections(content.sections, charts),
+        charts=places,
+        style=Markup(_asset("report.css")),
+        scripts={name: Markup(text) for name, text in scripts.items()},
+        policy=" ".join(_hash(text) for text in scripts.values()),
+    )
+    return page.rstrip() + "\n"
+
+
+def _with_chart_sections(sections: tuple[Section, ...], charts: dict[str, tuple[Chart, ...]]) -> list[Section]:
+    """Return the sections in page order, those made of charts alone among them."""
+    ordered = list(sections)
+    for anchor, (title, before) in _CHART_SECTIONS.items():
+        if anchor in charts:
+            anchors = [section.anchor for section in ordered]
+            place = anchors.index(before) if before in anchors else anchors.index("task")
+            ordered.insert(place, Section(anchor=anchor, title=title))
+    return ordered
+
+
+def _place(anchor: str, position: int, chart: Chart) -> _Place:
+    json_text = Markup("") if chart.figure is None else _figure_json(chart.figure)
+    return _Place(f"chart-{anchor}-{position}", chart, json_text)
+
+
+def _figure_json(figure: go.Figure) -> Markup:
+    """Return a figure as JSON that cannot end the script element it stands in, the same bytes every time."""
+    document = json.loads(figure.to_json(engine="json"))
+    document["layout"].pop("template", None)
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _breakable(text: str) -> Markup:
+    """Return a name that may be broken after its dots and underscores, where the browser would not break it."""
+    return escape(text).replace(".", Markup(".<wbr>")).replace("_", Markup("_<wbr>"))
+
+
+def _asset(name: str) -> str:
+    return files("harness.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """Return the source expression of Content Security Policy that allows exactly this script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -1,0 +1,219 @@
+"""What the trials add up to: rank, Pareto front, importances, the ledger of outcomes, and how sure a score is.
+
+Nothing here is random beyond a fixed seed, so the same frames give the same figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.records import NAN, Outcome
+from harness.report.load import PARAMETER, decoded, parameter_columns
+
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+LEAST_TRIALS = 8
+"""Complete trials below which importances would be noise."""
+
+_FOREST_TREES = 100
+_PERMUTATIONS = 5
+
+
+@dataclass(frozen=True)
+class Importances:
+    """How much each searched parameter matters to the first objective.
+
+    ``table`` has the columns parameter, importance (drop in R2 when the parameter is shuffled), spread (standard
+    deviation over the shuffles) and reason (why importance is NaN), the most important first.
+    """
+
+    table: pd.DataFrame
+    explained: float
+    """Out-of-bag R2 of the forest: how far the importances can be trusted; NaN when there is none."""
+    reason: str
+    """Why there are none at all; empty when there are."""
+
+
+def ended(trials: pd.DataFrame, *outcomes: Outcome) -> Flags:
+    """Return which trials ended in one of these ways."""
+    return np.asarray(trials["outcome"].isin(list(outcomes)), dtype=np.bool_)
+
+
+def objective_values(trials: pd.DataFrame, objectives: int) -> Floats:
+    """Return the objectives of every trial, shape (trials, objectives), NaN unless it is complete."""
+    table = np.full((len(trials), objectives), NAN)
+    for row, values in enumerate(decoded(trials["values"])):
+        if len(values) == objectives:
+            table[row] = [NAN if value is None else value for value in values]
+    return table
+
+
+def pareto_front(values: Floats, maximize: Sequence[bool]) -> Flags:
+    """Return which rows of ``values``, shape (trials, objectives), no other row beats.
+
+    A row beats another that it is nowhere worse than, and better somewhere; so equal rows share their place. Rows with
+    a NaN are never in front.
+    """
+    signed: Floats = np.where(np.asarray(maximize, dtype=np.bool_), values, -values)
+    front: Flags = np.logical_not(np.isnan(signed).any(axis=1), dtype=np.bool_)
+    rivals = signed[front]
+    for row in np.flatnonzero(front):
+        no_worse = (rivals >= signed[row]).all(axis=1)
+        front[row] = not (no_worse & (rivals > signed[row]).any(axis=1)).any()
+    return front
+
+
+def ranked(trials: pd.DataFrame, objective: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the complete trials, best first: by the first objective, ties by trial number.
+
+    With several objectives the Pareto front comes before the rest. The column ``front`` says who is in it.
+    """
+    maximize = [item["direction"] == "maximize" for item in objective]
+    values = objective_values(trials, len(objective))
+    scored = ended(trials, Outcome.COMPLETE) & ~np.isnan(values).any(axis=1)
+    chosen, values = trials[scored], values[scored]
+    front = pareto_front(values, maximize)
+    first = -values[:, 0] if maximize[0] else values[:, 0]
+    behind = ~front if len(objective) > 1 else np.zeros(len(chosen), dtype=np.bool_)
+    order = np.lexsort((chosen["trial"].to_numpy(), first, behind))
+    return chosen.assign(front=front).iloc[order].reset_index(drop=True)
+
+
+def summary_table(trials: pd.DataFrame, stats: Mapping[str, Any], limit: int = 5) -> list[dict[str, Any]]:
+    """Return the best trials as rows to print.
+
+    A row has rank, trial, architecture, optimizer, each objective by its metric's name, parameters, latency_p50_ms and
+    seconds; NaN where nothing was measured. ``trials`` and ``stats`` are what ``trials.parquet`` and ``stats.json``
+    hold.
+    """
+    objective = stats["objective"]
+    best = ranked(trials, objective).head(limit)
+    values = objective_values(best, len(objective))
+    rows: list[dict[str, Any]] = []
+    for place, (row, scores) in enumerate(zip(best.to_dict("records"), values, strict=True), start=1):
+        named = {name: str(row[name]) for name in ("architecture", "optimizer")}
+        goals = {item["metric"]: float(value) for item, value in zip(objective, scores, strict=True)}
+        measured = {name: float(row[name]) for name in ("parameters", "latency_p50_ms", "seconds")}
+        rows.append({"rank": place, "trial": int(row["trial"]), **named, **goals, **measured})
+    return rows
+
+
+def best_so_far(values: Floats, *, maximize: bool) -> Floats:
+    """Return the running best of ``values`` in order; NaN before the first value."""
+    return np.fmax.accumulate(values) if maximize else np.fmin.accumulate(values)
+
+
+def ledger(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what each outcome cost, in the order of :class:`Outcome`, only those that happened.
+
+    The columns are outcome, trials, device_s, share (of all device-seconds) and reason (of the first such trial).
+    """
+    total = float(trials["seconds"].sum())
+    rows = []
+    for outcome in Outcome:
+        mine = trials[ended(trials, outcome)].sort_values("trial")
+        if len(mine):
+            cost = float(mine["seconds"].sum())
+            share = cost / total if total > 0 else NAN
+            rows.append((outcome.value, len(mine), cost, share, str(mine["reason"].iloc[0])))
+    return pd.DataFrame(rows, columns=["outcome", "trials", "device_s", "share", "reason"])
+
+
+def wasted_share(book: pd.DataFrame) -> float:
+    """Return the share of device-seconds, from a :func:`ledger`, of trials neither complete nor pruned.
+
+    A pruned trial has told the sampler something; the others ended without a score. NaN when no time was recorded.
+    """
+    useful = book["outcome"].isin([Outcome.COMPLETE, Outcome.PRUNED])
+    return float(book.loc[~useful, "share"].sum(skipna=False)) if book["device_s"].sum() > 0 else NAN
+
+
+def accuracy_interval(correct: int, total: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of ``correct`` out of ``total`` (Wilson, 1927, JASA 22:209)."""
+    from scipy.stats import binomtest
+
+    low, high = binomtest(correct, total).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
+
+
+def rmse_interval(errors: Floats) -> tuple[float, float]:
+    """Return a 95 % interval of the root mean squared error: the mean squared error by the central limit theorem.
+
+    NaN for fewer than two errors.
+    """
+    if len(errors) < 2:
+        return NAN, NAN
+    squared = np.square(errors)
+    half = 1.959964 * float(squared.std(ddof=1)) / math.sqrt(len(squared))
+    mean = float(squared.mean())
+    return math.sqrt(max(mean - half, 0.0)), math.sqrt(mean + half)
+
+
+def encoded(column: pd.Series) -> Floats:
+    """Return a parameter's values as ordered numbers for trees, where "absent" is a level of its own, below all."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        codes = pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=NAN)
+    else:
+        present = column.dropna().map(str)
+        levels = {level: code for code, level in enumerate(sorted(set(present)))}
+        codes = column.map(lambda value: NAN if pd.isna(value) else float(levels[str(value)])).to_numpy(np.float64)
+    known = codes[~np.isnan(codes)]
+    below = known.min() - max(float(np.ptp(known)), 1.0) if len(known) else 0.0
+    return np.where(np.isnan(codes), below, codes)
+
+
+def importances(trials: pd.DataFrame, seed: int = 0) -> Importances:
+    """Return the permutation importance of every searched parameter, conditional ones included.
+
+    A random forest learns the first objective from the parameters of the complete trials; a parameter's importance is
+    how much the forest's R2 on them drops when that parameter is shuffled (Breiman, 2001, Machine Learning 45:5).
+    Parameters that exist only with one choice share the credit of that choice.
+    """
+    columns = parameter_columns(trials)
+    complete = trials[ended(trials, Outcome.COMPLETE) & trials["value"].notna()]
+    reason = _why_no_importances(complete, columns)
+    if reason:
+        missing = [(name.removeprefix(PARAMETER), NAN, NAN, reason) for name in columns]
+        return Importances(_sorted_importances(missing), NAN, reason)
+    features = np.column_stack([encoded(complete[name]) for name in columns])
+    mean, spread, explained = _shuffled_forest(features, complete["value"].to_numpy(np.float64), seed)
+    rows = []
+    for position, name in enumerate(columns):
+        varied = bool(np.ptp(features[:, position]) > 0)
+        figures = (float(mean[position]), float(spread[position]), "") if varied else (NAN, NAN, "never varied")
+        rows.append((name.removeprefix(PARAMETER), *figures))
+    return Importances(_sorted_importances(rows), explained, "")
+
+
+def _why_no_importances(complete: pd.DataFrame, columns: list[str]) -> str:
+    if not columns:
+        return "the space has no parameter that varies"
+    if len(complete) < LEAST_TRIALS:
+        return f"too few complete trials: {len(complete)}, needed {LEAST_TRIALS}"
+    if complete["value"].nunique() < 2:
+        return "all complete trials have the same objective"
+    return ""
+
+
+def _shuffled_forest(features: Floats, values: Floats, seed: int) -> tuple[Floats, Floats, float]:
+    """Return mean and spread of each column's permutation importance, and the forest's out-of-bag R2."""
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.inspection import permutation_importance
+
+    forest = RandomForestRegressor(_FOREST_TREES, oob_score=True, n_jobs=1, random_state=seed)
+    forest.fit(features, values)
+    shuffled = permutation_importance(forest, features, values, n_repeats=_PERMUTATIONS, n_jobs=1, random_state=seed)
+    return shuffled.importances_mean, shuffled.importances_std, float(forest.oob_score_)
+
+
+def _sorted_importances(rows: list[tuple[str, float, float, str]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["parameter", "importance", "spread", "reason"])
+    return table.sort_values(["importance", "parameter"], ascending=[False, True], ignore_index=True)

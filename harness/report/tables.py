@@ -1,0 +1,207 @@
+"""The tables of a report: findings in, text cells out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from harness.records import METRICS, Outcome
+from harness.report.blocks import Table, facts
+from harness.report.findings import Findings
+from harness.report.load import RunFiles, decoded
+from harness.report.statistics import Importances, objective_values
+from harness.report.wording import (
+    NOT_MEASURED,
+    clipped,
+    duration,
+    flattened,
+    goal,
+    number,
+    percent,
+    plural,
+    score,
+    setting,
+    short_names,
+    whole,
+)
+from harness.spec import COST
+
+_CANDIDATES = 10
+_OPEN_CLASSES = 20
+_FIGURE_COLUMNS = {
+    "parameters": "parameters",
+    "latency_p50_ms": "latency p50 (ms)",
+    "train_samples_s": "training (samples/s)",
+    "memory_rss_peak_mib": "host memory (MiB)",
+    "memory_device_peak_mib": "device memory (MiB)",
+    "energy_j": "energy (J)",
+}
+
+
+def task_table(run: RunFiles) -> Table:
+    """Return what was learned and how it was split."""
+    task = run.stats["task"]
+    pairs = [("task", task["name"]), ("kind", str(task["kind"]))]
+    if task["classes"]:
+        names = ", ".join(clipped(name, 40) for name in task["classes"][:20])
+        more = f" and {len(task['classes']) - 20} more" if len(task["classes"]) > 20 else ""
+        pairs.append(("classes", f"{len(task['classes'])}: {names}{more}"))
+    split = ", ".join(f"{task[part]:,} {part}" for part in ("train", "validation", "test"))
+    return facts("The task and its split", [*pairs, ("samples", split)])
+
+
+def search_table(run: RunFiles) -> Table:
+    """Return how the space was searched."""
+    search, started = run.stats["search"], run.trials["started_unix_s"].min()
+    goals = ", ".join(f"{item['direction']} {item['metric']}" for item in run.stats["objective"])
+    size = "infinite: a parameter is continuous" if search["size"] is None else number(search["size"])
+    when = NOT_MEASURED if pd.isna(started) else f"{datetime.fromtimestamp(float(started), UTC):%Y-%m-%d %H:%M} UTC"
+    return facts(
+        "The search",
+        [
+            ("objective", goals),
+            ("sampler, pruner", f"{search['sampler']}, {search['pruner']}"),
+            ("seed", str(search["seed"])),
+            ("trials", f"{len(run.trials):,} of {search['trials']:,}"),
+            ("candidates in the space", size),
+            ("started", when),
+            ("elapsed", duration(run.stats["elapsed_s"])),
+        ],
+    )
+
+
+def candidate_table(findings: Findings) -> Table:
+    """Return the best trials, with the figures that were measured on any of them."""
+    best = findings.best.head(_CANDIDATES)
+    rows: dict[str, list[str]] = {"rank": [str(place) for place in range(1, len(best) + 1)]}
+    rows["trial"] = [str(trial) for trial in best["trial"]]
+    if len(findings.metrics) > 1:
+        rows["front"] = ["yes" if front else "" for front in best["front"]]
+    rows |= {name: [clipped(str(text), 32) for text in best[name]] for name in ("architecture", "optimizer")}
+    values = objective_values(best, len(findings.metrics))
+    for column, metric in enumerate(findings.metrics):
+        rows[metric] = [goal(metric, value) for value in values[:, column]]
+    judged = {COST[metric][1] for metric in findings.metrics if metric in COST}
+    for name, title in _FIGURE_COLUMNS.items():
+        if best[name].notna().any() and name not in judged:
+            rows[title] = [whole(v) if name == "parameters" else number(v) for v in best[name]]
+    rows["time"] = [duration(seconds) for seconds in best["seconds"]]
+    rows["settings"] = [_settings(params) for params in decoded(best["params"])]
+    texts = {"front", "architecture", "optimizer", "settings"}
+    return Table(
+        caption=f"The best {plural(len(best), 'candidate')}",
+        columns=tuple(rows),
+        rows=tuple(zip(*rows.values(), strict=True)),
+        numeric=frozenset(rows) - texts,
+    )
+
+
+def _settings(params: Mapping[str, Any]) -> str:
+    """Return the sampled parameters on one line, without the choices that have columns of their own."""
+    chosen = {path: value for path, value in params.items() if path not in ("architecture", "optimizer")}
+    names = {path: path.split(".")[-1] for path in chosen}
+    if len(set(names.values())) < len(names):
+        names = short_names(list(chosen))
+    return ", ".join(
+        f"{clipped(names[path], 32)}={clipped(setting(value, digits=3), 32)}" for path, value in chosen.items()
+    )
+
+
+def winner_table(findings: Findings) -> Table:
+    """Return every setting of the winner."""
+    best = findings.stats["best"]
+    return facts("The winner's settings", list(flattened(best["candidate"])) if best else [])
+
+
+def plan_table(row: Mapping[str, Any]) -> Table:
+    """Return how a trial was trained on this machine, and why so."""
+    ratio = row["precision_ratio"]
+    faster = "" if pd.isna(ratio) else f", {ratio:.2f} times the speed of fp32"
+    batch, threads = (NOT_MEASURED if pd.isna(row[name]) else str(int(row[name])) for name in ("batch_size", "threads"))
+    return facts(
+        "How the winner was trained",
+        [
+            ("device", f"{row['device']}, {threads} threads"),
+            ("precision", f"{row['precision']}{faster}: {row['precision_reason']}"),
+            ("data", f"{row['data_path']}: {row['data_reason']}"),
+            ("batch, layout", f"{batch}, {row['layout']}"),
+            ("epochs", f"{row['epochs']}, the best was {row['best_epoch']}"),
+        ],
+    )
+
+
+def score_table(findings: Findings) -> Table:
+    """Return the winner's metrics on each part of the data."""
+    test = (findings.stats["test"] or {"metrics": {}})["metrics"]
+    row: Mapping[str, Any] = findings.winner or {}
+    parts = [
+        (metric, score(row.get(f"train_{metric}")), score(row.get(f"validation_{metric}")), score(test.get(metric)))
+        for metric in METRICS
+    ]
+    measured = tuple(part for part in parts if set(part[1:]) != {NOT_MEASURED})
+    columns = ("metric", "training", "validation", "test")
+    return Table(caption="The winner's scores", columns=columns, rows=measured, numeric=frozenset(columns[1:]))
+
+
+def per_class_table(findings: Findings) -> Table | None:
+    """Return the test scores of each class, or None where there are none."""
+    test = findings.stats["test"]
+    if test is None or test["per_class"] is None:
+        return None
+    scores = test["per_class"]
+    columns = ("class", "precision", "recall", "F1", "samples")
+    names = [clipped(name, 60) for name in scores["class"]]
+    cells = (map(score, column) for column in (scores["precision"], scores["recall"], scores["f1"]))
+    rows = tuple(zip(names, *cells, map(whole, scores["support"]), strict=True))
+    return Table(
+        caption="Test scores of each class",
+        columns=columns,
+        rows=rows,
+        numeric=frozenset(columns[1:]),
+        folded=len(rows) > _OPEN_CLASSES,
+    )
+
+
+def importance_table(found: Importances) -> Table:
+    """Return every searched parameter with its importance or the reason for having none."""
+    rows = tuple(
+        (str(row["parameter"]), number(row["importance"]), number(row["spread"]), str(row["reason"]))
+        for row in found.table.to_dict("records")
+    )
+    columns = ("parameter", "importance", "spread", "remark")
+    return Table(
+        caption="Importance of each searched parameter",
+        columns=columns,
+        rows=rows,
+        numeric=frozenset(columns[1:3]),
+        folded=True,
+    )
+
+
+def ledger_table(book: pd.DataFrame) -> Table:
+    """Return how the trials ended, what that cost, and the first reason of each kind of end but completion."""
+    rows = tuple(
+        (
+            str(row["outcome"]),
+            whole(row["trials"]),
+            duration(row["device_s"]),
+            percent(row["share"]),
+            "" if row["outcome"] == Outcome.COMPLETE else clipped(str(row["reason"]), 240),
+        )
+        for row in book.to_dict("records")
+    )
+    columns = ("outcome", "trials", "device time", "share", "first reason")
+    return Table(caption="Outcomes", columns=columns, rows=rows, numeric=frozenset(columns[1:4]))
+
+
+def machine_table(run: RunFiles) -> Table:
+    """Return everything that was found out about the machine."""
+    return facts("The machine", list(flattened(run.hardware)), folded=True)
+
+
+def package_table(run: RunFiles) -> Table:
+    """Return the versions of the installed packages."""
+    return facts("Packages", sorted(flattened(run.environment.get("packages") or {})), folded=True)

@@ -1,0 +1,58 @@
+"""What the user asks for: space files, read, checked and turned into frozen models."""
+
+from harness.spec.candidate import CHOICES, DEFAULTS, Candidate, candidate_at, options_of
+from harness.spec.document import (
+    COST,
+    LABEL_OBJECTIVES,
+    QUALITY,
+    VALUE_OBJECTIVES,
+    Budget,
+    Direction,
+    Limits,
+    Search,
+    Spec,
+    parse_duration,
+)
+from harness.spec.load import canonical, corner_values, load_spec, parse_spec, read_space, spec_hash
+from harness.spec.parameters import Categorical, Choice, Fixed, Group, Node, Parameter, Range, parameters, size
+from harness.spec.shipped import shipped_spaces
+from harness.spec.task import TaskSpec
+from harness.spec.training import PRECISIONS, Augment, Training
+
+__all__ = [
+    "CHOICES",
+    "COST",
+    "DEFAULTS",
+    "LABEL_OBJECTIVES",
+    "PRECISIONS",
+    "QUALITY",
+    "VALUE_OBJECTIVES",
+    "Augment",
+    "Budget",
+    "Candidate",
+    "Categorical",
+    "Choice",
+    "Direction",
+    "Fixed",
+    "Group",
+    "Limits",
+    "Node",
+    "Parameter",
+    "Range",
+    "Search",
+    "Spec",
+    "TaskSpec",
+    "Training",
+    "candidate_at",
+    "canonical",
+    "corner_values",
+    "load_spec",
+    "options_of",
+    "parameters",
+    "parse_duration",
+    "parse_spec",
+    "read_space",
+    "shipped_spaces",
+    "size",
+    "spec_hash",
+]

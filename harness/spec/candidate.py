@@ -1,0 +1,69 @@
+"""A candidate: one point of a space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.records import Named
+from harness.spec.document import Spec
+from harness.spec.parameters import Categorical, Choice, Fixed, Group, Node, Range, Scalar
+from harness.spec.training import Training
+
+CHOICES = ("architecture", "optimizer", "schedule")
+"""Keys of a space whose value is one of several options with parameters of their own."""
+
+DEFAULTS: Mapping[str, str] = {"optimizer": "adamw", "schedule": "constant"}
+"""What is taken where a space says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An architecture with its hyperparameters: all that training needs to be told."""
+
+    architecture: Named
+    optimizer: Named
+    schedule: Named
+    training: Training
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the candidate as a space file would say it, with everything fixed."""
+        choices = {key: {named.name: dict(named.params)} for key in CHOICES for named in (getattr(self, key),)}
+        return {**choices, **self.training.model_dump(mode="json")}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Candidate:
+        """Rebuild what :meth:`as_dict` returned."""
+        named = {key: Named(*next(iter(value[key].items()))) for key in CHOICES}
+        rest = {key: item for key, item in value.items() if key not in CHOICES}
+        return cls(**named, training=Training.model_validate(rest))
+
+
+def candidate_at(spec: Spec, chosen: Mapping[str, Scalar]) -> Candidate:
+    """Return the candidate at ``chosen``, which has a value for every parameter that exists there."""
+    values = _resolve(spec.group, "", chosen)
+    named = {key: Named(*next(iter(values.pop(key, {DEFAULTS.get(key): {}}).items()))) for key in CHOICES}
+    fixed = spec.training.model_dump()
+    augment = {**fixed["augment"], **values.pop("augment", {})}
+    return Candidate(**named, training=Training.model_validate({**fixed, **values, "augment": augment}))
+
+
+def _resolve(node: Node, path: str, chosen: Mapping[str, Scalar]) -> Any:
+    match node:
+        case Fixed(value):
+            return value
+        case Categorical() | Range():
+            return chosen[path]
+        case Group(items):
+            return {name: _resolve(item, f"{path}.{name}" if path else name, chosen) for name, item in items.items()}
+        case Choice(options):
+            name = str(chosen[path]) if len(options) > 1 else next(iter(options))
+            return {name: _resolve(options[name], f"{path}.{name}", chosen)}
+
+
+def options_of(spec: Spec) -> tuple[str, ...]:
+    """Return the names of the architectures that a spec searches."""
+    node = spec.group.items["architecture"]
+    assert isinstance(node, Choice)
+    return tuple(node.options)

@@ -1,0 +1,131 @@
+"""The space file as a whole: task, objective, limits, budget, search, training and space."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from harness.errors import did_you_mean
+from harness.records import LABEL_METRICS, VALUE_METRICS
+from harness.spec.base import Frozen
+from harness.spec.parameters import Group
+from harness.spec.task import TaskSpec, parse_task
+from harness.spec.training import Training
+
+Direction = Literal["maximize", "minimize"]
+
+QUALITY: Mapping[str, Direction] = {
+    "loss": "minimize",
+    **dict.fromkeys(LABEL_METRICS, "maximize"),
+    "rmse": "minimize",
+    "mae": "minimize",
+    "r2": "maximize",
+}
+"""Objectives measured on the validation part after every epoch."""
+
+COST: Mapping[str, tuple[Direction, str]] = {
+    "latency_ms": ("minimize", "latency_p50_ms"),
+    "parameters": ("minimize", "parameters"),
+    "flops": ("minimize", "flops"),
+    "train_samples_s": ("maximize", "train_samples_s"),
+    "inference_samples_s": ("maximize", "inference_samples_s"),
+    "memory_mb": ("minimize", "memory_mb"),
+    "energy_j": ("minimize", "energy_j"),
+}
+"""Objectives measured once a trial, with the figure that each is read from."""
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+def parse_duration(value: object) -> float:
+    """Return seconds from ``20m``, ``1h30m``, ``45s`` or a plain number of seconds. Raises ValueError."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        match = _DURATION.fullmatch(str(value).strip().replace(" ", ""))
+        if match is None or not any(match.groups()):
+            raise ValueError(f"{value!r} is not a duration; write 45s, 20m, 1h30m or a number of seconds")
+        hours, minutes, rest = (float(part or 0) for part in match.groups())
+        seconds = 3600 * hours + 60 * minutes + rest
+    if not 0 < seconds < 10 * 365 * 86_400:
+        raise ValueError(f"a duration must be above 0 seconds and below ten years, got {value!r}")
+    return seconds
+
+
+class Limits(Frozen):
+    """Hard limits, checked before any training."""
+
+    parameters: Annotated[int, Field(ge=1)] | None = None
+
+
+class Budget(Frozen):
+    """What the search may spend; whichever ends first ends it."""
+
+    trials: Annotated[int, Field(ge=1, le=1_000_000)] = 30
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 20
+    time: Annotated[float, BeforeValidator(parse_duration)] | None = None
+    """Seconds of wall time for the whole command, the final refit included."""
+
+
+class Search(Frozen):
+    """How candidates are chosen and given up."""
+
+    sampler: Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2", "qmc"] = "tpe"
+    pruner: Literal["auto", "median", "asha", "hyperband", "none"] = "auto"
+    """``auto``: median with one objective, none with several."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+def _objective(value: object) -> object:
+    """Accept one name, a list of names, or names with their directions, and check the names."""
+    best: dict[str, Direction] = {**QUALITY, **{name: direction for name, (direction, _) in COST.items()}}
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, list):
+        value = names = {str(name): best.get(str(name)) for name in names}
+    if not isinstance(names, Mapping):
+        return value
+    for name in names:
+        if name not in best:
+            raise ValueError(f"unknown objective {name!r}{did_you_mean(str(name), best)}")
+    if names and next(iter(names)) not in QUALITY:
+        raise ValueError(
+            f"the first one decides the best epoch, so it must be one of {', '.join(QUALITY)}; "
+            f"{next(iter(names))!r} can only follow"
+        )
+    return value
+
+
+class Spec(Frozen):
+    """Everything that one search needs to know; the same for the command line and for Python."""
+
+    task: Annotated[TaskSpec, BeforeValidator(parse_task)]
+    objective: Annotated[dict[str, Direction], BeforeValidator(_objective)] = {}
+    """Metric to direction, in order of importance; empty: macro F1 for classes, RMSE for values."""
+    limits: Limits = Limits()
+    budget: Budget = Budget()
+    search: Search = Search()
+    training: Training = Training()
+    space: Any
+    """A :class:`Group`; parsed apart, since its errors carry paths of their own."""
+
+    @model_validator(mode="after")
+    def _objectives_fit_together(self) -> Spec:
+        several = len(self.objective) > 1
+        if several and self.search.pruner not in ("auto", "none"):
+            raise ValueError(f"search.pruner: {self.search.pruner!r} works with one objective only; use none")
+        if several and self.search.sampler == "cmaes":
+            raise ValueError("search.sampler: 'cmaes' works with one objective only; use nsga2, tpe or gp")
+        return self
+
+    @property
+    def group(self) -> Group:
+        """The parsed space."""
+        assert isinstance(self.space, Group)
+        return self.space
+
+
+LABEL_OBJECTIVES = frozenset(LABEL_METRICS)
+VALUE_OBJECTIVES = frozenset(VALUE_METRICS)

@@ -1,0 +1,120 @@
+"""YAML text to plain data, with the line of every key and with limits on what a hostile file can cost.
+
+Only plain YAML is read: no tags but the standard ones, no duplicate keys, at most ``MAX_BYTES`` of text, ``MAX_DEPTH``
+levels and ``MAX_NODES`` values after aliases are followed (a small file can otherwise unfold to gigabytes).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from harness.errors import SpecError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+MAX_NODES = 50_000
+
+Path = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 1e-4 as a number, as every engineer expects (YAML 1.1 wants 1.0e-4)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain data read from YAML, the name of where it came from, and the line of each key path."""
+
+    data: Any
+    origin: str
+    lines: dict[Path, int]
+
+    def error(self, path: Path, message: str) -> SpecError:
+        """Return the error for ``path``, led by the file, the line and the dotted key path."""
+        known = path
+        while known and known not in self.lines:
+            known = known[:-1]
+        line = self.lines.get(known)
+        place = f"{self.origin}:{line}" if line else self.origin
+        dotted = ".".join(str(part) for part in path)
+        return SpecError(f"{place}: {dotted}: {message}" if dotted else f"{place}: {message}")
+
+
+def read_yaml(text: str, origin: str) -> Document:
+    """Parse ``text``; ``origin`` is the file name that messages carry. Raises :class:`SpecError`."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise SpecError(f"{origin}: larger than {MAX_BYTES >> 20} MiB, which no space file needs")
+    try:
+        _refuse_deep_nesting(text, origin)
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            lines = dict(_walk(node, origin)) if node is not None else {}
+            data = loader.construct_document(node) if node is not None else None
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise SpecError(_yaml_message(error, origin)) from None
+    except (ValueError, OverflowError) as error:
+        raise SpecError(f"{origin}: {error}") from None
+    return Document(data, origin, lines)
+
+
+def parse_scalar(text: str) -> Any:
+    """Parse one value of ``--set key=value`` as YAML, so that ``3`` is a number and ``[a, b]`` a list."""
+    return read_yaml(text, "--set").data
+
+
+def _refuse_deep_nesting(text: str, origin: str) -> None:
+    """Walk the flat event stream, since composing a deeply nested file would exhaust the stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise SpecError(f"{origin}: nested deeper than {MAX_DEPTH} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _walk(root: yaml.Node, origin: str) -> Iterator[tuple[Path, int]]:
+    """Yield the path and line of every node, following aliases, and refuse what unfolds too far."""
+    stack: list[tuple[Path, yaml.Node]] = [((), root)]
+    seen = 0
+    while stack:
+        path, node = stack.pop()
+        seen += 1
+        if seen > MAX_NODES or len(path) > MAX_DEPTH:
+            raise SpecError(f"{origin}: its aliases unfold to more than {MAX_NODES} values or {MAX_DEPTH} levels")
+        yield path, node.start_mark.line + 1
+        if isinstance(node, yaml.SequenceNode):
+            stack += [((*path, i), child) for i, child in enumerate(node.value)]
+        elif isinstance(node, yaml.MappingNode):
+            keys: set[str] = set()
+            for key, child in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise SpecError(f"{origin}:{key.start_mark.line + 1}: a key must be a plain name")
+                if key.value in keys:
+                    raise SpecError(f"{origin}:{key.start_mark.line + 1}: key {key.value!r} appears twice")
+                keys.add(key.value)
+                stack.append(((*path, key.value), child))
+
+
+def _yaml_message(error: yaml.YAMLError, origin: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    place = f"{origin}:{mark.line + 1}" if mark is not None else origin
+    problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+    if "could not determine a constructor for the tag" in problem:
+        tag = problem.split("'")[1] if "'" in problem else "?"
+        return f"{place}: the tag {tag} is refused: a space file holds plain values only"
+    return f"{place}: not valid YAML: {problem}"

@@ -1,0 +1,52 @@
+"""``training:`` and its defaults: how a candidate is trained, as far as the space does not vary it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.spec.base import Frozen
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+
+
+class Augment(Frozen):
+    """Augmentation of image batches during training; 0 or false turns a part off."""
+
+    flip: bool = False
+    """Mirror half of the images left to right."""
+    shift: Share = 0.0
+    """Move by up to this share of height and width."""
+    crop: Annotated[int, Field(ge=0)] = 0
+    """Pad by this many pixels, then crop back to size at random."""
+    rotation: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
+    """Turn by up to this many degrees either way."""
+    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Resize by a factor drawn from 1 - scale to 1 + scale."""
+    cutout: Share = 0.0
+    """Blank a square with this share of the shorter side."""
+    mixup: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
+    """Alpha of mixup's beta distribution (Zhang et al., 2018, arXiv:1710.09412); for tables too."""
+
+
+class Training(Frozen):
+    """Everything about training but the architecture, the optimiser and the schedule."""
+
+    batch_size: Annotated[int, Field(ge=1, le=1_048_576)] = 128
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
+    loss: Literal["auto", "cross_entropy", "binary", "mse", "huber"] = "auto"
+    """``auto``: cross-entropy for classes, MSE for values. ``binary`` is one logit for two classes."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    l1: Annotated[float, Field(ge=0.0)] = 0.0
+    """Factor of the sum of absolute weights (not norms, not biases) added to the loss."""
+    clip_norm: Annotated[float, Field(ge=0.0)] = 0.0
+    """Largest global gradient norm; 0 does not clip."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Stop after this many epochs without improvement on validation; 0 never stops early."""
+    augment: Augment = Augment()
+    final: Literal["refit", "keep"] = "refit"
+    """What becomes of the winner: trained anew on training + validation, or kept as it is."""

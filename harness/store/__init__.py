@@ -1,0 +1,56 @@
+"""What a run leaves behind: its folder, the study database, frames and provenance.
+
+Names load on first use, so that a report can be written without loading Optuna.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.store.codec import decode, encode
+    from harness.store.database import close_database, open_database
+    from harness.store.files import plain, read_json, sha256_file, storage_errors, write_file, write_json
+    from harness.store.frames import TIMED_COLUMNS, epochs_frame, telemetry_frame, to_parquet, trials_frame
+    from harness.store.provenance import environment
+    from harness.store.run import RunFolder, check_run, refresh_manifest, seal
+
+_HOMES = {
+    "codec": ("decode", "encode"),
+    "database": ("close_database", "open_database"),
+    "files": ("plain", "read_json", "sha256_file", "storage_errors", "write_file", "write_json"),
+    "frames": ("TIMED_COLUMNS", "epochs_frame", "telemetry_frame", "to_parquet", "trials_frame"),
+    "provenance": ("environment",),
+    "run": ("RunFolder", "check_run", "refresh_manifest", "seal"),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "TIMED_COLUMNS",
+    "RunFolder",
+    "check_run",
+    "close_database",
+    "decode",
+    "encode",
+    "environment",
+    "epochs_frame",
+    "open_database",
+    "plain",
+    "read_json",
+    "refresh_manifest",
+    "seal",
+    "sha256_file",
+    "storage_errors",
+    "telemetry_frame",
+    "to_parquet",
+    "trials_frame",
+    "write_file",
+    "write_json",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -1,0 +1,179 @@
+"""Records as pandas frames with fixed columns and dtypes.
+
+``trials`` ends with one ``param.<path>`` column per searched parameter; all other columns are the same for every run.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.records import FIGURES, METRICS, NAN, TELEMETRY, EpochRecord, TelemetryRecord, TrialRecord
+from harness.spec import Categorical, Parameter
+
+PLAN_DTYPES = {
+    "device": "string",
+    "precision": "string",
+    "precision_ratio": "float64",
+    "precision_reason": "string",
+    "batch_size": "Int64",
+    "layout": "string",
+    "data_path": "string",
+    "data_reason": "string",
+    "threads": "Int64",
+}
+
+TRIAL_DTYPES: Mapping[str, str] = {
+    "trial": "int64",
+    "outcome": "string",
+    "reason": "string",
+    "value": "float64",
+    "values": "string",
+    "architecture": "string",
+    "optimizer": "string",
+    "candidate": "string",
+    "params": "string",
+    "seed": "int64",
+    "epochs": "int64",
+    "best_epoch": "int64",
+    **{f"train_{metric}": "float64" for metric in METRICS},
+    **{f"validation_{metric}": "float64" for metric in METRICS},
+    **PLAN_DTYPES,
+    **dict.fromkeys(FIGURES, "float64"),
+    "notes": "string",
+    "reasons": "string",
+    "started_unix_s": "float64",
+    "seconds": "float64",
+}
+
+EPOCH_DTYPES: Mapping[str, str] = {
+    "trial": "int64",
+    "epoch": "int64",
+    **{f"train_{metric}": "float64" for metric in METRICS},
+    **{f"validation_{metric}": "float64" for metric in METRICS},
+    "learning_rate": "float64",
+    "gradient_norm": "float64",
+    "train_s": "float64",
+    "validation_s": "float64",
+    "train_samples_s": "float64",
+    "note": "string",
+}
+
+TELEMETRY_DTYPES: Mapping[str, str] = {
+    "time_unix_s": "float64",
+    "trial": "int64",
+    **dict.fromkeys(TELEMETRY, "float64"),
+}
+
+TIMED_COLUMNS = (
+    "precision_ratio",
+    "precision_reason",
+    "data_reason",
+    "reasons",
+    *(name for name in FIGURES if name not in ("parameters", "flops")),
+    "started_unix_s",
+    "seconds",
+)
+"""Columns of ``trials`` that differ between two runs of one seed: times, and what was measured of the machine."""
+
+
+def trials_frame(trials: Iterable[TrialRecord], parameters: Sequence[Parameter]) -> pd.DataFrame:
+    """Return one row per trial in the order of their numbers."""
+    rows = [_trial_row(trial) for trial in sorted(trials, key=lambda trial: trial.trial)]
+    dtypes = {**TRIAL_DTYPES, **{f"param.{parameter.path}": _dtype(parameter) for parameter in parameters}}
+    return _frame(rows, dtypes)
+
+
+def epochs_frame(epochs: Iterable[EpochRecord]) -> pd.DataFrame:
+    """Return one row per trial and epoch."""
+    rows = [
+        {
+            "trial": epoch.trial,
+            "epoch": epoch.epoch,
+            **_metrics("train", epoch.train),
+            **_metrics("validation", epoch.validation),
+            "learning_rate": epoch.learning_rate,
+            "gradient_norm": epoch.gradient_norm,
+            "train_s": epoch.train_s,
+            "validation_s": epoch.validation_s,
+            "train_samples_s": epoch.train_samples_s,
+            "note": epoch.note,
+        }
+        for epoch in sorted(epochs, key=lambda epoch: (epoch.trial, epoch.epoch))
+    ]
+    return _frame(rows, EPOCH_DTYPES)
+
+
+def telemetry_frame(samples: Iterable[TelemetryRecord]) -> pd.DataFrame:
+    """Return one row per sample of the meters."""
+    rows = [{"time_unix_s": s.time_unix_s, "trial": s.trial, **_named(s.values, TELEMETRY)} for s in samples]
+    return _frame(rows, TELEMETRY_DTYPES)
+
+
+def to_parquet(frame: pd.DataFrame) -> bytes:
+    """Return the frame as a Parquet file; the same frame gives the same bytes."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _trial_row(trial: TrialRecord) -> dict[str, Any]:
+    plan = trial.plan
+    return {
+        "trial": trial.trial,
+        "outcome": str(trial.outcome),
+        "reason": trial.reason,
+        "value": trial.values[0] if trial.values else NAN,
+        "values": json.dumps(list(trial.values)),
+        "architecture": next(iter(trial.candidate.get("architecture", {})), ""),
+        "optimizer": next(iter(trial.candidate.get("optimizer", {})), ""),
+        "candidate": json.dumps(trial.candidate),
+        "params": json.dumps(trial.params),
+        "seed": trial.seed,
+        "epochs": trial.epochs,
+        "best_epoch": trial.best_epoch,
+        **_metrics("train", trial.train),
+        **_metrics("validation", trial.validation),
+        **{name: getattr(plan, name) if plan else None for name in PLAN_DTYPES},
+        **_named(trial.figures, FIGURES),
+        "notes": "; ".join(trial.notes),
+        "reasons": json.dumps(dict(sorted(trial.reasons.items()))),
+        "started_unix_s": trial.started_unix_s,
+        "seconds": trial.seconds,
+        **{f"param.{path}": value for path, value in trial.params.items()},
+    }
+
+
+def _dtype(parameter: Parameter) -> str:
+    node = parameter.node
+    if not isinstance(node, Categorical):
+        return "Int64" if node.integer else "float64"
+    if all(isinstance(choice, bool) for choice in node.choices):
+        return "boolean"
+    numeric = all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in node.choices)
+    return "float64" if numeric else "string"
+
+
+def _metrics(part: str, values: Mapping[str, float]) -> dict[str, float]:
+    return {f"{part}_{metric}": values.get(metric, NAN) for metric in METRICS}
+
+
+def _named(values: Mapping[str, float], names: Iterable[str]) -> dict[str, float]:
+    return {name: values.get(name, NAN) for name in names}
+
+
+def _frame(rows: list[dict[str, Any]], dtypes: Mapping[str, str]) -> pd.DataFrame:
+    columns = {
+        name: pd.Series([_cell(row.get(name), dtype) for row in rows], dtype=dtype) for name, dtype in dtypes.items()
+    }
+    return pd.DataFrame(columns)
+
+
+def _cell(value: Any, dtype: str) -> Any:
+    if value is None:
+        return NAN if dtype == "float64" else pd.NA
+    return str(value) if dtype == "string" else value

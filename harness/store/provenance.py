@@ -1,0 +1,83 @@
+"""Where a run came from: versions, command, git state, and the machine without its identifiers."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "cmaes",
+    "numpy",
+    "nvidia-ml-py",
+    "optuna",
+    "pandas",
+    "plotly",
+    "pydantic",
+    "scikit-learn",
+    "scipy",
+    "torch",
+)
+_MAX_DIFF_BYTES = 1 << 20
+
+
+def environment(argv: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Return the versions and the git state that a run was made with.
+
+    ``folder`` is where the command was started: a user's own models and data descriptions live there.
+    """
+    versions = {name: version(name) for name in PACKAGES}
+    return {
+        "harness": version("harness"),
+        "python": sys.version.split()[0],
+        "packages": versions,
+        "lock_sha256": hashlib.sha256(repr(sorted(_installed())).encode()).hexdigest(),
+        "argv": list(argv),
+        "git": git_state(folder),
+    }
+
+
+def version(package: str) -> str | None:
+    """Return the installed version of a distribution, or None."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Return commit and uncommitted diff of the repository around ``folder``; None where there is none."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    diff = _git(folder, "diff", "HEAD") or ""
+    kept = diff if len(diff.encode()) <= _MAX_DIFF_BYTES else None
+    return {
+        "commit": commit.strip(),
+        "dirty": bool(diff),
+        "diff_sha256": hashlib.sha256(diff.encode()).hexdigest(),
+        "diff": kept,
+    }
+
+
+def _installed() -> list[tuple[str, str]]:
+    return [(item.metadata["Name"] or "", item.version) for item in metadata.distributions()]
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            timeout=10,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,180 @@
+"""What becomes of the winner: refitted or kept, scored once on the test samples, and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from harness.data import Dataset, derive_seed, place
+from harness.errors import Diverged, StorageError
+from harness.measure import ConfusionMatrix
+from harness.records import Plan, TrialRecord
+from harness.spec import Candidate
+from harness.store import RunFolder, to_parquet
+from harness.study.building import (
+    EVALUATION_BATCH,
+    build_model,
+    make_fit,
+    place_training,
+    plan_training,
+    target_scaling,
+)
+from harness.study.job import Job
+from harness.study.stop import Stop
+from harness.train import evaluate, predict
+
+CHECKPOINT = "checkpoints/best.safetensors"
+"""Weights of the best complete trial so far, as its search left them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The winner's one look at the test samples."""
+
+    how: str
+    """``refit`` or ``keep``."""
+    note: str
+    metrics: Mapping[str, float]
+    per_class: Mapping[str, list[Any]] | None
+    confusion: list[list[int]] | None
+    opened: int
+    """How often this run has looked at the test samples; more than once when a finished run was extended."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for ``stats.json``."""
+        return {
+            "final": self.how,
+            "note": self.note,
+            "opened": self.opened,
+            "metrics": dict(self.metrics),
+            "per_class": dict(self.per_class) if self.per_class else None,
+            "confusion": self.confusion,
+        }
+
+
+def finish(job: Job, folder: RunFolder, winner: TrialRecord, stop: Stop, open_test: Callable[[], int]) -> Final:
+    """Refit or keep the winner, score it on the test samples, and write ``best/`` and ``predictions.parquet``.
+
+    ``open_test`` is called before the test samples are looked at and returns how often that has been.
+    Raises :class:`Interrupted` when asked to stop; the search can then be resumed to do this again.
+    """
+    candidate = Candidate.from_dict(winner.candidate)
+    note = ""
+    how = job.spec.training.final
+    if how == "refit":
+        dataset = job.dataset.for_refit()
+        try:
+            model, plan = _refit(job, candidate, dataset, winner, stop)
+        except Diverged as error:
+            how, note = "keep", f"the refit diverged ({error}); the weights of the search were kept"
+    if how == "keep":
+        dataset = job.dataset
+        model, plan = _keep(job, candidate, folder, winner)
+    final = _score(job, candidate, dataset, model, plan, folder, how=how, note=note, opened=open_test())
+    _save(folder, candidate, dataset, model, winner)
+    return final
+
+
+def _refit(job: Job, candidate: Candidate, dataset: Dataset, winner: TrialRecord, stop: Stop) -> tuple[nn.Module, Plan]:
+    """Train anew on training and validation samples, for as many epochs as the winner's best took."""
+    seed = derive_seed(job.spec.search.seed, "refit", winner.trial)
+    model = build_model(job, candidate, dataset, seed)
+    train = place_training(job, candidate, dataset, seed)
+    plan = plan_training(job, candidate, dataset, train)
+    fit = make_fit(
+        job, candidate, dataset, model, train, None, plan, seed=seed, trial=winner.trial, stop=stop.check_signal
+    )
+    for epoch in fit:
+        if epoch.epoch == winner.best_epoch:
+            break
+    return model, plan
+
+
+def _keep(job: Job, candidate: Candidate, folder: RunFolder, winner: TrialRecord) -> tuple[nn.Module, Plan]:
+    model = build_model(job, candidate, job.dataset, winner.seed)
+    path = folder.file(CHECKPOINT)
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"{path}: the winner's weights cannot be loaded: {str(error).splitlines()[0]}") from error
+    assert winner.plan is not None
+    return model, winner.plan
+
+
+def _score(
+    job: Job,
+    candidate: Candidate,
+    dataset: Dataset,
+    model: nn.Module,
+    plan: Plan,
+    folder: RunFolder,
+    *,
+    how: str,
+    note: str,
+    opened: int,
+) -> Final:
+    part = dataset.open_test()
+    batches = place(part, device=job.device, batch_size=EVALUATION_BATCH, seed=0, shuffle=False)
+    common: dict[str, Any] = {
+        "shape": dataset.shape,
+        "plan": plan,
+        "loss": candidate.training.loss,
+        "target_scaling": target_scaling(dataset),
+    }
+    result = evaluate(model, batches, **common)
+    outputs, targets = predict(model, batches, **common)
+    folder.write("predictions.parquet", to_parquet(_predictions(part.index, targets, outputs)))
+    confusion = result.quality if isinstance(result.quality, ConfusionMatrix) else None
+    per_class: dict[str, list[Any]] | None = None
+    if confusion:
+        per_class = {"class": list(dataset.class_names), **confusion.per_class()}
+    return Final(
+        how=how,
+        note=note,
+        metrics=result.metrics,
+        per_class=per_class,
+        confusion=confusion.table() if confusion else None,
+        opened=opened,
+    )
+
+
+def _predictions(index: np.ndarray, targets: np.ndarray, outputs: np.ndarray) -> pd.DataFrame:
+    frame = {"index": index, "target": targets}
+    if outputs.ndim == 1:
+        return pd.DataFrame({**frame, "predicted": outputs.astype("float64")})
+    probabilities = {f"probability_{k}": outputs[:, k].astype("float64") for k in range(outputs.shape[1])}
+    return pd.DataFrame({**frame, "predicted": outputs.argmax(axis=1), **probabilities})
+
+
+def _save(folder: RunFolder, candidate: Candidate, dataset: Dataset, model: nn.Module, winner: TrialRecord) -> None:
+    """Write what is needed to use the winner elsewhere; nothing of it is a pickle."""
+    save_weights(folder, "best/model.safetensors", model.state_dict())
+    folder.write_json("best/preprocessing.json", dataset.preprocessing)
+    shape = dataset.shape
+    folder.write_json(
+        "best/candidate.json",
+        {
+            "trial": winner.trial,
+            "task": dataset.name,
+            "candidate": candidate.as_dict(),
+            "class_names": list(dataset.class_names),
+            "shape": {
+                "kind": str(shape.kind),
+                "outputs": shape.outputs,
+                "image": shape.image,
+                "features": shape.features,
+                "cardinalities": shape.cardinalities,
+            },
+        },
+    )
+
+
+def save_weights(folder: RunFolder, name: str, state: Mapping[str, Tensor]) -> None:
+    """Write a state as safetensors."""
+    folder.write(name, save({key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}))

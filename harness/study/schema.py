@@ -1,0 +1,126 @@
+"""The JSON Schema of space files, for editors that complete and check as one types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from harness import models
+from harness.registry import Registry
+from harness.spec import COST, QUALITY, Budget, Limits, Search, Training
+from harness.spec.task import TASK_TYPES, BuiltinTask
+from harness.spec.training import Augment
+from harness.train import optimizers, schedules
+
+_NODES: dict[str, Any] = {
+    "scalar": {"type": ["string", "number", "boolean", "null"]},
+    "range": {
+        "type": "object",
+        "properties": {
+            **{
+                kind: {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+                for kind in ("int", "float")
+            },
+            "log": {"type": "boolean"},
+            "step": {"type": "number", "exclusiveMinimum": 0},
+        },
+        "oneOf": [{"required": ["int"]}, {"required": ["float"]}],
+        "additionalProperties": False,
+    },
+    "options": {"type": "object", "minProperties": 1, "additionalProperties": {"type": ["object", "null"]}},
+    "node": {
+        "anyOf": [
+            {"$ref": "#/$defs/scalar"},
+            {"type": "array", "items": {"$ref": "#/$defs/scalar"}, "minItems": 1},
+            {"$ref": "#/$defs/range"},
+            {"$ref": "#/$defs/options"},
+        ]
+    },
+}
+
+
+def space_schema() -> dict[str, Any]:
+    """Return the schema: fixed sections from their models, the space from what families and optimisers take."""
+    sections: dict[str, type[BaseModel]] = {"limits": Limits, "budget": Budget, "search": Search, "training": Training}
+    own = {"type": "object", "required": ["family"], "additionalProperties": {"$ref": "#/$defs/node"}}
+    choices = {
+        "architecture": _options({name: family["properties"] for name, family in models.schema().items()}, other=own),
+        "optimizer": _options(_configs(optimizers)),
+        "schedule": _options(_configs(schedules)),
+    }
+    searched = {
+        name: _searchable(schema)
+        for name, schema in Training.model_json_schema()["properties"].items()
+        if name not in ("final", "augment")
+    }
+    augment = _group(Augment.model_json_schema()["properties"])
+    directions = {name: {"enum": ["maximize", "minimize"]} for name in (*QUALITY, *COST)}
+    names = {"enum": list(directions)}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "harness space",
+        "type": "object",
+        "required": ["task", "space"],
+        "additionalProperties": False,
+        "properties": {
+            "task": {"anyOf": [{"type": "string"}, *(_inline(kind) for kind in TASK_TYPES if kind is not BuiltinTask)]},
+            "objective": {
+                "anyOf": [
+                    names,
+                    {"type": "array", "items": names},
+                    {"type": "object", "properties": directions, "additionalProperties": False},
+                ]
+            },
+            **{name: _inline(model) for name, model in sections.items()},
+            "space": {
+                "type": "object",
+                "required": ["architecture"],
+                "properties": {**choices, **searched, "augment": augment},
+                "additionalProperties": False,
+            },
+        },
+        "$defs": _NODES,
+    }
+
+
+def _inline(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's schema with its definitions in place of references, so that it can stand inside another."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def resolve(value: Any) -> Any:
+        if isinstance(value, dict):
+            reference = value.get("$ref")
+            if reference:
+                return resolve(definitions[reference.rsplit("/", 1)[1]])
+            return {key: resolve(item) for key, item in value.items()}
+        return [resolve(item) for item in value] if isinstance(value, list) else value
+
+    inlined: dict[str, Any] = resolve(schema)
+    return inlined
+
+
+def _configs(registry: Registry[Any]) -> dict[str, dict[str, Any]]:
+    return {name: option.config.model_json_schema().get("properties", {}) for name, option in registry.items()}
+
+
+def _options(options: dict[str, dict[str, Any]], other: Any = False) -> dict[str, Any]:
+    properties = {name: {"anyOf": [{"type": "null"}, _group(fields)]} for name, fields in options.items()}
+    names = {"enum": list(options)}
+    mapping = {"type": "object", "properties": properties, "additionalProperties": other, "minProperties": 1}
+    return {"anyOf": [mapping, names, {"type": "array", "items": names, "minItems": 1}]}
+
+
+def _group(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {name: _searchable(schema) for name, schema in fields.items()},
+        "additionalProperties": False,
+    }
+
+
+def _searchable(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the node of a parameter, with its description and default for the editor to show."""
+    kept: dict[str, Any] = {key: schema[key] for key in ("description", "default") if key in schema}
+    return {"$ref": "#/$defs/node", **kept}

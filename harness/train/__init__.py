@@ -1,0 +1,23 @@
+"""Training: optimisers, schedules and losses by name, and the loop that uses them."""
+
+from __future__ import annotations
+
+from harness.train.evaluation import Evaluation, evaluate, predict
+from harness.train.loop import Fit
+from harness.train.loss import outputs_for
+from harness.train.optimizer import build_optimizer, optimizers, validate_optimizer
+from harness.train.schedule import build_schedule, schedules, validate_schedule
+
+__all__ = [
+    "Evaluation",
+    "Fit",
+    "build_optimizer",
+    "build_schedule",
+    "evaluate",
+    "optimizers",
+    "outputs_for",
+    "predict",
+    "schedules",
+    "validate_optimizer",
+    "validate_schedule",
+]

@@ -1,0 +1,125 @@
+"""Running a trained model: its quality on one part of the data, or what it predicts. Nothing is learned here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.data import Batches
+from harness.measure import Quality, quality
+from harness.plan import Forward, forward_of, prepare, running
+from harness.records import NAN, Plan, TaskKind, TaskShape
+from harness.spec.training import Training
+from harness.train.loss import Criterion, make_criterion
+from harness.train.tally import window
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Metrics by name, the plain loss among them, and the measure that they came from (for figures per class)."""
+
+    metrics: dict[str, float]
+    quality: Quality
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Batches,
+    *,
+    shape: TaskShape,
+    plan: Plan,
+    loss: str = "auto",
+    target_scaling: tuple[float, float] = (0.0, 1.0),
+) -> Evaluation:
+    """Measure ``model`` on every batch of the first epoch of ``batches``, as it would be in use.
+
+    ``loss`` is the plain loss to report (see :mod:`harness.train.loss`), ``target_scaling`` the mean and scale with
+    which the model was trained.
+    """
+    criterion = _criterion(shape, plan, loss, target_scaling)
+    with running(plan):
+        return assess(model, _forward(model, plan), batches, criterion, shape, torch.device(plan.device))
+
+
+def predict(
+    model: nn.Module,
+    batches: Batches,
+    *,
+    shape: TaskShape,
+    plan: Plan,
+    loss: str = "auto",
+    target_scaling: tuple[float, float] = (0.0, 1.0),
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return outputs and targets of every sample of the first epoch of ``batches``, in its order.
+
+    Outputs are float32: ``N x C`` probabilities for classes (also with the ``binary`` loss), or ``N`` values in the
+    targets' own units.
+    """
+    criterion = _criterion(shape, plan, loss, target_scaling)
+    forward = _forward(model, plan)
+    outputs, targets = [], []
+    with running(plan), _evaluating(model):
+        for batch in batches.epoch(1):
+            predictions = criterion.predictions(criterion.scores(forward(batch.inputs)))
+            outputs.append(predictions.softmax(dim=1) if shape.kind is TaskKind.CLASSIFICATION else predictions)
+            targets.append(batch.targets)
+        return torch.cat(outputs).cpu().numpy(), torch.cat(targets).cpu().numpy()
+
+
+def assess(
+    model: nn.Module, forward: Forward, batches: Batches, criterion: Criterion, shape: TaskShape, device: torch.device
+) -> Evaluation:
+    """Measure a prepared model; the device is waited for once, at the end."""
+    measure = quality(shape, device)
+    loss_sum = torch.zeros((), device=device)
+    samples = 0
+    with _evaluating(model):
+        for scores, targets in _windows(forward, batches, criterion, window(batches.batch_size, shape.outputs)):
+            loss_sum += criterion.loss(scores, targets) * len(targets)
+            measure.update(criterion.predictions(scores), targets)
+            samples += len(targets)
+    return Evaluation({"loss": loss_sum.item() / samples if samples else NAN, **measure.metrics()}, measure)
+
+
+def _windows(forward: Forward, batches: Batches, criterion: Criterion, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield scores and targets of several batches at a time, which is cheaper to measure than one by one."""
+    scores: list[Tensor] = []
+    targets: list[Tensor] = []
+    for number, batch in enumerate(batches.epoch(1), start=1):
+        scores.append(criterion.scores(forward(batch.inputs)))
+        targets.append(batch.targets)
+        if number % steps == 0:
+            yield torch.cat(scores), torch.cat(targets)
+            scores, targets = [], []
+    if scores:
+        yield torch.cat(scores), torch.cat(targets)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the model into evaluation mode, without autograd; leave it in the mode it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _criterion(shape: TaskShape, plan: Plan, loss: str, target_scaling: tuple[float, float]) -> Criterion:
+    training = Training.model_validate({"loss": loss})
+    return make_criterion(
+        shape, training, class_counts=None, target_scaling=target_scaling, device=torch.device(plan.device)
+    )
+
+
+def _forward(model: nn.Module, plan: Plan) -> Forward:
+    device = torch.device(plan.device)
+    prepare(model, device=device, layout=plan.layout)
+    return forward_of(model, device=device, precision=plan.precision, layout=plan.layout)

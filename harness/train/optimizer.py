@@ -1,0 +1,133 @@
+"""Optimisers by name, in torch's fastest implementation of each."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.optim import Optimizer
+
+from harness.records import Named
+from harness.registry import Registry
+from harness.train.options import Option, OptionConfig, configure
+from harness.train.weights import split_weights
+
+Groups = list[dict[str, Any]]
+Rate = Annotated[float, Field(strict=True, gt=0.0, le=100.0)]
+Decay = Annotated[float, Field(strict=True, ge=0.0, le=10.0)]
+Momentum = Annotated[float, Field(strict=True, ge=0.0, lt=1.0)]
+Epsilon = Annotated[float, Field(strict=True, gt=0.0, le=1.0)]
+
+optimizers: Registry[Option[Optimizer]] = Registry("optimizer")
+
+
+class Sgd(OptionConfig):
+    """Gradient descent with momentum."""
+
+    lr: Rate = 0.05
+    momentum: Momentum = 0.9
+    nesterov: bool = True
+    """Nesterov's momentum; where ``momentum`` is 0 there is nothing to look ahead with, and it has no effect."""
+    weight_decay: Decay = 0.0
+    """L2 penalty: this times the weight is added to its gradient."""
+
+
+class Adam(OptionConfig):
+    """Adam (Kingma and Ba, 2015, arXiv:1412.6980)."""
+
+    lr: Rate = 1e-3
+    beta1: Momentum = 0.9
+    beta2: Momentum = 0.999
+    eps: Epsilon = 1e-8
+    weight_decay: Decay = 0.0
+    """L2 penalty: this times the weight is added to its gradient."""
+
+
+class AdamW(OptionConfig):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101)."""
+
+    lr: Rate = 1e-3
+    beta1: Momentum = 0.9
+    beta2: Momentum = 0.999
+    eps: Epsilon = 1e-8
+    weight_decay: Decay = 0.01
+    """Every step the weight shrinks by this times the learning rate."""
+
+
+class RmsProp(OptionConfig):
+    """RMSprop (Tieleman and Hinton, 2012)."""
+
+    lr: Rate = 1e-3
+    alpha: Momentum = 0.99
+    """Smoothing of the squared gradients."""
+    momentum: Momentum = 0.0
+    eps: Epsilon = 1e-8
+    weight_decay: Decay = 0.0
+    """L2 penalty: this times the weight is added to its gradient."""
+    centered: bool = False
+    """Divide by the estimated standard deviation of the gradients instead of their root mean square."""
+
+
+def validate_optimizer(optimizer: Named) -> None:
+    """Check name and parameters without a model. Raises :class:`InputError` with the key path."""
+    configure(optimizers, optimizer)
+
+
+def build_optimizer(optimizer: Named, model: nn.Module) -> Optimizer:
+    """Return the optimiser of ``model``'s trainable parameters, which already lie on their device.
+
+    Weight decay goes to weights alone (see :func:`split_weights`). The implementation is fused where torch has one for
+    the device, else ``foreach``. Raises :class:`InputError` with the key path.
+    """
+    option, config = configure(optimizers, optimizer)
+    weights, rest = split_weights(model)
+    groups: Groups = [{"params": [*weights, *rest]}]
+    if getattr(config, "weight_decay", 0.0) > 0.0 and weights and rest:
+        groups = [{"params": weights}, {"params": rest, "weight_decay": 0.0}]
+    return option.build(config, groups, next(model.parameters()).device)
+
+
+def _sgd(config: Sgd, groups: Groups, device: torch.device) -> Optimizer:
+    options = config.model_dump() | {"nesterov": config.nesterov and config.momentum > 0.0}
+    return torch.optim.SGD(groups, **options, **implementation(torch.optim.SGD, device.type))
+
+
+def _adam(config: Adam, groups: Groups, device: torch.device) -> Optimizer:
+    return torch.optim.Adam(groups, **_with_betas(config), **implementation(torch.optim.Adam, device.type))
+
+
+def _adamw(config: AdamW, groups: Groups, device: torch.device) -> Optimizer:
+    return torch.optim.AdamW(groups, **_with_betas(config), **implementation(torch.optim.AdamW, device.type))
+
+
+def _rmsprop(config: RmsProp, groups: Groups, device: torch.device) -> Optimizer:
+    return torch.optim.RMSprop(groups, **config.model_dump(), **implementation(torch.optim.RMSprop, device.type))
+
+
+def _with_betas(config: Adam | AdamW) -> dict[str, Any]:
+    options = config.model_dump(exclude={"beta1", "beta2"})
+    return options | {"betas": (config.beta1, config.beta2)}
+
+
+@cache
+def implementation(kind: type[Optimizer], device_type: str) -> dict[str, Any]:
+    """Return the keyword that asks ``kind`` for its fastest implementation on such a device."""
+    if "fused" in inspect.signature(kind).parameters:
+        fused: dict[str, Any] = {"fused": True}
+        probe = nn.Parameter(torch.zeros(1, device=device_type))
+        try:
+            kind([probe], **fused)
+        except RuntimeError:
+            return {"foreach": True}
+        return fused
+    return {"foreach": True}
+
+
+optimizers.add("sgd", Option("gradient descent with momentum", Sgd, _sgd))
+optimizers.add("adam", Option("Adam, weight decay as an L2 penalty", Adam, _adam))
+optimizers.add("adamw", Option("Adam with decoupled weight decay", AdamW, _adamw))
+optimizers.add("rmsprop", Option("RMSprop", RmsProp, _rmsprop))

@@ -1,0 +1,48 @@
+"""What optimisers and schedules have in common: options with parameters, chosen by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ConfigDict, ValidationError
+
+from harness.errors import InputError
+from harness.records import Named
+from harness.registry import Registry
+from harness.spec.base import Frozen
+from harness.spec.explain import reason
+
+T = TypeVar("T")
+
+
+class OptionConfig(Frozen):
+    """The parameters of an option; the docstring under a field becomes its description in the JSON Schema."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Option(Generic[T]):
+    """One entry of a registry of options."""
+
+    summary: str
+    config: type[OptionConfig]
+    """Its parameters with their bounds and defaults."""
+    build: Callable[..., T]
+    """Takes an instance of ``config`` first."""
+
+
+def configure(options: Registry[Option[T]], named: Named) -> tuple[Option[T], OptionConfig]:
+    """Return the option and its checked parameters.
+
+    Raises :class:`InputError` with the key path (``optimizer.sgd.momentum: ...``), and a suggestion for unknown names.
+    """
+    option = options[named.name]
+    try:
+        return option, option.config.model_validate(dict(named.params))
+    except ValidationError as error:
+        finding: Any = error.errors()[0]
+        path = ".".join((options.kind, named.name, *(str(key) for key in finding["loc"])))
+        raise InputError(f"{path}: {reason(finding, option.config)}") from None

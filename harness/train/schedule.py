@@ -1,0 +1,99 @@
+"""Learning-rate schedules by name: each a pure function from the step (from 0) to a factor of the learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field
+
+from harness.records import Named
+from harness.registry import Registry
+from harness.train.options import Option, OptionConfig, configure
+
+Factor = Callable[[int], float]
+WarmUp = Annotated[float, Field(strict=True, ge=0.0, le=100_000.0)]
+
+schedules: Registry[Option[Factor]] = Registry("schedule")
+
+
+class Constant(OptionConfig):
+    """The learning rate as it is, after an optional warm-up."""
+
+    warmup_epochs: WarmUp = 0.0
+    """Epochs, or parts of one, in which the rate rises linearly to its full value."""
+
+
+class Cosine(OptionConfig):
+    """Half a cosine from the full rate down (Loshchilov and Hutter, 2017, arXiv:1608.03983, without restarts)."""
+
+    warmup_epochs: WarmUp = 0.0
+    """Epochs, or parts of one, in which the rate rises linearly to its full value."""
+    final: Annotated[float, Field(strict=True, ge=0.0, le=1.0)] = 0.0
+    """Share of the rate that is approached at the end."""
+
+
+class OneCycle(OptionConfig):
+    """Up to the full rate and down to almost nothing (Smith and Topin, 2019, arXiv:1708.07120), both along a cosine.
+
+    The rise is its warm-up.
+    """
+
+    peak: Annotated[float, Field(strict=True, gt=0.0, lt=1.0)] = 0.3
+    """Share of the steps after which the rate is at its full value."""
+    div: Annotated[float, Field(strict=True, ge=1.0, le=1e6)] = 25.0
+    """The rate starts at its full value over this."""
+    final_div: Annotated[float, Field(strict=True, ge=1.0, le=1e9)] = 1e4
+    """The rate ends at what it started with over this."""
+
+
+def validate_schedule(schedule: Named) -> None:
+    """Check name and parameters. Raises :class:`InputError` with the key path."""
+    configure(schedules, schedule)
+
+
+def build_schedule(schedule: Named, *, steps_per_epoch: int, epochs: int) -> Factor:
+    """Return the factor for each of ``steps_per_epoch * epochs`` steps. Raises :class:`InputError`."""
+    option, config = configure(schedules, schedule)
+    return option.build(config, steps_per_epoch, epochs * steps_per_epoch)
+
+
+def _constant(config: Constant, steps_per_epoch: int, steps: int) -> Factor:
+    return _warmed_up(config.warmup_epochs * steps_per_epoch, steps, lambda _share: 1.0)
+
+
+def _cosine(config: Cosine, steps_per_epoch: int, steps: int) -> Factor:
+    return _warmed_up(
+        config.warmup_epochs * steps_per_epoch, steps, lambda share: _cosine_from(1.0, config.final, share)
+    )
+
+
+def _warmed_up(warmup_steps: float, steps: int, after: Callable[[float], float]) -> Factor:
+    """Rise by equal amounts to 1, then go on with ``after``, a function of the share of the remaining steps done."""
+    rise = min(round(warmup_steps), steps)
+    rest = max(steps - rise, 1)
+    return lambda step: (step + 1) / rise if step < rise else after((step - rise) / rest)
+
+
+def _one_cycle(config: OneCycle, _steps_per_epoch: int, steps: int) -> Factor:
+    top = max(config.peak * steps - 1.0, 0.0)
+    """Step at which the rate is full, not necessarily a whole one; the same as torch's OneCycleLR."""
+    start = 1.0 / config.div
+    end = start / config.final_div
+
+    def factor(step: int) -> float:
+        if step < top:
+            return _cosine_from(start, 1.0, step / top)
+        return _cosine_from(1.0, end, (step - top) / max(steps - 1 - top, 1.0))
+
+    return factor
+
+
+def _cosine_from(high: float, low: float, share: float) -> float:
+    return low + (high - low) * 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+schedules.add("constant", Option("the same rate throughout", Constant, _constant))
+schedules.add("cosine", Option("half a cosine down", Cosine, _cosine))
+schedules.add("one_cycle", Option("up, then down to almost nothing", OneCycle, _one_cycle))

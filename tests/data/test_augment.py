@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage, stats
+
+from harness.data import Part, place
+from harness.data.augment import augment_images, draw_table, mix_inputs, turn
+from harness.data.part import Normalise
+from harness.errors import DataError
+from harness.spec.training import Augment
+
+CPU = torch.device("cpu")
+
+
+def images(batch=32, channels=2, height=9, width=7, seed=0):
+    """Standard normal: no pixel is exactly the zero that fills."""
+    return torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def augmented(augment, x_BCHW, seed=0, epoch=1):
+    return augment_images(augment, x_BCHW, draw_table(augment, len(x_BCHW), seed=seed, epoch=epoch))
+
+
+def test_nothing_asked_is_the_identity():
+    x_BCHW = images()
+    assert torch.equal(augmented(Augment(), x_BCHW), x_BCHW)
+    part = Part((x_BCHW.numpy(),), np.arange(32), np.arange(32), Normalise((0.0, 0.0), (1.0, 1.0)))
+    (batch,) = place(part, device=CPU, batch_size=32, seed=0, shuffle=False, augment=Augment()).epoch(1)
+    assert torch.equal(batch.inputs[0], x_BCHW)
+    assert batch.mix is batch.mixed_targets is None
+
+
+def test_flip_mirrors_half_of_the_images_and_leaves_the_others():
+    x_BCHW = images(batch=2000, channels=1, height=2, width=3)
+    out = augmented(Augment(flip=True), x_BCHW)
+    mirrored = (out == x_BCHW.flip(3)).flatten(1).all(1)
+    kept = (out == x_BCHW).flatten(1).all(1)
+    assert bool((mirrored ^ kept).all())
+    assert stats.binomtest(int(mirrored.sum()), 2000, 0.5).pvalue > 1e-4
+
+
+def moved(x_CHW, down, right):
+    """Reference: move by whole pixels, zeros come in."""
+    return ndimage.shift(x_CHW, (0, down, right), order=0, mode="constant", cval=0.0)
+
+
+@given(shift=st.sampled_from([0.0, 0.15, 0.3, 1.0]), crop=st.integers(0, 3), seed=st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_shift_and_crop_move_by_whole_pixels_within_reach_and_fill_with_zero(shift, crop, seed):
+    x_BCHW = images(batch=4)
+    out = augmented(Augment(shift=shift, crop=crop), x_BCHW, seed=seed)
+    down, right = int(shift * 9) + crop, int(shift * 7) + crop
+    for before, after in zip(x_BCHW.numpy(), out.numpy(), strict=True):
+        assert any(
+            np.array_equal(moved(before, dy, dx), after)
+            for dy in range(-down, down + 1)
+            for dx in range(-right, right + 1)
+        )
+
+
+def test_every_move_within_reach_is_equally_likely():
+    marked = torch.zeros(9000, 1, 9, 9)
+    marked[:, :, 4, 4] = 1.0
+    out = augmented(Augment(crop=1), marked).flatten(1).argmax(1)
+    counts = torch.bincount(out, minlength=81).view(9, 9)[3:6, 3:6].flatten()
+    assert int(counts.sum()) == 9000
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_turning_by_quarters_is_rot90(quarters):
+    x_BCHW = images(height=8, width=8)
+    out = turn(x_BCHW, torch.full((32,), quarters * math.pi / 2), torch.ones(32))
+    assert torch.allclose(out, torch.rot90(x_BCHW, quarters, (2, 3)), atol=1e-5)
+
+
+def test_turning_keeps_angles_on_images_that_are_not_square():
+    """A half turn of any rectangle is a flip of both axes; a quarter turn keeps distances to the centre."""
+    x_BCHW = images(height=9, width=5)
+    out = turn(x_BCHW, torch.full((32,), math.pi), torch.ones(32))
+    assert torch.allclose(out, x_BCHW.flip(2, 3), atol=1e-5)
+    marked = torch.zeros(1, 1, 9, 5)
+    marked[0, 0, 4, 4] = 1.0  # two to the right of the centre: two above it after a quarter turn
+    assert turn(marked, torch.tensor([math.pi / 2]), torch.ones(1)).flatten().argmax() == 2 * 5 + 2
+
+
+def test_resizing_matches_scipy():
+    x_BCHW = images(batch=1, channels=1, height=9, width=9)
+    out = turn(x_BCHW, torch.zeros(1), torch.tensor([1.5]))
+    centre = 4.0
+    expected = ndimage.affine_transform(
+        x_BCHW[0, 0].numpy(), np.full(2, 1 / 1.5), offset=centre - centre / 1.5, order=1
+    )
+    assert np.allclose(out[0, 0].numpy(), expected, atol=1e-5)
+
+
+def test_angles_and_factors_stay_within_what_was_asked():
+    """A dot right of the centre tells the angle and the factor of its image, to within a pixel."""
+    dot = torch.zeros(200, 1, 65, 65)
+    dot[:, :, 31:34, 51:54] = 1.0  # 20 pixels from the centre
+    out = augmented(Augment(rotation=30.0, scale=0.25), dot)[:, 0]
+    grid = torch.arange(65.0) - 32
+    weight = out.sum((1, 2))
+    right, down = (out.sum(1) * grid).sum(1) / weight, (out.sum(2) * grid).sum(1) / weight
+    angle, factor = torch.rad2deg(torch.atan2(-down, right)), torch.hypot(right, down) / 20
+    assert angle.abs().max() <= 30.5
+    assert (angle.min() < -25, angle.max() > 25) == (True, True)
+    assert 0.74 <= float(factor.min()) < 0.8
+    assert 1.2 < float(factor.max()) <= 1.26
+
+
+@pytest.mark.parametrize(("share", "side"), [(0.3, 2), (0.5, 4), (1.0, 7)])
+def test_cutout_blanks_one_square_inside_and_nothing_else(share, side):
+    x_BCHW = images()
+    out = augmented(Augment(cutout=share), x_BCHW)
+    blank = out == 0
+    assert torch.equal(blank.flatten(1).sum(1), torch.full((32,), 2 * side * side))
+    rows, columns = blank.any(3).any(1).sum(1), blank.any(2).any(1).sum(1)
+    assert (rows == side).all()
+    assert (columns == side).all()
+    assert torch.equal(out[~blank], x_BCHW[~blank])
+
+
+@given(alpha=st.floats(1e-3, 8.0), seed=st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_mixup_weights_lie_between_zero_and_one(alpha, seed):
+    weights = draw_table(Augment(mixup=alpha), 200, seed=seed, epoch=1)[:, -1]
+    assert bool(((weights >= 0) & (weights <= 1)).all())
+
+
+def test_mixup_weights_follow_the_beta_distribution():
+    weights = draw_table(Augment(mixup=0.4), 4000, seed=0, epoch=1)[:, -1].double().numpy()
+    assert stats.kstest(weights, stats.beta(0.4, 0.4).cdf).pvalue > 1e-3
+
+
+def test_mixup_blends_inputs_and_carries_both_targets():
+    rng = np.random.default_rng(0)
+    numbers, codes = rng.normal(size=(10, 3)).astype(np.float32), rng.integers(0, 9, (10, 2))
+    part = Part((numbers, codes), np.arange(10), np.arange(10))
+    (batch,) = place(part, device=CPU, batch_size=10, seed=0, shuffle=True, augment=Augment(mixup=1.0)).epoch(1)
+    assert sorted(batch.mixed_targets.tolist()) == list(range(10))
+    assert not bool((batch.targets == batch.mixed_targets).any())
+    for row, (own, other, weight) in enumerate(
+        zip(batch.targets.tolist(), batch.mixed_targets.tolist(), batch.mix.tolist(), strict=True)
+    ):
+        assert np.allclose(batch.inputs[0][row], weight * numbers[own] + (1 - weight) * numbers[other], atol=1e-6)
+        assert np.array_equal(batch.inputs[1][row], codes[own if weight >= 0.5 else other])
+
+
+def test_mixup_of_images_weighs_whole_images():
+    x_BCHW = images(batch=3)
+    u_BK = torch.tensor([0.0, 0.25, 1.0])[:, None].expand(3, 10)
+    (mixed,), weights = mix_inputs((x_BCHW,), u_BK)
+    assert torch.equal(weights, u_BK[:, 0])
+    assert torch.equal(mixed[0], x_BCHW[2])
+    assert torch.allclose(mixed[1], 0.25 * x_BCHW[1] + 0.75 * x_BCHW[0])
+    assert torch.equal(mixed[2], x_BCHW[2])
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [Augment(flip=True, shift=0.3, crop=2, cutout=0.4), Augment(rotation=40.0, scale=0.3)],
+)
+def test_what_happens_to_a_sample_does_not_depend_on_the_batch(augment):
+    x_NCHW = images(batch=40)
+    part = Part((x_NCHW.numpy(),), np.arange(40), np.arange(40), Normalise((0.0, 0.0), (1.0, 1.0)))
+
+    def by_sample(batch_size, shuffle, epoch=1):
+        batches = place(part, device=CPU, batch_size=batch_size, seed=0, shuffle=shuffle, augment=augment).epoch(epoch)
+        return {
+            int(sample): image
+            for batch in batches
+            for sample, image in zip(batch.targets, batch.inputs[0], strict=True)
+        }
+
+    first, others = by_sample(40, shuffle=False), (by_sample(7, shuffle=True), by_sample(3, shuffle=False))
+    for other in others:
+        assert all(torch.allclose(image, first[sample], atol=1e-5) for sample, image in other.items())
+    later = by_sample(40, shuffle=False, epoch=2)
+    assert any(not torch.allclose(later[sample], image, atol=1e-3) for sample, image in first.items())
+
+
+def test_turning_one_part_on_leaves_the_draws_of_the_others():
+    few = draw_table(Augment(flip=True), 20, seed=0, epoch=3)
+    many = draw_table(Augment(flip=True, cutout=0.5, mixup=0.4), 20, seed=0, epoch=3)
+    assert torch.equal(few[:, :-1], many[:, :-1])
+    assert not torch.equal(few, draw_table(Augment(flip=True), 20, seed=0, epoch=4))
+
+
+@pytest.mark.parametrize(
+    "setting", [{"flip": True}, {"shift": 0.1}, {"crop": 2}, {"rotation": 5.0}, {"scale": 0.1}, {"cutout": 0.2}]
+)
+def test_tables_take_mixup_alone(setting):
+    part = Part((np.ones((8, 3), np.float32),), np.arange(8), np.arange(8))
+    (name,) = setting
+    with pytest.raises(DataError, match=f"augment.{name} needs images"):
+        place(part, device=CPU, batch_size=4, seed=0, shuffle=True, augment=Augment(**setting, mixup=0.2))

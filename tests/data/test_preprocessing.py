@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler
+
+from harness.data import apply_preprocessing, load
+from harness.errors import DataError
+from harness.spec.task import BuiltinTask, CsvTask, NpzTask
+
+CPU = torch.device("cpu")
+ROWS = 80
+
+
+def raw_table():
+    rng = np.random.default_rng(0)
+    size = np.where(rng.random(ROWS) < 0.2, np.nan, rng.normal(1e4, 3.0, ROWS))
+    colour = rng.choice(["red", "green", "blue", None], ROWS)
+    return pd.DataFrame({"colour": colour, "size": size, "weight": rng.exponential(2.0, ROWS)})
+
+
+@pytest.fixture
+def table(tmp_path):
+    frame = raw_table()
+    path = tmp_path / "table.csv"
+    frame.assign(y=np.arange(ROWS) % 2).to_csv(path, index=False)
+    return frame, load(CsvTask(csv=path, target="y"), seed=1)
+
+
+def test_numbers_match_scikit_learn_fitted_on_train_only(table):
+    frame, data = table
+    numbers = frame[["size", "weight"]].to_numpy()
+    reference = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()).fit(numbers[data.train.index])
+    for part in (data.train, data.validation, data.open_test()):
+        assert np.allclose(part.inputs[0], reference.transform(numbers[part.index]), rtol=0, atol=1e-6)
+    assert np.allclose(data.train.inputs[0].mean(0), 0, atol=1e-6)
+
+
+def test_codes_match_scikit_learn_with_zero_for_missing(table):
+    frame, data = table
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1)
+    encoder.fit(frame[["colour"]].iloc[data.train.index].astype(object))
+    expected = encoder.transform(frame[["colour"]].iloc[data.validation.index].astype(object)) + 1
+    assert np.array_equal(data.validation.inputs[1], expected)
+    assert data.shape.cardinalities == (4,)
+
+
+def test_categories_not_seen_in_train_become_code_zero(tmp_path):
+    path = tmp_path / "t.csv"
+    kinds = ["a", "b"] * (ROWS // 2)
+    data = load_with(path, kinds)
+    kinds[data.validation.index[0]] = "only in validation"
+    data = load_with(path, kinds)
+    assert data.preprocessing["categorical"][0]["categories"] == ["a", "b"]
+    assert data.validation.inputs[1][0, 0] == 0
+    assert data.for_refit().shape.cardinalities == (4,)
+
+
+def load_with(path, kinds):
+    pd.DataFrame({"kind": kinds, "x": np.arange(ROWS) / 2, "y": np.arange(ROWS) % 2}).to_csv(path, index=False)
+    return load(CsvTask(csv=path, target="y"), seed=0)
+
+
+def test_preprocessing_survives_json_and_gives_what_load_gave(table):
+    frame, data = table
+    preprocessing = json.loads(json.dumps(data.preprocessing))
+    for part in (data.train, data.validation):
+        applied = apply_preprocessing(preprocessing, frame.iloc[part.index])
+        assert all(np.array_equal(*both) for both in zip(applied, part.inputs, strict=True))
+
+
+def test_raw_tables_may_have_other_columns_and_unknown_or_missing_values(table):
+    _, data = table
+    raw = pd.DataFrame({"more": [1, 2], "weight": ["1.5", None], "colour": ["violet", "red"], "size": [1e4, np.nan]})
+    x_NF, c_NK = apply_preprocessing(data.preprocessing, raw)
+    size, weight = data.preprocessing["numeric"]
+    assert c_NK.ravel().tolist() == [0, 3]
+    assert x_NF[0, 1] == pytest.approx((1.5 - weight["mean"]) / weight["scale"])
+    assert x_NF[1, 0] == pytest.approx((size["median"] - size["mean"]) / size["scale"])
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (pd.DataFrame({"sizes": [1.0], "weight": [1.0], "colour": ["red"]}), "'size' is missing; did you mean 'sizes'"),
+        (pd.DataFrame({"size": ["big"], "weight": [1.0], "colour": ["red"]}), "'size' was numeric in training"),
+        (pd.DataFrame({"size": [np.inf], "weight": [1.0], "colour": ["red"]}), "'size' holds an infinite value"),
+        (np.zeros((2, 2)), "expected N x 3: colour, size, weight"),
+    ],
+)
+def test_raw_tables_that_do_not_fit_are_refused(table, raw, message):
+    with pytest.raises(DataError, match=message):
+        apply_preprocessing(table[1].preprocessing, raw)
+
+
+def test_raw_arrays_stand_for_the_columns_in_order_with_useless_ones_in_place(tmp_path):
+    x = np.random.default_rng(0).normal(size=(ROWS, 4))
+    x[:, 1] = 7.0
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(ROWS) % 2)
+    data = load(NpzTask(npz=tmp_path / "a.npz"), seed=0)
+    assert data.shape.features == 3
+    assert "'1' is the same in every row" in data.notes[0]
+    (applied,) = apply_preprocessing(data.preprocessing, x[data.validation.index])
+    assert np.array_equal(applied, data.validation.inputs[0])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_standardised_per_channel_by_train_alone(tmp_path, dtype, channels):
+    rng = np.random.default_rng(0)
+    x = (rng.integers(0, 256, (ROWS, channels, 5, 4)) * np.arange(1, channels + 1)[:, None, None] // 3).astype(dtype)
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(ROWS) % 2)
+    data = load(NpzTask(npz=tmp_path / "a.npz"), seed=0)
+    seen = x[data.train.index].astype(np.float64)
+    mean, std = seen.mean(axis=(0, 2, 3)), seen.std(axis=(0, 2, 3))
+    assert np.allclose(data.preprocessing["mean"], mean, rtol=1e-6)
+    assert np.allclose(data.preprocessing["std"], std, rtol=1e-6)
+    (x_NCHW,) = data.validation.tensors(CPU)
+    expected = (x[data.validation.index] - mean[:, None, None]) / std[:, None, None]
+    assert np.allclose(x_NCHW.numpy(), expected, atol=1e-5)
+    (applied,) = apply_preprocessing(json.loads(json.dumps(data.preprocessing)), x[data.validation.index])
+    assert np.array_equal(applied, x_NCHW.numpy())
+    with pytest.raises(DataError, match=r"raw images are .*resize them"):
+        apply_preprocessing(data.preprocessing, x[:, :, :4])
+
+
+def test_images_of_one_value_stay_finite(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.full((ROWS, 4, 4), 7, np.uint8), y=np.arange(ROWS) % 2)
+    (x_NCHW,) = load(NpzTask(npz=tmp_path / "a.npz"), seed=0).train.tensors(CPU)
+    assert torch.equal(x_NCHW, torch.zeros_like(x_NCHW))
+
+
+def test_tensors_leave_the_part_as_it_was(tmp_path):
+    x = np.random.default_rng(0).normal(3, 2, (ROWS, 4, 4)).astype(np.float32)
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(ROWS) % 2)
+    part = load(NpzTask(npz=tmp_path / "a.npz"), seed=0).train
+    part.tensors(CPU)
+    assert np.array_equal(part.inputs[0][:, 0], x[part.index])
+    assert part.placed_bytes == part.tensors(CPU)[0].nbytes + part.targets.nbytes
+
+
+def test_targets_keep_their_units_and_their_scale_is_that_of_train():
+    data = load(BuiltinTask(builtin="diabetes"), seed=0)
+    assert data.train.targets.max() > 300
+    assert data.preprocessing["target"]["mean"] == pytest.approx(data.train.targets.mean(dtype=np.float64))
+    assert data.preprocessing["target"]["scale"] == pytest.approx(data.train.targets.std(dtype=np.float64))
+    assert load(BuiltinTask(builtin="wine"), seed=0).preprocessing["target"]["classes"] == list(
+        load(BuiltinTask(builtin="wine"), seed=0).class_names
+    )
+
+
+def test_column_without_a_value_in_train_and_one_too_large(tmp_path):
+    path = tmp_path / "t.csv"
+    held_out = load_with(path, ["a", "b"] * (ROWS // 2)).validation.index
+    late = np.full(ROWS, np.nan)
+    late[held_out] = np.arange(len(held_out))
+    base = pd.DataFrame({"late": late, "x": np.arange(ROWS) / 2, "y": np.arange(ROWS) % 2})
+    base.to_csv(path, index=False)
+    assert not load(CsvTask(csv=path, target="y"), seed=0).train.inputs[0][:, 0].any()
+    base.assign(x=np.where(base["y"], 1e300, -1e300)).to_csv(path, index=False)
+    with pytest.raises(DataError, match="'x' holds values too large"):
+        load(CsvTask(csv=path, target="y"), seed=0)

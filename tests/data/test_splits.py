@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.data.source import Source
+from harness.data.splits import split_samples
+from harness.errors import DataError
+from harness.spec.task import Split
+
+
+def source(counts, official_test=0):
+    targets = np.repeat(np.arange(len(counts)), counts)
+    names = tuple(f"c{code}" for code in range(len(counts)))
+    inputs = np.zeros((len(targets), 1, 1, 1), np.uint8)
+    return Source(
+        name="some",
+        inputs=inputs,
+        targets=targets,
+        class_names=names,
+        fingerprint="",
+        official_test=official_test,
+    )
+
+
+@given(
+    counts=st.lists(st.integers(30, 90), min_size=2, max_size=5),
+    validation=st.floats(0.1, 0.4),
+    test=st.floats(0.1, 0.4),
+    seed=st.integers(0, 2**63 - 1),
+)
+@settings(max_examples=25, deadline=None)
+def test_parts_are_disjoint_complete_stratified_and_repeatable(counts, validation, test, seed):
+    data, split = source(counts), Split(validation=validation, test=test)
+    parts = split_samples(data, split, None, seed)
+    everything = np.concatenate([parts.train, parts.validation, parts.test])
+    assert np.array_equal(np.sort(everything), np.arange(sum(counts)))
+    for rows, share in ((parts.validation, validation), (parts.test, test)):
+        assert len(rows) == pytest.approx(share * sum(counts), abs=1.5)
+        assert np.allclose(np.bincount(data.targets[rows], minlength=len(counts)), share * np.array(counts), atol=2)
+    again = split_samples(data, split, None, seed)
+    assert all(np.array_equal(getattr(parts, name), getattr(again, name)) for name in ("train", "validation", "test"))
+
+
+def test_samples_are_drawn_evenly():
+    """Over many seeds each sample is tested about as often as its share says (binomial, 5 standard deviations)."""
+    data, draws = source([40, 60]), 400
+    tested = sum(
+        np.bincount(split_samples(data, Split(test=0.25), None, seed).test, minlength=100) for seed in range(draws)
+    )
+    assert np.abs(tested / draws - 0.25).max() < 5 * np.sqrt(0.25 * 0.75 / draws)
+
+
+def test_limit_just_below_all_and_above_all():
+    data = source([40, 40, 40])
+    sizes = {}
+    for limit in (101, 102, 103, None):
+        parts = split_samples(data, Split(), limit, 0)
+        sizes[limit] = len(parts.train) + len(parts.validation)
+        assert len(parts.test) == 18
+    assert sizes == {101: 101, 102: 102, 103: 102, None: 102}
+
+
+def test_official_test_samples_are_never_trained_on():
+    data = source([50, 50], official_test=20)
+    data.targets[80:] = np.arange(20) % 2
+    parts = split_samples(data, Split(validation=0.25), None, 0)
+    assert np.array_equal(parts.test, np.arange(80, 100))
+    assert len(parts.validation) == 20
+    assert max(parts.train.max(), parts.validation.max()) < 80
+
+
+@pytest.mark.parametrize(
+    ("counts", "limit", "message"),
+    [
+        ([50, 2], None, "class 'c1' has 2 samples, fewer than one for each"),
+        ([50, 0], None, "class 'c1' has 0 samples"),
+        ([200, 3], None, r"class 'c1' \(3 samples\) has none among the .* samples; raise `split\.(validation|test)`"),
+        ([200, 20], 10, r"validation samples; raise `limit` \(10\), raise `split.validation`, add"),
+        ([5, 4], None, "9 samples are too few to split; it takes 10"),
+    ],
+)
+def test_a_class_that_a_part_would_lack_is_named(counts, limit, message):
+    with pytest.raises(DataError, match=message):
+        split_samples(source(counts), Split(), limit, 0)
+
+
+def test_an_official_test_set_that_lacks_a_class_cannot_be_helped_by_the_split():
+    with pytest.raises(DataError, match="class 'c0' .* none among the 20 test samples; add samples or remove"):
+        split_samples(source([50, 50], official_test=20), Split(), None, 0)
+
+
+@pytest.mark.parametrize("split", [Split(validation=0.01, test=0.89), Split(validation=0.89, test=0.01)])
+def test_shares_that_leave_nothing_to_train_on_are_refused(split):
+    values = Source(name="v", inputs=np.zeros((10, 1, 1, 1)), targets=np.ones(10, np.float32), fingerprint="")
+    try:
+        parts = split_samples(values, split, None, 0)
+    except DataError as error:
+        assert "no samples are left to train on" in str(error)
+    else:
+        assert min(len(parts.train), len(parts.validation), len(parts.test)) >= 1
+
+
+def test_regression_is_split_without_strata():
+    values = Source(name="v", inputs=np.zeros((40, 1, 1, 1)), targets=np.ones(40, np.float32), fingerprint="")
+    parts = split_samples(values, Split(validation=0.25, test=0.25), None, 0)
+    assert (len(parts.train), len(parts.validation), len(parts.test)) == (20, 10, 10)

@@ -1,0 +1,133 @@
+"""What holds for every built-in family, whatever its parameters."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from harness.models import build, evaluating, example_inputs, families
+from harness.records import Named, TaskKind, TaskShape
+
+IMAGE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, image=(1, 6, 6))
+TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, features=3, cardinalities=(4, 2))
+CASES = [
+    pytest.param(Named("mlp", {"norm": "batch", "residual": True, "dropout": 0.1}), IMAGE, id="mlp-image"),
+    pytest.param(Named("mlp", {"norm": "group"}), TABLE, id="mlp-table"),
+    pytest.param(Named("cnn", {"width": 8, "residual": True, "blocks": 2}), IMAGE, id="cnn-residual"),
+    pytest.param(
+        Named("cnn", {"width": 8, "global_pooling": "none", "head": "mlp", "norm": "group"}), IMAGE, id="cnn-flatten"
+    ),
+]
+every_case = pytest.mark.parametrize(("architecture", "shape"), CASES)
+
+
+def samples(shape, batch=32):
+    generator = torch.Generator().manual_seed(1)
+    x, *codes = example_inputs(shape, batch=batch)
+    return (torch.randn(x.shape, generator=generator), *codes)
+
+
+def test_every_family_is_tested_here():
+    assert {case.values[0].name for case in CASES} == set(families)
+
+
+@every_case
+def test_weights_are_the_same_for_the_same_seed_only(architecture, shape):
+    torch.manual_seed(7)
+    first = build(architecture, shape).state_dict()
+    torch.manual_seed(7)
+    second = build(architecture, shape).state_dict()
+    other = build(architecture, shape).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@every_case
+def test_a_model_is_built_and_run_on_the_meta_device(architecture, shape):
+    with torch.device("meta"):
+        model = build(architecture, shape)
+    assert all(parameter.is_meta for parameter in model.parameters())
+    assert model(*example_inputs(shape, batch=3, device="meta")).shape == (3, shape.outputs)
+
+
+@every_case
+def test_channels_last_changes_nothing_but_the_layout(architecture, shape):
+    model = build(architecture, shape).eval()
+    inputs = samples(shape)
+    expected = model(*inputs)
+    model = model.to(memory_format=torch.channels_last)
+    if inputs[0].ndim == 4:
+        inputs = (inputs[0].to(memory_format=torch.channels_last), *inputs[1:])
+    torch.testing.assert_close(model(*inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+@every_case
+def test_bf16_autocast_stays_close_and_trains(architecture, shape):
+    torch.manual_seed(0)
+    model = build(architecture, shape)
+    inputs = samples(shape)
+    with evaluating(model):
+        expected = model(*inputs)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            torch.testing.assert_close(model(*inputs).float(), expected, rtol=0.1, atol=0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = model(*inputs)
+    y.float().square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@every_case
+def test_one_sample_gives_the_same_alone_as_in_a_batch(architecture, shape):
+    model = build(architecture, shape).eval()
+    inputs = samples(shape)
+    alone = model(*(tensor[:1] for tensor in inputs))
+    torch.testing.assert_close(alone, model(*inputs)[:1], rtol=1e-4, atol=1e-5)
+
+
+@every_case
+def test_a_small_problem_is_learned(architecture, shape):
+    torch.manual_seed(0)
+    model = build(architecture, shape)
+    inputs = samples(shape)
+    targets = (inputs[0].flatten(1).mean(dim=1) > 0).long()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+
+    def loss():
+        with evaluating(model), torch.no_grad():
+            return nn.functional.cross_entropy(model(*inputs), targets).item()
+
+    start = loss()
+    for _ in range(30):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(*inputs), targets).backward()
+        optimizer.step()
+    assert loss() < 0.7 * start
+
+
+@every_case
+def test_the_state_survives_a_copy(architecture, shape):
+    model = build(architecture, shape).eval()
+    other = build(architecture, shape).eval()
+    other.load_state_dict(copy.deepcopy(model.state_dict()))
+    inputs = samples(shape)
+    torch.testing.assert_close(other(*inputs), model(*inputs), rtol=0, atol=0)
+
+
+def test_evaluating_gives_each_module_back_its_own_mode_even_after_an_error():
+    model = nn.Sequential(nn.Linear(1, 1), nn.Dropout())
+    model[1].eval()
+    try:
+        with evaluating(model):
+            assert not any(module.training for module in model.modules())
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    assert [model.training, model[0].training, model[1].training] == [True, True, False]
+
+
+def test_example_inputs_are_what_the_task_is_called_with():
+    (x,) = example_inputs(IMAGE, batch=2)
+    assert (x.shape, x.dtype) == ((2, 1, 6, 6), torch.float32)
+    x, codes = example_inputs(TABLE)
+    assert (x.shape, codes.shape, codes.dtype) == ((1, 3), (1, 2), torch.int64)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+
+import pytest
+
+from harness.report import build
+
+ATTACK = '</script><script>alert(1)</script><img src=x onerror="alert(2)"><a href="javascript:alert(3)">&lt;'
+VOID = {"meta", "link", "img", "br", "wbr", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """A page as a browser would see it: tags with attributes, text, and the contents of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.text = ""
+        self.unclosed: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.unclosed.append(tag)
+        if tag == "script":
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag):
+        assert self.unclosed.pop() == tag
+
+    def handle_data(self, data):
+        if self.unclosed[-1:] == ["script"]:
+            self.scripts[-1] = (self.scripts[-1][0], self.scripts[-1][1] + data)
+        elif self.unclosed[-1:] != ["style"]:
+            self.text += data
+
+    def figures(self) -> dict[str, dict]:
+        return {str(attrs["data-chart"]): json.loads(text) for attrs, text in self.scripts if "data-chart" in attrs}
+
+    def attribute(self, name: str) -> list[str]:
+        return [str(attrs[name]) for _, attrs in self.tags if name in attrs]
+
+
+@pytest.fixture(scope="module")
+def page(usual_run) -> Page:
+    return Page(build(usual_run)["report.html"])
+
+
+def test_the_page_is_well_formed_and_every_name_is_used_once(page):
+    assert page.unclosed == []
+    assert max(Counter(page.attribute("id")).values()) == 1
+    links = {link.removeprefix("#") for link in page.attribute("href")}
+    assert links <= set(page.attribute("id"))
+
+
+def test_the_page_needs_nothing_from_outside(page):
+    assert not page.attribute("src")
+    assert all(link.startswith("#") for link in page.attribute("href"))
+    assert not [tag for tag, _ in page.tags if tag in ("link", "iframe", "object", "embed", "base", "form")]
+
+
+def test_plotly_stands_in_the_page_once(page):
+    running = [text for attrs, text in page.scripts if "type" not in attrs]
+    assert len(running) == 2
+    assert running[0].lstrip().startswith("/**\n* plotly.js")
+
+
+def test_the_policy_allows_exactly_the_scripts_of_the_page(page):
+    policy = next(str(attrs["content"]) for tag, attrs in page.tags if attrs.get("http-equiv"))
+    running = [text for attrs, text in page.scripts if "type" not in attrs]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in running]
+    assert re.findall(r"'sha256-([^']+)'", policy) == hashes
+    assert "default-src 'none'" in policy
+    assert "unsafe-inline" not in policy.split("script-src")[1]
+
+
+def test_every_chart_has_its_place_and_its_data(page):
+    figures = page.figures()
+    places = [attrs for tag, attrs in page.tags if attrs.get("class") == "plot"]
+    assert [attrs["id"] for attrs in places] == list(figures)
+    assert all(attrs["role"] == "img" and str(attrs["aria-label"]).startswith("Chart: ") for attrs in places)
+    assert all(figure["data"] for figure in figures.values())
+    assert {name.rsplit("-", 1)[0] for name in figures} == {
+        "chart-search", "chart-curves", "chart-importances", "chart-trade-offs", "chart-test", "chart-telemetry",
+    }  # fmt: skip
+
+
+def test_figures_leave_the_colours_of_the_page_to_the_page(page):
+    for figure in page.figures().values():
+        assert not {"template", "paper_bgcolor", "plot_bgcolor", "font"} & set(figure["layout"])
+
+
+def test_tables_have_captions_and_headers(page):
+    tags = Counter(tag for tag, _ in page.tags)
+    assert tags["table"] == tags["caption"] == tags["thead"] >= 12
+    assert all(attrs.get("scope") in ("col", "row") for tag, attrs in page.tags if tag == "th")
+
+
+def test_the_page_says_what_the_meters_could_not_tell(page):
+    assert "sm_clock_mhz" in page.text
+    assert "no NVIDIA GPU on this machine" in page.text
+    lines = [
+        trace["name"] for name, figure in page.figures().items() if "telemetry" in name for trace in figure["data"]
+    ]
+    assert lines == ["cpu", "memory rss"]
+
+
+@pytest.mark.parametrize("kind", ["classes", "architectures", "reason", "note"])
+def test_text_from_outside_is_shown_and_never_acts(make_run, kind):
+    wishes = {
+        "classes": {"classes": [ATTACK, "other"]},
+        "architectures": {"architectures": (ATTACK,)},
+        "reason": {"reason": ATTACK},
+        "note": {"note": ATTACK},
+    }
+    hostile, tame = Page(build(make_run(**wishes[kind]))["report.html"]), Page(build(make_run())["report.html"])
+    assert "<img src=x onerror=" in hostile.text or "<script>alert(1)" in hostile.text
+    assert len([attrs for attrs, _ in hostile.scripts if "type" not in attrs]) == 2
+    assert {tag for tag, _ in hostile.tags} <= {tag for tag, _ in tame.tags}
+    assert not [name for _, attrs in hostile.tags for name in attrs if name.startswith("on")]
+    assert all(link.startswith("#") for link in hostile.attribute("href"))
+    raw = json.dumps(hostile.figures(), ensure_ascii=False)
+    assert not re.search(r"<(?!br>|extra></extra>|/extra>)", raw), "Plotly acts on tags in its texts"
+
+
+def test_text_in_the_files_cannot_end_the_element_it_stands_in(make_run):
+    folder = make_run(trials=3, outcomes="complete")
+    (folder / "space.yaml").write_text(f"task: '{ATTACK}</pre>'\n", "utf-8")
+    (folder / "hardware.json").write_text(json.dumps({ATTACK: {"x": [ATTACK]}}), "utf-8")
+    page = Page(build(folder)["report.html"])
+    assert page.unclosed == []
+    assert len([attrs for attrs, _ in page.scripts if "type" not in attrs]) == 2
+    assert "img" not in {tag for tag, _ in page.tags}
+
+
+def test_unicode_names_reach_tables_and_charts(make_run):
+    names = ["猫", "niño", "Ελλάδα", "👩‍🚀 crew", "עברית"]
+    page = Page(build(make_run(trials=4, outcomes="complete", classes=names))["report.html"])
+    assert all(name in page.text for name in names)
+    assert page.figures()["chart-test-0"]["layout"]["xaxis"]["ticktext"] == names

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats as scipy_stats
+
+from harness.records import FIGURES, Outcome
+from harness.report import importances, ledger, load_run, pareto_front, ranked, summary_table
+from harness.report.statistics import accuracy_interval, best_so_far, encoded, rmse_interval, wasted_share
+
+
+def frame(values: list[list[float]], outcomes: list[str] | None = None, **columns: list[object]) -> pd.DataFrame:
+    """Return trials with just what the statistics read."""
+    count = len(values)
+    return pd.DataFrame(
+        {
+            "trial": range(count),
+            "outcome": outcomes or ["complete"] * count,
+            "reason": [f"reason {n}" for n in range(count)],
+            "values": [json.dumps(row) for row in values],
+            "value": [row[0] if row else math.nan for row in values],
+            "architecture": "mlp",
+            "optimizer": "sgd",
+            "seconds": 1.0,
+            **dict.fromkeys(FIGURES, math.nan),
+            **columns,
+        }
+    )
+
+
+def beats(a: np.ndarray, b: np.ndarray, maximize: list[bool]) -> bool:
+    pairs = [(x, y) if up else (-x, -y) for x, y, up in zip(a, b, maximize, strict=True)]
+    return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    values=hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(2)), elements=st.sampled_from([0.0, 1.0, 2.0, math.nan])),
+    maximize=st.lists(st.booleans(), min_size=2, max_size=2),
+)  # fmt: skip
+def test_the_pareto_front_is_what_comparing_all_pairs_gives(values, maximize):
+    whole = [row for row in values if not np.isnan(row).any()]
+    expected = [not np.isnan(row).any() and not any(beats(other, row, maximize) for other in whole) for row in values]
+    assert pareto_front(values, maximize).tolist() == expected
+
+
+def test_ranking_breaks_ties_by_trial_and_leaves_the_unfinished_out():
+    trials = frame([[0.5], [0.9], [0.5], [], [0.7]], ["complete"] * 3 + ["pruned", "complete"])
+    assert ranked(trials, [{"metric": "f1_macro", "direction": "maximize"}])["trial"].tolist() == [1, 4, 0, 2]
+    assert ranked(trials, [{"metric": "loss", "direction": "minimize"}])["trial"].tolist() == [0, 2, 4, 1]
+
+
+def test_with_two_objectives_the_front_comes_first():
+    trials = frame([[0.9, 5.0], [0.8, 6.0], [0.7, 1.0]])
+    goals = [{"metric": "f1_macro", "direction": "maximize"}, {"metric": "latency_ms", "direction": "minimize"}]
+    found = ranked(trials, goals)
+    assert found["trial"].tolist() == [0, 2, 1]
+    assert found["front"].tolist() == [True, True, False]
+
+
+def test_the_summary_has_a_row_a_trial_in_the_order_of_its_columns():
+    trials = frame([[0.5], [0.9]], parameters=[10.0, 20.0], seconds=[3.0, 4.0])
+    goals = {"objective": [{"metric": "f1_macro", "direction": "maximize"}]}
+    rows = summary_table(trials, goals, limit=1)
+    assert list(rows[0]) == [
+        "rank",
+        "trial",
+        "architecture",
+        "optimizer",
+        "f1_macro",
+        "parameters",
+        "latency_p50_ms",
+        "seconds",
+    ]
+    assert (rows[0]["rank"], rows[0]["trial"], rows[0]["f1_macro"], rows[0]["seconds"]) == (1, 1, 0.9, 4.0)
+    assert math.isnan(rows[0]["latency_p50_ms"])
+
+
+def test_the_summary_of_no_complete_trial_is_empty():
+    goals = {"objective": [{"metric": "f1_macro", "direction": "maximize"}]}
+    assert summary_table(frame([[], []], ["crashed", "oom"]), goals) == []
+
+
+def test_the_ledger_accounts_for_every_trial_and_second():
+    outcomes = ["complete", "crashed", "crashed", "pruned"]
+    book = ledger(frame([[1.0], [], [], []], outcomes, seconds=[6.0, 1.0, 2.0, 1.0]))
+    assert book["outcome"].tolist() == ["complete", "pruned", "crashed"]
+    assert book["trials"].tolist() == [1, 1, 2]
+    assert book["device_s"].tolist() == [6.0, 1.0, 3.0]
+    assert book["share"].tolist() == pytest.approx([0.6, 0.1, 0.3])
+    assert book["reason"].tolist() == ["reason 0", "reason 3", "reason 1"]
+    assert wasted_share(book) == pytest.approx(0.3)
+
+
+def test_without_recorded_seconds_the_wasted_share_is_unknown_not_zero():
+    assert math.isnan(wasted_share(ledger(frame([[1.0], []], ["complete", "oom"], seconds=[math.nan, math.nan]))))
+    assert math.isnan(wasted_share(ledger(frame([]))))
+
+
+def test_a_complete_run_wasted_nothing():
+    assert wasted_share(ledger(frame([[1.0]]))) == 0.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(total=st.integers(1, 20_000), share=st.floats(0, 1))
+def test_the_accuracy_interval_is_wilsons_closed_form(total, share):
+    correct = round(share * total)
+    z, p = scipy_stats.norm.ppf(0.975), correct / total
+    centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
+    assert accuracy_interval(correct, total) == pytest.approx((max(centre - half, 0), min(centre + half, 1)), abs=1e-9)
+
+
+def test_the_rmse_interval_holds_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = [low <= 2.0 <= high for low, high in (rmse_interval(rng.normal(0, 2, 200)) for _ in range(400))]
+    assert 0.92 <= np.mean(hits) <= 0.98
+
+
+def test_the_rmse_interval_needs_two_errors():
+    assert all(math.isnan(end) for end in rmse_interval(np.array([1.0])))
+
+
+def test_the_running_best_skips_what_has_no_value():
+    values = np.array([math.nan, 3.0, 1.0, math.nan, 5.0])
+    assert best_so_far(values, maximize=True)[1:].tolist() == [3.0, 3.0, 3.0, 5.0]
+    assert best_so_far(values, maximize=False)[1:].tolist() == [3.0, 1.0, 1.0, 1.0]
+    assert math.isnan(best_so_far(values, maximize=True)[0])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series([3.0, math.nan, 5.0]),
+        pd.Series([3, pd.NA, 5], dtype="Int64"),
+        pd.Series(["a", None, "b"], dtype="string"),
+        pd.Series([False, pd.NA, True], dtype="boolean"),
+        pd.Series([1, None, "a"], dtype="object"),
+    ],
+)
+def test_absence_is_a_level_of_its_own_below_all_others(column):
+    codes = encoded(column)
+    assert codes[1] < codes[0] < codes[2]
+
+
+def searched(count: int = 40) -> pd.DataFrame:
+    """Return trials whose value depends much on the rate, little on depth, and not at all on the batch."""
+    rng = np.random.default_rng(1)
+    rate, batch = rng.uniform(0, 1, count), rng.choice([32.0, 64.0], count)
+    family = rng.choice(["cnn", "mlp"], count)
+    depth = np.where(family == "mlp", rng.integers(1, 4, count), np.nan)
+    values = 10 * rate + np.nan_to_num(depth) + rng.normal(0, 0.01, count)
+    return frame(
+        [[float(value)] for value in values],
+        **{"param.rate": rate.tolist(), "param.batch": batch.tolist(), "param.architecture": family.tolist()},
+        **{"param.architecture.mlp.depth": depth.tolist(), "param.fixed": [1.0] * count},
+    )
+
+
+def test_importances_follow_what_the_objective_depends_on():
+    found = importances(searched())
+    table = found.table.set_index("parameter")["importance"]
+    assert found.table["parameter"].iloc[0] == "rate"
+    assert table["rate"] > 5 * table["architecture.mlp.depth"] > 5 * table["batch"]
+    assert found.explained > 0.5
+    assert found.reason == ""
+
+
+def test_a_parameter_that_never_varied_has_no_importance_and_says_so():
+    row = importances(searched()).table.set_index("parameter").loc["fixed"]
+    assert math.isnan(row["importance"])
+    assert row["reason"] == "never varied"
+
+
+def test_importances_repeat_and_follow_the_seed():
+    trials = searched()
+    pd.testing.assert_frame_equal(importances(trials).table, importances(trials).table)
+    assert not importances(trials, seed=1).table.equals(importances(trials).table)
+
+
+def test_importances_read_only_complete_trials():
+    trials = searched()
+    wild = trials.tail(5).assign(outcome=str(Outcome.PRUNED), value=1e6)
+    mixed = pd.concat([trials.head(35), wild], ignore_index=True)
+    pd.testing.assert_frame_equal(importances(mixed).table, importances(trials.head(35)).table)
+
+
+@pytest.mark.parametrize(
+    ("trials", "reason"),
+    [
+        (searched(7), "too few complete trials: 7, needed 8"),
+        (searched().assign(value=1.0), "all complete trials have the same objective"),
+        (frame([[float(n)] for n in range(20)]), "the space has no parameter that varies"),
+    ],
+)
+def test_importances_that_mean_nothing_are_left_out_with_a_reason(trials, reason):
+    found = importances(trials)
+    assert found.reason == reason
+    assert found.table["importance"].isna().all()
+    assert (found.table["reason"] == reason).all()
+
+
+def test_every_searched_parameter_of_a_run_is_judged(usual_run):
+    trials = load_run(usual_run).trials
+    names = {name.removeprefix("param.") for name in trials.columns if name.startswith("param.")}
+    assert set(importances(trials).table["parameter"]) == names
