@@ -22,7 +22,7 @@ import pandas as pd
 from harness.errors import NoSuccessfulTrialError
 from harness.hardware import choose_device, native_precisions, probe
 from harness.records import EpochRecord, TrialRecord
-from harness.report.publish import write_report
+from harness.report import write_report
 from harness.spec import Spec, load_spec
 from harness.store import read_json, seal, storage_errors
 from harness.study import (

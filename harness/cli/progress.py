@@ -40,7 +40,7 @@ class Lines:
 
     def __init__(self, console: Console, spec: Spec) -> None:
         self._console = console
-        self._trials, self._epochs = spec.budget.trials, spec.budget.epochs
+        self._trials, self._epochs = spec.total, spec.budget.epochs
         self._metric, direction = next(iter(spec.objective.items()), ("objective", "maximize"))
         self._maximize = direction == "maximize"
         self._best = float("nan")

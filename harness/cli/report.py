@@ -12,7 +12,7 @@ def report(
     run: Annotated[Path, typer.Argument(help="A run folder, such as results/20260101-120000-digits-1a2b.")],
 ) -> None:
     """Rebuild report.md and report.html of a run from its records: the same records give the same bytes."""
-    from harness.report.publish import write_report
+    from harness.report import write_report
 
     for path in write_report(run):
         print(path)

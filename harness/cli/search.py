@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +39,9 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Search a space on this machine, and leave a reproducible report under results/."""
+    if trust:
+        # As `python -m` does: the user's own modules are found from where the command was started.
+        sys.path.insert(0, str(Path.cwd()))
     overrides = list(set_ or [])
     asked = {
         "budget.trials": trials,
@@ -84,7 +88,7 @@ def _dry_run(
     print_space(spec)
     print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, in the middle of each range")
     print(
-        f"{spec.budget.trials} trials of {spec.budget.epochs} epochs: about {duration(cost.total_s)} at most; "
+        f"{spec.total} trials of {spec.budget.epochs} epochs: about {duration(cost.total_s)} at most; "
         "early stopping and pruning usually save some of it."
     )
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.data.catalog import tasks
     from harness.data.dataset import Dataset
     from harness.data.download import fetch
+    from harness.data.fashion_mnist import cache_folder
     from harness.data.loading import load
     from harness.data.part import Part
     from harness.data.preprocessing import apply_preprocessing
@@ -24,6 +25,7 @@ __all__ = [
     "Dataset",
     "Part",
     "apply_preprocessing",
+    "cache_folder",
     "derive_seed",
     "fetch",
     "load",
@@ -37,6 +39,7 @@ _HOMES = {
     "Dataset": "dataset",
     "Part": "part",
     "apply_preprocessing": "preprocessing",
+    "cache_folder": "fashion_mnist",
     "derive_seed": "seeding",
     "fetch": "download",
     "load": "loading",

@@ -85,12 +85,13 @@ def _load(path: Path, keys: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path}: is not a whole NPZ file; save inputs and targets with `numpy.savez`")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for key in keys:
                 if key not in archive:
                     raise DataError(f"{path}: holds no array {key!r}{did_you_mean(key, archive.files)}")
             return archive[keys[0]], archive[keys[1]]
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    # RuntimeError: zipfile's word for archives that are encrypted or of an unknown kind
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise DataError(f"{path}: is not a whole NPZ file ({error}); save it again with `numpy.savez`") from None
     except ValueError as error:
         raise DataError(

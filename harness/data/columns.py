@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Collection
 
 import numpy as np
@@ -89,8 +90,8 @@ def _from_text(column: pd.Series, label: str, place: Place) -> np.ndarray:
     if share >= _MOSTLY:
         first = present[numbers.isna()].index[0]
         raise DataError(
-            f"{label} holds numbers but for {column[first]!r} in {place(int(first))}; correct it, or put the column"
-            " under `categorical` or `drop`"
+            f"{label} holds numbers but for {reprlib.repr(column[first])} in {place(int(first))}; correct it,"
+            " or put the column under `categorical` or `drop`"
         )
     if len(present) and pd.to_datetime(present.astype(str), format="ISO8601", errors="coerce", utc=True).notna().all():
         raise _times(label)

@@ -59,6 +59,7 @@ def read_images(files: Sequence[Path], *, size: tuple[int, int], channels: int) 
         images[number] = _read_image(files[number], size, channels)
 
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # damaged tags beside whole pixels
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without the interpreter lock
             for _ in pool.map(read, range(len(files))):

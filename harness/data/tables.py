@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,9 @@ from harness.data.source import Source
 from harness.data.targets import encode_targets
 from harness.errors import DataError, did_you_mean
 from harness.spec.task import CsvTask, ParquetTask
+
+_UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
+"""What pandas calls the row labels of a frame in a Parquet file."""
 
 
 def read_table(task: CsvTask | ParquetTask) -> Source:
@@ -74,10 +79,10 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         _check_duplicates(pq.read_schema(path).names, path)
-        frame = pd.read_parquet(path, engine="pyarrow").reset_index(drop=True)
+        frame: pd.DataFrame = pq.read_table(path).replace_schema_metadata(None).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: is not a Parquet file that can be read ({str(error).splitlines()[0]})") from None
-    return frame.rename(columns=str)
+    return frame.drop(columns=[name for name in frame.columns if _UNNAMED_INDEX.fullmatch(name)])
 
 
 def _check_duplicates(names: list[str], path: Path) -> None:
@@ -106,5 +111,5 @@ def _line_of(path: Path, row: int) -> int:
     """Return the number, from 1, of the line where data row ``row`` ends; a quoted value may span several lines."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, skipinitialspace=True)
-        records = (reader.line_num for record in reader if record)
-        return next(line for number, line in enumerate(records) if number == row + 1)
+        lines = (reader.line_num for record in reader if record not in ([], [""]))
+        return next(islice(lines, row + 1, None), row + 2)

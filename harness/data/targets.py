@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_numeric_dtype
@@ -49,7 +51,7 @@ def _encode_classes(column: pd.Series, where: str) -> tuple[np.ndarray, tuple[st
         column = pd.Series(as_text(column), dtype=object)
     codes, classes = pd.factorize(column, sort=True)
     if len(classes) < 2:
-        raise DataError(f"{where} holds only one class ({as_text(column)[0]}); there is nothing to learn")
+        raise DataError(f"{where} holds only one class, {reprlib.repr(as_text(column)[0])}; there is nothing to learn")
     return codes.astype(np.int64), tuple(str(name) for name in as_text(pd.Series(classes)))
 
 
@@ -59,7 +61,8 @@ def _encode_values(column: pd.Series, where: str) -> np.ndarray:
         bad = column[numbers.isna()]
         if len(bad):
             raise DataError(
-                f"{where} holds {bad.iloc[0]!r}, which is not a number; correct it or say `kind: classification`"
+                f"{where} holds {reprlib.repr(bad.iloc[0])}, which is not a number; correct it"
+                " or say `kind: classification`"
             )
         column = numbers
     with np.errstate(over="ignore"):

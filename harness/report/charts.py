@@ -77,7 +77,7 @@ def _curves(findings: Findings) -> Iterator[Chart]:
     for metric in dict.fromkeys([*wanted, "loss"]):
         if epochs[[f"train_{metric}", f"validation_{metric}"]].notna().any(axis=None):
             figure = plots.learning_curves(epochs, trials, metric)
-            yield Chart(f"Learning curves: {metric}", figure, "Validation solid, training dotted.")
+            yield Chart(metric, figure, "Validation solid, training dotted.")
 
 
 def _importances(findings: Findings) -> Iterator[Chart]:

@@ -15,6 +15,7 @@ from harness.report.remarks import noticed, unmeasured_table
 from harness.report.statistics import ended, wasted_share
 from harness.report.tables import (
     candidate_table,
+    chosen_table,
     importance_table,
     ledger_table,
     machine_table,
@@ -23,8 +24,8 @@ from harness.report.tables import (
     plan_table,
     score_table,
     search_table,
+    settings_table,
     task_table,
-    winner_table,
 )
 from harness.report.wording import clipped, duration, goal, number, percent, plural, score, setting, whole
 
@@ -113,7 +114,7 @@ def _sections(findings: Findings) -> Iterator[Section]:
         anchor="importances",
         title="What mattered",
         text=_importance_text(findings),
-        blocks=(importance_table(findings.importances),) if len(findings.importances.table) else (),
+        blocks=() if findings.importances.reason else (importance_table(findings.importances),),
     )
     yield _test_section(findings)
     wasted = percent(wasted_share(findings.book))
@@ -140,9 +141,10 @@ def _points(items: tuple[str, ...], caption: str = "") -> tuple[Block, ...]:
 def _candidates(findings: Findings) -> Iterator[Section]:
     if len(findings.best):
         yield Section(anchor="candidates", title="Best candidates", blocks=(candidate_table(findings),))
-    if findings.winner is not None:
-        tables = (score_table(findings), winner_table(findings), plan_table(findings.winner))
-        text = "Its score on validation chose it among all, so that score flatters; the score on the test set does not."
+    best, winner = findings.stats["best"], findings.winner
+    if best is not None and winner is not None:
+        text = "Its score on validation is what chose it among all trials, so that score flatters."
+        tables = (score_table(findings), chosen_table(best), plan_table(winner), settings_table(best))
         yield Section(anchor="winner", title="The winner", text=(text,), blocks=tables)
 
 
@@ -164,16 +166,19 @@ def _importance_text(findings: Findings) -> tuple[str, ...]:
 
 
 def _test_section(findings: Findings) -> Section:
+    test, sure = findings.stats["test"], findings.interval
+    if test is None:
+        return Section(anchor="test", title="Test set")
     table: Table | None = per_class_table(findings)
-    text = []
-    if findings.interval is not None:
-        sure = findings.interval
-        text.append(f"95 % interval of {sure.metric}: {score(sure.low)} to {score(sure.high)} ({sure.method}).")
-    elif findings.stats["test"] is not None:
-        text.append("No interval: the run holds no predictions.")
-    if findings.stats["task"]["kind"] == TaskKind.CLASSIFICATION and findings.stats["test"] is not None and not table:
+    text = ["No interval: the run holds no predictions."]
+    if sure is not None:
+        text = [f"95 % interval of {sure.metric}: {score(sure.low)} to {score(sure.high)} ({sure.method})."]
+    if findings.stats["task"]["kind"] == TaskKind.CLASSIFICATION and table is None:
         text.append("No scores of each class were recorded.")
-    return Section(anchor="test", title="Test set", text=tuple(text), blocks=(table,) if table else ())
+    note = test.get("note", "")
+    return Section(
+        anchor="test", title="Test set", text=(*text, *([note] if note else [])), blocks=(table,) if table else ()
+    )
 
 
 def _reproduction(findings: Findings) -> Section:

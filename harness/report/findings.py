@@ -95,6 +95,7 @@ def _interval(run: RunFiles) -> Interval | None:
             return Interval("accuracy", low, high, "Wilson")
         low, high = rmse_interval((predicted - target).astype(np.float64))
         return Interval("rmse", low, high, "central limit theorem")
-    for metric, (low, high) in sorted(test.get("interval", {}).items()):
-        return Interval(metric, low, high, "as recorded")
+    for metric, (recorded_low, recorded_high) in sorted((test.get("interval") or {}).items()):
+        if recorded_low is not None and recorded_high is not None:
+            return Interval(metric, recorded_low, recorded_high, "as recorded")
     return None

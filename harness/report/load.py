@@ -77,11 +77,12 @@ class TestStats(TypedDict):
     """The winner on the test part; ``confusion`` has actual classes as rows and predicted ones as columns."""
 
     final: str
+    note: NotRequired[str]
     opened: int
     metrics: Scores
     per_class: PerClass | None
     confusion: list[list[int]] | None
-    interval: NotRequired[dict[str, tuple[float, float]]]
+    interval: NotRequired[dict[str, tuple[float | None, float | None]] | None]
 
 
 class Stats(TypedDict):
@@ -91,7 +92,7 @@ class Stats(TypedDict):
     task: TaskStats
     objective: list[ObjectiveStats]
     search: SearchStats
-    elapsed_s: float
+    elapsed_s: float | None
     outcomes: dict[str, int]
     seconds_by_outcome: dict[str, float | None]
     best: BestStats | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.report import build
+from harness.report.build import build
 from harness.store import check_run, refresh_manifest, write_file
 
 

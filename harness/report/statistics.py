@@ -16,6 +16,7 @@ import pandas as pd
 
 from harness.records import NAN, Outcome
 from harness.report.load import PARAMETER, decoded, parameter_columns
+from harness.spec import COST
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -91,17 +92,19 @@ def summary_table(trials: pd.DataFrame, stats: Mapping[str, Any], limit: int = 5
     """Return the best trials as rows to print.
 
     A row has rank, trial, architecture, optimizer, each objective by its metric's name, parameters, latency_p50_ms and
-    seconds; NaN where nothing was measured. ``trials`` and ``stats`` are what ``trials.parquet`` and ``stats.json``
-    hold.
+    seconds; an objective is not told twice, and NaN stands where nothing was measured. ``trials`` and ``stats`` are
+    what ``trials.parquet`` and ``stats.json`` hold.
     """
     objective = stats["objective"]
     best = ranked(trials, objective).head(limit)
     values = objective_values(best, len(objective))
+    judged = {COST[item["metric"]][1] for item in objective if item["metric"] in COST}
+    figures = [name for name in ("parameters", "latency_p50_ms", "seconds") if name not in judged]
     rows: list[dict[str, Any]] = []
     for place, (row, scores) in enumerate(zip(best.to_dict("records"), values, strict=True), start=1):
         named = {name: str(row[name]) for name in ("architecture", "optimizer")}
         goals = {item["metric"]: float(value) for item, value in zip(objective, scores, strict=True)}
-        measured = {name: float(row[name]) for name in ("parameters", "latency_p50_ms", "seconds")}
+        measured = {name: float(row[name]) for name in figures}
         rows.append({"rank": place, "trial": int(row["trial"]), **named, **goals, **measured})
     return rows
 

@@ -11,7 +11,7 @@ import pandas as pd
 from harness.records import METRICS, Outcome
 from harness.report.blocks import Table, facts
 from harness.report.findings import Findings
-from harness.report.load import RunFiles, decoded
+from harness.report.load import BestStats, RunFiles, decoded
 from harness.report.statistics import Importances, objective_values
 from harness.report.wording import (
     NOT_MEASURED,
@@ -110,10 +110,14 @@ def _settings(params: Mapping[str, Any]) -> str:
     )
 
 
-def winner_table(findings: Findings) -> Table:
-    """Return every setting of the winner."""
-    best = findings.stats["best"]
-    return facts("The winner's settings", list(flattened(best["candidate"])) if best else [])
+def chosen_table(best: BestStats) -> Table:
+    """Return what the search chose for the winner."""
+    return facts("What the search chose", list(flattened(best["params"])))
+
+
+def settings_table(best: BestStats) -> Table:
+    """Return every setting of the winner, those too that never varied."""
+    return facts("All settings of the winner", list(flattened(best["candidate"])), folded=True)
 
 
 def plan_table(row: Mapping[str, Any]) -> Table:
@@ -125,8 +129,10 @@ def plan_table(row: Mapping[str, Any]) -> Table:
         "How the winner was trained",
         [
             ("device", f"{row['device']}, {threads} threads"),
-            ("precision", f"{row['precision']}{faster}: {row['precision_reason']}"),
-            ("data", f"{row['data_path']}: {row['data_reason']}"),
+            ("precision", f"{row['precision']}{faster}"),
+            ("why this precision", str(row["precision_reason"])),
+            ("data", str(row["data_path"])),
+            ("why there", str(row["data_reason"])),
             ("batch, layout", f"{batch}, {row['layout']}"),
             ("epochs", f"{row['epochs']}, the best was {row['best_epoch']}"),
         ],
@@ -199,7 +205,7 @@ def ledger_table(book: pd.DataFrame) -> Table:
 
 def machine_table(run: RunFiles) -> Table:
     """Return everything that was found out about the machine."""
-    return facts("The machine", list(flattened(run.hardware)), folded=True)
+    return facts("The machine", list(flattened(run.hardware)))
 
 
 def package_table(run: RunFiles) -> Table:

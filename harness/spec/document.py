@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from harness.errors import did_you_mean
 from harness.records import LABEL_METRICS, VALUE_METRICS
 from harness.spec.base import Frozen
-from harness.spec.parameters import Group
+from harness.spec.parameters import Group, size
 from harness.spec.task import TaskSpec, parse_task
 from harness.spec.training import Training
 
@@ -66,7 +66,7 @@ class Budget(Frozen):
 
     trials: Annotated[int, Field(ge=1, le=1_000_000)] = 30
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 20
-    time: Annotated[float, BeforeValidator(parse_duration)] | None = None
+    time: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] | None = None
     """Seconds of wall time for the whole command, the final refit included."""
 
 
@@ -125,6 +125,12 @@ class Spec(Frozen):
         """The parsed space."""
         assert isinstance(self.space, Group)
         return self.space
+
+    @property
+    def total(self) -> int:
+        """Number of trials to run: a grid has no more of them than candidates."""
+        points = size(self.group)
+        return min(self.budget.trials, int(points)) if self.search.sampler == "grid" else self.budget.trials
 
 
 LABEL_OBJECTIVES = frozenset(LABEL_METRICS)

@@ -88,17 +88,17 @@ def _refuse_deep_nesting(text: str, origin: str) -> None:
 
 
 def _walk(root: yaml.Node, origin: str) -> Iterator[tuple[Path, int]]:
-    """Yield the path and line of every node, following aliases, and refuse what unfolds too far."""
-    stack: list[tuple[Path, yaml.Node]] = [((), root)]
+    """Yield the path and line of every key and item, following aliases, and refuse what unfolds too far."""
+    stack: list[tuple[Path, int, yaml.Node]] = [((), root.start_mark.line, root)]
     seen = 0
     while stack:
-        path, node = stack.pop()
+        path, line, node = stack.pop()
         seen += 1
         if seen > MAX_NODES or len(path) > MAX_DEPTH:
             raise SpecError(f"{origin}: its aliases unfold to more than {MAX_NODES} values or {MAX_DEPTH} levels")
-        yield path, node.start_mark.line + 1
+        yield path, line + 1
         if isinstance(node, yaml.SequenceNode):
-            stack += [((*path, i), child) for i, child in enumerate(node.value)]
+            stack += [((*path, i), child.start_mark.line, child) for i, child in enumerate(node.value)]
         elif isinstance(node, yaml.MappingNode):
             keys: set[str] = set()
             for key, child in node.value:
@@ -107,7 +107,7 @@ def _walk(root: yaml.Node, origin: str) -> Iterator[tuple[Path, int]]:
                 if key.value in keys:
                     raise SpecError(f"{origin}:{key.start_mark.line + 1}: key {key.value!r} appears twice")
                 keys.add(key.value)
-                stack.append(((*path, key.value), child))
+                stack.append(((*path, key.value), key.start_mark.line, child))
 
 
 def _yaml_message(error: yaml.YAMLError, origin: str) -> str:

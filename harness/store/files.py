@@ -41,9 +41,9 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file. Raises :class:`StorageError` when it is missing, torn or not JSON."""
     with storage_errors(path):
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     try:
-        return json.loads(text)
+        return json.loads(data)
     except ValueError as error:
         raise StorageError(f"{path}: not valid JSON ({error}); the file is damaged") from None
 

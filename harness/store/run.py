@@ -31,12 +31,13 @@ class RunFolder:
         # Beside the files of the run, not among them: the lock is no result.
         self._lock = FileLock(str(path / ".lock"))
         try:
-            with storage_errors(path):
-                self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=0)
         except Timeout:
             raise StorageError(
                 f"{path}: another harness process is writing to this run; wait for it or stop it"
             ) from None
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
     @classmethod
     def create(cls, parent: Path, task: str) -> RunFolder:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import mean, median
-from typing import Any
 
 from harness.errors import TimedOut
-from harness.spec import Categorical, Choice, Group, Node, Range, candidate_at, options_of
-from harness.spec.parameters import Scalar
+from harness.spec import options_of
 from harness.study.building import build_model, make_fit, place_training, plan_training, static_figures
 from harness.study.job import Job
+from harness.study.points import middle_candidate
 
 PROBE_S = 1.0
 FORWARD_SHARE = 1 / 3
@@ -40,12 +38,12 @@ def estimate_costs(job: Job) -> list[Estimate]:
 
 def total_seconds(job: Job, estimates: list[Estimate]) -> float:
     """Return what all trials cost when every architecture is tried equally often and none is given up."""
-    seconds = job.spec.budget.trials * mean(estimate.trial_s for estimate in estimates)
+    seconds = job.spec.total * mean(estimate.trial_s for estimate in estimates)
     return min(seconds, job.spec.budget.time or math.inf)
 
 
 def _estimate(job: Job, architecture: str) -> Estimate:
-    candidate = candidate_at(job.spec, _middle(job.spec.group, "", {"architecture": architecture}))
+    candidate = middle_candidate(job.spec, architecture)
     dataset = job.dataset
     model = build_model(job, candidate, dataset, seed=0)
     parameters = static_figures(job, candidate, model).values["parameters"]
@@ -70,24 +68,3 @@ def _estimate(job: Job, architecture: str) -> Estimate:
     validation_steps = len(dataset.validation) / candidate.training.batch_size
     epoch_s = step_s * (len(train) + FORWARD_SHARE * validation_steps)
     return Estimate(architecture, parameters, 1e3 * step_s, epoch_s, epoch_s * job.spec.budget.epochs)
-
-
-def _middle(node: Node, path: str, chosen: Mapping[str, Scalar]) -> dict[str, Any]:
-    """Return a value for every parameter: the middle of a range or list, and the option in ``chosen`` or the first."""
-    match node:
-        case Range():
-            low, high = node.low, node.high
-            value = math.sqrt(low * high) if node.log else (low + high) / 2
-            if node.step:
-                value = low + round((value - low) / node.step) * node.step
-            return {path: round(value) if node.integer else value}
-        case Categorical(choices):
-            return {path: choices[len(choices) // 2]}
-        case Group(items):
-            parts = (_middle(item, f"{path}.{name}" if path else name, chosen) for name, item in items.items())
-            return {key: value for part in parts for key, value in part.items()}
-        case Choice(options):
-            name = str(chosen.get(path, next(iter(options))))
-            return {path: name} | _middle(options[name], f"{path}.{name}", chosen)
-        case _:
-            return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from harness.study.evaluate import Evaluation, Evaluator
 from harness.study.final import CHECKPOINT, Final, finish, save_weights
 from harness.study.job import Job
 from harness.study.objectives import resolve_objectives
+from harness.study.rehearse import rehearse
 from harness.study.stop import Stop
 from harness.study.summary import best_trial, summarise
 
@@ -78,7 +79,8 @@ def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Sp
     original = load_spec(str(run / "space.yaml"))
     resumed = load_spec(space or str(run / "space.yaml"), overrides)
     if spec_hash(resumed) != spec_hash(original):
-        key = _first_difference(canonical(original), canonical(resumed))
+        changed = _differences(canonical(original), canonical(resumed))
+        key = next(path for path in changed if path not in ("budget.trials", "budget.time"))
         raise InputError(
             f"{run}: cannot be resumed with another space: {key} differs; "
             "only budget.trials and budget.time may change. Start a new run for the changed space"
@@ -87,7 +89,7 @@ def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Sp
 
 
 def open_job(request: Request) -> Job:
-    """Check everything that can be checked before anything is written: the space, the device, the data.
+    """Check everything that can be checked before anything is written: the space, the device, the data, each option.
 
     Raises :class:`InputError` or :class:`HardwareError`.
     """
@@ -98,7 +100,9 @@ def open_job(request: Request) -> Job:
     dataset = load(spec.task, seed=spec.search.seed)
     if request.resume and read_json(request.resume / "status.json").get("fingerprint") != dataset.fingerprint:
         raise DataError(f"{request.resume}: cannot be resumed: the data of task {dataset.name!r} has changed since")
-    return Job(spec, dataset, device, resolve_objectives(spec, dataset.shape.kind), request.trust)
+    job = Job(spec, dataset, device, resolve_objectives(spec, dataset.shape.kind), request.trust)
+    rehearse(job)
+    return job
 
 
 def run_search(request: Request, job: Job, stop: Stop, observer: Observer) -> Finished:
@@ -144,7 +148,7 @@ class _Part:
         return finished
 
     def _search(self, storage: BaseStorage, sampler: Sampler) -> Finished:
-        job, total = self._job, self._job.spec.budget.trials
+        job, total = self._job, self._job.spec.total
         coordinator = Coordinator(job, self._folder, storage, Evaluator(job, sampler, self._stop), self._stop)
         best = best_trial(job, coordinator.records.values())
         for evaluation in coordinator.run(total, self._observer):
@@ -223,11 +227,10 @@ def _first_reason(records: Mapping[int, TrialRecord]) -> str:
     return "no trial was started"
 
 
-def _first_difference(old: Any, new: Any, path: str = "") -> str:
-    """Return the key path at which two canonical specs part, the budget left out."""
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Yield the key paths at which two canonical specs part."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in [*old, *(key for key in new if key not in old)]:
-            inner = f"{path}.{key}" if path else str(key)
-            if inner not in ("budget.trials", "budget.time") and old.get(key) != new.get(key):
-                return _first_difference(old.get(key), new.get(key), inner)
-    return path or "it"
+        for key in dict.fromkeys([*old, *new]):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif old != new:
+        yield path

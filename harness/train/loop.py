@@ -95,6 +95,7 @@ class Fit:
         self._scaler = GradScaler(device.type) if plan.precision == "fp16" else None
         self._optimizer = build_optimizer(optimizer, model)
         self._full_rates = [group["lr"] for group in self._optimizer.param_groups]
+        self._rate_factor = 1.0
         self._factor = build_schedule(schedule, steps_per_epoch=len(train), epochs=epochs)
         self._step = Step(model, self._forward, self._criterion, self._optimizer, training, self._scaler)
         self._watch = ExplosionWatch(clipped=training.clip_norm > 0.0)
@@ -175,6 +176,9 @@ class Fit:
         return tally
 
     def _set_rate(self, factor: float) -> None:
+        if factor == self._rate_factor:
+            return
+        self._rate_factor = factor
         for group, rate in zip(self._optimizer.param_groups, self._full_rates, strict=True):
             group["lr"] = rate * factor
 

@@ -84,7 +84,7 @@ class Tally:
 
     def _judge(self, loss: float, norms: list[float], samples: int) -> None:
         self.samples += samples
-        norm = math.hypot(*norms)
+        norm = math.hypot(*norms) if norms else 0.0
         if self._scaler is not None and not math.isfinite(norm):
             self.skipped += 1
             return

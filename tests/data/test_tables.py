@@ -257,6 +257,12 @@ def test_damaged_and_ambiguous_parquet_is_refused(tmp_path):
         load(ParquetTask(parquet=path, target="a"), seed=0)
 
 
+def test_row_labels_of_pandas_in_parquet_are_no_column(tmp_path):
+    data = load_parquet(tmp_path, frame().iloc[::-1])
+    assert data.preprocessing["columns"] == ["area", "rooms", "city"]
+    assert data.notes == ()
+
+
 def test_fingerprint_is_that_of_the_file(tmp_path):
     table = frame()
     first = load_csv(tmp_path, table).fingerprint

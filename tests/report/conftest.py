@@ -14,10 +14,22 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
 from harness.records import FIGURES, LABEL_METRICS, METRICS, TELEMETRY, VALUE_METRICS
+from harness.report import build
 
 START = 1_767_225_600.0
 NO_GPU = "no NVIDIA GPU on this machine"
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+PLAN = {
+    "device": "cpu",
+    "precision": "bf16",
+    "precision_ratio": 1.83,
+    "precision_reason": "fastest of fp32, bf16",
+    "batch_size": 128,
+    "layout": "channels_last",
+    "data_path": "resident",
+    "data_reason": "188 MiB fit in memory",
+    "threads": 2,
+}
 REASONS = {
     "complete": "trained for all 12 epochs",
     "pruned": "median pruner: 0.71 at epoch 3 is below the median of 0.82",
@@ -161,22 +173,29 @@ def trial_row(wish: Wish, trial: int, rng: np.random.Generator) -> tuple[dict[st
     scores = {f"{part}_{m}": last.get(f"{part}_{m}", np.nan) for part in ("train", "validation") for m in METRICS}
     known = {**{m: scores[f"validation_{m}"] for m in METRICS}, **figures, "latency_ms": figures["latency_p50_ms"]}
     values = [float(known[name]) for name in wish.objective] if complete else []
-    planned = outcome != "infeasible"
+    unmeasured = [name for name in FIGURES if np.isnan(figures[name]) and name.startswith(("gpu", "power", "memory"))]
     row = {
-        "trial": trial, "outcome": outcome, "reason": wish.reason if wish.reason and not complete else REASONS[outcome],
-        "value": values[0] if values else np.nan, "values": json.dumps(values),
-        "architecture": params.get("architecture", "mlp"), "optimizer": params.get("optimizer", "adamw"),
-        "candidate": json.dumps(nested(params)), "params": json.dumps(params), "seed": 1000 + trial,
-        "epochs": epochs, "best_epoch": epochs, **scores,
-        "device": "cpu" if planned else None, "precision": "bf16" if planned else None,
-        "precision_ratio": 1.83 if planned else np.nan, "precision_reason": "fastest of fp32, bf16" if planned else None,
-        "batch_size": params["batch_size"] if planned else None, "layout": "channels_last" if planned else None,
-        "data_path": "resident" if planned else None, "data_reason": "188 MiB fit in memory" if planned else None,
-        "threads": 2 if planned else None, **figures,
+        "trial": trial,
+        "outcome": outcome,
+        "reason": wish.reason if wish.reason and not complete else REASONS[outcome],
+        "value": values[0] if values else np.nan,
+        "values": json.dumps(values),
+        "architecture": params.get("architecture", "mlp"),
+        "optimizer": params.get("optimizer", "adamw"),
+        "candidate": json.dumps(nested(params)),
+        "params": json.dumps(params),
+        "seed": 1000 + trial,
+        "epochs": epochs,
+        "best_epoch": epochs,
+        **scores,
+        **(dict.fromkeys(PLAN) if outcome == "infeasible" else {**PLAN, "batch_size": params["batch_size"]}),
+        **figures,
         "notes": "; ".join(sorted({epoch["note"] for epoch in history if epoch["note"]})),
-        "reasons": json.dumps({name: NO_GPU for name in FIGURES if np.isnan(figures[name]) and name.startswith(("gpu", "power", "energy", "temp", "memory"))}),
-        "started_unix_s": START + 14 * trial, "seconds": (0.7 + parameters / 1e6) * epochs + 0.4, **{f"param.{path}": value for path, value in params.items()},
-    }  # fmt: skip
+        "reasons": json.dumps(dict.fromkeys(unmeasured, NO_GPU)),
+        "started_unix_s": START + 14 * trial,
+        "seconds": (0.7 + parameters / 1e6) * epochs + 0.4,
+        **{f"param.{path}": value for path, value in params.items()},
+    }
     return row, history
 
 
@@ -193,7 +212,7 @@ def typed(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return frame[[name for name in frame if name not in tails] + tails]
 
 
-def telemetry_frame(wish: Wish, seconds: float, rng: np.random.Generator) -> pd.DataFrame:
+def telemetry_frame(seconds: float, rng: np.random.Generator) -> pd.DataFrame:
     times = np.arange(0.0, seconds, 0.5)
     frame = pd.DataFrame({"time_unix_s": START + times, "trial": (times // 14).astype("int64")})
     for name in TELEMETRY:
@@ -247,7 +266,7 @@ def front(complete: pd.DataFrame, wish: Wish) -> list[int]:
 
 def stats_of(wish: Wish, trials: pd.DataFrame, test: dict[str, Any]) -> dict[str, Any]:
     complete = trials[trials["outcome"] == "complete"]
-    first, direction = next(iter(wish.objective.items()))
+    direction = next(iter(wish.objective.values()))
     best = None
     if len(complete):
         row = complete.sort_values(["value", "trial"], ascending=[direction == "minimize", True]).iloc[0]
@@ -260,10 +279,15 @@ def stats_of(wish: Wish, trials: pd.DataFrame, test: dict[str, Any]) -> dict[str
             "pareto": front(complete, wish),
         }
     task = {
-        "name": "fashion-mnist" if wish.kind == "classification" else "concrete strength", "kind": wish.kind,
-        "classes": list(wish.classes) if wish.kind == "classification" else [], "train": 51_000, "validation": 9_000,
-        "test": wish.test_samples, "fingerprint": "9f" * 32, "notes": ["3 duplicated rows were dropped"],
-    }  # fmt: skip
+        "name": "fashion-mnist" if wish.kind == "classification" else "concrete strength",
+        "kind": wish.kind,
+        "classes": list(wish.classes) if wish.kind == "classification" else [],
+        "train": 51_000,
+        "validation": 9_000,
+        "test": wish.test_samples,
+        "fingerprint": "9f" * 32,
+        "notes": ["3 duplicated rows were dropped"],
+    }
     return {
         "schema_version": 1,
         "task": task,
@@ -277,15 +301,15 @@ def stats_of(wish: Wish, trials: pd.DataFrame, test: dict[str, Any]) -> dict[str
     }
 
 
-HARDWARE = {
-    "os": "Linux 6.8", "python": "3.11.9", "memory_total_mib": 32_000.0, "gpus": [],
-    "cpu": {"model": "Intel(R) Xeon(R) Platinum 8481C @ 2.70GHz", "cores": 2, "isa": ["avx2", "avx512f", "amx_bf16", "amx_tile"], "cache": {"l2_kib": 2048, "l3_kib": 107_520}},
-    "torch": {"version": "2.13.0+cpu", "cuda": None, "threads": 2},
-}  # fmt: skip
+CPU = {"model": "Intel(R) Xeon(R) Platinum 8481C", "cores": 2, "isa": ["avx2", "amx_bf16"], "cache": {"l2_kib": 2048}}
+HARDWARE = {"os": "Linux 6.8", "cpu": CPU, "memory_total_mib": 32_000.0, "gpus": [], "torch": {"cuda": None}}
 ENVIRONMENT = {
-    "harness": "0.1.0", "python": "3.11.9", "packages": {"numpy": "2.4.6", "pandas": "3.1.1", "torch": "2.13.0+cpu", "optuna": "5.0.0", "nvidia-ml-py": None},
-    "git": {"commit": "4be1c0ffee" * 4, "dirty": True, "diff": "x" * 5000}, "argv": ["/usr/local/bin/harness", "search", "fashion mnist.yaml", "--trials", "30"],
-}  # fmt: skip
+    "harness": "0.1.0",
+    "python": "3.11.9",
+    "packages": {"numpy": "2.4.6", "torch": "2.13.0+cpu", "nvidia-ml-py": None},
+    "git": {"commit": "4be1c0ffee" * 4, "dirty": True, "diff": "x" * 5000},
+    "argv": ["/usr/local/bin/harness", "search", "fashion mnist.yaml", "--trials", "30"],
+}
 SPACE = """task: fashion-mnist
 objective: {f1_macro: maximize}
 limits: {parameters: 2_000_000}
@@ -308,7 +332,7 @@ def write_run(folder: Path, wish: Wish) -> Path:
     folder.mkdir(parents=True)
     trials.to_parquet(folder / "trials.parquet")
     epochs.iloc[: None if any(rows for _, rows in made) else 0].to_parquet(folder / "epochs.parquet")
-    telemetry_frame(wish, min(14.0 * wish.trials, 900), rng).to_parquet(folder / "telemetry.parquet")
+    telemetry_frame(min(14.0 * wish.trials, 900), rng).to_parquet(folder / "telemetry.parquet")
     if stats["best"]:
         predictions.to_parquet(folder / "predictions.parquet")
     (folder / "space.yaml").write_text(SPACE, encoding="utf-8")
@@ -317,7 +341,7 @@ def write_run(folder: Path, wish: Wish) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a run folder of the wished kind."""
     made: list[Path] = []
@@ -333,3 +357,9 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
 def usual_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of thirty trials; read it only."""
     return write_run(tmp_path_factory.mktemp("runs") / "usual", Wish())
+
+
+@pytest.fixture(scope="session")
+def usual_texts(usual_run: Path) -> dict[str, str]:
+    """The report of the usual run."""
+    return build(usual_run)

@@ -51,8 +51,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(usual_run) -> Page:
-    return Page(build(usual_run)["report.html"])
+def page(usual_texts) -> Page:
+    return Page(usual_texts["report.html"])
 
 
 def test_the_page_is_well_formed_and_every_name_is_used_once(page):
@@ -90,8 +90,20 @@ def test_every_chart_has_its_place_and_its_data(page):
     assert all(attrs["role"] == "img" and str(attrs["aria-label"]).startswith("Chart: ") for attrs in places)
     assert all(figure["data"] for figure in figures.values())
     assert {name.rsplit("-", 1)[0] for name in figures} == {
-        "chart-search", "chart-curves", "chart-importances", "chart-trade-offs", "chart-test", "chart-telemetry",
-    }  # fmt: skip
+        "chart-search",
+        "chart-curves",
+        "chart-importances",
+        "chart-trade-offs",
+        "chart-test",
+        "chart-telemetry",
+    }
+
+
+def test_the_data_of_a_chart_cannot_end_its_script_and_has_one_way_to_be_written(page):
+    for attrs, text in page.scripts:
+        if "data-chart" in attrs:
+            assert not set(text) & set("<>&")
+            assert list(json.loads(text)) == sorted(json.loads(text))
 
 
 def test_figures_leave_the_colours_of_the_page_to_the_page(page):
@@ -115,17 +127,17 @@ def test_the_page_says_what_the_meters_could_not_tell(page):
 
 
 @pytest.mark.parametrize("kind", ["classes", "architectures", "reason", "note"])
-def test_text_from_outside_is_shown_and_never_acts(make_run, kind):
+def test_text_from_outside_is_shown_and_never_acts(make_run, page, kind):
     wishes = {
         "classes": {"classes": [ATTACK, "other"]},
         "architectures": {"architectures": (ATTACK,)},
         "reason": {"reason": ATTACK},
         "note": {"note": ATTACK},
     }
-    hostile, tame = Page(build(make_run(**wishes[kind]))["report.html"]), Page(build(make_run())["report.html"])
+    hostile = Page(build(make_run(trials=11, **wishes[kind]))["report.html"])
     assert "<img src=x onerror=" in hostile.text or "<script>alert(1)" in hostile.text
     assert len([attrs for attrs, _ in hostile.scripts if "type" not in attrs]) == 2
-    assert {tag for tag, _ in hostile.tags} <= {tag for tag, _ in tame.tags}
+    assert {tag for tag, _ in hostile.tags} <= {tag for tag, _ in page.tags}
     assert not [name for _, attrs in hostile.tags for name in attrs if name.startswith("on")]
     assert all(link.startswith("#") for link in hostile.attribute("href"))
     raw = json.dumps(hostile.figures(), ensure_ascii=False)

@@ -24,6 +24,16 @@ REQUIRED = (
     "stats.json",
 )
 
+SPACE = """
+task: digits
+objective: {f1_macro: maximize}
+space:
+  architecture:
+    mlp: {depth: {int: [1, 3]}, norm: [batch, none]}
+  optimizer:
+    adamw: {lr: {float: [0.001, 0.1], log: true}}
+"""
+
 
 def edit_stats(run: Path, **changes: object) -> None:
     file = run / "stats.json"
@@ -154,16 +164,7 @@ def test_an_unknown_outcome_is_refused(make_run):
 
 def test_the_frames_of_the_store_are_accepted_and_ranked(make_run):
     folder = make_run(trials=1, outcomes="complete")
-    spec = parse_spec(
-        {
-            "task": "digits",
-            "objective": {"f1_macro": "maximize"},
-            "space": {
-                "architecture": {"mlp": {"depth": {"int": [1, 3]}, "norm": ["batch", "none"]}},
-                "optimizer": {"adamw": {"lr": {"float": [0.001, 0.1], "log": True}}},
-            },
-        }
-    )
+    spec = parse_spec(SPACE, origin="space.yaml")
     found = TrialRecord(
         trial=0,
         outcome=Outcome.COMPLETE,
@@ -174,11 +175,10 @@ def test_the_frames_of_the_store_are_accepted_and_ranked(make_run):
         figures={"parameters": 10.0},
     )
     lost = TrialRecord(trial=1, outcome=Outcome.CRASHED, reason="why", candidate={}, params={})
-    trials = trials_frame([lost, found], parameters(spec.space))
+    trials = trials_frame([lost, found], list(parameters(spec.group)))
     trials.to_parquet(folder / "trials.parquet")
-    epoch = EpochRecord(
-        trial=0, epoch=1, train={}, validation={}, learning_rate=0.1, gradient_norm=1.0, train_s=1.0, validation_s=1.0, train_samples_s=1.0
-    )  # fmt: skip
+    spent = {"train_s": 1.0, "validation_s": 1.0, "train_samples_s": 1.0}
+    epoch = EpochRecord(trial=0, epoch=1, train={}, validation={}, learning_rate=0.1, gradient_norm=1.0, **spent)
     epochs_frame([epoch]).to_parquet(folder / "epochs.parquet")
     telemetry_frame([TelemetryRecord(0.0, {})]).to_parquet(folder / "telemetry.parquet")
     run = load_run(folder)

@@ -34,8 +34,11 @@ def test_trials_without_a_score_stand_in_the_strip(findings):
 def test_learning_curves_draw_both_parts_of_each_trial(findings):
     figure = plots.learning_curves(findings.run.epochs, [18, 10], "loss")
     assert [(trace.name, trace.line.dash) for trace in figure.data] == [
-        ("trial 18", "solid"), ("trial 18", "dot"), ("trial 10", "solid"), ("trial 10", "dot"),
-    ]  # fmt: skip
+        ("trial 18", "solid"),
+        ("trial 18", "dot"),
+        ("trial 10", "solid"),
+        ("trial 10", "dot"),
+    ]
     assert all(len(trace.y) == 12 for trace in figure.data)
 
 

@@ -35,6 +35,9 @@ def frame(values: list[list[float]], outcomes: list[str] | None = None, **column
     )
 
 
+LEVELS = st.sampled_from([0, 1, 2, math.nan])
+
+
 def beats(a: np.ndarray, b: np.ndarray, maximize: list[bool]) -> bool:
     pairs = [(x, y) if up else (-x, -y) for x, y, up in zip(a, b, maximize, strict=True)]
     return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
@@ -42,9 +45,9 @@ def beats(a: np.ndarray, b: np.ndarray, maximize: list[bool]) -> bool:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    values=hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(2)), elements=st.sampled_from([0.0, 1.0, 2.0, math.nan])),
+    values=hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(2)), elements=LEVELS),
     maximize=st.lists(st.booleans(), min_size=2, max_size=2),
-)  # fmt: skip
+)
 def test_the_pareto_front_is_what_comparing_all_pairs_gives(values, maximize):
     whole = [row for row in values if not np.isnan(row).any()]
     expected = [not np.isnan(row).any() and not any(beats(other, row, maximize) for other in whole) for row in values]
@@ -81,6 +84,12 @@ def test_the_summary_has_a_row_a_trial_in_the_order_of_its_columns():
     ]
     assert (rows[0]["rank"], rows[0]["trial"], rows[0]["f1_macro"], rows[0]["seconds"]) == (1, 1, 0.9, 4.0)
     assert math.isnan(rows[0]["latency_p50_ms"])
+
+
+def test_the_summary_tells_an_objective_once():
+    goals = [{"metric": "f1_macro", "direction": "maximize"}, {"metric": "latency_ms", "direction": "minimize"}]
+    rows = summary_table(frame([[0.5, 2.0]]), {"objective": goals})
+    assert list(rows[0])[4:] == ["f1_macro", "latency_ms", "parameters", "seconds"]
 
 
 def test_the_summary_of_no_complete_trial_is_empty():

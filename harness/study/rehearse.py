@@ -1,0 +1,45 @@
+"""Everything but the training, once per architecture, before anything is written: what cannot work is said at once."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from harness.data import Part, place
+from harness.records import Plan
+from harness.spec import options_of
+from harness.study.building import build_model, make_fit, plan_training
+from harness.study.job import Job
+from harness.study.points import variants
+
+SAMPLES = 64
+"""Enough for two batches of a small size; nothing is learned from them."""
+
+
+def rehearse(job: Job) -> None:
+    """Build model, batches, plan and training for the middle of every architecture and each variant of its training.
+
+    Raises what a trial would raise: :class:`InputError` where the loss, the augmentation or the inputs do not fit the
+    task or a module of the user's own is wrong, :class:`HardwareError` for a precision that the device cannot do.
+    """
+    few = _first(job.dataset.train, SAMPLES)
+    for architecture in options_of(job.spec):
+        plans: dict[str, Plan] = {}
+        for candidate in variants(job.spec, architecture):
+            training = candidate.training
+            model = build_model(job, candidate, job.dataset, seed=0)
+            train = place(
+                few, device=job.device, batch_size=SAMPLES // 2, seed=0, shuffle=True, augment=training.augment
+            )
+            if training.precision not in plans:
+                plans[training.precision] = plan_training(job, candidate, job.dataset, train)
+            plan = plans[training.precision]
+            make_fit(job, candidate, job.dataset, model, train, None, plan, seed=0, trial=0, stop=_never)
+
+
+def _first(part: Part, count: int) -> Part:
+    inputs = tuple(x[:count] for x in part.inputs)
+    return dataclasses.replace(part, inputs=inputs, targets=part.targets[:count], index=part.index[:count])
+
+
+def _never() -> None:
+    """Do not stop."""

@@ -1,0 +1,47 @@
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from harness.cli import main
+
+TINY = """
+task: digits
+objective: accuracy
+budget: {trials: 4, epochs: 2}
+search: {pruner: none}
+space:
+  architecture: {mlp: {depth: [0, 1], width: {int: [8, 32], log: true}, dropout: {float: [0, 0.3]}}}
+  optimizer: {sgd: {lr: {float: [1e-2, 0.3], log: true}, momentum: 0.9}}
+  batch_size: [64, 128]
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A space whose search takes a second."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def harness(monkeypatch, capsys):
+    """Run the command line in this process: ``harness("search", "digits")`` returns code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return Done(0 if code is None else code, captured.out, captured.err)
+
+    return run

@@ -1,0 +1,300 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.store import TIMED_COLUMNS, sha256_file
+
+
+def rows(run, *, timed=False):
+    """Return trials.csv as text cells, without the columns that measure time or the machine."""
+    with (Path(run) / "trials.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if timed or k not in TIMED_COLUMNS} for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def search(harness, tmp_path):
+    """Run a search in JSON and return its object."""
+
+    def run(*arguments):
+        done = harness("search", *arguments, "--out", tmp_path / "runs", "--json")
+        assert done.code == 0, done.err
+        return json.loads(done.out)
+
+    return run
+
+
+def test_a_search_leaves_a_whole_run(search, tiny):
+    result = search(tiny)
+    run = Path(result["run"])
+    assert result["trials"] == {"complete": 4}
+    assert set(result["best"]) == {"trial", "params", "validation"}
+    assert 0.5 < result["test"]["accuracy"] <= 1.0
+    assert 0.5 < result["test"]["f1_macro"] <= 1.0
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert set(manifest["files"]) >= {
+        "best/candidate.json",
+        "best/model.safetensors",
+        "best/preprocessing.json",
+        "environment.json",
+        "epochs.parquet",
+        "hardware.json",
+        "predictions.parquet",
+        "report.html",
+        "report.md",
+        "space.yaml",
+        "splits.parquet",
+        "stats.json",
+        "status.json",
+        "study.db",
+        "telemetry.parquet",
+        "trials.csv",
+        "trials.parquet",
+    }
+    for name, digest in manifest["files"].items():
+        assert sha256_file(run / name) == digest, name
+    assert not [path for path in run.rglob("*") if path.name.endswith(("-wal", "-shm", ".tmp"))]
+
+
+def test_the_winner_is_the_best_on_validation_and_its_predictions_give_its_test_score(search, tiny):
+    from sklearn.metrics import accuracy_score, f1_score
+
+    result = search(tiny)
+    run = Path(result["run"])
+    trials = pd.read_parquet(run / "trials.parquet")
+    assert result["best"]["trial"] == trials.loc[trials["validation_accuracy"].idxmax(), "trial"]
+    predictions = pd.read_parquet(run / "predictions.parquet")
+    splits = pd.read_parquet(run / "splits.parquet")
+    assert set(predictions["index"]) == set(splits.loc[splits["part"] == "test", "index"])
+    assert result["test"]["accuracy"] == pytest.approx(accuracy_score(predictions["target"], predictions["predicted"]))
+    macro = f1_score(predictions["target"], predictions["predicted"], average="macro")
+    assert result["test"]["f1_macro"] == pytest.approx(macro)
+    assert json.loads((run / "stats.json").read_text())["test"]["opened"] == 1
+
+
+def test_the_saved_winner_predicts_what_it_predicted(search, tiny):
+    import torch
+    from safetensors.torch import load_file
+
+    from harness.data import load
+    from harness.models import build
+    from harness.records import Named, TaskKind, TaskShape
+    from harness.spec.task import BuiltinTask
+
+    run = Path(search(tiny)["run"])
+    saved = json.loads((run / "best" / "candidate.json").read_text())
+    shape = saved["shape"] | {"kind": TaskKind(saved["shape"]["kind"]), "cardinalities": ()}
+    model = build(Named(*next(iter(saved["candidate"]["architecture"].items()))), TaskShape(**shape))
+    model.load_state_dict(load_file(run / "best" / "model.safetensors"))
+    test = load(BuiltinTask(builtin="digits"), seed=0).for_refit().open_test()
+    with torch.inference_mode():
+        codes = model.eval()(*test.tensors(torch.device("cpu"))).argmax(dim=1)
+    assert codes.tolist() == pd.read_parquet(run / "predictions.parquet")["predicted"].tolist()
+
+
+def test_one_seed_gives_one_result_and_another_seed_another(search, tiny):
+    first, second = (search(tiny, "--seed", 5) for _ in range(2))
+    assert rows(first["run"]) == rows(second["run"])
+    assert first["test"] == second["test"]
+    assert rows(first["run"], timed=True) != rows(second["run"], timed=True), "times are measured"
+    assert rows(search(tiny, "--seed", 6)["run"]) != rows(first["run"])
+
+
+def test_a_search_in_two_parts_is_the_search_in_one_go(search, tiny):
+    whole = search(tiny, "--trials", 6)
+    part = search(tiny, "--trials", 2)
+    resumed = search("--resume", part["run"], "--trials", 6)
+    assert resumed["run"] == part["run"]
+    assert rows(resumed["run"]) == rows(whole["run"])
+    assert resumed["test"] == whole["test"]
+    stats = json.loads((Path(resumed["run"]) / "stats.json").read_text())
+    assert stats["test"]["opened"] == 2, "the first part looked at the test samples as well, and the report says so"
+
+
+def test_the_same_records_give_the_same_report(search, tiny, harness):
+    run = Path(search(tiny)["run"])
+    names = ("report.md", "report.html", "manifest.json")
+    before = {name: (run / name).read_bytes() for name in names}
+    for name in ("report.md", "report.html"):
+        (run / name).unlink()
+    assert harness("report", run).code == 0
+    assert {name: (run / name).read_bytes() for name in names} == before
+
+
+def test_several_objectives_give_a_front(search, tiny):
+    result = search(tiny, "--set", "objective=[accuracy, parameters]", "--sampler", "nsga2", "--trials", 5)
+    stats = json.loads((Path(result["run"]) / "stats.json").read_text())
+    trials = pd.read_parquet(Path(result["run"]) / "trials.parquet").set_index("trial")
+    for number in stats["best"]["pareto"]:
+        better = (trials["validation_accuracy"] > trials.loc[number, "validation_accuracy"]) & (
+            trials["parameters"] < trials.loc[number, "parameters"]
+        )
+        assert not better.any()
+
+
+def test_a_limit_on_parameters_is_checked_before_training(search, tiny):
+    result = search(tiny, "--set", "limits.parameters=1000", "--trials", 8, "--sampler", "random")
+    trials = pd.read_parquet(Path(result["run"]) / "trials.parquet")
+    assert set(trials["outcome"]) == {"complete", "infeasible"}
+    infeasible = trials[trials["outcome"] == "infeasible"]
+    assert (infeasible["parameters"] > 1000).all()
+    assert (infeasible["epochs"] == 0).all()
+    assert infeasible["reason"].str.contains("> limit 1,000").all()
+    assert (trials.loc[trials["outcome"] == "complete", "parameters"] <= 1000).all()
+
+
+def test_a_grid_ends_when_every_candidate_was_tried(search, tiny):
+    space = "space={architecture: {mlp: {depth: [0, 1]}}, batch_size: [64, 128]}"
+    result = search(tiny, "--set", space, "--sampler", "grid", "--trials", 99)
+    assert result["trials"] == {"complete": 4}
+
+
+def test_diverging_trials_do_not_end_the_search(search, tiny):
+    space = "space={architecture: {mlp: {}}, optimizer: {sgd: {lr: [0.1, 100]}}}"
+    result = search(tiny, "--set", space, "--sampler", "random", "--trials", 6)
+    assert result["trials"]["diverged"] >= 1
+    assert result["trials"]["complete"] >= 1
+    trials = pd.read_parquet(Path(result["run"]) / "trials.parquet")
+    assert trials.loc[trials["outcome"] == "diverged", "value"].isna().all()
+    assert trials["reason"].str.len().min() > 0
+
+
+def test_no_complete_trial_is_exit_code_three_with_the_first_reason(harness, tiny, tmp_path):
+    space = "space={architecture: {mlp: {}}, optimizer: {sgd: {lr: 100}}}"
+    done = harness("search", tiny, "--set", space, "--trials", 2, "--out", tmp_path / "runs")
+    assert done.code == 3
+    assert "no trial completed; trial 0 diverged" in done.err
+    (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "report.html").exists(), "what happened can be looked at"
+
+
+def test_the_time_is_a_budget_for_everything(harness, tiny, tmp_path):
+    started = time.monotonic()
+    done = harness("search", tiny, "--timeout", "6s", "--trials", 100000, "--out", tmp_path / "runs", "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert sum(result["trials"].values()) < 100000
+    assert result["test"]["accuracy"] > 0.5
+    assert time.monotonic() - started < 25
+
+
+def test_keeping_the_winner_scores_the_weights_of_the_search(search, tiny):
+    result = search(tiny, "--set", "training.final=keep")
+    stats = json.loads((Path(result["run"]) / "stats.json").read_text())
+    assert stats["test"]["final"] == "keep"
+    assert result["test"]["accuracy"] > 0.5
+
+
+@pytest.mark.parametrize("task", ["wine", "diabetes", "breast-cancer"])
+def test_tables_of_every_kind_are_searched(search, task):
+    result = search("tabular", "--set", f"task={task}", "--trials", 3, "--set", "budget.epochs=15")
+    test = result["test"]
+    assert test["r2"] > 0.1 if task == "diabetes" else test["accuracy"] > 0.7
+
+
+def test_a_csv_of_ones_own(search, tmp_path):
+    frame = pd.DataFrame({"size": range(120), "town": ["a", "b", None] * 40})
+    frame["price"] = frame["size"] * 3.0 + frame["town"].map({"a": 50.0}).fillna(0.0)
+    frame.to_csv(tmp_path / "houses.csv", index=False)
+    task = f"task={{csv: {tmp_path / 'houses.csv'}, target: price}}"
+    result = search("tabular", "--set", task, "--trials", 2, "--set", "budget.epochs=40")
+    assert result["test"]["r2"] > 0.5
+    assert "houses" in result["run"]
+
+
+def test_a_module_of_ones_own_needs_trust(harness, tiny, tmp_path, monkeypatch):
+    trace = tmp_path / "trace"
+    (tmp_path / "my_models.py").write_text(
+        f"open({str(trace)!r}, 'w').close()\nfrom torch import nn\n"
+        "def build(shape, width):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, shape.outputs))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    space = "space={architecture: {mine: {family: 'my_models:build', width: [16, 32]}}}"
+    arguments = ("search", tiny, "--set", space, "--trials", 2, "--out", tmp_path / "runs")
+    refused = harness(*arguments)
+    assert refused.code == 2
+    assert "--trust" in refused.err
+    assert not trace.exists()
+    assert not (tmp_path / "runs").exists()
+    assert harness(*arguments, "--trust").code == 0
+    assert trace.exists()
+
+
+def test_a_dry_run_shows_space_and_cost_and_writes_nothing(harness, tiny, tmp_path):
+    done = harness("search", tiny, "--dry-run", "--out", tmp_path / "runs")
+    assert done.code == 0
+    assert "architecture.mlp.depth" in done.out
+    assert "4 trials of 2 epochs" in done.out
+    assert not (tmp_path / "runs").exists()
+    cost = json.loads(harness("search", tiny, "--dry-run", "--json").out)
+    assert cost["architectures"][0]["architecture"] == "mlp"
+    assert 0 < cost["total_s"] < 600
+
+
+def test_the_table_for_people_names_scores_and_report(harness, tiny, tmp_path):
+    done = harness("search", tiny, "--out", tmp_path / "runs")
+    assert done.code == 0
+    assert "Best candidates" in done.out
+    assert "Test score of the winner" in done.out
+    assert "report.html" in done.out
+    assert done.err.count("trial ") >= 4, "progress is on stderr"
+    assert "\x1b[" not in done.out + done.err
+
+
+COMMAND = [sys.executable, "-m", "harness", "search"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_cleanly_and_the_run_goes_on_as_if_undisturbed(number, search, tiny, tmp_path):
+    arguments = [tiny, "--trials", "5", "--set", "budget.epochs=40", "--out", tmp_path / "killed"]
+    process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    line = process.stderr.readline()
+    assert line.startswith("trial   0"), line + process.stderr.read()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, err
+    assert "go on with: harness search --resume" in out
+    assert "Traceback" not in err
+    (run,) = (tmp_path / "killed").iterdir()
+    assert json.loads((run / "status.json").read_text())["state"] == "interrupted"
+    resumed = search("--resume", run)
+    whole = search(tiny, "--trials", 5, "--set", "budget.epochs=40")
+    assert rows(resumed["run"]) == rows(whole["run"])
+    assert resumed["test"] == whole["test"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_killed_run_is_resumed_with_nothing_lost(search, tiny, tmp_path):
+    arguments = [tiny, "--trials", "5", "--set", "budget.epochs=40", "--out", tmp_path / "killed"]
+    process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True)
+    for _ in range(2):
+        process.stderr.readline()
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    (run,) = (tmp_path / "killed").iterdir()
+    assert not (run / "manifest.json").exists()
+    resumed = search("--resume", run)
+    assert rows(resumed["run"]) == rows(search(tiny, "--trials", 5, "--set", "budget.epochs=40")["run"])
+
+
+def test_nothing_runs_on_more_threads_than_asked(tiny, tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*COMMAND, tiny, "--trials", "1", "--out", tmp_path, "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    trials = pd.read_parquet(Path(json.loads(done.stdout)["run"]) / "trials.parquet")
+    assert trials["threads"].tolist() == [1]

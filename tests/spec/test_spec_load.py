@@ -1,0 +1,208 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.errors import SpecError
+from harness.records import Named
+from harness.spec import (
+    Candidate,
+    candidate_at,
+    canonical,
+    load_spec,
+    options_of,
+    parameters,
+    parse_duration,
+    parse_spec,
+    shipped_spaces,
+    size,
+    spec_hash,
+)
+
+BASE = "task: digits\nspace: {architecture: mlp}\n"
+
+
+def parse(text, *overrides):
+    return parse_spec(text, origin="x.yaml", overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "x.yaml: expected a mapping"),
+        ("- a", "x.yaml:1: expected a mapping"),
+        ("task: digits", "x.yaml:1: the key `space:` is missing"),
+        ("space: {architecture: mlp}", "the key `task:` is missing"),
+        (BASE + "budgett: {trials: 3}", "x.yaml:3: budgett: unknown key; did you mean 'budget'?"),
+        (BASE + "budget: {trial: 3}", "x.yaml:3: budget.trial: unknown key; did you mean 'trials'?"),
+        (BASE + "budget: {trials: many}", "x.yaml:3: budget.trials: input should be a valid integer"),
+        (BASE + "budget: {trials: 0}", "x.yaml:3: budget.trials: input should be greater than or equal to 1, got 0"),
+        (BASE + "budget: 3", "x.yaml:3: budget: "),
+        (BASE + "budget: {time: soon}", "x.yaml:3: budget.time: 'soon' is not a duration; write 45s"),
+        (BASE + "search: {sampler: tpee}", "x.yaml:3: search.sampler: 'tpee' is not one of tpe, random"),
+        (BASE + "search: {sampler: tpee}", "did you mean 'tpe'?"),
+        (BASE + "search: {seed: -1}", "x.yaml:3: search.seed: "),
+        (BASE + "limits: {latencyms: 5}", "x.yaml:3: limits.latencyms: unknown key; known: parameters"),
+        (BASE + "objective: acuracy", "x.yaml:3: objective: unknown objective 'acuracy'; did you mean 'accuracy'?"),
+        (BASE + "objective: {accuracy: max}", "x.yaml:3: objective.accuracy: 'max' is not one of maximize, minimize"),
+        (BASE + "objective: [latency_ms, accuracy]", "'latency_ms' can only follow"),
+        (BASE + "objective: [accuracy, latency_ms]\nsearch: {pruner: asha}", "works with one objective only"),
+        (BASE + "objective: [accuracy, latency_ms]\nsearch: {sampler: cmaes}", "works with one objective only"),
+        (BASE + "training: {augment: {flipp: true}}", "training.augment.flipp: unknown key; did you mean 'flip'?"),
+        ("task: 3\nspace: {architecture: mlp}", "x.yaml:1: task: expected the name of a task"),
+        ("task: {csv: a, npz: b}\nspace: {architecture: mlp}", "exactly one of"),
+        ("task: {csvv: a}\nspace: {architecture: mlp}", "did you mean 'csv'?"),
+        ("task: {csv: a}\nspace: {architecture: mlp}", "x.yaml:1: task.target: "),
+        ("task: {csv: a, target: b, split: {test: 0.95}}\nspace: {architecture: mlp}", "task.split"),
+        ("task: {csv: a, target: b, splitt: 1}\nspace: {architecture: mlp}", "did you mean 'split'?"),
+        ("task: digits\nspace: 3", "x.yaml:2: space: expected a mapping"),
+        ("task: digits\nspace: {batch_size: 3}", "the key `architecture:` is missing"),
+        (
+            "task: digits\nspace: {architecture: mlp, batchsize: 3}",
+            "space.batchsize: unknown key; did you mean 'batch_",
+        ),
+        (
+            "task: digits\nspace: {architecture: mlp, batch_size: [0, 3]}",
+            "space.batch_size: 0: input should be greater",
+        ),
+        ("task: digits\nspace: {architecture: mlp, precision: [fp32, fp8]}", "'fp8' is not one of auto, fp32"),
+        ("task: digits\nspace: {architecture: mlp, label_smoothing: {float: [0, 1]}}", "1.0: input should be less"),
+        ("task: digits\nspace: {architecture: mlp, batch_size: {a: {}, b: {}}}", "not options of its own"),
+        ("task: digits\nspace: {architecture: mlp, augment: {flipp: true}}", "did you mean 'flip'?"),
+        ("task: digits\nspace: {architecture: mlp, augment: {shift: {float: [0, 2]}}}", "space.augment.shift: 2.0"),
+        (
+            "task: digits\ntraining: {batch_size: 3}\nspace: {architecture: mlp, batch_size: [1, 2]}",
+            "space.batch_size: set in `training:` as well",
+        ),
+        (
+            "task: digits\ntraining: {augment: {flip: true}}\nspace: {architecture: mlp, augment: {flip: [true]}}",
+            "space.augment.flip: set in `training:` as well",
+        ),
+    ],
+)
+def test_every_mistake_is_one_line_with_its_place(text, message):
+    with pytest.raises(SpecError) as caught:
+        parse(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_mistakes_of_a_section_are_counted():
+    with pytest.raises(SpecError, match=r"\(and 1 more in this section\)"):
+        parse(BASE + "budget: {trials: 0, epochs: 0}")
+
+
+def test_shipped_spaces_are_valid_and_found_by_name():
+    assert set(shipped_spaces()) >= {"digits", "fashion-mnist", "tabular"}
+    for name in shipped_spaces():
+        spec = load_spec(name)
+        assert options_of(spec)
+        assert list(parameters(spec.group))
+
+
+@pytest.mark.parametrize("name", sorted(shipped_spaces()))
+def test_the_canonical_form_is_a_space_of_the_same_meaning(name):
+    spec = load_spec(name)
+    again = parse(yaml.safe_dump(canonical(spec), sort_keys=False))
+    assert again.group == spec.group
+    assert canonical(again) == canonical(spec)
+    assert spec_hash(again) == spec_hash(spec)
+
+
+def test_the_hash_ignores_how_long_to_search_and_nothing_else():
+    spec = parse(BASE)
+    assert spec_hash(parse(BASE, "budget.trials=99", "budget.time=5m")) == spec_hash(spec)
+    for override in ("budget.epochs=3", "search.seed=1", "search.sampler=random", "training.batch_size=3", "task=wine"):
+        assert spec_hash(parse(BASE, override)) != spec_hash(spec), override
+
+
+def test_overrides_reach_any_depth_and_name_themselves_when_wrong():
+    spec = parse(BASE, "budget.trials=7", "space.architecture={mlp: {depth: 2}}", "limits.parameters=1_000")
+    assert spec.budget.trials == 7
+    assert spec.limits.parameters == 1000
+    for wrong in ("budget.trials", "=3", "budget..x=1", "task.x.y=1"):
+        with pytest.raises(SpecError, match="--set"):
+            parse(BASE, wrong)
+    with pytest.raises(SpecError, match=r"budget\.trials"):
+        parse(BASE, "budget.trials=x")
+
+
+def test_paths_of_a_task_start_at_the_space_file(tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text("task: {csv: data.csv, target: y}\nspace: {architecture: mlp}\n")
+    assert load_spec(str(file)).task.csv == tmp_path / "data.csv"
+    assert load_spec("tabular", ["task={csv: data.csv, target: y}"]).task.csv == Path.cwd() / "data.csv"
+
+
+def test_a_space_that_is_not_there(tmp_path):
+    with pytest.raises(SpecError, match="did you mean 'digits'"):
+        load_spec("digit")
+    with pytest.raises(SpecError, match="no such file"):
+        load_spec("nowhere/x.yaml")
+    with pytest.raises(SpecError, match="a folder"):
+        load_spec(str(tmp_path))
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SpecError, match="not UTF-8"):
+        load_spec(str(tmp_path / "b.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("45s", 45), ("20m", 1200), ("1h30m", 5400), ("1.5h", 5400), (90, 90), ("2m 5s", 125)]
+)
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "5x", "-3s", 0, "0s", True, None, "1s1h", float("nan")])
+def test_what_is_no_duration(text):
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration(text)
+
+
+SPACE = """
+task: digits
+training: {patience: 3, augment: {crop: 2}}
+space:
+  architecture:
+    mlp: {depth: {int: [1, 3]}, norm: batch}
+    cnn: {head: {linear: {}, mlp: {width: [8, 16]}}}
+  optimizer: {sgd: {lr: {float: [0.1, 1.0]}, nesterov: true}}
+  batch_size: [32, 64]
+  augment: {flip: [true, false]}
+"""
+
+
+def test_a_candidate_has_what_was_chosen_and_what_is_fixed():
+    spec = parse(SPACE)
+    chosen = {
+        "architecture": "cnn",
+        "architecture.cnn.head": "mlp",
+        "architecture.cnn.head.mlp.width": 16,
+        "optimizer.sgd.lr": 0.5,
+        "batch_size": 64,
+        "augment.flip": True,
+    }
+    candidate = candidate_at(spec, chosen)
+    assert candidate.architecture == Named("cnn", {"head": {"mlp": {"width": 16}}})
+    assert candidate.optimizer == Named("sgd", {"lr": 0.5, "nesterov": True})
+    assert candidate.schedule == Named("constant", {})
+    assert (candidate.training.batch_size, candidate.training.patience) == (64, 3)
+    assert (candidate.training.augment.flip, candidate.training.augment.crop) == (True, 2)
+    assert Candidate.from_dict(candidate.as_dict()) == candidate
+
+
+def test_a_candidate_is_a_space_with_one_point():
+    candidate = candidate_at(
+        parse(SPACE),
+        {
+            "architecture": "mlp",
+            "architecture.mlp.depth": 2,
+            "optimizer.sgd.lr": 0.2,
+            "batch_size": 32,
+            "augment.flip": 0,
+        },
+    )
+    space = {key: value for key, value in candidate.as_dict().items() if key != "final"}
+    spec = parse(yaml.safe_dump({"task": "digits", "space": space}))
+    assert size(spec.group) == 1
+    assert candidate_at(spec, {}) == candidate

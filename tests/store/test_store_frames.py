@@ -1,0 +1,139 @@
+import io
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from harness.records import FIGURES, METRICS, NAN, TELEMETRY, EpochRecord, Outcome, Plan, TelemetryRecord, TrialRecord
+from harness.spec import parameters, parse_spec
+from harness.store import decode, encode, epochs_frame, telemetry_frame, to_parquet, trials_frame
+
+SPACE = """
+task: digits
+space:
+  architecture: {mlp: {depth: {int: [1, 3]}, norm: [batch, none]}, cnn: {residual: [true, false]}}
+  batch_size: [32, 64]
+"""
+PLAN = Plan(
+    device="cpu",
+    precision="fp32",
+    precision_ratio=NAN,
+    precision_reason="only choice",
+    batch_size=32,
+    layout="contiguous",
+    data_path="resident",
+    data_reason="fits",
+    threads=2,
+)
+
+
+def trial(number=0, **changes):
+    fields = {
+        "trial": number,
+        "outcome": Outcome.COMPLETE,
+        "reason": 'all epochs, "quoted",\nnext line',
+        "candidate": {"architecture": {"mlp": {"depth": 2, "norm": "batch"}}, "optimizer": {"sgd": {}}},
+        "params": {
+            "architecture": "mlp",
+            "architecture.mlp.depth": 2,
+            "architecture.mlp.norm": "batch",
+            "batch_size": 32,
+        },
+        "values": (0.5, 3.0),
+        "validation": {"accuracy": 0.5, "loss": NAN},
+        "plan": PLAN,
+        "figures": {"parameters": 10.0, "power_w": NAN},
+        "reasons": {"power_w": "no meter"},
+        "notes": ("overfitting", "vanishing"),
+        "seconds": 1.5,
+    } | changes
+    return TrialRecord(**fields)
+
+
+def epoch(number=1):
+    return EpochRecord(
+        trial=0,
+        epoch=number,
+        train={"loss": 0.1},
+        validation={},
+        learning_rate=0.1,
+        gradient_norm=math.inf,
+        train_s=1.0,
+        validation_s=0.1,
+        train_samples_s=100.0,
+    )
+
+
+@pytest.fixture
+def searched():
+    return list(parameters(parse_spec(SPACE, origin="x").group))
+
+
+def test_records_survive_json_with_nan_and_infinity():
+    record, epochs = decode(encode(trial(), [epoch(1), epoch(2)]))
+    assert encode(record, epochs) == encode(trial(), [epoch(1), epoch(2)])
+    assert record.plan.threads == 2
+    assert record.outcome is Outcome.COMPLETE
+    assert math.isnan(record.validation["loss"])
+    assert epochs[1].gradient_norm == math.inf
+    assert decode(encode(trial(plan=None), []))[0].plan is None
+
+
+def test_columns_and_dtypes_do_not_depend_on_the_rows(searched):
+    full = trials_frame([trial(1), trial(0, plan=None, values=(), params={"architecture": "cnn"})], searched)
+    empty = trials_frame([], searched)
+    assert list(full.columns) == list(empty.columns)
+    assert full.dtypes.astype(str).to_dict() == empty.dtypes.astype(str).to_dict()
+    assert list(full["trial"]) == [0, 1]
+    assert {*FIGURES, *(f"validation_{metric}" for metric in METRICS)} <= set(full.columns)
+
+
+def test_what_does_not_exist_is_missing_and_never_zero(searched):
+    frame = trials_frame([trial(plan=None, values=(), params={"architecture": "cnn"}, figures={})], searched)
+    row = frame.iloc[0]
+    for name in ("value", "batch_size", "device", "energy_j", "param.architecture.mlp.depth", "param.batch_size"):
+        assert pd.isna(row[name]), name
+    assert row["param.architecture"] == "cnn"
+
+
+def test_parameters_keep_their_types(searched):
+    dtypes = trials_frame([trial()], searched).dtypes.astype(str)
+    assert dtypes["param.architecture.mlp.depth"] == "Int64"
+    assert dtypes["param.architecture.cnn.residual"] == "boolean"
+    assert dtypes["param.batch_size"] == "float64"
+    assert dtypes["param.architecture"].startswith("string")
+
+
+@pytest.mark.parametrize("kind", ["trials", "epochs", "telemetry"])
+def test_parquet_and_csv_bring_the_frame_back(kind, searched):
+    frame = {
+        "trials": lambda: trials_frame([trial(0), trial(1, params={"architecture": "cnn"})], searched),
+        "epochs": lambda: epochs_frame([epoch(2), epoch(1)]),
+        "telemetry": lambda: telemetry_frame([TelemetryRecord(1.5, {"cpu_percent": 99.0}, 3)]),
+    }[kind]()
+    data = to_parquet(frame)
+    assert data == to_parquet(frame), "the same frame gives the same bytes"
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(data)), frame)
+    text = frame.to_csv(index=False, lineterminator="\n")
+    back = pd.read_csv(io.StringIO(text), dtype=frame.dtypes.to_dict(), keep_default_na=False, na_values=[""])
+    for name in frame.columns:
+        for read, wrote in zip(back[name], frame[name], strict=True):
+            nothing = pd.isna(wrote) or wrote == ""  # one and the same in CSV
+            assert pd.isna(read) if nothing else read == wrote, name
+
+
+def test_rows_hold_what_the_record_says(searched):
+    row = trials_frame([trial()], searched).iloc[0]
+    assert (row["value"], json.loads(row["values"])) == (0.5, [0.5, 3.0])
+    assert (row["architecture"], row["optimizer"], row["precision"]) == ("mlp", "sgd", "fp32")
+    assert row["notes"] == "overfitting; vanishing"
+    assert json.loads(row["reasons"]) == {"power_w": "no meter"}
+    assert json.loads(row["candidate"])["architecture"]["mlp"]["depth"] == 2
+
+
+def test_telemetry_has_every_column():
+    frame = telemetry_frame([TelemetryRecord(1.0, {"power_w": 5.0})])
+    assert list(frame.columns) == ["time_unix_s", "trial", *TELEMETRY]
+    assert frame.iloc[0]["trial"] == -1
+    assert math.isnan(frame.iloc[0]["cpu_percent"])

@@ -1,0 +1,104 @@
+import pytest
+import torch
+from torch import nn
+
+from harness.errors import InputError
+from harness.records import Named
+from harness.train import build_optimizer, optimizers, validate_optimizer
+
+TORCH = {
+    "sgd": lambda groups, c: torch.optim.SGD(groups, lr=c["lr"], momentum=c["momentum"], nesterov=True, foreach=False),
+    "adam": lambda groups, c: torch.optim.Adam(groups, lr=c["lr"], betas=(0.8, 0.95), eps=1e-6, foreach=False),
+    "adamw": lambda groups, c: torch.optim.AdamW(groups, lr=c["lr"], betas=(0.8, 0.95), eps=1e-6, foreach=False),
+    "rmsprop": lambda groups, c: torch.optim.RMSprop(
+        groups, lr=c["lr"], alpha=0.9, momentum=0.5, centered=True, foreach=False
+    ),
+}
+PARAMS = {
+    "sgd": {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+    "adam": {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-6, "weight_decay": 0.1},
+    "adamw": {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-6, "weight_decay": 0.1},
+    "rmsprop": {"lr": 0.01, "alpha": 0.9, "momentum": 0.5, "centered": True, "weight_decay": 0.1},
+}
+
+
+def model_with_norm() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 2)).double()
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 6) -> list[torch.Tensor]:
+    x_BF = torch.linspace(-1, 1, 32, dtype=torch.float64).reshape(8, 4)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(x_BF).square().mean().backward()
+        optimizer.step()
+    return [parameter.detach() for parameter in model.parameters()]
+
+
+@pytest.mark.parametrize("name", optimizers)
+def test_every_optimizer_follows_torchs_plain_implementation_with_biases_and_norms_undecayed(name):
+    ours, theirs = model_with_norm(), model_with_norm()
+    decayed = [p for p in theirs.parameters() if p.ndim > 1]
+    rest = [p for p in theirs.parameters() if p.ndim == 1]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
+    expected = train(theirs, TORCH[name](groups, PARAMS[name]))
+    got = train(ours, build_optimizer(Named(name, PARAMS[name]), ours))
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_without_a_gradient_adamw_shrinks_weights_by_rate_times_decay_and_nothing_else():
+    model = nn.Sequential(
+        nn.Linear(3, 4), nn.LayerNorm([2, 2]), nn.Embedding(5, 2), nn.Conv2d(1, 1, 2), nn.GroupNorm(1, 4)
+    )
+    before = [p.detach().clone() for p in model.parameters()]
+    optimizer = build_optimizer(Named("adamw", {"lr": 0.1, "weight_decay": 0.5}), model)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    weights = {"0.weight", "2.weight", "3.weight"}  # linear, embedding, convolution; not the 2 x 2 layer norm
+    for (name, now), then in zip(model.named_parameters(), before, strict=True):
+        torch.testing.assert_close(now.detach(), then * (0.95 if name in weights else 1.0))
+
+
+def test_frozen_parameters_are_left_out():
+    model = nn.Linear(2, 2)
+    model.bias.requires_grad = False
+    optimizer = build_optimizer(Named("adamw"), model)
+    assert [p.shape for group in optimizer.param_groups for p in group["params"]] == [(2, 2)]
+
+
+def test_nesterov_without_momentum_is_plain_gradient_descent():
+    ours, theirs = model_with_norm(), model_with_norm()
+    got = train(ours, build_optimizer(Named("sgd", {"lr": 0.1, "momentum": 0.0, "nesterov": True}), ours))
+    assert all(map(torch.equal, got, train(theirs, torch.optim.SGD(theirs.parameters(), lr=0.1, fused=True))))
+
+
+@pytest.mark.parametrize(
+    ("name", "keyword"), [("sgd", "fused"), ("adam", "fused"), ("adamw", "fused"), ("rmsprop", "foreach")]
+)
+def test_the_fastest_implementation_of_the_device_is_used(name, keyword):
+    assert build_optimizer(Named(name), nn.Linear(2, 2)).defaults[keyword] is True
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        (Named("adamm"), r"unknown optimizer 'adamm'; did you mean 'adam'\?"),
+        (Named("sgd", {"momentun": 0.9}), r"optimizer\.sgd\.momentun: unknown key; did you mean 'momentum'\?"),
+        (Named("sgd", {"momentum": 1.5}), r"optimizer\.sgd\.momentum: .*less than 1, got 1\.5"),
+        (Named("adam", {"lr": 0.0}), r"optimizer\.adam\.lr: .*greater than 0, got 0\.0"),
+        (Named("adam", {"lr": float("nan")}), r"optimizer\.adam\.lr: "),
+        (Named("rmsprop", {"lr": "fast"}), r"optimizer\.rmsprop\.lr: .*got 'fast'"),
+        (Named("adamw", {"weight_decay": True}), r"optimizer\.adamw\.weight_decay: .*got True"),
+    ],
+)
+def test_a_wrong_name_or_parameter_is_refused_with_its_key_path(named, message):
+    with pytest.raises(InputError, match=message):
+        validate_optimizer(named)
+
+
+def test_defaults_and_whole_numbers_are_accepted():
+    for name in optimizers:
+        validate_optimizer(Named(name))
+    validate_optimizer(Named("sgd", {"lr": 1, "weight_decay": 0}))

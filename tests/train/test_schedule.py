@@ -1,0 +1,86 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.errors import InputError
+from harness.records import Named
+from harness.train import build_schedule, schedules, validate_schedule
+
+
+def rates_of(schedule, steps: int) -> list[float]:
+    """Return the learning rates that one of torch's schedulers gives for a full rate of 1."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = schedule(optimizer)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def factors(named: Named, steps_per_epoch: int, epochs: int) -> list[float]:
+    factor = build_schedule(named, steps_per_epoch=steps_per_epoch, epochs=epochs)
+    return [factor(step) for step in range(steps_per_epoch * epochs)]
+
+
+@pytest.mark.parametrize("final", [0.0, 0.1])
+def test_cosine_is_torchs_cosine_annealing(final):
+    torch_rates = rates_of(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=30, eta_min=final), 30)
+    assert factors(Named("cosine", {"final": final}), 10, 3) == pytest.approx(torch_rates, abs=1e-12)
+
+
+@pytest.mark.parametrize(("peak", "div", "final_div"), [(0.3, 25.0, 1e4), (0.5, 10.0, 100.0), (0.05, 4.0, 1.0)])
+def test_one_cycle_is_torchs_one_cycle_with_cosines(peak, div, final_div):
+    torch_rates = rates_of(
+        lambda o: torch.optim.lr_scheduler.OneCycleLR(
+            o,
+            max_lr=1.0,
+            total_steps=41,
+            pct_start=peak,
+            div_factor=div,
+            final_div_factor=final_div,
+            cycle_momentum=False,
+        ),
+        40,
+    )
+    named = Named("one_cycle", {"peak": peak, "div": div, "final_div": final_div})
+    assert factors(named, 41, 1)[:40] == pytest.approx(torch_rates, abs=1e-12)
+
+
+def test_warm_up_is_torchs_linear_schedule():
+    torch_rates = rates_of(
+        lambda o: torch.optim.lr_scheduler.LinearLR(o, start_factor=1 / 20, end_factor=1.0, total_iters=19), 30
+    )
+    assert factors(Named("constant", {"warmup_epochs": 2}), 10, 3) == pytest.approx(torch_rates, abs=1e-12)
+
+
+def test_cosine_starts_after_its_warm_up():
+    warmed = factors(Named("cosine", {"warmup_epochs": 1.5, "final": 0.2}), 10, 4)
+    assert warmed[:15] == pytest.approx([(step + 1) / 15 for step in range(15)])
+    plain = rates_of(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=25, eta_min=0.2), 25)
+    assert warmed[15:] == pytest.approx(plain, abs=1e-12)
+
+
+def test_a_warm_up_longer_than_the_training_only_rises():
+    assert factors(Named("cosine", {"warmup_epochs": 9}), 2, 2) == pytest.approx([0.25, 0.5, 0.75, 1.0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(name=st.sampled_from(list(schedules)), steps=st.integers(1, 50), epochs=st.integers(1, 4))
+def test_factors_stay_between_nothing_and_the_full_rate(name, steps, epochs):
+    assert all(0.0 <= factor <= 1.0 + 1e-12 for factor in factors(Named(name), steps, epochs))
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        (Named("cosin"), "unknown schedule 'cosin'; did you mean 'cosine'"),
+        (Named("cosine", {"final": 2.0}), r"schedule\.cosine\.final: .*got 2\.0"),
+        (Named("constant", {"warmup": 1}), r"schedule\.constant\.warmup: unknown key; did you mean 'warmup_epochs'"),
+    ],
+)
+def test_a_wrong_name_or_parameter_is_refused_with_its_key_path(named, message):
+    with pytest.raises(InputError, match=message):
+        validate_schedule(named)
