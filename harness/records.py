@@ -124,6 +124,7 @@ class Plan:
     batch_size: int
     layout: str
     """``contiguous`` or ``channels_last``."""
+    layout_reason: str
     data_path: str
     """``resident`` or ``streamed``."""
     data_reason: str

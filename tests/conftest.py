@@ -11,6 +11,14 @@ import pytest
 _BUILD = Path(__file__).parent / "nvml_stub" / "build.py"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Keep the tests, and the commands that they start, away from the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def nvml_stub_module():
     """tests/nvml_stub/build.py: the tests are no package, so it is loaded by its path."""

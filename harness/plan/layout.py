@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 from torch import nn
 
 from harness.plan.calibration import Choice, Probe, fastest
+from harness.plan.memory import remembered
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-BUDGET_S = 0.5
-
-_measured: dict[Hashable, Choice] = {}
+BUDGET_S = 0.3
 
 
 def choose_layout(probe: Probe, precision: str) -> Choice:
     """Return ``channels_last`` where it is measured to be faster, else ``contiguous``.
 
-    Only a model with two-dimensional convolutions on image batches is measured, once per device, precision,
-    architecture and batch shape in this process.
+    Only a model with two-dimensional convolutions on image batches is measured, once per machine, precision,
+    architecture and batch shape.
     """
     if not any(x.ndim == 4 for x in probe.inputs):
         return Choice("contiguous", reason="the inputs are not images")
     model = probe.make_model()
     if not any(isinstance(layer, CONVOLUTIONS) for layer in model.modules()):
         return Choice("contiguous", reason="the model has no convolutions")
-    key = (precision, probe.key(model))
-    if key not in _measured:
-        _measured[key] = _measure(probe, precision)
-    return _measured[key]
+    return remembered("layout", (precision, probe.key(model)), lambda: _measure(probe, precision))
 
 
 def _measure(probe: Probe, precision: str) -> Choice:

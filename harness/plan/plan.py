@@ -44,6 +44,7 @@ def make_plan(
         precision_reason=chosen.reason,
         batch_size=batches.batch_size,
         layout=layout.value,
+        layout_reason=layout.reason,
         data_path=batches.path,
         data_reason=batches.reason,
         threads=threads,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 
 from harness.errors import HardwareError
 from harness.hardware import native_precisions
 from harness.plan.calibration import Choice, Probe, fastest
+from harness.plan.memory import remembered
 
 LOWER = ("tf32", "bf16", "fp16")
 """From the most to the least exact; each must repay the step down to it (fp16 also needs its loss scaled)."""
@@ -14,14 +15,12 @@ EMULATED = frozenset({"bf16"})
 """Precisions that work, slowly, where they are not native."""
 BUDGET_S = 1.0
 
-_measured: dict[Hashable, Choice] = {}
-
 
 def choose_precision(wanted: str, probe: Probe) -> Choice:
     """Return the precision to train in.
 
     ``auto`` measures every precision that is native to the device against fp32, forward and backward, for about a
-    second in all, once per device, architecture and batch shape in this process. Anything else is taken as asked for,
+    second in all, once per machine, architecture and batch shape. Anything else is taken as asked for,
     and raises :class:`HardwareError` where the device cannot do it.
     """
     native = native_precisions(probe.device)
@@ -31,10 +30,7 @@ def choose_precision(wanted: str, probe: Probe) -> Choice:
     if not candidates:
         excluded = "; ".join(f"{name}: {native[name]}" for name in LOWER if native.get(name))
         return Choice("fp32", reason=f"fp32: no other precision is native here ({excluded})")
-    key = probe.key(probe.make_model())
-    if key not in _measured:
-        _measured[key] = _measure(probe, candidates)
-    return _measured[key]
+    return remembered("precision", probe.key(probe.make_model()), lambda: _measure(probe, candidates))
 
 
 def _as_asked(wanted: str, native: Mapping[str, str], device: str) -> Choice:

@@ -134,6 +134,7 @@ def plan_table(row: Mapping[str, Any]) -> Table:
             ("data", str(row["data_path"])),
             ("why there", str(row["data_reason"])),
             ("batch, layout", f"{batch}, {row['layout']}"),
+            ("why this layout", str(row["layout_reason"])),
             ("epochs", f"{row['epochs']}, the best was {row['best_epoch']}"),
         ],
     )

@@ -22,6 +22,7 @@ PLAN_DTYPES = {
     "precision_reason": "string",
     "batch_size": "Int64",
     "layout": "string",
+    "layout_reason": "string",
     "data_path": "string",
     "data_reason": "string",
     "threads": "Int64",
@@ -72,6 +73,7 @@ TELEMETRY_DTYPES: Mapping[str, str] = {
 TIMED_COLUMNS = (
     "precision_ratio",
     "precision_reason",
+    "layout_reason",
     "data_reason",
     "reasons",
     *(name for name in FIGURES if name not in ("parameters", "flops")),

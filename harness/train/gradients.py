@@ -35,21 +35,16 @@ class Gradients:
         self._weights = [(i, p.numel()) for i, p in enumerate(self._parameters) if id(p) in weights]
 
     def norms(self) -> Tensor:
-        """Return the L2 norm of each parameter's gradient as a vector on the device; 0 where there is no gradient."""
-        present = [p.grad for p in self._parameters if p.grad is not None]
-        norms_P = torch.stack(torch._foreach_norm(present))
-        if len(present) == len(self._parameters):
-            return norms_P
-        has_P = torch.tensor([p.grad is not None for p in self._parameters], device=norms_P.device)
-        return norms_P.new_zeros(len(has_P)).masked_scatter_(has_P, norms_P)
+        """Return the L2 norm of each gradient there is, in the order of the parameters, as a vector on the device."""
+        return torch.stack(torch._foreach_norm([p.grad for p in self._parameters if p.grad is not None]))
 
     def depth_ratio(self, norms: Sequence[float]) -> float:
         """Return the root mean square of the first weight's gradient over that of the last weight's, from the norms.
 
-        First and last in the order in which the model holds its weights; NaN without two weights, or with nothing in
-        the last.
+        First and last in the order in which the model holds its weights. NaN where that says nothing: with fewer than
+        two weights, with parameters that take no part, and when the last gradient is 0.
         """
-        if len(self._weights) < 2:
+        if len(self._weights) < 2 or len(norms) < len(self._parameters):
             return NAN
         (first, first_size), (last, last_size) = self._weights[0], self._weights[-1]
         return norms[first] / norms[last] * math.sqrt(last_size / first_size) if norms[last] else NAN

@@ -23,7 +23,7 @@ class Taken(NamedTuple):
     loss: Tensor
     scores: Tensor
     norms: Tensor | None
-    """Gradient norm of each parameter before clipping; None when this step did not measure them."""
+    """Norm of each gradient before clipping; None when this step did not measure them."""
 
 
 class Step:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-NORMS = (
-    nn.modules.batchnorm._NormBase,  # the common base of all batch and instance norms has no public name
-    nn.GroupNorm,
-    nn.LayerNorm,
-    nn.RMSNorm,
-    nn.LocalResponseNorm,
-)
+NORMS = (nn.LayerNorm, nn.RMSNorm)
+"""The norms whose parameters may have the shape of a map; those of all others have one dimension."""
 
 
 def split_weights(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from harness.data import Batch
-from harness.plan import layout, precision
+from harness.plan import memory, precision
 
 NOT_HERE = {"fp32": "", "tf32": "no tensor cores", "bf16": "no AMX", "fp16": "slow"}
 
@@ -40,9 +40,11 @@ def cpu():
 
 
 @pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch):
-    monkeypatch.setattr(precision, "_measured", {})
-    monkeypatch.setattr(layout, "_measured", {})
+def nothing_remembered(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    memory.forget()
+    yield
+    memory.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ PLAN = {
     "precision_reason": "fastest of fp32, bf16",
     "batch_size": 128,
     "layout": "channels_last",
+    "layout_reason": "channels_last measured 1.70x contiguous",
     "data_path": "resident",
     "data_reason": "188 MiB fit in memory",
     "threads": 2,
@@ -207,7 +208,17 @@ def typed(rows: list[dict[str, Any]]) -> pd.DataFrame:
         frame[name] = frame[name].astype("int64")
     for name in ("batch_size", "threads"):
         frame[name] = frame[name].astype("Int64")
-    for name in ("device", "precision", "precision_reason", "layout", "data_path", "data_reason", "outcome", "notes"):
+    for name in (
+        "device",
+        "precision",
+        "precision_reason",
+        "layout",
+        "layout_reason",
+        "data_path",
+        "data_reason",
+        "outcome",
+        "notes",
+    ):
         frame[name] = frame[name].astype("string")
     return frame[[name for name in frame if name not in tails] + tails]
 

@@ -22,6 +22,7 @@ PLAN = Plan(
     precision_reason="only choice",
     batch_size=32,
     layout="contiguous",
+    layout_reason="no images",
     data_path="resident",
     data_reason="fits",
     threads=2,

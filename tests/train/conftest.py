@@ -85,6 +85,7 @@ def plan() -> Callable[..., Plan]:
             "precision_reason": "a test",
             "batch_size": 16,
             "layout": "contiguous",
+            "layout_reason": "",
             "data_path": "resident",
             "data_reason": "a test",
             "threads": torch.get_num_threads(),

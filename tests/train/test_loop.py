@@ -90,6 +90,41 @@ def test_clipping_limits_the_global_norm_of_the_step(make_fit, labelled, mlp, we
     assert step.norm().item() == pytest.approx(0.1 * 1e-3, rel=1e-3)
 
 
+def test_mixed_samples_are_learned_from_both_targets_and_judged_by_the_weightier(make_fit, labelled, mlp):
+    batches = labelled(batches=1)
+    plain = batches.batches[0]
+    other = (plain.targets + 1) % 3
+    batches.batches[0] = Batch(plain.inputs, other, plain.targets, torch.full((16,), 0.25))
+    record = next(iter(make_fit(mlp(), batches, optimizer=Named("sgd", {"lr": 1e-12}))))
+    outputs = mlp()(*plain.inputs)
+    loss = 0.25 * F.cross_entropy(outputs, other) + 0.75 * F.cross_entropy(outputs, plain.targets)
+    assert record.train["loss"] == pytest.approx(loss.item(), rel=1e-6)
+    assert record.train["accuracy"] == pytest.approx(accuracy_score(plain.targets, outputs.argmax(1)))
+
+
+class PartlyUsed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Linear(7, 7)
+        self.used = nn.Linear(5, 3)
+
+    def forward(self, x_BF: torch.Tensor) -> torch.Tensor:
+        return self.used(x_BF)
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 0.1])
+def test_parameters_that_take_no_part_have_no_gradient_to_measure_or_clip(make_fit, labelled, clip_norm):
+    batches = labelled(batches=1)
+    torch.manual_seed(0)
+    model = PartlyUsed()
+    F.cross_entropy(model(*batches.batches[0].inputs), batches.batches[0].targets).backward()
+    norm = torch.cat([parameter.grad.flatten() for parameter in model.used.parameters()]).norm().item()
+    model.zero_grad()
+    record = next(iter(make_fit(model, batches, training=Training(clip_norm=clip_norm))))
+    assert record.gradient_norm == pytest.approx(norm, rel=1e-5)
+    assert record.note == ""
+
+
 def test_l1_adds_the_sign_of_weights_and_not_of_biases_to_the_gradient(make_fit, labelled, mlp, weights_of):
     plain, sparse = mlp(), mlp()
     signs = [w.sign() if w.ndim > 1 else torch.zeros_like(w) for w in weights_of(plain)]
