@@ -6,7 +6,9 @@ Names load on first use, so importing the package costs next to nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.api import SearchResult, search
@@ -14,9 +16,4 @@ if TYPE_CHECKING:
 __all__ = ["SearchResult", "search"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from harness import api
-
-    return getattr(api, name)
+__getattr__ = lazy_names(__name__, {"api": ("SearchResult", "search")})

@@ -80,6 +80,9 @@ class SearchResult:
 class Silent:
     """An observer that shows nothing."""
 
+    def run_started(self, run: Path, notes: Sequence[str]) -> None:
+        """Show nothing."""
+
     def trial_started(self, number: int, params: dict[str, Any]) -> None:
         """Show nothing."""
 

@@ -159,7 +159,7 @@ class TrialRecord:
     notes: tuple[str, ...] = ()
     started_unix_s: float = NAN
     seconds: float = NAN
-    """Wall time of the trial, device-seconds it cost included and excluded alike: one device a trial."""
+    """Wall time of the trial, which are its device-seconds: it has one device to itself."""
 
 
 FIGURES = (

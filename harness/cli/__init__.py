@@ -27,6 +27,9 @@ def main() -> None:
     except HarnessError as error:
         print(f"harness: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("harness: interrupted before anything was written", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has gone. Keep the interpreter from flushing into the closed pipe at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -41,6 +43,7 @@ class Lines:
     def __init__(self, console: Console, spec: Spec) -> None:
         self._console = console
         self._trials, self._epochs = spec.total, spec.budget.epochs
+        self._limit_s = spec.budget.time if spec.budget.time is not None else float("inf")
         self._metric, direction = next(iter(spec.objective.items()), ("objective", "maximize"))
         self._maximize = direction == "maximize"
         self._best = float("nan")
@@ -55,6 +58,12 @@ class Lines:
     ) -> None:
         return None
 
+    def run_started(self, run: Path, notes: Sequence[str]) -> None:
+        """Print where the results go, and what was noticed of the data."""
+        self._console.print(Text(f"run folder: {run}"))
+        for note in notes:
+            self._console.print(Text(f"note: {note}"))
+
     def trial_started(self, number: int, _params: dict[str, Any]) -> None:
         """Say nothing yet."""
 
@@ -64,9 +73,10 @@ class Lines:
     def trial_ended(self, record: TrialRecord) -> None:
         """Print how the trial ended, and how long the rest may take."""
         self._done += 1
-        each_s = (time.monotonic() - self._started) / self._done
+        elapsed_s = time.monotonic() - self._started
         left = max(0, self._trials - record.trial - 1)
-        self._console.print(Text(f"{self.describe(record)}  [{left} left, about {duration(left * each_s)}]"))
+        left_s = min(left * elapsed_s / self._done, max(0.0, self._limit_s - elapsed_s))
+        self._console.print(Text(f"{self.describe(record)}  [at most {left} left, about {duration(left_s)}]"))
 
     def final_started(self, how: str, epochs: int) -> None:
         """Print what happens to the winner."""

@@ -5,8 +5,9 @@ Names load on first use: ``from harness.data import tasks`` lists the built-ins 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.data.batches import Batch, Batches, place
@@ -33,22 +34,21 @@ __all__ = [
     "tasks",
 ]
 
-_HOMES = {
-    "Batch": "batches",
-    "Batches": "batches",
-    "Dataset": "dataset",
-    "Part": "part",
-    "apply_preprocessing": "preprocessing",
-    "cache_folder": "fashion_mnist",
-    "derive_seed": "seeding",
-    "fetch": "download",
-    "load": "loading",
-    "place": "batches",
-    "tasks": "catalog",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "batches": (
+            "Batch",
+            "Batches",
+            "place",
+        ),
+        "catalog": ("tasks",),
+        "dataset": ("Dataset",),
+        "download": ("fetch",),
+        "fashion_mnist": ("cache_folder",),
+        "loading": ("load",),
+        "part": ("Part",),
+        "preprocessing": ("apply_preprocessing",),
+        "seeding": ("derive_seed",),
+    },
+)

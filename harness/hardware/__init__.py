@@ -5,14 +5,14 @@ Importing this package loads neither torch nor numpy nor pandas; the names that 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.hardware.cpu import usable_cores
 from harness.hardware.machine import Cpu, GpuInfo, Machine, Memory, TorchDevice, TorchInfo
 from harness.hardware.meters import AbsentMeter, GpuMeter, HostMeter, Meter
 from harness.hardware.nvml import GPU_TELEMETRY, Gpu, Nvml, open_nvml
 from harness.hardware.probe import probe
+from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.hardware.devices import choose_device, meters_for, native_precisions
@@ -43,17 +43,15 @@ __all__ = [
     "usable_cores",
 ]
 
-_LAZY = {
-    "ReplayMeter": "replay",
-    "Sampler": "sampler",
-    "choose_device": "devices",
-    "meters_for": "devices",
-    "native_precisions": "devices",
-}
-"""Where the names live whose modules import torch, numpy or pandas."""
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "devices": (
+            "choose_device",
+            "meters_for",
+            "native_precisions",
+        ),
+        "replay": ("ReplayMeter",),
+        "sampler": ("Sampler",),
+    },
+)

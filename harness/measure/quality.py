@@ -5,7 +5,7 @@ Shape legend: B batch, C classes, V values to predict.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -32,6 +32,17 @@ def quality(shape: TaskShape, device: torch.device) -> Quality:
     return Residuals(device)
 
 
+class _Scores(NamedTuple):
+    """Counts and ratios of each class."""
+
+    hits: list[int]
+    support: list[int]
+    predicted: list[int]
+    precision: list[float]
+    recall: list[float]
+    f1: list[float]
+
+
 class ConfusionMatrix:
     """Counts of (target, prediction) pairs, from which LABEL_METRICS follow as scikit-learn defines them.
 
@@ -52,33 +63,46 @@ class ConfusionMatrix:
 
     def metrics(self) -> dict[str, float]:
         """Return LABEL_METRICS, each in [0, 1]."""
-        counts_CC = self._table()
-        total = counts_CC.sum()
+        scores = self._scores()
+        total = sum(scores.support)
         if total == 0:
             return dict.fromkeys(LABEL_METRICS, NAN)
-        support_C, predicted_C = counts_CC.sum(axis=1), counts_CC.sum(axis=0)
-        precision_C, recall_C, f1_C = _class_scores(counts_CC)
-        occurs_C = (support_C + predicted_C) > 0
-        values = {
-            "accuracy": np.trace(counts_CC) / total,
-            "f1_macro": f1_C[occurs_C].mean(),
-            "f1_weighted": (f1_C * support_C).sum() / total,
-            "precision_macro": precision_C[occurs_C].mean(),
-            "recall_macro": recall_C[occurs_C].mean(),
+        occurs = [c for c in range(self.classes) if scores.support[c] or scores.predicted[c]]
+        return {
+            "accuracy": sum(scores.hits) / total,
+            "f1_macro": sum(scores.f1[c] for c in occurs) / len(occurs),
+            "f1_weighted": sum(f1 * count for f1, count in zip(scores.f1, scores.support, strict=True)) / total,
+            "precision_macro": sum(scores.precision[c] for c in occurs) / len(occurs),
+            "recall_macro": sum(scores.recall[c] for c in occurs) / len(occurs),
         }
-        return {name: float(values[name]) for name in LABEL_METRICS}
 
     def per_class(self) -> dict[str, list[float]]:
         """Return ``precision``, ``recall``, ``f1`` and ``support`` (targets), each a list over all classes."""
-        counts_CC = self._table()
-        precision_C, recall_C, f1_C = _class_scores(counts_CC)
-        columns = {"precision": precision_C, "recall": recall_C, "f1": f1_C, "support": counts_CC.sum(axis=1)}
-        return {name: column_C.tolist() for name, column_C in columns.items()}
+        scores = self._scores()
+        support = [float(count) for count in scores.support]
+        return {"precision": scores.precision, "recall": scores.recall, "f1": scores.f1, "support": support}
 
     def table(self) -> list[list[int]]:
         """Return the counts: a row per target, a column per prediction."""
         rows: list[list[int]] = self._table().tolist()
         return rows
+
+    def _scores(self) -> _Scores:
+        """Reduce the table three times on the host; for a few classes plain Python beats NumPy from there on."""
+        counts_CC = self._table()
+        hits, support, predicted = (
+            np.diagonal(counts_CC).tolist(),
+            counts_CC.sum(axis=1).tolist(),
+            counts_CC.sum(axis=0).tolist(),
+        )
+        return _Scores(
+            hits,
+            support,
+            predicted,
+            precision=[_ratio(h, p) for h, p in zip(hits, predicted, strict=True)],
+            recall=[_ratio(h, s) for h, s in zip(hits, support, strict=True)],
+            f1=[_ratio(2 * h, s + p) for h, s, p in zip(hits, support, predicted, strict=True)],
+        )
 
     def _table(self) -> NDArray[np.int64]:
         counts: NDArray[np.int64] = self._counts.cpu().numpy()
@@ -144,19 +168,6 @@ def _predictions(outputs: Tensor) -> Tensor:
     return outputs.argmax(dim=1)
 
 
-def _class_scores(counts_CC: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return precision, recall and F1 of every class."""
-    hits_C = np.diagonal(counts_CC)
-    support_C, predicted_C = counts_CC.sum(axis=1), counts_CC.sum(axis=0)
-    return (
-        _ratio(hits_C, predicted_C),
-        _ratio(hits_C, support_C),
-        _ratio(2 * hits_C, support_C + predicted_C),
-    )
-
-
-def _ratio(numerator: NDArray[np.int64], denominator: NDArray[np.int64]) -> NDArray[np.float64]:
+def _ratio(numerator: int, denominator: int) -> float:
     """Divide, giving 0 where the denominator is 0."""
-    zeros = np.zeros(numerator.shape)
-    result: NDArray[np.float64] = np.divide(numerator, denominator, out=zeros, where=denominator > 0)
-    return result
+    return numerator / denominator if denominator else 0.0

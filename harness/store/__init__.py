@@ -5,8 +5,9 @@ Names load on first use, so that a report can be written without loading Optuna.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.store.codec import decode, encode
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
     from harness.store.frames import TIMED_COLUMNS, epochs_frame, telemetry_frame, to_parquet, trials_frame
     from harness.store.provenance import environment
     from harness.store.run import RunFolder, check_run, refresh_manifest, seal
-
-_HOMES = {
-    "codec": ("decode", "encode"),
-    "database": ("close_database", "open_database"),
-    "files": ("plain", "read_json", "sha256_file", "storage_errors", "write_file", "write_json"),
-    "frames": ("TIMED_COLUMNS", "epochs_frame", "telemetry_frame", "to_parquet", "trials_frame"),
-    "provenance": ("environment",),
-    "run": ("RunFolder", "check_run", "refresh_manifest", "seal"),
-}
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "TIMED_COLUMNS",
@@ -49,8 +40,14 @@ __all__ = [
     "write_json",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "codec": ("decode", "encode"),
+        "database": ("close_database", "open_database"),
+        "files": ("plain", "read_json", "sha256_file", "storage_errors", "write_file", "write_json"),
+        "frames": ("TIMED_COLUMNS", "epochs_frame", "telemetry_frame", "to_parquet", "trials_frame"),
+        "provenance": ("environment",),
+        "run": ("RunFolder", "check_run", "refresh_manifest", "seal"),
+    },
+)

@@ -75,6 +75,15 @@ class RunFolder:
         """Record in ``status.json`` what the run is doing (running, interrupted, complete, failed), and who does it."""
         self.write_json("status.json", {"state": state, "pid": os.getpid(), "boot_id": _boot_id(), **facts})
 
+    def remove(self, name: str) -> None:
+        """Remove one file; it need not be there."""
+        with storage_errors(self.path / name):
+            (self.path / name).unlink(missing_ok=True)
+
+    def unseal(self) -> None:
+        """Remove the manifest of an earlier part: the run is no longer finished."""
+        self.remove(MANIFEST)
+
     def close(self) -> None:
         """Give the folder back."""
         self._lock.release()

@@ -3,8 +3,9 @@
 from harness.study.check import check_spec
 from harness.study.coordinator import Observer
 from harness.study.estimate import Estimate, estimate_costs, total_seconds
+from harness.study.part import Finished
 from harness.study.schema import space_schema
-from harness.study.search import Finished, Request, open_job, run_search, spec_to_resume
+from harness.study.search import Request, open_job, run_search, spec_to_resume
 from harness.study.stop import Stop
 
 __all__ = [

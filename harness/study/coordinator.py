@@ -8,7 +8,8 @@ with the parameters it was given, so a search in two parts is the search in one 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
@@ -20,8 +21,10 @@ from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import candidate_at
 from harness.store import RunFolder, decode, encode, storage_errors
 from harness.study.evaluate import Evaluation, Evaluator
+from harness.study.final import checkpoint, save_weights
 from harness.study.job import Job
-from harness.study.pruners import build_pruner
+from harness.study.objectives import best_trial
+from harness.study.pruners import build_pruner, pruner_name
 from harness.study.samplers import build_sampler
 from harness.study.stop import Stop
 from harness.study.suggest import suggest
@@ -29,12 +32,18 @@ from harness.study.suggest import suggest
 RECORD = "harness:record"
 """Key of the user attribute that holds a trial's record."""
 
+UNFINISHED = (Outcome.INTERRUPTED, Outcome.TIMEOUT)
+"""Outcomes of a trial that the end of the run cut off: it stays open, to be taken up again."""
+
 UNDESIRABLE = (Outcome.INFEASIBLE, Outcome.OOM, Outcome.DIVERGED)
 """Outcomes that say something of the candidate: told as broken constraints, so that the sampler keeps away."""
 
 
 class Observer(Protocol):
     """Who watches a search: a progress display, a test."""
+
+    def run_started(self, run: Path, notes: Sequence[str]) -> None:
+        """Learn where the run is written, and what was noticed of its data."""
 
     def trial_started(self, number: int, params: dict[str, Any], /) -> None:
         """Learn that a trial begins."""
@@ -73,9 +82,14 @@ class Coordinator:
     @property
     def finished(self) -> int:
         """Number of trials that count towards the total."""
-        return sum(record.outcome is not Outcome.INTERRUPTED for record in self.records.values())
+        return sum(record.outcome not in UNFINISHED for record in self.records.values())
 
-    def run(self, total: int, observer: Observer) -> Iterator[Evaluation]:
+    @property
+    def best(self) -> TrialRecord | None:
+        """The complete trial with the best first objective so far."""
+        return best_trial(self._job.objectives[0], self.records.values())
+
+    def run(self, total: int, observer: Observer) -> Iterator[TrialRecord]:
         """Evaluate trials until ``total`` have finished; yield each once it is stored and told."""
         while self.finished < total and not self._stop.signal and not self._stop.out_of_time:
             with storage_errors(self._folder.file("study.db")):
@@ -85,7 +99,7 @@ class Coordinator:
             evaluation = self._evaluate(trial, params, observer)
             self._store(trial, evaluation)
             observer.trial_ended(evaluation.record)
-            yield evaluation
+            yield evaluation.record
 
     def outcomes(self) -> Counter[str]:
         """Count the trials by outcome."""
@@ -99,7 +113,7 @@ class Coordinator:
                 continue
             record, epochs = decode(text)
             self.records[record.trial], self.epochs[record.trial] = record, epochs
-            if frozen.state is TrialState.RUNNING and record.outcome is not Outcome.INTERRUPTED:
+            if frozen.state is TrialState.RUNNING and record.outcome not in UNFINISHED:
                 self._tell(optuna.trial.Trial(self._study, frozen._trial_id), record)
 
     def _next_trial(self) -> optuna.Trial:
@@ -129,19 +143,24 @@ class Coordinator:
             if hopeless:
                 raise Pruned(
                     f"{first} {epoch.validation[first]:.4f} at epoch {epoch.epoch} was not worth going on with "
-                    f"({self._job.spec.search.pruner} pruner)"
+                    f"({pruner_name(self._job.spec)} pruner)"
                 )
 
         return self._evaluator.evaluate(trial.number, candidate_at(self._job.spec, params), params, report)
 
     def _store(self, trial: optuna.Trial, evaluation: Evaluation) -> None:
-        record = evaluation.record
+        """Keep first what hangs on the record, then the record, then its result: each implies the one before."""
+        record, before = evaluation.record, self.best
+        if best_trial(self._job.objectives[0], [record, *([before] if before else [])]) is record:
+            save_weights(self._folder, checkpoint(record.trial), evaluation.state)
+        if evaluation.traceback:
+            self._folder.write(f"logs/trial-{record.trial:06d}.txt", evaluation.traceback)
         with storage_errors(self._folder.file("study.db")):
             trial.set_user_attr(RECORD, encode(record, evaluation.epochs))
             self._tell(trial, record)
         self.records[record.trial], self.epochs[record.trial] = record, evaluation.epochs
-        if evaluation.traceback:
-            self._folder.write(f"logs/trial-{record.trial:06d}.txt", evaluation.traceback)
+        if before is not None and self.best is record:
+            self._folder.remove(checkpoint(before.trial))
 
     def _tell(self, trial: optuna.Trial, record: TrialRecord) -> None:
         match record.outcome:
@@ -152,7 +171,7 @@ class Coordinator:
             case outcome if outcome in UNDESIRABLE:
                 trial.set_constraint(str(outcome), 1.0)
                 self._study.tell(trial, state=TrialState.PRUNED)
-            case Outcome.INTERRUPTED:
-                pass  # stays open, to be taken up again
+            case outcome if outcome in UNFINISHED:
+                pass
             case _:
                 self._study.tell(trial, state=TrialState.FAIL)

@@ -29,8 +29,10 @@ from harness.study.job import Job
 from harness.study.stop import Stop
 from harness.train import evaluate, predict
 
-CHECKPOINT = "checkpoints/best.safetensors"
-"""Weights of the best complete trial so far, as its search left them."""
+
+def checkpoint(trial: int) -> str:
+    """Return the file of the run with a trial's weights, as the search left them; the best one's is kept."""
+    return f"checkpoints/trial-{trial:06d}.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _refit(job: Job, candidate: Candidate, dataset: Dataset, winner: TrialRecord
 
 def _keep(job: Job, candidate: Candidate, folder: RunFolder, winner: TrialRecord) -> tuple[nn.Module, Plan]:
     model = build_model(job, candidate, job.dataset, winner.seed)
-    path = folder.file(CHECKPOINT)
+    path = folder.file(checkpoint(winner.trial))
     try:
         model.load_state_dict(load_file(path))
     except (OSError, RuntimeError) as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import SpecError
-from harness.records import TaskKind
+from harness.records import Outcome, TaskKind, TrialRecord
 from harness.spec import COST, LABEL_OBJECTIVES, QUALITY, VALUE_OBJECTIVES, Direction, Spec
 
 _MEMORY = ("memory_allocated_peak_mib", "memory_process_peak_mib", "memory_rss_peak_mib")
@@ -55,6 +55,13 @@ def resolve_objectives(spec: Spec, kind: TaskKind) -> tuple[Objective, ...]:
                 f"objective.{name}: does not fit a {kind} task; use one of {', '.join(sorted(fitting))} or loss"
             )
     return tuple(Objective(name, direction == "maximize") for name, direction in chosen.items())
+
+
+def best_trial(first: Objective, records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Return the complete trial with the best first objective, the earliest of equals; None where there is none."""
+    sign = -1.0 if first.maximize else 1.0
+    complete = [record for record in records if record.outcome is Outcome.COMPLETE]
+    return min(complete, key=lambda record: (sign * record.values[0], record.trial), default=None)
 
 
 def pareto(objectives: Sequence[Objective], values: Mapping[int, tuple[float, ...]]) -> list[int]:

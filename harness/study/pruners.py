@@ -15,10 +15,14 @@ pruners: Registry[Callable[[int], BasePruner]] = Registry("pruner")
 
 def build_pruner(spec: Spec) -> BasePruner:
     """Return the pruner of a search; with several objectives nothing is pruned."""
-    name = spec.search.pruner
-    if name == "auto":
-        name = "none" if len(spec.objective) > 1 else "median"
-    return pruners[name](spec.budget.epochs)
+    return pruners[pruner_name(spec)](spec.budget.epochs)
+
+
+def pruner_name(spec: Spec) -> str:
+    """Return the name of the pruner that ``auto`` stands for, or the one that was asked for."""
+    if spec.search.pruner != "auto":
+        return spec.search.pruner
+    return "none" if len(spec.objective) > 1 else "median"
 
 
 @pruners.register("median")

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from harness.records import Outcome, TrialRecord
 from harness.spec import size
-from harness.study.final import Final
 from harness.study.job import Job
 from harness.study.objectives import pareto
+from harness.study.pruners import pruner_name
 
 SCHEMA_VERSION = 1
 
 
-def best_trial(job: Job, records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the complete trial with the best first objective, the earliest of equals; None where none is complete."""
-    sign = -1.0 if job.objectives[0].maximize else 1.0
-    complete = [record for record in records if record.outcome is Outcome.COMPLETE]
-    return min(complete, key=lambda record: (sign * record.values[0], record.trial), default=None)
-
-
 def summarise(
-    job: Job, records: Mapping[int, TrialRecord], final: Final | None, *, total: int, elapsed_s: float
+    job: Job,
+    records: Mapping[int, TrialRecord],
+    best: TrialRecord | None,
+    test: Mapping[str, Any] | None,
+    *,
+    total: int,
+    elapsed_s: float,
 ) -> dict[str, Any]:
     """Return the contents of ``stats.json``."""
     dataset, spec = job.dataset, job.spec
@@ -49,7 +48,7 @@ def summarise(
         "objective": [{"metric": o.metric, "direction": o.direction} for o in job.objectives],
         "search": {
             "sampler": spec.search.sampler,
-            "pruner": spec.search.pruner,
+            "pruner": pruner_name(spec),
             "seed": spec.search.seed,
             "trials": total,
             "size": points if math.isfinite(points) else None,
@@ -57,13 +56,12 @@ def summarise(
         "elapsed_s": elapsed_s,
         "outcomes": outcomes,
         "seconds_by_outcome": seconds,
-        "best": _best(job, records),
-        "test": final.as_dict() if final else None,
+        "best": _best(job, records, best),
+        "test": test,
     }
 
 
-def _best(job: Job, records: Mapping[int, TrialRecord]) -> dict[str, Any] | None:
-    best = best_trial(job, records.values())
+def _best(job: Job, records: Mapping[int, TrialRecord], best: TrialRecord | None) -> dict[str, Any] | None:
     if best is None:
         return None
     values = {r.trial: r.values for r in records.values() if r.outcome is Outcome.COMPLETE}

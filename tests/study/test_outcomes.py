@@ -1,0 +1,96 @@
+"""Whatever a candidate does becomes an outcome with a reason, and the search goes on."""
+
+import json
+
+import pytest
+
+import harness
+from harness.errors import NoSuccessfulTrialError
+
+MODULE = """
+import time
+import torch
+from torch import nn
+
+
+class Model(nn.Module):
+    def __init__(self, shape, fault):
+        super().__init__()
+        self.linear = nn.Linear(64, shape.outputs)
+        self.fault = fault
+
+    def forward(self, x):
+        outputs = self.linear(x.flatten(1))
+        if self.training:
+            match self.fault:
+                case "crash":
+                    raise KeyError("planted")
+                case "out of memory":
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\\nmore")
+                case "out of host memory":
+                    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")
+                case "nan":
+                    outputs = outputs * float("nan")
+                case "slow":
+                    time.sleep(0.2)
+        return outputs
+
+
+def build(shape, fault):
+    return Model(shape, fault)
+"""
+
+
+@pytest.fixture
+def search(tmp_path, monkeypatch):
+    (tmp_path / "planted_faults.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def run(*faults, **options):
+        space = f"space={{architecture: {{mine: {{family: 'planted_faults:build', fault: {json.dumps(faults)}}}}}}}"
+        overrides = [space, "budget.epochs=2", "search.sampler=grid", *options.pop("overrides", [])]
+        return harness.search("digits", overrides=overrides, out=tmp_path / "runs", trust=True, **options)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "reason"),
+    [
+        ("crash", "crashed", "KeyError: 'planted'"),
+        ("out of memory", "oom", "out of memory: CUDA out of memory. Tried to allocate 20.00 GiB."),
+        ("out of host memory", "oom", "out of memory: DefaultCPUAllocator"),
+        ("nan", "diverged", "loss became NaN"),
+    ],
+)
+def test_a_failing_candidate_does_not_end_the_search(search, fault, outcome, reason):
+    result = search(fault, "none", trials=2)
+    trials = result.trials.set_index("param.architecture.mine.fault")
+    assert trials.loc["none", "outcome"] == "complete"
+    assert trials.loc[fault, "outcome"] == outcome
+    assert trials.loc[fault, "reason"].startswith(reason)
+    assert "\n" not in trials.loc[fault, "reason"]
+    assert trials.loc[fault, "seconds"] > 0
+    assert result.best["trial"] == trials.loc["none", "trial"]
+    log = result.run / "logs" / f"trial-{trials.loc[fault, 'trial']:06d}.txt"
+    assert log.exists() == (outcome == "crashed")
+    if log.exists():
+        assert 'raise KeyError("planted")' in log.read_text()
+
+
+def test_a_trial_cut_off_by_the_time_is_taken_up_again(search):
+    with pytest.raises(NoSuccessfulTrialError, match="trial 0 timeout: the time of the run was used up") as caught:
+        search("slow", trials=1, timeout_s=1.0)
+    run = str(caught.value).partition(": ")[0]
+    resumed = harness.search(resume=run, overrides=["budget.time=2m"], trust=True)
+    assert list(resumed.trials["outcome"]) == ["complete"]
+    assert list(resumed.epochs["epoch"]) == [1, 2]
+
+
+def test_the_record_of_a_failed_trial_says_what_is_known(search):
+    trials = search("nan", "none", trials=2).trials.set_index("param.architecture.mine.fault")
+    failed = trials.loc["nan"]
+    assert failed["parameters"] == trials.loc["none", "parameters"] == 650
+    assert failed["precision"] == "fp32"
+    assert failed[["value", "validation_accuracy", "latency_p50_ms"]].isna().all()
+    assert "power_w" in json.loads(trials.loc["none", "reasons"])

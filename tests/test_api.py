@@ -1,0 +1,43 @@
+"""The Python face gives the same objects as the command line."""
+
+import signal
+import threading
+
+import pytest
+
+import harness
+from harness.errors import InputError
+
+SPACE = ["space={architecture: {mlp: {width: [8, 16]}}}", "budget.epochs=2"]
+
+
+def test_a_search_from_python(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    result = harness.search("digits", overrides=SPACE, trials=2, out=tmp_path)
+    assert isinstance(result, harness.SearchResult)
+    assert result.state == "complete"
+    assert list(result.trials["outcome"]) == ["complete", "complete"]
+    assert list(result.epochs["trial"]) == [0, 0, 1, 1]
+    assert result.best["trial"] in (0, 1)
+    assert 0 < result.test["accuracy"] <= 1
+    assert result.report.read_text().startswith("<!DOCTYPE html>")
+    assert signal.getsignal(signal.SIGINT) is before, "the program's own handler is back"
+    resumed = harness.search(resume=result.run, trials=3)
+    assert len(resumed.trials) == 3
+
+
+def test_a_search_in_a_thread_leaves_signals_alone(tmp_path):
+    results = []
+    thread = threading.Thread(
+        target=lambda: results.append(harness.search("digits", overrides=SPACE, trials=1, out=tmp_path))
+    )
+    thread.start()
+    thread.join()
+    assert results[0].state == "complete"
+
+
+def test_mistakes_are_exceptions(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'digits'"):
+        harness.search("digitz", out=tmp_path)
+    with pytest.raises(AttributeError, match="serach"):
+        harness.serach  # noqa: B018
