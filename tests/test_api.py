@@ -20,7 +20,7 @@ def test_a_search_from_python(tmp_path):
     assert list(result.epochs["trial"]) == [0, 0, 1, 1]
     assert result.best["trial"] in (0, 1)
     assert 0 < result.test["accuracy"] <= 1
-    assert result.report.read_text().startswith("<!DOCTYPE html>")
+    assert result.report.read_text().startswith("<!doctype html>")
     assert signal.getsignal(signal.SIGINT) is before, "the program's own handler is back"
     resumed = harness.search(resume=result.run, trials=3)
     assert len(resumed.trials) == 3

@@ -83,8 +83,18 @@ def finish(job: Job, folder: RunFolder, winner: TrialRecord, stop: Stop, open_te
     return final
 
 
+def refit_epochs(job: Job, winner: TrialRecord) -> int:
+    """Return how long to refit without validation samples that could say when to stop.
+
+    At a constant rate as long as the winner's best epoch took. A schedule that anneals is followed to its end instead:
+    cut off at the best epoch its rate is still high, and what made that epoch the best was partly its noise.
+    """
+    constant = "constant" in winner.candidate["schedule"]
+    return winner.best_epoch if constant else job.spec.budget.epochs
+
+
 def _refit(job: Job, candidate: Candidate, dataset: Dataset, winner: TrialRecord, stop: Stop) -> tuple[nn.Module, Plan]:
-    """Train anew on training and validation samples, for as many epochs as the winner's best took."""
+    """Train anew on training and validation samples, for :func:`refit_epochs` epochs."""
     seed = derive_seed(job.spec.search.seed, "refit", winner.trial)
     model = build_model(job, candidate, dataset, seed)
     train = place_training(job, candidate, dataset, seed)
@@ -92,8 +102,9 @@ def _refit(job: Job, candidate: Candidate, dataset: Dataset, winner: TrialRecord
     fit = make_fit(
         job, candidate, dataset, model, train, None, plan, seed=seed, trial=winner.trial, stop=stop.check_signal
     )
+    last = refit_epochs(job, winner)
     for epoch in fit:
-        if epoch.epoch == winner.best_epoch:
+        if epoch.epoch == last:
             break
     return model, plan
 

@@ -29,7 +29,7 @@ from harness.store import (
 from harness.study import telemetry
 from harness.study.coordinator import Coordinator, Observer
 from harness.study.evaluate import Evaluator
-from harness.study.final import finish
+from harness.study.final import finish, refit_epochs
 from harness.study.job import Job
 from harness.study.stop import Stop
 from harness.study.summary import summarise
@@ -101,7 +101,7 @@ class SearchPart:
     def _set_time_aside(self, best: TrialRecord | None) -> None:
         """Keep what the refit of the best trial so far will take."""
         if best is not None and self._job.spec.training.final == "refit":
-            share = best.best_epoch / max(1, best.epochs)
+            share = refit_epochs(self._job, best) / max(1, best.epochs)
             growth = 1 + len(self._job.dataset.validation) / len(self._job.dataset.train)
             self._stop.reserve_s = REFIT_MARGIN * best.seconds * share * growth
 
@@ -112,7 +112,7 @@ class SearchPart:
         earlier: Mapping[str, Any] | None = self._scored.get("test")
         if earlier and self._scored["best"]["trial"] == best.trial:
             return earlier
-        self._observer.final_started(self._job.spec.training.final, best.best_epoch)
+        self._observer.final_started(self._job.spec.training.final, refit_epochs(self._job, best))
         try:
             return finish(self._job, self._folder, best, self._stop, self._open_test).as_dict()
         except Interrupted:

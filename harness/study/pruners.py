@@ -27,8 +27,8 @@ def pruner_name(spec: Spec) -> str:
 
 @pruners.register("median")
 def _median(epochs: int) -> BasePruner:
-    """Give up what is worse than the median at the same epoch (Golovin et al., 2017), after a fifth of the epochs."""
-    return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 5))
+    """Give up what is worse than the median at the same epoch (Golovin et al., 2017), past the first fifth of them."""
+    return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1 + epochs // 5)
 
 
 @pruners.register("asha")

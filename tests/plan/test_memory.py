@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from harness.plan import memory
 from harness.plan.calibration import Choice
@@ -60,7 +61,12 @@ def test_a_cache_that_cannot_be_written_costs_a_measurement_only(measured, monke
 
 def test_what_another_process_learned_meanwhile_is_kept(measured):
     memory.remembered("a", 1, measured)
-    code = "from harness.plan.memory import *; remembered('b', 2, lambda: Choice('other', 2.0, 'there'))"
+    code = f"""
+import torch
+from harness.plan.memory import Choice, remembered
+torch.set_num_threads({torch.get_num_threads()})
+remembered("b", 2, lambda: Choice("other", 2.0, "there"))
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
     memory.remembered("c", 3, measured)
     assert len(json.loads(memory.memory_file().read_text())) == 3
