@@ -127,8 +127,11 @@ class Bars(Lines):
 
     def epoch_ended(self, epoch: EpochRecord) -> None:
         """Show the epoch and its value."""
-        value = cell(epoch.validation.get(self._metric, float("nan")))
-        now = f"trial {epoch.trial}: epoch {epoch.epoch}/{self._epochs}, {self._metric} {value}"
+        if not epoch.validation:
+            now = f"refit: epoch {epoch.epoch}/{self._epochs}"
+        else:
+            value = cell(epoch.validation.get(self._metric, float("nan")))
+            now = f"trial {epoch.trial}: epoch {epoch.epoch}/{self._epochs}, {self._metric} {value}"
         self._progress.update(self._task, now=now)
 
     def trial_ended(self, record: TrialRecord) -> None:
@@ -137,8 +140,9 @@ class Bars(Lines):
         self._console.print(Text(self.describe(record)))
 
     def final_started(self, how: str, epochs: int) -> None:
-        """Say what happens to the winner."""
-        self._progress.update(self._task, now=_final(how, epochs))
+        """Say what happens to the winner, and count its epochs."""
+        super().final_started(how, epochs)
+        self._epochs = epochs
 
 
 def _final(how: str, epochs: int) -> str:

@@ -49,7 +49,7 @@ class Observer(Protocol):
         """Learn that a trial begins."""
 
     def epoch_ended(self, epoch: EpochRecord) -> None:
-        """Learn that an epoch of the current trial ended."""
+        """Learn that an epoch of the current trial ended, or one of the final refit, which has no validation."""
 
     def trial_ended(self, record: TrialRecord) -> None:
         """Learn how a trial ended."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from harness.data import Dataset, derive_seed, place
 from harness.errors import Diverged, StorageError
 from harness.measure import ConfusionMatrix
-from harness.records import Plan, TrialRecord
+from harness.records import EpochRecord, Plan, TrialRecord
 from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
 from harness.study.building import (
@@ -28,6 +29,8 @@ from harness.study.building import (
 from harness.study.job import Job
 from harness.study.stop import Stop
 from harness.train import evaluate, predict
+
+Watch = Callable[[EpochRecord], None]
 
 
 def checkpoint(trial: int) -> str:
@@ -60,27 +63,106 @@ class Final:
         }
 
 
-def finish(job: Job, folder: RunFolder, winner: TrialRecord, stop: Stop, open_test: Callable[[], int]) -> Final:
-    """Refit or keep the winner, score it on the test samples, and write ``best/`` and ``predictions.parquet``.
+class Finisher:
+    """Makes the final model of a winner and scores it."""
 
-    ``open_test`` is called before the test samples are looked at and returns how often that has been.
-    Raises :class:`Interrupted` when asked to stop; the search can then be resumed to do this again.
-    """
-    candidate = Candidate.from_dict(winner.candidate)
-    note = ""
-    how = job.spec.training.final
-    if how == "refit":
-        dataset = job.dataset.for_refit()
+    def __init__(self, job: Job, folder: RunFolder, winner: TrialRecord, stop: Stop, watch: Watch) -> None:
+        self._job = job
+        self._folder = folder
+        self._winner = winner
+        self._candidate = Candidate.from_dict(winner.candidate)
+        self._stop = stop
+        self._watch = watch
+
+    def finish(self, open_test: Callable[[], int]) -> Final:
+        """Refit or keep the winner, score it on the test samples, and write ``best/`` and ``predictions.parquet``.
+
+        ``open_test`` is called before the test samples are looked at and returns how often that has been. Raises
+        :class:`Interrupted` when asked to stop; the search can then be resumed to do this again.
+        """
+        note = ""
+        how = self._job.spec.training.final
+        dataset = self._job.dataset.for_refit() if how == "refit" else self._job.dataset
+        if how == "refit":
+            try:
+                model, plan = self._refit(dataset)
+            except (Diverged, RuntimeError, MemoryError) as error:
+                reason = str(error).partition("\n")[0]
+                how, note = "keep", f"the refit failed ({reason}); the weights of the search were kept"
+                dataset = self._job.dataset
+        if how == "keep":
+            model, plan = self._keep()
+        final = self._score(dataset, model, plan, how=how, note=note, opened=open_test())
+        self._save(dataset, model)
+        return final
+
+    def _refit(self, dataset: Dataset) -> tuple[nn.Module, Plan]:
+        """Train anew on training and validation samples, for :func:`refit_epochs` epochs."""
+        job, candidate, trial = self._job, self._candidate, self._winner.trial
+        seed = derive_seed(job.spec.search.seed, "refit", trial)
+        model = build_model(job, candidate, dataset, seed)
+        train = place_training(job, candidate, dataset, seed)
+        plan = plan_training(job, candidate, dataset, train)
+        stop = self._stop.check_signal
+        fit = make_fit(job, candidate, dataset, model, train, None, plan, seed=seed, trial=trial, stop=stop)
+        last = refit_epochs(job, self._winner)
+        for epoch in fit:
+            self._watch(epoch)
+            if epoch.epoch == last:
+                break
+        return model, plan
+
+    def _keep(self) -> tuple[nn.Module, Plan]:
+        """Return the model with the weights that the search left."""
+        model = build_model(self._job, self._candidate, self._job.dataset, self._winner.seed)
+        path = self._folder.file(checkpoint(self._winner.trial))
         try:
-            model, plan = _refit(job, candidate, dataset, winner, stop)
-        except Diverged as error:
-            how, note = "keep", f"the refit diverged ({error}); the weights of the search were kept"
-    if how == "keep":
-        dataset = job.dataset
-        model, plan = _keep(job, candidate, folder, winner)
-    final = _score(job, candidate, dataset, model, plan, folder, how=how, note=note, opened=open_test())
-    _save(folder, candidate, dataset, model, winner)
-    return final
+            model.load_state_dict(load_file(path))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            reason = str(error).partition("\n")[0]
+            raise StorageError(f"{path}: the winner's weights cannot be loaded: {reason}") from error
+        assert self._winner.plan is not None
+        return model, self._winner.plan
+
+    def _score(self, dataset: Dataset, model: nn.Module, plan: Plan, *, how: str, note: str, opened: int) -> Final:
+        part = dataset.open_test()
+        batches = place(part, device=self._job.device, batch_size=EVALUATION_BATCH, seed=0, shuffle=False)
+        common: dict[str, Any] = {
+            "shape": dataset.shape,
+            "plan": plan,
+            "loss": self._candidate.training.loss,
+            "target_scaling": target_scaling(dataset),
+        }
+        result = evaluate(model, batches, **common)
+        outputs, targets = predict(model, batches, **common)
+        self._folder.write("predictions.parquet", to_parquet(_predictions(part.index, targets, outputs)))
+        confusion = result.quality if isinstance(result.quality, ConfusionMatrix) else None
+        per_class: dict[str, list[Any]] | None = None
+        if confusion:
+            per_class = {"class": list(dataset.class_names), **confusion.per_class()}
+        return Final(
+            how=how,
+            note=note,
+            metrics=result.metrics,
+            per_class=per_class,
+            confusion=confusion.table() if confusion else None,
+            opened=opened,
+        )
+
+    def _save(self, dataset: Dataset, model: nn.Module) -> None:
+        """Write what is needed to use the winner elsewhere; nothing of it is a pickle."""
+        save_weights(self._folder, "best/model.safetensors", model.state_dict())
+        self._folder.write_json("best/preprocessing.json", dataset.preprocessing)
+        self._folder.write_json(
+            "best/candidate.json",
+            {
+                "trial": self._winner.trial,
+                "task": dataset.name,
+                "candidate": self._candidate.as_dict(),
+                "class_names": list(dataset.class_names),
+                "shape": asdict(dataset.shape),
+            },
+        )
 
 
 def refit_epochs(job: Job, winner: TrialRecord) -> int:
@@ -93,99 +175,12 @@ def refit_epochs(job: Job, winner: TrialRecord) -> int:
     return winner.best_epoch if constant else job.spec.budget.epochs
 
 
-def _refit(job: Job, candidate: Candidate, dataset: Dataset, winner: TrialRecord, stop: Stop) -> tuple[nn.Module, Plan]:
-    """Train anew on training and validation samples, for :func:`refit_epochs` epochs."""
-    seed = derive_seed(job.spec.search.seed, "refit", winner.trial)
-    model = build_model(job, candidate, dataset, seed)
-    train = place_training(job, candidate, dataset, seed)
-    plan = plan_training(job, candidate, dataset, train)
-    fit = make_fit(
-        job, candidate, dataset, model, train, None, plan, seed=seed, trial=winner.trial, stop=stop.check_signal
-    )
-    last = refit_epochs(job, winner)
-    for epoch in fit:
-        if epoch.epoch == last:
-            break
-    return model, plan
-
-
-def _keep(job: Job, candidate: Candidate, folder: RunFolder, winner: TrialRecord) -> tuple[nn.Module, Plan]:
-    model = build_model(job, candidate, job.dataset, winner.seed)
-    path = folder.file(checkpoint(winner.trial))
-    try:
-        model.load_state_dict(load_file(path))
-    except (OSError, RuntimeError) as error:
-        raise StorageError(f"{path}: the winner's weights cannot be loaded: {str(error).splitlines()[0]}") from error
-    assert winner.plan is not None
-    return model, winner.plan
-
-
-def _score(
-    job: Job,
-    candidate: Candidate,
-    dataset: Dataset,
-    model: nn.Module,
-    plan: Plan,
-    folder: RunFolder,
-    *,
-    how: str,
-    note: str,
-    opened: int,
-) -> Final:
-    part = dataset.open_test()
-    batches = place(part, device=job.device, batch_size=EVALUATION_BATCH, seed=0, shuffle=False)
-    common: dict[str, Any] = {
-        "shape": dataset.shape,
-        "plan": plan,
-        "loss": candidate.training.loss,
-        "target_scaling": target_scaling(dataset),
-    }
-    result = evaluate(model, batches, **common)
-    outputs, targets = predict(model, batches, **common)
-    folder.write("predictions.parquet", to_parquet(_predictions(part.index, targets, outputs)))
-    confusion = result.quality if isinstance(result.quality, ConfusionMatrix) else None
-    per_class: dict[str, list[Any]] | None = None
-    if confusion:
-        per_class = {"class": list(dataset.class_names), **confusion.per_class()}
-    return Final(
-        how=how,
-        note=note,
-        metrics=result.metrics,
-        per_class=per_class,
-        confusion=confusion.table() if confusion else None,
-        opened=opened,
-    )
-
-
 def _predictions(index: np.ndarray, targets: np.ndarray, outputs: np.ndarray) -> pd.DataFrame:
     frame = {"index": index, "target": targets}
     if outputs.ndim == 1:
         return pd.DataFrame({**frame, "predicted": outputs.astype("float64")})
     probabilities = {f"probability_{k}": outputs[:, k].astype("float64") for k in range(outputs.shape[1])}
     return pd.DataFrame({**frame, "predicted": outputs.argmax(axis=1), **probabilities})
-
-
-def _save(folder: RunFolder, candidate: Candidate, dataset: Dataset, model: nn.Module, winner: TrialRecord) -> None:
-    """Write what is needed to use the winner elsewhere; nothing of it is a pickle."""
-    save_weights(folder, "best/model.safetensors", model.state_dict())
-    folder.write_json("best/preprocessing.json", dataset.preprocessing)
-    shape = dataset.shape
-    folder.write_json(
-        "best/candidate.json",
-        {
-            "trial": winner.trial,
-            "task": dataset.name,
-            "candidate": candidate.as_dict(),
-            "class_names": list(dataset.class_names),
-            "shape": {
-                "kind": str(shape.kind),
-                "outputs": shape.outputs,
-                "image": shape.image,
-                "features": shape.features,
-                "cardinalities": shape.cardinalities,
-            },
-        },
-    )
 
 
 def save_weights(folder: RunFolder, name: str, state: Mapping[str, Tensor]) -> None:

@@ -29,7 +29,7 @@ from harness.store import (
 from harness.study import telemetry
 from harness.study.coordinator import Coordinator, Observer
 from harness.study.evaluate import Evaluator
-from harness.study.final import finish, refit_epochs
+from harness.study.final import Finisher, refit_epochs
 from harness.study.job import Job
 from harness.study.stop import Stop
 from harness.study.summary import summarise
@@ -114,7 +114,8 @@ class SearchPart:
             return earlier
         self._observer.final_started(self._job.spec.training.final, refit_epochs(self._job, best))
         try:
-            return finish(self._job, self._folder, best, self._stop, self._open_test).as_dict()
+            finisher = Finisher(self._job, self._folder, best, self._stop, self._observer.epoch_ended)
+            return finisher.finish(self._open_test).as_dict()
         except Interrupted:
             return None
 
