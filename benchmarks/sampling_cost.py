@@ -23,8 +23,8 @@ def main() -> None:
     """Time both ways in turn and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--pairs", type=int, default=60)
-    parser.add_argument("--block-s", type=float, default=0.5)
+    parser.add_argument("--pairs", type=int, default=300)
+    parser.add_argument("--block-s", type=float, default=0.2)
     options = parser.parse_args()
     device = choose_device(options.device)
     step = make_step(device)
