@@ -46,7 +46,7 @@ def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides:
     if not isinstance(document.data, dict):
         raise document.error((), "expected a mapping with `task:` and `space:`")
     for override in overrides:
-        _override(document.data, override)
+        document.overridden.add(_override(document.data, override))
     _check_keys(document)
     task = _parse_task(document, folder or Path.cwd())
     sections = {name: _section(document, name, model) for name, model in SECTIONS.items() if name in document.data}
@@ -105,7 +105,8 @@ def _plain(node: Node) -> Any:
     return node.value if hasattr(node, "value") else list(node.choices)
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def _override(data: dict[str, Any], override: str) -> tuple[str, ...]:
+    """Set one value and return its key path."""
     key, equals, text = override.partition("=")
     keys = key.strip().split(".")
     if not equals or not all(keys):
@@ -119,6 +120,7 @@ def _override(data: dict[str, Any], override: str) -> None:
             raise SpecError(f"--set {override}: {'.'.join(keys[: i + 1])} is a plain value and has no keys of its own")
         at = inner
     at[keys[-1]] = parse_scalar(text)
+    return tuple(keys)
 
 
 def _check_keys(document: Document) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -38,14 +38,16 @@ class Document:
     data: Any
     origin: str
     lines: dict[Path, int]
+    overridden: set[Path] = field(default_factory=set)
+    """Key paths whose value comes from the command line."""
 
     def error(self, path: Path, message: str) -> SpecError:
         """Return the error for ``path``, led by the file, the line and the dotted key path."""
-        known = path
-        while known and known not in self.lines:
-            known = known[:-1]
-        line = self.lines.get(known)
+        prefixes = [path[:length] for length in range(len(path), -1, -1)]
+        line = next((self.lines[prefix] for prefix in prefixes if prefix in self.lines), None)
         place = f"{self.origin}:{line}" if line else self.origin
+        if any(prefix in self.overridden for prefix in prefixes):
+            place = "command line"
         dotted = ".".join(str(part) for part in path)
         return SpecError(f"{place}: {dotted}: {message}" if dotted else f"{place}: {message}")
 

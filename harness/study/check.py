@@ -44,7 +44,8 @@ def _check_option(key: str, name: str, option: Group) -> None:
             except SpecError:
                 raise
             except InputError as error:
-                raise SpecError(f"space.{error}") from None
+                place = "space." if str(error).startswith(f"{key}.") else f"space.{key}: "
+                raise SpecError(f"{place}{error}") from None
 
 
 def _values(node: Node) -> Iterator[Any]:

@@ -123,8 +123,10 @@ def test_overrides_reach_any_depth_and_name_themselves_when_wrong():
     for wrong in ("budget.trials", "=3", "budget..x=1", "task.x.y=1"):
         with pytest.raises(SpecError, match="--set"):
             parse(BASE, wrong)
-    with pytest.raises(SpecError, match=r"budget\.trials"):
-        parse(BASE, "budget.trials=x")
+    with pytest.raises(SpecError, match=r"^command line: budget\.trials: "):
+        parse(BASE + "budget: {trials: 3}", "budget.trials=x")
+    with pytest.raises(SpecError, match=r"^command line: space\.batch_size\.int: low 4"):
+        parse(BASE, "space.batch_size={int: [4, 1]}")
 
 
 def test_paths_of_a_task_start_at_the_space_file(tmp_path):
