@@ -97,8 +97,8 @@ def _show(result: SearchResult, *, json: bool) -> None:
     from harness.cli.console import print_json, print_table
     from harness.report import summary_table
 
+    best = result.best
     if json:
-        best = result.best
         print_json(
             {
                 "run": str(result.run),
@@ -113,9 +113,9 @@ def _show(result: SearchResult, *, json: bool) -> None:
     rows = summary_table(result.trials, dict(result.stats))
     if rows:
         print_table(rows, title="\nBest candidates (by validation)")
-    if result.test:
+    if result.test and best:
         scores = ", ".join(f"{name} {value:.4f}" for name, value in result.test.items() if value == value)
-        print(f"Test score of the winner (trial {result.best['trial']}): {scores}")  # type: ignore[index]
+        print(f"Test score of the winner (trial {best['trial']}): {scores}")
     if result.state == "interrupted":
         print(f"Interrupted; go on with: harness search --resume {result.run}")
     print(f"Report: {result.report}")

@@ -41,7 +41,7 @@ def fetch(
     base_url: Annotated[str | None, typer.Option(help="A mirror that serves the same files.")] = None,
 ) -> None:
     """Download the data of a task; every file is checked against its pinned sha256."""
-    from rich.progress import DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     from harness.cli.console import err
     from harness.data import cache_folder
@@ -50,12 +50,12 @@ def fetch(
     console = err()
     columns = (TextColumn("{task.description}"), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        bars: dict[str, object] = {}
+        bars: dict[str, TaskID] = {}
 
         def progress(file: str, done: int, total: int | None) -> None:
             if file not in bars:
                 bars[file] = bar.add_task(file, total=total)
-            bar.update(bars[file], completed=done, total=total)  # type: ignore[arg-type]
+            bar.update(bars[file], completed=done, total=total)
 
         path = download(name, directory or cache_folder(), base_url=base_url, progress=progress)
     print(path)

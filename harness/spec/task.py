@@ -106,13 +106,13 @@ class ImagesTask(_Task):
 
 
 TaskSpec = BuiltinTask | CsvTask | ParquetTask | NpzTask | ImagesTask
-TASK_TYPES: tuple[type[_Task], ...] = (BuiltinTask, CsvTask, ParquetTask, NpzTask, ImagesTask)
+TASK_TYPES = (BuiltinTask, CsvTask, ParquetTask, NpzTask, ImagesTask)
 
 
 def parse_task(value: object) -> TaskSpec:
     """Build the task that a space file names: a built-in's name, or a mapping with one of the source keys."""
-    if isinstance(value, _Task):
-        return value  # type: ignore[return-value]
+    if isinstance(value, TASK_TYPES):
+        return value
     if isinstance(value, str):
         return BuiltinTask(builtin=value)
     sources = {kind.source: kind for kind in TASK_TYPES}
@@ -123,4 +123,4 @@ def parse_task(value: object) -> TaskSpec:
         hint = "".join(did_you_mean(str(key), sources) for key in list(value)[:1]) if not named else ""
         raise ValueError(f"expected exactly one of {', '.join(sources)}{hint}")
     fields: Mapping[str, Any] = value
-    return sources[named[0]].model_validate(fields)  # type: ignore[return-value]
+    return sources[named[0]].model_validate(fields)
