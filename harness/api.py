@@ -118,15 +118,10 @@ def search(
     The first SIGINT or SIGTERM ends the search cleanly with everything saved; the second one aborts. ``resume`` goes on
     with an earlier run up to its total of ``trials``. Raises the errors of :mod:`harness.errors`.
     """
-    asked = {
-        "budget.trials": trials,
-        "budget.time": timeout_s,
-        "search.seed": seed,
-        "search.sampler": sampler,
-        "search.pruner": pruner,
-        "training.precision": precision,
-    }
-    overrides = [*overrides, *(f"{key}={value}" for key, value in asked.items() if value is not None)]
+    named = overrides_of(
+        trials=trials, timeout=timeout_s, seed=seed, sampler=sampler, pruner=pruner, precision=precision
+    )
+    overrides = [*overrides, *named]
     run = Path(resume) if resume is not None else None
     spec = resolve_spec(space, run, overrides)
     request = Request(
@@ -141,6 +136,27 @@ def search(
     if finished.failure and not stop.signal:
         raise NoSuccessfulTrialError(f"{finished.run}: no trial completed; {finished.failure}")
     return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
+
+
+def overrides_of(
+    *,
+    trials: int | None,
+    timeout: str | float | None,
+    seed: int | None,
+    sampler: str | None,
+    pruner: str | None,
+    precision: str | None,
+) -> list[str]:
+    """Return the options that have names of their own as ``key.path=value``; what is None is left to the space."""
+    asked = {
+        "budget.trials": trials,
+        "budget.time": timeout,
+        "search.seed": seed,
+        "search.sampler": sampler,
+        "search.pruner": pruner,
+        "training.precision": precision,
+    }
+    return [f"{key}={value}" for key, value in asked.items() if value is not None]
 
 
 def resolve_spec(space: str | None, resume: Path | None, overrides: Iterable[str]) -> Spec:

@@ -42,16 +42,10 @@ def search(
     if trust:
         # As `python -m` does: the user's own modules are found from where the command was started.
         sys.path.insert(0, str(Path.cwd()))
-    overrides = list(set_ or [])
-    asked = {
-        "budget.trials": trials,
-        "budget.time": timeout,
-        "search.sampler": sampler,
-        "search.pruner": pruner,
-        "search.seed": seed,
-        "training.precision": precision,
-    }
-    overrides += [f"{key}={value}" for key, value in asked.items() if value is not None]
+    from harness.api import overrides_of
+
+    named = overrides_of(trials=trials, timeout=timeout, seed=seed, sampler=sampler, pruner=pruner, precision=precision)
+    overrides = [*(set_ or []), *named]
     if dry_run:
         _dry_run(space, resume, overrides, device=device, trust=trust, json=json)
         return
