@@ -129,6 +129,8 @@ class Plan:
     """``resident`` or ``streamed``."""
     data_reason: str
     threads: int
+    micro_batch: int = 0
+    """Samples that go through the model at once; below ``batch_size`` their gradients are added up. 0: the batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,13 @@ class TrialRecord:
     notes: tuple[str, ...] = ()
     started_unix_s: float = NAN
     seconds: float = NAN
-    """Wall time of the trial, which are its device-seconds: it has one device to itself."""
+    """Wall time on its device, all parts that its result rests on; a trial that shares a device counts in full."""
+    lost_s: float = 0.0
+    """Device-seconds of attempts that left nothing: a worker that died, an epoch that was cut off."""
+    attempts: int = 1
+    """How often it was started; above 1 after the death of a worker, an interruption or running out of memory."""
+    same_as: int | None = None
+    """The earlier trial of the same candidate, whose result this one was told without being trained."""
 
 
 FIGURES = (

@@ -68,15 +68,21 @@ class Budget(Frozen):
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 20
     time: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] | None = None
     """Seconds of wall time for the whole command, the final refit included."""
+    trial_time: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] | None = None
+    """Seconds of wall time for one trial, after which its outcome is ``timeout``."""
+    retries: Annotated[int, Field(ge=0, le=100)] = 1
+    """How often a trial is started again after its worker process died."""
 
 
 class Search(Frozen):
     """How candidates are chosen and given up."""
 
     sampler: Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2", "qmc"] = "tpe"
-    pruner: Literal["auto", "median", "asha", "hyperband", "none"] = "auto"
-    """``auto``: median with one objective, none with several."""
+    pruner: Literal["auto", "median", "asha", "hyperband", "dominated", "none"] = "auto"
+    """``auto``: median with one objective; with several dominated, or none where one is only known at the end."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    deterministic: bool = False
+    """Whether any number of workers finds the same trials: each knows only results that all of them would know."""
 
 
 def _objective(value: object) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from harness.errors import Interrupted, TimedOut
+from harness.errors import Interrupted
 
 
 class Stop:
@@ -19,24 +19,35 @@ class Stop:
         self.reserve_s = 0.0
         self.signal = 0
         """Number of the signal that asked for the end; 0 while none did."""
+        self.ended = ""
+        """Why the work should end, as whoever gave it out says; empty while it should not."""
 
     def request(self, signal: int) -> None:
         """Ask for a clean end."""
         self.signal = signal
+
+    def end(self, reason: str) -> None:
+        """Ask for a clean end for this reason; ``""`` takes it back."""
+        self.ended = reason
 
     @property
     def out_of_time(self) -> bool:
         """Tell whether what remains is no more than what the refit needs."""
         return time.monotonic() >= self.deadline - self.reserve_s
 
-    def check(self) -> None:
-        """Raise :class:`Interrupted` or :class:`TimedOut` when the search should end."""
+    @property
+    def reason(self) -> str:
+        """Why the work should end; empty while it should not."""
         if self.signal:
-            raise Interrupted("the run was asked to stop")
-        if self.out_of_time:
-            raise TimedOut("the time of the run was used up")
+            return "the run was asked to stop"
+        return self.ended or ("the time of the run was used up" if self.out_of_time else "")
+
+    def check(self) -> None:
+        """Raise :class:`Interrupted` when the search should end."""
+        if reason := self.reason:
+            raise Interrupted(reason)
 
     def check_signal(self) -> None:
-        """Raise :class:`Interrupted` only: the final refit may use the time that was kept for it."""
+        """Raise :class:`Interrupted` only for a signal: the final refit may use the time that was kept for it."""
         if self.signal:
             raise Interrupted("the run was asked to stop")

@@ -1,0 +1,140 @@
+"""What carries out assignments: this process, worker processes on this machine, or the nodes of a cluster.
+
+The coordinator decides and remembers; an executor only trains, and never sees the study, the run folder or a test
+sample. Everything here travels between processes, so it is plain data: weights and checkpoints are safetensors bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from harness.records import EpochRecord, Outcome, TelemetryRecord, TrialRecord
+from harness.spec import Candidate
+from harness.study.stop import Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One stretch of one trial: train this candidate up to an epoch."""
+
+    trial: int
+    seed: int
+    candidate: Candidate
+    params: Mapping[str, Any]
+    """What the sampler chose, by dotted path."""
+    until: int
+    """The epoch to stop after: the last one, or a rung of successive halving."""
+    checkpoint: bytes = b""
+    """Where an earlier stretch ended; empty: start anew."""
+    micro_batch: int = 0
+    """Samples that may go through the model at once; 0: the whole batch."""
+    time_s: float = math.inf
+    """What is left of the trial's own time."""
+    judged: bool = False
+    """Whether every epoch is judged before the next one begins."""
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a stretch left."""
+
+    record: TrialRecord
+    """Of the whole trial so far, earlier stretches included."""
+    epochs: Sequence[EpochRecord]
+    weights: bytes = b""
+    """Safetensors of the best epoch; empty when none was finished."""
+    checkpoint: bytes = b""
+    """To go on from, when the stretch ended at a rung; else empty."""
+    telemetry: Sequence[TelemetryRecord] = field(default_factory=tuple)
+    traceback: str = ""
+    """Of a crash, for the log of the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An epoch has ended."""
+
+    epoch: EpochRecord
+    """With the trial's number."""
+    figures: Mapping[str, float]
+    """What is known of the candidate before it is trained: ``parameters``, ``flops``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An assignment that ended without an evaluation, because what carried it out is gone."""
+
+    trial: int
+    outcome: Outcome
+    """What it looks like: ``crashed``, ``oom`` (killed for memory) or ``timeout`` (killed for not answering)."""
+    reason: str
+    seconds: float
+    """Spent on it since it was assigned."""
+
+
+class Watcher(Protocol):
+    """Who hears of a training while it runs: the coordinator."""
+
+    def judge(self, report: Report) -> str:
+        """Return why the trial is to be given up, or ``""`` to go on."""
+
+    def keep(self, trial: int, checkpoint: bytes) -> None:
+        """Keep a checkpoint, in place of the trial's earlier one."""
+
+
+class Trainer(Protocol):
+    """Carries out assignments one after the other, where it stands."""
+
+    def evaluate(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
+        """Train and measure; whatever the candidate raises becomes an outcome."""
+
+
+class Workshop(Protocol):
+    """Opens a trainer in whatever process it is sent to. It is pickled, and its large arrays are shared, not copied."""
+
+    def open(self, stop: Stop, *, threads: int, index: int = 0) -> AbstractContextManager[Trainer]:
+        """Return a trainer that computes on so many CPU threads and is asked to end through ``stop``.
+
+        It is number ``index`` of several, each of which may have a device of its own.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an executor can do at once."""
+
+    slots: int
+    """Assignments carried out at the same time."""
+    threads: int
+    """CPU threads of each."""
+    device: str
+    """The kind of device of each: ``cpu``, ``cuda``, ``mps``."""
+    where: str
+    """In words: ``this process``, ``2 worker processes``, ``4 actors on 2 nodes``."""
+
+
+class Executor(Protocol):
+    """Carries out assignments, several at once."""
+
+    def capabilities(self) -> Capabilities:
+        """Return how many assignments it can carry out at once, and where."""
+
+    def submit(self, assignment: Assignment) -> None:
+        """Begin an assignment; there must be a free slot."""
+
+    def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
+        """Serve the watcher until an assignment ends, or for ``timeout_s`` seconds; return those that ended.
+
+        With nothing to carry out it returns at once.
+        """
+
+    def cancel(self, trial: int, reason: str) -> None:
+        """Ask an assignment to end soon; it then ends as ``interrupted`` for this reason, or as whatever it was."""
+
+    def close(self) -> None:
+        """End at once whatever still runs, and give everything back."""
