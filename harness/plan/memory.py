@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from harness.errors import StorageError
 from harness.hardware.cpu import read_cpu
@@ -42,9 +43,10 @@ def remembered(what: str, shape: Hashable, measure: Callable[[], Choice]) -> Cho
         known[key] = {**asdict(choice), "ratio": choice.ratio if choice.ratio == choice.ratio else None}
         with contextlib.suppress(StorageError, OSError):
             memory_file().parent.mkdir(parents=True, exist_ok=True)
-            # What another process has learned meanwhile is kept, and it had the first word.
-            known.update(_read(memory_file()))
-            write_json(memory_file(), known)
+            with FileLock(memory_file().with_suffix(".lock")):
+                # What another process has learned meanwhile is kept, and it had the first word.
+                known.update(_read(memory_file()))
+                write_json(memory_file(), known)
     found = known[key]
     return Choice(found["value"], found["ratio"] if found["ratio"] is not None else float("nan"), found["reason"])
 

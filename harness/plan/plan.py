@@ -23,15 +23,19 @@ def make_plan(
     device: torch.device,
     precision: str = "auto",
     threads: int | None = None,
+    micro_batch: int = 0,
 ) -> Plan:
     """Return how the model that ``make_model`` builds is best trained on ``batches`` here, and why.
 
     ``precision`` is one of the names in ``training.precision``; ``threads`` is the number of CPU threads this trial
-    may use, by default as many as torch uses now. Whatever has to be measured is measured with the first batch, takes
-    about a second, and is remembered for the next candidate of the same shape. Models built for measuring do not
+    may use, by default as many as torch uses now; of a batch only ``micro_batch`` samples go through the model at once
+    (0: all). Whatever has to be measured is measured with the first batch, takes about a second, and is remembered for
+    the next candidate of the same shape. Models built for measuring do not
     disturb torch's random generators. Raises :class:`HardwareError` for a precision that the device cannot do.
     """
     inputs = next(iter(batches.epoch(1))).inputs
+    if micro_batch:
+        inputs = tuple(x[:micro_batch] for x in inputs)
     probe = Probe(make_model, inputs, device)
     threads = torch.get_num_threads() if threads is None else threads
     with _random_state_kept(device), thread_count(threads):
@@ -48,6 +52,7 @@ def make_plan(
         data_path=batches.path,
         data_reason=batches.reason,
         threads=threads,
+        micro_batch=micro_batch,
     )
 
 

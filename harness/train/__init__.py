@@ -1,7 +1,8 @@
-"""Training: optimisers, schedules and losses by name, and the loop that uses them."""
+"""Training: optimisers, schedules and losses by name, the loop that uses them, and its checkpoints."""
 
 from __future__ import annotations
 
+from harness.train.checkpoint import pack, read_facts, unpack
 from harness.train.evaluation import Evaluation, evaluate, predict
 from harness.train.loop import Fit
 from harness.train.loss import outputs_for
@@ -16,8 +17,11 @@ __all__ = [
     "evaluate",
     "optimizers",
     "outputs_for",
+    "pack",
     "predict",
+    "read_facts",
     "schedules",
+    "unpack",
     "validate_optimizer",
     "validate_schedule",
 ]

@@ -1,15 +1,15 @@
-"""How large the gradients are, and whether they explode."""
+"""How large the gradients are, and whether they or the weights explode."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from harness.errors import Diverged
 from harness.records import NAN
@@ -69,6 +69,15 @@ class ExplosionWatch:
         self._clipped = clipped
         self._norms: deque[float] = deque(maxlen=HISTORY)
 
+    @property
+    def history(self) -> list[float]:
+        """The norms that the next one is compared with, the latest last."""
+        return list(self._norms)
+
+    def remember(self, history: Iterable[float]) -> None:
+        """Take these norms in place of those seen so far."""
+        self._norms = deque(history, maxlen=HISTORY)
+
     def see(self, norm: float, where: str) -> None:
         """Take a measured norm; ``where`` names its step. Raises :class:`Diverged`."""
         if not math.isfinite(norm):
@@ -80,3 +89,10 @@ class ExplosionWatch:
                     f"gradient norm exploded to {norm:.3g} {where}, after a median of {median:.3g}; {REMEDY}"
                 )
         self._norms.append(norm)
+
+
+def check_weights(model: nn.Module, epoch: int) -> None:
+    """Look at what the last step made of the weights, as no later loss will show it. Raises :class:`Diverged`."""
+    weights = [parameter.detach() for parameter in model.parameters()]
+    if not math.isfinite(get_total_norm(weights).item()):
+        raise Diverged(f"weights are no longer finite after epoch {epoch}; lower the learning rate")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,12 @@ from harness.spec.training import Training
 from harness.train.best import Best
 from harness.train.diagnosis import overfitting, underfitting, vanishing_gradients
 from harness.train.evaluation import assess
-from harness.train.gradients import ExplosionWatch
+from harness.train.gradients import ExplosionWatch, check_weights
 from harness.train.loss import make_criterion
 from harness.train.optimizer import build_optimizer
+from harness.train.randomness import seed_torch
 from harness.train.schedule import build_schedule
+from harness.train.snapshot import Course, Snapshots, identity_of
 from harness.train.step import Step
 from harness.train.tally import Tally, window
 
@@ -53,6 +56,8 @@ class Fit:
         class_counts: training samples of each class; for balanced class weights, and to notice underfitting.
         target_scaling: mean and standard deviation of the training targets, for values.
         stop: called before every step; ends the training by raising, usually a TrialEnd.
+        micro_batch: at most so many samples go through the model at once, and the gradients of larger batches are added
+            up; batch norm then sees the statistics of the parts. 0: whole batches.
 
     Raises:
         InputError: an option is unknown, out of bounds or does not fit the task, or there is nothing to train on.
@@ -78,6 +83,7 @@ class Fit:
         class_counts: Sequence[int] | None = None,
         target_scaling: tuple[float, float] = (0.0, 1.0),
         stop: Callable[[], None] = never,
+        micro_batch: int = 0,
     ) -> None:
         if len(train) == 0:
             raise InputError(f"batch_size: {train.batch_size} leaves no batch of {train.samples} samples; lower it")
@@ -95,14 +101,28 @@ class Fit:
         self._scaler = GradScaler(device.type) if plan.precision == "fp16" else None
         self._optimizer = build_optimizer(optimizer, model)
         self._full_rates = [group["lr"] for group in self._optimizer.param_groups]
-        self._rate_factor = 1.0
         self._factor = build_schedule(schedule, steps_per_epoch=len(train), epochs=epochs)
-        self._step = Step(model, self._forward, self._criterion, self._optimizer, training, self._scaler)
+        self._step = Step(model, self._forward, self._criterion, self._optimizer, training, self._scaler, micro_batch)
         self._watch = ExplosionWatch(clipped=training.clip_norm > 0.0)
         self._best = Best(model, maximize=maximize)
+        self._course = Course()
         self._epoch = 0
-        self._losses: list[float] = []
-        self._validation_losses: list[float] = []
+        """The epoch that is being trained, or has ended."""
+        who = {"trial": trial, "seed": seed, "epochs": epochs, "objective": (self._metric, maximize)}
+        self._snapshots = Snapshots(
+            model,
+            self._optimizer,
+            self._scaler,
+            self._best,
+            self._watch,
+            device=device,
+            identity=who | identity_of(train, training, optimizer, schedule),
+        )
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that have ended."""
+        return self._course.epoch
 
     @property
     def best_epoch(self) -> int:
@@ -114,15 +134,39 @@ class Fit:
         """The model's state dict after the best epoch, in host memory; empty before the first has ended."""
         return self._best.state
 
+    @property
+    def finished(self) -> bool:
+        """Whether there is no epoch left to train: all have been, or patience is at its end."""
+        return self._epoch >= self._epochs or self._out_of_patience
+
     def restore_best(self) -> None:
         """Put the weights of the best epoch back into the model."""
         self._best.restore()
 
+    def checkpoint(self, facts: Mapping[str, Any]) -> bytes:
+        """Return everything that training goes on from after this epoch, with the caller's ``facts`` (JSON).
+
+        It is one safetensors file (see :mod:`harness.train.checkpoint`), to be taken between epochs only.
+        """
+        assert self._epoch == self._course.epoch, f"epoch {self._epoch} was cut off"
+        return self._snapshots.take(self._course, facts)
+
+    def restore(self, data: bytes) -> dict[str, Any]:
+        """Go on from a checkpoint in a newly built Fit of the same candidate and trial; return the caller's facts.
+
+        What follows is bit for bit what would have followed there, under the same plan and on the same machine. The
+        micro-batch may be another. Raises :class:`StorageError` for bytes that are damaged or another training's.
+        """
+        self._course, facts = self._snapshots.put_back(data)
+        self._epoch = self._course.epoch
+        return facts
+
     def __iter__(self) -> Iterator[EpochRecord]:
-        while self._epoch < self._epochs and not self._out_of_patience:
+        while not self.finished:
             self._epoch += 1
             with running(self._plan):
                 record = self._run_epoch()
+            self._course.epoch = self._epoch
             yield record
 
     def _run_epoch(self) -> EpochRecord:
@@ -130,9 +174,9 @@ class Fit:
         tally = self._train_epoch()
         trained = time.perf_counter()
         metrics = tally.metrics()
-        self._losses.append(metrics["loss"])
+        self._course.losses.append(metrics["loss"])
         if self._epoch == self._epochs:
-            self._check_weights()
+            check_weights(self._model, self._epoch)
         validation = self._validate()
         return EpochRecord(
             trial=self._trial,
@@ -148,7 +192,7 @@ class Fit:
         )
 
     def _train_epoch(self) -> Tally:
-        _seed_torch(self._device, derive_seed(self._seed, self._epoch))
+        seed_torch(self._device, derive_seed(self._seed, self._epoch))
         if not self._model.training:
             self._model.train()
         steps = len(self._train)
@@ -176,17 +220,11 @@ class Fit:
         return tally
 
     def _set_rate(self, factor: float) -> None:
-        if factor == self._rate_factor:
+        if factor == self._course.rate_factor:
             return
-        self._rate_factor = factor
+        self._course.rate_factor = factor
         for group, rate in zip(self._optimizer.param_groups, self._full_rates, strict=True):
             group["lr"] = rate * factor
-
-    def _check_weights(self) -> None:
-        """Look at what the last step made of the weights, as no later loss will show it."""
-        weights = [p.detach() for p in self._model.parameters()]
-        if not math.isfinite(torch.nn.utils.get_total_norm(weights).item()):
-            raise Diverged(f"weights are no longer finite after epoch {self._epoch}; lower the learning rate")
 
     def _validate(self) -> dict[str, float]:
         """Measure on the validation part and keep the weights if they are the best."""
@@ -202,7 +240,7 @@ class Fit:
         for name in ("loss", self._metric):
             if not math.isfinite(metrics[name]):
                 raise Diverged(f"{name} on validation is {metrics[name]} after epoch {self._epoch}")
-        self._validation_losses.append(metrics["loss"])
+        self._course.validation_losses.append(metrics["loss"])
         self._best.offer(self._epoch, metrics[self._metric])
         return metrics
 
@@ -213,8 +251,8 @@ class Fit:
     def _notes(self, tally: Tally, metrics: dict[str, float]) -> Iterator[str]:
         if tally.skipped:
             yield f"{tally.skipped} of {len(self._train)} steps skipped by fp16 loss scaling"
-        yield vanishing_gradients(tally.gradient_norm, tally.depth_ratio, self._losses)
-        yield overfitting(self._losses, self._validation_losses)
+        yield vanishing_gradients(tally.gradient_norm, tally.depth_ratio, self._course.losses)
+        yield overfitting(self._course.losses, self._course.validation_losses)
         if self._epoch == self._epochs or self._out_of_patience:
             yield underfitting(self._shape.kind, metrics, self._class_counts)
         if self._out_of_patience and self._epoch < self._epochs:
@@ -223,10 +261,3 @@ class Fit:
 
 def _default_objective(shape: TaskShape) -> tuple[str, bool]:
     return ("f1_macro", True) if shape.kind is TaskKind.CLASSIFICATION else ("rmse", False)
-
-
-def _seed_torch(device: torch.device, seed: int) -> None:
-    """Seed the generators that layers draw from, without the detours of torch.manual_seed (160 us against 1 us)."""
-    torch.default_generator.manual_seed(seed)
-    if device.type != "cpu":
-        torch.get_device_module(device).manual_seed(seed)

@@ -32,7 +32,10 @@ class Criterion(Protocol):
         """Return what losses and metrics take, from what the model returns."""
 
     def training_loss(self, scores: Tensor, batch: Batch) -> Tensor:
-        """Return the loss that is minimised, without L1."""
+        """Return the loss that is minimised, without L1: a mean over the batch."""
+
+    def weight(self, batch: Batch) -> Tensor | int:
+        """Return what that mean divides by: the number of samples, or the sum of their class weights."""
 
     def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the plain mean loss."""
@@ -118,8 +121,17 @@ class Labels:
         loss_B = share_B * self._each(scores, batch.targets) + (1 - share_B) * self._each(scores, batch.mixed_targets)
         if self._weights_C is None:
             return loss_B.mean()
+        return loss_B.sum() / self.weight(batch)
+
+    def weight(self, batch: Batch) -> Tensor | int:
+        """Return the number of samples, or the sum of their class weights, those of mixed samples mixed."""
+        if self._weights_C is None:
+            return len(batch.targets)
+        if batch.mix is None or batch.mixed_targets is None:
+            return self._weights_C[batch.targets].sum()
+        share_B = batch.mix
         weight_B = share_B * self._weights_C[batch.targets] + (1 - share_B) * self._weights_C[batch.mixed_targets]
-        return loss_B.sum() / weight_B.sum()
+        return weight_B.sum()
 
     def _each(self, scores: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(scores, targets, self._weights_C, label_smoothing=self._smoothing, reduction="none")
@@ -158,6 +170,10 @@ class Values:
         first, second = (self._each(scores, targets) for targets in (batch.targets, batch.mixed_targets))
         share = _per_sample(batch.mix, first)
         return (share * first + (1 - share) * second).mean()
+
+    def weight(self, batch: Batch) -> int:
+        """Return the number of samples."""
+        return len(batch.targets)
 
     def _each(self, scores: Tensor, targets: Tensor) -> Tensor:
         return self._function(scores, self._standardised(scores, targets), reduction="none")

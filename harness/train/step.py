@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -27,7 +28,12 @@ class Taken(NamedTuple):
 
 
 class Step:
-    """Takes steps for one model. With a ``scaler`` gradients are scaled for fp16, and steps that overflow skipped."""
+    """Takes steps for one model. With a ``scaler`` gradients are scaled for fp16, and steps that overflow skipped.
+
+    Of a batch larger than ``micro_batch`` (0: none is) only so many samples go through the model at once; the gradients
+    of the parts add up to those of the batch. What a layer makes of other samples or of chance it makes of each part:
+    batch norm sees the statistics of the parts, and dropout draws for one part after the other.
+    """
 
     def __init__(
         self,
@@ -37,11 +43,13 @@ class Step:
         optimizer: Optimizer,
         training: Training,
         scaler: GradScaler | None,
+        micro_batch: int = 0,
     ) -> None:
         self._forward = forward
         self._criterion = criterion
         self._optimizer = optimizer
         self._scaler = scaler
+        self._micro_batch = micro_batch
         self._clip_norm = training.clip_norm
         self._l1 = training.l1
         self._weights = split_weights(model)[0]
@@ -50,11 +58,12 @@ class Step:
 
     def __call__(self, batch: Batch, *, measure: bool) -> Taken:
         """Take a step; ``measure`` the gradients if they need not be measured anyway (to clip, or to scale)."""
-        scores = self._criterion.scores(self._forward(batch.inputs))
-        loss = self._criterion.training_loss(scores, batch)
-        if self._l1 > 0.0:
-            loss = loss + self._l1 * torch.stack([weight.abs().sum() for weight in self._weights]).sum()
-        self._backward(loss)
+        if 0 < self._micro_batch < len(batch.targets):
+            loss, scores = self._in_parts(batch)
+        else:
+            loss, scores = self._at_once(batch)
+        if self._scaler is not None:
+            self._scaler.unscale_(self._optimizer)
         norms = self.gradients.norms() if measure or self._needs_norms else None
         if norms is not None and self._clip_norm > 0.0:
             self.gradients.clip(self._clip_norm, norms)
@@ -62,12 +71,36 @@ class Step:
         self.gradients.forget()
         return Taken(loss.detach(), scores.detach(), norms)
 
+    def _at_once(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Leave the gradients of the batch in the parameters; return its loss and scores."""
+        scores = self._criterion.scores(self._forward(batch.inputs))
+        loss = self._criterion.training_loss(scores, batch)
+        if self._l1 > 0.0:
+            loss = loss + self._penalty()
+        self._backward(loss)
+        return loss, scores
+
+    def _in_parts(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Do the same part by part, each with its share in the mean that the batch's loss is."""
+        whole = self._criterion.weight(batch)
+        losses, scores = [], []
+        for part in parts(batch, self._micro_batch):
+            part_scores = self._criterion.scores(self._forward(part.inputs))
+            loss = self._criterion.training_loss(part_scores, part) * (self._criterion.weight(part) / whole)
+            self._backward(loss)
+            losses.append(loss.detach())
+            scores.append(part_scores.detach())
+        if self._l1 > 0.0:
+            penalty = self._penalty()
+            self._backward(penalty)
+            losses.append(penalty.detach())
+        return torch.stack(losses).sum(), torch.cat(scores)
+
+    def _penalty(self) -> Tensor:
+        return self._l1 * torch.stack([weight.abs().sum() for weight in self._weights]).sum()
+
     def _backward(self, loss: Tensor) -> None:
-        if self._scaler is None:
-            torch.autograd.backward(loss)
-        else:
-            torch.autograd.backward(self._scaler.scale(loss))
-            self._scaler.unscale_(self._optimizer)
+        torch.autograd.backward(loss if self._scaler is None else self._scaler.scale(loss))
 
     def _descend(self) -> None:
         if self._scaler is None:
@@ -75,3 +108,20 @@ class Step:
         else:
             self._scaler.step(self._optimizer)
             self._scaler.update()
+
+
+def parts(batch: Batch, most: int) -> Iterator[Batch]:
+    """Yield a batch in consecutive parts of at most ``most`` samples, as few as can be and of about the same size.
+
+    A small remainder would give batch norm next to nothing to take its statistics from.
+    """
+    samples = len(batch.targets)
+    count = -(-samples // most)
+    for number in range(count):
+        rows = slice(samples * number // count, samples * (number + 1) // count)
+        yield Batch(
+            tuple(x[rows] for x in batch.inputs),
+            batch.targets[rows],
+            None if batch.mixed_targets is None else batch.mixed_targets[rows],
+            None if batch.mix is None else batch.mix[rows],
+        )
