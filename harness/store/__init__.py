@@ -11,24 +11,31 @@ from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.store.codec import decode, encode
-    from harness.store.database import close_database, open_database
+    from harness.store.connection import masked
+    from harness.store.database import StudyDatabase
     from harness.store.files import plain, read_json, sha256_file, storage_errors, write_file, write_json
+    from harness.store.filesystem import check_local
     from harness.store.frames import TIMED_COLUMNS, epochs_frame, telemetry_frame, to_parquet, trials_frame
     from harness.store.provenance import environment
-    from harness.store.run import RunFolder, check_run, refresh_manifest, seal
+    from harness.store.reading import StoredTrial
+    from harness.store.run import RunFolder, check_run, check_space, read_status, refresh_manifest, seal
 
 __all__ = [
     "TIMED_COLUMNS",
     "RunFolder",
+    "StoredTrial",
+    "StudyDatabase",
+    "check_local",
     "check_run",
-    "close_database",
+    "check_space",
     "decode",
     "encode",
     "environment",
     "epochs_frame",
-    "open_database",
+    "masked",
     "plain",
     "read_json",
+    "read_status",
     "refresh_manifest",
     "seal",
     "sha256_file",
@@ -44,10 +51,13 @@ __getattr__ = lazy_names(
     __name__,
     {
         "codec": ("decode", "encode"),
-        "database": ("close_database", "open_database"),
+        "connection": ("masked",),
+        "database": ("StudyDatabase",),
         "files": ("plain", "read_json", "sha256_file", "storage_errors", "write_file", "write_json"),
         "frames": ("TIMED_COLUMNS", "epochs_frame", "telemetry_frame", "to_parquet", "trials_frame"),
         "provenance": ("environment",),
-        "run": ("RunFolder", "check_run", "refresh_manifest", "seal"),
+        "reading": ("StoredTrial",),
+        "filesystem": ("check_local",),
+        "run": ("RunFolder", "check_run", "check_space", "read_status", "refresh_manifest", "seal"),
     },
 )

@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
-from harness.records import EpochRecord, Outcome, Plan, TrialRecord
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from harness.errors import StorageError
+from harness.records import EpochRecord, TrialRecord
 
 
-def encode(trial: TrialRecord, epochs: list[EpochRecord]) -> str:
-    """Return one trial with its epochs as JSON (Python's dialect: NaN is written as ``NaN``)."""
-    return json.dumps({"trial": asdict(trial), "epochs": [asdict(epoch) for epoch in epochs]})
+@dataclass(config=ConfigDict(extra="forbid", strict=True))
+class _Stored:
+    """The whole text; pydantic holds the records within it to the same strictness."""
+
+    trial: TrialRecord
+    epochs: list[EpochRecord]
+
+
+_STORED = TypeAdapter(_Stored)
+
+
+def encode(trial: TrialRecord, epochs: Sequence[EpochRecord]) -> str:
+    """Return one trial with its epochs as JSON (Python's dialect: NaN is written as ``NaN``).
+
+    What is no text, such as the stray bytes of a file's name in the message of a crash, becomes a question mark.
+    """
+    text = json.dumps({"trial": trial, "epochs": list(epochs)}, default=_by_field, ensure_ascii=False)
+    return text.encode(errors="replace").decode()
 
 
 def decode(text: str) -> tuple[TrialRecord, list[EpochRecord]]:
-    """Return what :func:`encode` was given."""
-    value: Mapping[str, Any] = json.loads(text)
-    trial = dict(value["trial"])
-    trial["outcome"] = Outcome(trial["outcome"])
-    trial["values"] = tuple(trial["values"])
-    trial["notes"] = tuple(trial["notes"])
-    trial["plan"] = Plan(**trial["plan"]) if trial["plan"] else None
-    return TrialRecord(**trial), [EpochRecord(**epoch) for epoch in value["epochs"]]
+    """Return what :func:`encode` was given; fields that an older text lacks have their defaults.
+
+    Raises :class:`StorageError` for anything else than what :func:`encode` writes.
+    """
+    try:
+        stored = _STORED.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(key) for key in first["loc"])
+        words = " ".join(f"{where}: {first['msg']}".removeprefix(": ").split())
+        raise StorageError(f"the record of a trial is damaged: {words}") from None
+    return stored.trial, stored.epochs
+
+
+def _by_field(record: Any) -> Mapping[str, Any]:
+    """Return a record's own fields; ``asdict`` copies what is in them too, and takes four times as long."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}

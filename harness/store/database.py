@@ -1,42 +1,228 @@
-"""The study database: SQLite in WAL mode, opened by the coordinator alone.
+"""The study database: one Optuna study, written trial by trial, each step in one transaction.
 
-WAL with ``synchronous=NORMAL`` survives the death of the process at any moment; only a power cut may lose the last
-commits, never the file (https://www.sqlite.org/wal.html).
+It can be opened with Optuna and its dashboard, but no sampler works on it: what is read back are parameters, notes and
+records. System attributes are never read, and nothing is ever unpickled (Optuna's CMA-ES sampler does both).
+
+The public storage of Optuna commits each reported value apart and counts all trials to number a new one, so trials are
+written here in its tables directly, in the way of Optuna 5.
 """
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy
-from optuna.storages import RDBStorage
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
 
 from harness.errors import StorageError
-from harness.store.files import storage_errors
+from harness.store import schema
+from harness.store.connection import (
+    DAMAGED,
+    Link,
+    check_file,
+    connect_postgresql,
+    connect_sqlite,
+    take_lock,
+)
+from harness.store.files import storage_errors, write_file
+from harness.store.reading import NOTE, RECORD, StoredTrial, read_numbers, read_trials
+
+State = Literal["complete", "pruned", "fail"]
+
+_TRIALS: sqlalchemy.Table = models.TrialModel.__table__
+_PARAMS: sqlalchemy.Table = models.TrialParamModel.__table__
+_VALUES: sqlalchemy.Table = models.TrialValueModel.__table__
+_REPORTS: sqlalchemy.Table = models.TrialIntermediateValueModel.__table__
+_ATTRIBUTES: sqlalchemy.Table = models.TrialUserAttributeModel.__table__
+_SYSTEM: sqlalchemy.Table = models.TrialSystemAttributeModel.__table__
+
+_CONSTRAINT = "constraints:"
+"""How the names of the attributes begin that ``Trial.set_constraint`` writes."""
 
 
-def open_database(path: Path) -> RDBStorage:
-    """Open or create the study database at ``path``. Raises :class:`StorageError`."""
-    with storage_errors(path):
+class StudyDatabase:
+    """One study, owned by this process: trials are begun in the order of their numbers, and finished in any.
+
+    Every method raises :class:`StorageError` when the database cannot be read or written. What was not committed then
+    is as if it had not been asked for.
+    """
+
+    def __init__(self, link: Link, study_id: int) -> None:
+        self._link = link
+        self._study_id = study_id
+        with link.transaction() as connection:
+            self._ids = read_numbers(connection, link.name, study_id)
+
+    @classmethod
+    def open(cls, where: Path | str, *, study: str, directions: Sequence[str], create: bool = True) -> StudyDatabase:
+        """Open the study, or create it: in a SQLite file (a path) or a PostgreSQL database (a URL).
+
+        With ``create`` off, as for a run that goes on, a study that is not there is lost: a :class:`StorageError`.
+        ``directions`` are ``minimize`` or ``maximize``, one per objective. Raises :class:`InputError` for a URL of
+        something else, :class:`HardwareError` without the driver, and :class:`StorageError` for a file that is torn,
+        a study of another kind, a server that cannot be reached, or a study that another process has open.
+        """
+        wanted = [StudyDirection[direction.upper()] for direction in directions]
+        if isinstance(where, Path):
+            _ensure_file(where, study, wanted, create=create)
+            link = connect_sqlite(where)
+        else:
+            link = connect_postgresql(where)
         try:
-            storage = RDBStorage(f"sqlite:///{path.absolute()}")
-        except RuntimeError as error:  # Optuna's word for a database of another Optuna version
-            raise StorageError(f"{path}: made by another version of Optuna: {str(error).splitlines()[0]}") from error
-        # Connections made from here on get the settings; the one that created the tables is given back first.
-        storage.engine.dispose()
-        sqlalchemy.event.listen(storage.engine, "connect", _configure)
-    return storage
+            with link.transaction() as connection:
+                if isinstance(where, Path):
+                    check_file(connection, where)
+                    schema.check_alone(connection, link.name)
+                else:
+                    take_lock(connection, link.name, study)
+                    schema.prepare_server(connection, where, study, wanted, create=create)
+                found = schema.find_study(connection, link.name, study, wanted)
+            return cls(link, found)
+        except BaseException:
+            link.close()
+            raise
+
+    def begin(
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        note: Mapping[str, Any],
+    ) -> None:
+        """Write that trial ``number`` is to be trained, with what was chosen and a note of one's own, in JSON."""
+        if number != len(self._ids):
+            raise StorageError(f"{self._link.name}: trial {number} cannot follow trial {len(self._ids) - 1}")
+        with self._link.transaction() as connection:
+            trial_id = schema.insert(
+                connection,
+                _TRIALS,
+                number=number,
+                study_id=self._study_id,
+                state=TrialState.RUNNING,
+                datetime_start=_now(),
+            )
+            _insert(connection, _PARAMS, trial_id, [_param(name, params[name], distributions[name]) for name in params])
+            _insert(connection, _ATTRIBUTES, trial_id, [{"key": NOTE, "value_json": json.dumps(dict(note))}])
+        self._ids.append(trial_id)
+
+    def finish(
+        self,
+        number: int,
+        *,
+        state: State,
+        values: Sequence[float],
+        reports: Mapping[int, float],
+        constraints: Mapping[str, float],
+        record: str,
+    ) -> None:
+        """Write how a trial ended, in place of how it had ended before if it was taken up again.
+
+        ``values`` has one number per objective, or none; ``reports`` are the pruner's, by epoch; a positive number
+        among ``constraints`` marks a broken one.
+        """
+        assert not any(math.isnan(value) for value in (*values, *constraints.values())), "Optuna reads no NaN back"
+        trial_id = self._trial_id(number)
+        with self._link.transaction() as connection:
+            self._touch(connection, number, state=TrialState[state.upper()], datetime_complete=_now())
+            _replace(connection, _VALUES, trial_id, map(_value, range(len(values)), values))
+            _replace(connection, _REPORTS, trial_id, map(_report, reports, reports.values()))
+            broken = [
+                {"key": _CONSTRAINT + key, "value_json": json.dumps(float(constraints[key]))} for key in constraints
+            ]
+            _replace(connection, _SYSTEM, trial_id, broken, _SYSTEM.c.key.startswith(_CONSTRAINT))
+            _replace_record(connection, trial_id, record)
+
+    def keep(self, number: int, record: str) -> None:
+        """Write a record and leave the trial as it is: what was spent on one that was interrupted, which stays open."""
+        trial_id = self._trial_id(number)
+        with self._link.transaction() as connection:
+            self._touch(connection, number, study_id=self._study_id)
+            _replace_record(connection, trial_id, record)
+
+    def load(self) -> list[StoredTrial]:
+        """Return all trials by number; anything in them that was not written here is a :class:`StorageError`."""
+        with self._link.transaction() as connection:
+            return read_trials(connection, self._link.name, self._study_id)
+
+    def close(self) -> None:
+        """Give the study back."""
+        self._link.close()
+
+    def _trial_id(self, number: int) -> int:
+        if not 0 <= number < len(self._ids):
+            raise StorageError(f"{self._link.name}: trial {number} was never begun")
+        return self._ids[number]
+
+    def _touch(self, connection: sqlalchemy.Connection, number: int, **columns: Any) -> None:
+        """Set columns of a trial, which must still be there."""
+        row = _TRIALS.c.trial_id == self._ids[number]
+        if connection.execute(_TRIALS.update().where(row).values(**columns)).rowcount != 1:
+            raise StorageError(f"{self._link.name}: trial {number} was removed from the study meanwhile; {DAMAGED}")
 
 
-def close_database(storage: RDBStorage) -> None:
-    """Close every connection, which also folds the write-ahead log into the file."""
-    storage.remove_session()
-    storage.engine.dispose()
+def _ensure_file(path: Path, study: str, directions: Sequence[StudyDirection], *, create: bool) -> None:
+    """Write an empty study where there is no file; refuse what SQLite would take for a new one, and was none."""
+    log = path.with_name(f"{path.name}-wal")
+    with storage_errors(path):
+        if not path.exists():
+            if log.exists():
+                raise StorageError(f"{path}: is missing, and {log.name}, which belongs to it, is not; {DAMAGED}")
+            if not create:
+                raise StorageError(f"{path}: is missing, so its trials are lost; {DAMAGED}")
+            write_file(path, schema.new_file(study, directions))
+        elif path.stat().st_size == 0:
+            raise StorageError(f"{path}: is empty, so its trials are lost; {DAMAGED}")
 
 
-def _configure(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
+def _now() -> datetime:
+    """Return the time as Optuna stores it: UTC, without saying so."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _param(name: str, value: Any, distribution: BaseDistribution) -> dict[str, Any]:
+    number = distribution.to_internal_repr(value)
+    assert distribution._contains(number), f"{name}: {value!r} is not in {distribution}"
+    return {"param_name": name, "param_value": number, "distribution_json": distribution_to_json(distribution)}
+
+
+def _value(objective: int, value: float) -> dict[str, Any]:
+    number, kind = models.TrialValueModel.value_to_stored_repr(float(value))
+    return {"objective": objective, "value": number, "value_type": kind}
+
+
+def _report(epoch: int, value: float) -> dict[str, Any]:
+    number, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(float(value))
+    return {"step": epoch, "intermediate_value": number, "intermediate_value_type": kind}
+
+
+def _replace_record(connection: sqlalchemy.Connection, trial_id: int, record: str) -> None:
+    row = {"key": RECORD, "value_json": json.dumps(record)}
+    _replace(connection, _ATTRIBUTES, trial_id, [row], _ATTRIBUTES.c.key == RECORD)
+
+
+def _replace(
+    connection: sqlalchemy.Connection,
+    table: sqlalchemy.Table,
+    trial_id: int,
+    rows: Iterable[Mapping[str, Any]],
+    *which: sqlalchemy.ColumnElement[bool],
+) -> None:
+    """Put ``rows`` in place of those that a trial has, or of ``which`` of them."""
+    connection.execute(table.delete().where(table.c.trial_id == trial_id, *which))
+    _insert(connection, table, trial_id, rows)
+
+
+def _insert(
+    connection: sqlalchemy.Connection, table: sqlalchemy.Table, trial_id: int, rows: Iterable[Mapping[str, Any]]
+) -> None:
+    filled = [{"trial_id": trial_id, **row} for row in rows]
+    if filled:
+        connection.execute(table.insert(), filled)

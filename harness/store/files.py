@@ -7,22 +7,35 @@ import hashlib
 import json
 import math
 import os
+import re
+import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import StorageError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_BYTES = 64 << 20
+"""More than any text or JSON file of a run; what is larger is not read into memory."""
+
+TEMPORARY = re.compile(r"\..+\.\d+(-[0-9a-f]+)?\.tmp")
+"""Names that :func:`write_file` writes under; one that stays is of a process that was killed."""
+
 
 def write_file(path: Path, content: bytes | str) -> None:
     """Replace ``path`` by ``content`` in one step. Raises :class:`StorageError`."""
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with storage_errors(path):
         try:
-            with temporary.open("wb") as file:
+            # Opened only where nothing is: a link that someone planted under this name is not followed.
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -38,14 +51,49 @@ def write_json(path: Path, value: Any) -> None:
     write_file(path, json.dumps(plain(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises :class:`StorageError` when it is missing, torn or not JSON."""
+def read_file(path: Path, limit: int | None = MAX_BYTES) -> bytes:
+    """Read a plain file of at most ``limit`` bytes. Raises :class:`StorageError`, also for a link or a pipe."""
     with storage_errors(path):
-        data = path.read_bytes()
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise StorageError(f"{path}: not a plain file")
+        if limit is not None and found.st_size > limit:
+            raise StorageError(f"{path}: larger than {limit >> 20} MiB, which no such file needs")
+        return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises :class:`StorageError` when it is missing, torn, too large or not JSON."""
+    data = read_file(path)
     try:
-        return json.loads(data)
-    except ValueError as error:
+        return json.loads(data, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise StorageError(f"{path}: not valid JSON ({error}); the file is damaged") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object. Raises :class:`StorageError` where it holds anything else."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise StorageError(f"{path}: not a JSON object; the file is damaged")
+    return value
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file. Raises :class:`StorageError` when it is missing, torn or not Parquet."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    data = read_file(path, limit=None)
+    try:
+        # In this thread: where no other one can be started, for want of memory say, pyarrow waits for it for ever.
+        table = ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        frame: pd.DataFrame = table.to_pandas(use_threads=False)
+        return frame
+    # What pyarrow says of a damaged file, and pandas of the description of its columns in one.
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise StorageError(f"{path}: cannot be read ({reason})") from error
 
 
 def sha256_file(path: Path) -> str:
@@ -75,6 +123,10 @@ def storage_errors(path: Path) -> Iterator[None]:
     except SQLAlchemyError as error:
         # The database's own words are in `orig`; the rest of the text is the SQL statement.
         raise StorageError(f"{path}: {getattr(error, 'orig', None) or error}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no value of JSON")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -21,6 +21,7 @@ PLAN_DTYPES = {
     "precision_ratio": "float64",
     "precision_reason": "string",
     "batch_size": "Int64",
+    "micro_batch": "Int64",
     "layout": "string",
     "layout_reason": "string",
     "data_path": "string",
@@ -49,6 +50,9 @@ TRIAL_DTYPES: Mapping[str, str] = {
     "reasons": "string",
     "started_unix_s": "float64",
     "seconds": "float64",
+    "lost_s": "float64",
+    "attempts": "Int64",
+    "same_as": "Int64",
 }
 
 EPOCH_DTYPES: Mapping[str, str] = {
@@ -79,8 +83,11 @@ TIMED_COLUMNS = (
     *(name for name in FIGURES if name not in ("parameters", "flops")),
     "started_unix_s",
     "seconds",
+    "lost_s",
+    "attempts",
 )
-"""Columns of ``trials`` that differ between two runs of one seed: times, and what was measured of the machine."""
+"""Columns of ``trials`` that differ between two runs of one seed: times, what was measured of the machine, and how
+often the run was cut off."""
 
 
 def trials_frame(trials: Iterable[TrialRecord], parameters: Sequence[Parameter]) -> pd.DataFrame:
@@ -141,11 +148,15 @@ def _trial_row(trial: TrialRecord) -> dict[str, Any]:
         **_metrics("train", trial.train),
         **_metrics("validation", trial.validation),
         **{name: getattr(plan, name) if plan else None for name in PLAN_DTYPES},
+        "micro_batch": (plan.micro_batch or plan.batch_size) if plan else None,
         **_named(trial.figures, FIGURES),
         "notes": "; ".join(trial.notes),
         "reasons": json.dumps(dict(sorted(trial.reasons.items()))),
         "started_unix_s": trial.started_unix_s,
         "seconds": trial.seconds,
+        "lost_s": trial.lost_s,
+        "attempts": trial.attempts,
+        "same_as": trial.same_as,
         **{f"param.{path}": value for path, value in trial.params.items()},
     }
 

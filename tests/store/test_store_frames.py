@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import math
@@ -7,7 +8,7 @@ import pytest
 
 from harness.records import FIGURES, METRICS, NAN, TELEMETRY, EpochRecord, Outcome, Plan, TelemetryRecord, TrialRecord
 from harness.spec import parameters, parse_spec
-from harness.store import decode, encode, epochs_frame, telemetry_frame, to_parquet, trials_frame
+from harness.store import TIMED_COLUMNS, decode, encode, epochs_frame, telemetry_frame, to_parquet, trials_frame
 
 SPACE = """
 task: digits
@@ -131,6 +132,31 @@ def test_rows_hold_what_the_record_says(searched):
     assert row["notes"] == "overfitting; vanishing"
     assert json.loads(row["reasons"]) == {"power_w": "no meter"}
     assert json.loads(row["candidate"])["architecture"]["mlp"]["depth"] == 2
+
+
+def test_a_whole_batch_is_one_micro_batch(searched):
+    plans = [PLAN, dataclasses.replace(PLAN, micro_batch=8), None]
+    frame = trials_frame([trial(n, plan=plan) for n, plan in enumerate(plans)], searched)
+    assert frame["micro_batch"].tolist() == [32, 8, pd.NA]
+    assert list(frame.columns).index("micro_batch") == list(frame.columns).index("batch_size") + 1
+
+
+def test_attempts_and_repeats_have_columns_of_whole_numbers(searched):
+    frame = trials_frame([trial(0, lost_s=2.5, attempts=3), trial(1, same_as=0)], searched)
+    assert frame["attempts"].tolist() == [3, 1]
+    assert frame["lost_s"].tolist() == [2.5, 0.0]
+    assert frame["same_as"].tolist() == [pd.NA, 0]
+    assert frame.dtypes.astype(str)[["attempts", "same_as", "micro_batch"]].tolist() == ["Int64"] * 3
+
+
+def test_only_times_and_the_machine_may_differ_between_two_runs_of_one_seed(searched):
+    undisturbed = trial(seconds=1.0, started_unix_s=5.0)
+    resumed = trial(seconds=2.0, started_unix_s=9.0, lost_s=0.5, attempts=2)
+    one, other = (trials_frame([record], searched) for record in (undisturbed, resumed))
+    differ = {name for name in one if not one[name].equals(other[name])}
+    assert differ == {"seconds", "started_unix_s", "lost_s", "attempts"}
+    assert differ <= set(TIMED_COLUMNS)
+    assert not {"same_as", "micro_batch"} & set(TIMED_COLUMNS)
 
 
 def test_telemetry_has_every_column():
