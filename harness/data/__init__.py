@@ -12,7 +12,7 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.data.batches import Batch, Batches, place
     from harness.data.catalog import tasks
-    from harness.data.dataset import Dataset
+    from harness.data.dataset import Dataset, TrainingData
     from harness.data.download import fetch
     from harness.data.fashion_mnist import cache_folder
     from harness.data.loading import load
@@ -25,6 +25,7 @@ __all__ = [
     "Batches",
     "Dataset",
     "Part",
+    "TrainingData",
     "apply_preprocessing",
     "cache_folder",
     "derive_seed",
@@ -43,7 +44,7 @@ __getattr__ = lazy_names(
             "place",
         ),
         "catalog": ("tasks",),
-        "dataset": ("Dataset",),
+        "dataset": ("Dataset", "TrainingData"),
         "download": ("fetch",),
         "fashion_mnist": ("cache_folder",),
         "loading": ("load",),

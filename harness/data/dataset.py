@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -23,27 +23,48 @@ class _Door:
     opened: int = 0
 
 
-class Dataset:
-    """The parts of a task, preprocessed by what was fitted on ``train`` alone.
+@dataclass(eq=False)
+class TrainingData:
+    """What training may see of a task: everything but the test samples. To be read only."""
 
-    Attributes, all to be read only: ``name``; ``shape`` (what a model must know; the cardinalities of categories are
-    those seen in ``train``); ``class_names``, empty for regression; ``fingerprint``, the sha256 of what was read;
-    ``notes``, warnings for the user; ``train`` and ``validation``; ``preprocessing``, JSON-able, enough to preprocess
-    new raw samples alike. Its ``target`` entry has ``classes``, or ``mean`` and ``scale`` of the training values.
-    """
+    name: str
+    shape: TaskShape
+    """What a model must know; the cardinalities of categories are those seen in ``train``."""
+    class_names: tuple[str, ...]
+    """Empty for regression."""
+    fingerprint: str
+    """The sha256 of what was read."""
+    notes: tuple[str, ...]
+    """Warnings for the user."""
+    preprocessing: Mapping[str, Any]
+    """JSON-able, enough to preprocess new raw samples alike. Its ``target`` entry has ``classes``, or ``mean`` and
+    ``scale`` of the training values."""
+    train: Part
+    validation: Part
+
+
+class Dataset(TrainingData):
+    """The parts of a task, preprocessed by what was fitted on ``train`` alone."""
 
     def __init__(self, source: Source, indices: Indices, door: _Door | None = None) -> None:
         self._source = source
         self._indices = indices
         self._door = door or _Door()
-        self.name = source.name
-        self.class_names = source.class_names
-        self.fingerprint = source.fingerprint
-        self.notes = source.notes
-        self.preprocessing: Mapping[str, Any] = fit_preprocessing(source, indices.train)
-        self.shape = _shape(source, self.preprocessing)
-        self.train = self._part(indices.train)
-        self.validation = self._part(indices.validation)
+        preprocessing = fit_preprocessing(source, indices.train)
+        super().__init__(
+            name=source.name,
+            shape=_shape(source, preprocessing),
+            class_names=source.class_names,
+            fingerprint=source.fingerprint,
+            notes=source.notes,
+            preprocessing=preprocessing,
+            train=_part(source, preprocessing, indices.train),
+            validation=_part(source, preprocessing, indices.validation),
+        )
+
+    def training_data(self) -> TrainingData:
+        """Return the data without the test samples, to be handed to whatever trains."""
+        return TrainingData(**{field.name: getattr(self, field.name) for field in fields(TrainingData)})
 
     @property
     def test_size(self) -> int:
@@ -64,21 +85,17 @@ class Dataset:
     def open_test(self) -> Part:
         """Return the test samples: the only door to them, and each opening counts."""
         self._door.opened += 1
-        return self._part(self._indices.test)
+        return _part(self._source, self.preprocessing, self._indices.test)
 
     def for_refit(self) -> Dataset:
         """Return the same data with train and validation joined in ``train``, refitted on both; same test samples."""
         return Dataset(self._source, self._indices.refit(), self._door)
 
-    def _part(self, rows: np.ndarray) -> Part:
-        raw = self._source.inputs
-        inputs: tuple[np.ndarray, ...]
-        if isinstance(raw, pd.DataFrame):
-            inputs = apply_preprocessing(self.preprocessing, raw.iloc[rows])
-        else:
-            inputs = (raw[rows],)
-        index = self._source.positions(rows)
-        return Part(inputs, self._source.targets[rows], index, normalisation(self.preprocessing))
+
+def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) -> Part:
+    raw = source.inputs
+    inputs = apply_preprocessing(preprocessing, raw.iloc[rows]) if isinstance(raw, pd.DataFrame) else (raw[rows],)
+    return Part(inputs, source.targets[rows], source.positions(rows), normalisation(preprocessing))
 
 
 def _shape(source: Source, preprocessing: Mapping[str, Any]) -> TaskShape:

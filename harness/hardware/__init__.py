@@ -11,6 +11,7 @@ from harness.hardware.cpu import usable_cores
 from harness.hardware.machine import Cpu, GpuInfo, Machine, Memory, TorchDevice, TorchInfo
 from harness.hardware.meters import AbsentMeter, GpuMeter, HostMeter, Meter
 from harness.hardware.nvml import GPU_TELEMETRY, Gpu, Nvml, open_nvml
+from harness.hardware.oom import oom_kills
 from harness.hardware.probe import probe
 from harness.lazy import lazy_names
 
@@ -38,6 +39,7 @@ __all__ = [
     "choose_device",
     "meters_for",
     "native_precisions",
+    "oom_kills",
     "open_nvml",
     "probe",
     "usable_cores",

@@ -26,8 +26,8 @@ class Limits:
 
 def read_limits(root: Path = Path("/")) -> Limits:
     """Return the limits of this process; ``root`` stands for the top of the file system."""
-    cores = [quota for folder in _folders(root, "cpu") if (quota := _cpu_cores(folder)) is not None]
-    memory = [limit for folder in _folders(root, "memory") if (limit := _memory_mib(folder)) is not None]
+    cores = [quota for folder in group_folders(root, "cpu") if (quota := _cpu_cores(folder)) is not None]
+    memory = [limit for folder in group_folders(root, "memory") if (limit := _memory_mib(folder)) is not None]
     return Limits(min(cores, default=None), min(memory, default=None))
 
 
@@ -39,7 +39,7 @@ def read_text(path: Path) -> str:
         return ""
 
 
-def _folders(root: Path, controller: str) -> Iterator[Path]:
+def group_folders(root: Path, controller: str) -> Iterator[Path]:
     """Yield the folder of every group that bounds this process for ``controller``, from its own to the topmost."""
     for line in read_text(root / "proc/self/cgroup").splitlines():
         controllers, _, path = line.partition(":")[2].partition(":")

@@ -70,6 +70,8 @@ class Budget(Frozen):
     """Seconds of wall time for the whole command, the final refit included."""
     trial_time: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] | None = None
     """Seconds of wall time for one trial, after which its outcome is ``timeout``."""
+    checkpoint_time: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] = 10.0
+    """Least seconds between two checkpoints of a trial that is being trained."""
     retries: Annotated[int, Field(ge=0, le=100)] = 1
     """How often a trial is started again after its worker process died."""
 
@@ -79,7 +81,10 @@ class Search(Frozen):
 
     sampler: Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2", "qmc"] = "tpe"
     pruner: Literal["auto", "median", "asha", "hyperband", "dominated", "none"] = "auto"
-    """``auto``: median with one objective; with several dominated, or none where one is only known at the end."""
+    """``auto``: median with one objective; with several dominated, or none where one is only known at the end.
+
+    ``asha`` pauses trials and goes on with the best ones; ``dominated`` is the median rule for several objectives.
+    """
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     deterministic: bool = False
     """Whether any number of workers finds the same trials: each knows only results that all of them would know."""
@@ -119,9 +124,17 @@ class Spec(Frozen):
 
     @model_validator(mode="after")
     def _objectives_fit_together(self) -> Spec:
-        several = len(self.objective) > 1
-        if several and self.search.pruner not in ("auto", "none"):
-            raise ValueError(f"search.pruner: {self.search.pruner!r} works with one objective only; use none")
+        several, pruner = len(self.objective) > 1, self.search.pruner
+        early = ("parameters", "flops", "train_samples_s")
+        late = [name for name in self.objective if name in COST and name not in early]
+        if several and pruner in ("median", "asha", "hyperband"):
+            other = "none" if late else "dominated"
+            raise ValueError(f"search.pruner: {pruner!r} works with one objective only; use {other}")
+        if pruner == "dominated" and late:
+            raise ValueError(
+                f"search.pruner: 'dominated' judges after every epoch, but {late[0]} is measured only at the end; "
+                "use none, or drop it from objective"
+            )
         if several and self.search.sampler == "cmaes":
             raise ValueError("search.sampler: 'cmaes' works with one objective only; use nsga2, tpe or gp")
         return self
