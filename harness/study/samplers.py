@@ -11,15 +11,21 @@ import warnings
 from collections.abc import Callable
 
 import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
 from harness.registry import Registry
-from harness.spec import Spec, size
+from harness.spec import Range, Spec, parameters, size
 from harness.study.grid import point, shuffled
+from harness.study.suggest import distribution, locate
 
 Build = Callable[[Spec, int], BaseSampler]
 samplers: Registry[Build] = Registry("sampler")
+
+REPLAYED = frozenset({"cmaes", "nsga2", "qmc"})
+"""Samplers that leave notes for later trials when they are asked: the state of CMA-ES, the generation of a trial in
+NSGA-II, the place in the Sobol sequence. The notes are no part of parameters and results."""
 
 
 def build_sampler(spec: Spec, number: int) -> BaseSampler:
@@ -28,6 +34,11 @@ def build_sampler(spec: Spec, number: int) -> BaseSampler:
         # The samplers below are pinned by tests of their sequences; that Optuna may change them is known.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return samplers[spec.search.sampler](spec, number)
+
+
+def needs_replay(spec: Spec) -> bool:
+    """Tell whether the sampler must be asked again for the trials of an earlier part of the search."""
+    return spec.search.sampler in REPLAYED
 
 
 def trial_seed(seed: int, number: int) -> int:
@@ -52,14 +63,38 @@ def _random(spec: Spec, number: int) -> BaseSampler:
 
 @samplers.register("grid")
 def _grid(spec: Spec, number: int) -> BaseSampler:
-    index = shuffled(number, int(size(spec.group)), spec.search.seed)
-    return optuna.samplers.PartialFixedSampler(point(spec.group, index), optuna.samplers.RandomSampler(seed=0))
+    params = point(spec.group, shuffled(number, int(size(spec.group)), spec.search.seed))
+    for path, known in locate(spec.group, params).items():
+        if isinstance(known, FloatDistribution):
+            # The last of many steps may miss the end of the range by the rounding of a float.
+            params[path] = min(params[path], known.high)
+    return optuna.samplers.PartialFixedSampler(params, optuna.samplers.RandomSampler(seed=0))
+
+
+class _CmaEsSampler(optuna.samplers.CmaEsSampler):
+    """CMA-ES over parameters that are known beforehand.
+
+    Optuna's own takes those that all trials so far had in common. Where these become fewer after the first generation,
+    it draws at random for the rest of the search.
+    """
+
+    def __init__(self, parameters: dict[str, BaseDistribution], seed: int) -> None:
+        super().__init__(seed=seed, warn_independent_sampling=False)
+        self._parameters = parameters
+
+    def infer_relative_search_space(self, *_: object) -> dict[str, BaseDistribution]:
+        return dict(self._parameters)
 
 
 @samplers.register("cmaes")
 def _cmaes(spec: Spec, number: int) -> BaseSampler:
     """CMA-ES (Hansen, 2016) over the numeric parameters that always exist; the others are drawn at random."""
-    return optuna.samplers.CmaEsSampler(seed=_seed(spec, number), warn_independent_sampling=False)
+    lasting = {
+        parameter.path: distribution(parameter.node)
+        for parameter in sorted(parameters(spec.group), key=lambda parameter: parameter.path)
+        if not parameter.condition and isinstance(parameter.node, Range)
+    }
+    return _CmaEsSampler(lasting, _seed(spec, number))
 
 
 @samplers.register("gp")

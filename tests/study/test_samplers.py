@@ -2,7 +2,7 @@ import optuna
 import pytest
 
 from harness.spec import candidate_at, parameters, parse_spec, size
-from harness.study.pruners import build_pruner, pruners
+from harness.study.pruners import build_pruner, pruner_name, pruners
 from harness.study.samplers import build_sampler, samplers, trial_seed
 from harness.study.suggest import suggest
 
@@ -44,22 +44,6 @@ def ask_and_tell(spec, study, count):
         assert params == trial.params
         study.tell(trial, [value_of(params)] * len(study.directions))
     return [trial.params for trial in study.get_trials()]
-
-
-def new_study(path, directions=1):
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
-    return optuna.create_study(
-        storage=storage, study_name="s", directions=["maximize"] * directions, load_if_exists=True
-    )
-
-
-@pytest.mark.parametrize("name", sorted(samplers))
-def test_eleven_and_nineteen_trials_are_the_thirty_of_one_go(name, tmp_path):
-    text, counts = (FINITE, (4, 10)) if name == "grid" else (SPACE, (11, 30))
-    spec = spec_of(text, sampler=name, seed=3)
-    whole = ask_and_tell(spec, new_study(tmp_path / "a.db"), counts[1])
-    ask_and_tell(spec, new_study(tmp_path / "b.db"), counts[0])
-    assert ask_and_tell(spec, new_study(tmp_path / "b.db"), counts[1]) == whole
 
 
 @pytest.mark.parametrize("name", sorted(set(samplers) - {"grid", "qmc"}))
@@ -106,7 +90,7 @@ def test_seeds_of_trials_differ():
 
 
 @pytest.mark.parametrize("name", sorted(pruners))
-def test_every_pruner_gives_up_what_is_hopeless_or_nothing(name):
+def test_every_pruner_of_optuna_gives_up_what_is_hopeless(name):
     spec = parse_spec(SPACE, origin="x", overrides=[f"search.pruner={name}", "budget.epochs=27"])
     study = optuna.create_study(direction="maximize", pruner=build_pruner(spec), study_name="harness")
     stopped = []
@@ -121,11 +105,41 @@ def test_every_pruner_gives_up_what_is_hopeless_or_nothing(name):
                 break
         else:
             study.tell(trial, 0.1)
-    assert (name == "none") == (not [number for number in stopped if number >= 8])
+    ours = name in ("none", "asha", "dominated")
+    assert ours == (not [number for number in stopped if number >= 8])
 
 
-def test_auto_prunes_with_one_objective_only():
-    one = parse_spec(SPACE, origin="x")
-    two = parse_spec(SPACE, origin="x", overrides=["objective=[accuracy, latency_ms]"])
-    assert isinstance(build_pruner(one), optuna.pruners.MedianPruner)
-    assert isinstance(build_pruner(two), optuna.pruners.NopPruner)
+def test_what_auto_prunes_with_depends_on_the_objectives():
+    for objectives, name, kind in (
+        ("accuracy", "median", optuna.pruners.MedianPruner),
+        ("[accuracy, flops]", "dominated", optuna.pruners.NopPruner),
+        ("[accuracy, latency_ms]", "none", optuna.pruners.NopPruner),
+    ):
+        spec = parse_spec(SPACE, origin="x", overrides=[f"objective={objectives}"])
+        assert pruner_name(spec) == name
+        assert isinstance(build_pruner(spec), kind)
+
+
+def test_the_grid_ends_where_the_range_ends():
+    text = "task: digits\nspace: {architecture: mlp, optimizer: {sgd: {lr: {float: [0.1, 0.7], step: 0.2}}}}"
+    tried = ask_and_tell(spec_of(text, sampler="grid"), optuna.create_study(), 4)
+    assert sorted(params["optimizer.sgd.lr"] for params in tried) == pytest.approx([0.1, 0.3, 0.5, 0.7])
+    assert max(params["optimizer.sgd.lr"] for params in tried) == 0.7
+
+
+def test_cmaes_is_not_thrown_off_by_an_architecture_that_comes_late():
+    text = """
+task: digits
+space: {architecture: {mlp: {depth: {int: [1, 4]}}, cnn: {}}, batch_size: {int: [16, 64]}, l1: {float: [0.0, 1.0]}}
+"""
+    study = optuna.create_study()
+    for number in range(24):
+        study.sampler = build_sampler(spec_of(text, sampler="cmaes"), number)
+        name = "mlp" if number < 9 else "cnn"
+        study.enqueue_trial({"architecture": name})
+        trial = study.ask()
+        params = suggest(trial, spec_of(text).group)
+        study.tell(trial, params["l1"])
+    generations = [trial.system_attrs.get("cma:generation") for trial in study.trials]
+    assert None not in generations[1:]
+    assert generations[-1] > generations[8]
