@@ -1,0 +1,34 @@
+"""An assignment in the hands of a process that may not let go of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+from harness.records import Outcome
+from harness.study.executor import Assignment, Lost
+
+
+@dataclass(slots=True)
+class Task:
+    """An assignment that a worker or an actor has, or will have once it is ready."""
+
+    assignment: Assignment
+    assigned_s: float = field(default_factory=time.monotonic)
+    due_s: float = math.inf
+    """When whatever carries it out is killed, if it has not ended by then."""
+    if_killed: tuple[Outcome, str] = (Outcome.CRASHED, "")
+    killed: bool = False
+    oom_kills: int | None = None
+    """Those of this machine's kernel before it began."""
+
+    def end_within(self, seconds: float, outcome: Outcome, reason: str) -> None:
+        """Have it killed, with this result, unless it ends within so many seconds, or is to be killed earlier."""
+        due_s = time.monotonic() + seconds
+        if due_s < self.due_s:
+            self.due_s, self.if_killed = due_s, (outcome, reason)
+
+    def lost(self, outcome: Outcome, reason: str) -> Lost:
+        """Return what to say of it when nothing came back."""
+        return Lost(self.assignment.trial, outcome, reason, time.monotonic() - self.assigned_s)
