@@ -1,24 +1,61 @@
-"""The search: from a space to trials, their results, and the winner."""
+"""The search: from a space to trials, their results, and the winner.
 
-from harness.study.check import check_spec
-from harness.study.coordinator import Observer
-from harness.study.estimate import Estimate, estimate_costs, total_seconds
-from harness.study.part import Finished
-from harness.study.schema import space_schema
-from harness.study.search import Request, open_job, run_search, spec_to_resume
-from harness.study.stop import Stop
+Names load on first use, so that a worker process loads no more than what it trains with.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from harness.study.check import check_spec
+    from harness.study.coordinator import Observer
+    from harness.study.estimate import Estimate, estimate_costs, total_seconds
+    from harness.study.execution import Execution
+    from harness.study.part import Finished
+    from harness.study.schema import space_schema
+    from harness.study.search import Opened, Request, open_search, run_search, spec_to_resume
+    from harness.study.stop import Stop
 
 __all__ = [
     "Estimate",
+    "Execution",
     "Finished",
     "Observer",
+    "Opened",
     "Request",
     "Stop",
     "check_spec",
     "estimate_costs",
-    "open_job",
+    "open_search",
     "run_search",
     "space_schema",
     "spec_to_resume",
     "total_seconds",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "check": ("check_spec",),
+        "coordinator": ("Observer",),
+        "estimate": (
+            "Estimate",
+            "estimate_costs",
+            "total_seconds",
+        ),
+        "execution": ("Execution",),
+        "part": ("Finished",),
+        "schema": ("space_schema",),
+        "search": (
+            "Opened",
+            "Request",
+            "open_search",
+            "run_search",
+            "spec_to_resume",
+        ),
+        "stop": ("Stop",),
+    },
+)

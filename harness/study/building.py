@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from harness import measure, models
-from harness.data import Batches, Dataset, place
+from harness.data import Batches, TrainingData, place
+from harness.hardware import usable_cores
 from harness.plan import make_plan
 from harness.records import Figures, Plan, TaskKind
 from harness.spec import Candidate
@@ -20,7 +22,7 @@ EVALUATION_BATCH = 512
 """Batch size where nothing is learned: large enough to keep a device busy."""
 
 
-def build_model(job: Job, candidate: Candidate, dataset: Dataset, seed: int) -> nn.Module:
+def build_model(job: Job, candidate: Candidate, dataset: TrainingData, seed: int) -> nn.Module:
     """Return the candidate's model with weights drawn from ``seed``."""
     torch.manual_seed(seed)
     return models.build(candidate.architecture, job.model_shape(candidate, dataset), trust=job.trust)
@@ -32,7 +34,7 @@ def static_figures(job: Job, candidate: Candidate, model: nn.Module) -> Figures:
     return parameters | measure.count_flops(model, job.model_shape(candidate, job.dataset))
 
 
-def place_training(job: Job, candidate: Candidate, dataset: Dataset, seed: int) -> Batches:
+def place_training(job: Job, candidate: Candidate, dataset: TrainingData, seed: int) -> Batches:
     """Return the shuffled, augmented training batches."""
     return place(
         dataset.train,
@@ -44,7 +46,9 @@ def place_training(job: Job, candidate: Candidate, dataset: Dataset, seed: int) 
     )
 
 
-def plan_training(job: Job, candidate: Candidate, dataset: Dataset, train: Batches) -> Plan:
+def plan_training(
+    job: Job, candidate: Candidate, dataset: TrainingData, train: Batches, *, micro_batch: int = 0
+) -> Plan:
     """Return how the candidate is trained on this device."""
     shape = job.model_shape(candidate, dataset)
     return make_plan(
@@ -52,13 +56,19 @@ def plan_training(job: Job, candidate: Candidate, dataset: Dataset, train: Batch
         train,
         device=job.device,
         precision=candidate.training.precision,
+        micro_batch=micro_batch,
     )
+
+
+def followed_here(plan: Plan, device: torch.device) -> Plan:
+    """Return a plan that may have been made on another machine as it can be followed on this one."""
+    return replace(plan, device=str(device), threads=min(plan.threads, usable_cores()))
 
 
 def make_fit(
     job: Job,
     candidate: Candidate,
-    dataset: Dataset,
+    dataset: TrainingData,
     model: nn.Module,
     train: Batches,
     validation: Batches | None,
@@ -87,10 +97,11 @@ def make_fit(
         class_counts=np.bincount(dataset.train.targets, minlength=classes).tolist() if classes else None,
         target_scaling=target_scaling(dataset),
         stop=stop,
+        micro_batch=plan.micro_batch,
     )
 
 
-def target_scaling(dataset: Dataset) -> tuple[float, float]:
+def target_scaling(dataset: TrainingData) -> tuple[float, float]:
     """Return mean and scale of the training targets; (0, 1) for classes."""
     if dataset.shape.kind is not TaskKind.REGRESSION:
         return 0.0, 1.0

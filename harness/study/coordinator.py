@@ -1,42 +1,38 @@
-"""The coordinator: the one owner of the study, which asks for candidates, has them evaluated and tells the results.
+"""The coordinator: the one owner of the study, which decides what is trained, has it trained and remembers the results.
 
-A trial's record is stored in the study database before its result is told, and both before the next trial is asked
-for. A trial that was interrupted stays open in the database: a resumed run takes it up again under its own number and
-with the parameters it was given, so a search in two parts is the search in one go.
+Nothing that a trial does ends the loop; what ends it is the total of trials, the end of the time, a request to stop, or
+a disk that takes no more. Trials that are under way then stay open and are taken up by a resumed run, from their
+checkpoints, under their own numbers.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
-from optuna.storages import BaseStorage
-from optuna.trial import TrialState
 
-from harness.errors import Pruned
+from harness.data import derive_seed
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import candidate_at
-from harness.store import RunFolder, decode, encode, storage_errors
-from harness.study.evaluate import Evaluation, Evaluator
-from harness.study.final import checkpoint, save_weights
+from harness.study.archive import Archive
+from harness.study.decisions import Decisions, Result, Stretch
+from harness.study.executor import Assignment, Evaluation, Executor, Lost, Report
 from harness.study.job import Job
-from harness.study.objectives import best_trial
-from harness.study.pruners import build_pruner, pruner_name
-from harness.study.samplers import build_sampler
+from harness.study.memory import halved
+from harness.study.packing import Packing
+from harness.study.pruners import pruner_name
 from harness.study.stop import Stop
-from harness.study.suggest import suggest
 
-RECORD = "harness:record"
-"""Key of the user attribute that holds a trial's record."""
+POLL_S = 0.2
+"""How often a search that waits looks whether it was asked to stop."""
 
-UNFINISHED = (Outcome.INTERRUPTED, Outcome.TIMEOUT)
-"""Outcomes of a trial that the end of the run cut off: it stays open, to be taken up again."""
-
-UNDESIRABLE = (Outcome.INFEASIBLE, Outcome.OOM, Outcome.DIVERGED)
-"""Outcomes that say something of the candidate: told as broken constraints, so that the sampler keeps away."""
+SETTLED = (Outcome.COMPLETE, Outcome.PRUNED, Outcome.INFEASIBLE, Outcome.OOM, Outcome.DIVERGED, Outcome.TIMEOUT)
+"""Outcomes that a candidate would meet again: its result is told, not found once more."""
 
 
 class Observer(Protocol):
@@ -45,133 +41,260 @@ class Observer(Protocol):
     def run_started(self, run: Path, notes: Sequence[str]) -> None:
         """Learn where the run is written, and what was noticed of its data."""
 
-    def trial_started(self, number: int, params: dict[str, Any], /) -> None:
-        """Learn that a trial begins."""
+    def trial_started(self, number: int, params: Mapping[str, Any], /) -> None:
+        """Learn that a trial begins, or goes on."""
 
     def epoch_ended(self, epoch: EpochRecord) -> None:
-        """Learn that an epoch of the current trial ended, or one of the final refit, which has no validation."""
+        """Learn that an epoch of a trial ended, or one of the final refit, which has no validation."""
 
     def trial_ended(self, record: TrialRecord) -> None:
-        """Learn how a trial ended."""
+        """Learn how a trial, or a stretch of it, ended."""
 
     def final_started(self, how: str, epochs: int) -> None:
         """Learn that the winner is being refitted for so many epochs, or kept, and scored."""
 
 
+@dataclass(slots=True)
+class _Running:
+    """A stretch that is being trained."""
+
+    stretch: Stretch
+    assignment: Assignment
+    epochs: list[EpochRecord] = field(default_factory=list)
+    cancelled: bool = False
+    alone: bool = False
+    """Whether it ran out of memory among others, and now has the device to itself."""
+    losses: int = 0
+    """Workers that died of it."""
+
+
 class Coordinator:
     """Runs a study to its total of trials, its time, or a request to stop."""
 
-    def __init__(self, job: Job, folder: RunFolder, storage: BaseStorage, evaluator: Evaluator, stop: Stop) -> None:
-        self._job = job
-        self._folder = folder
-        self._evaluator = evaluator
-        self._stop = stop
+    def __init__(
+        self, job: Job, archive: Archive, executor: Executor, packing: Packing, stop: Stop, observer: Observer
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with storage_errors(folder.file("study.db")):
-            self._study = optuna.create_study(
-                storage=storage,
-                study_name="harness",
-                directions=[objective.direction for objective in job.objectives],
-                pruner=build_pruner(job.spec),
-                load_if_exists=True,
-            )
-        self.records: dict[int, TrialRecord] = {}
-        self.epochs: dict[int, list[EpochRecord]] = {}
-        self._load()
+        self._job = job
+        self._archive = archive
+        self._executor = executor
+        self._exclusive = executor.capabilities().exclusive
+        self._packing = packing
+        self._stop = stop
+        self._observer = observer
+        self._decisions = Decisions(job.spec, job.objectives, archive.known)
+        self._judged = pruner_name(job.spec) not in ("none", "asha")
+        self._running: dict[int, _Running] = {}
+        self._again: deque[_Running] = deque()
+        """Stretches to be submitted anew: a worker died, or memory ran out."""
+        self._first_of: dict[str, int] = {}
+        """The first trial of each candidate."""
+        for number, known in enumerate(archive.known):
+            self._first_of.setdefault(self._key(known.params), number)
+        self._twins: dict[int, list[Stretch]] = {}
+        """Stretches that wait for the result of a trial of the same candidate."""
 
-    @property
-    def finished(self) -> int:
-        """Number of trials that count towards the total."""
-        return sum(record.outcome not in UNFINISHED for record in self.records.values())
-
-    @property
-    def best(self) -> TrialRecord | None:
-        """The complete trial with the best first objective so far."""
-        return best_trial(self._job.objectives[0], self.records.values())
-
-    def run(self, total: int, observer: Observer) -> Iterator[TrialRecord]:
-        """Evaluate trials until ``total`` have finished; yield each once it is stored and told."""
-        while self.finished < total and not self._stop.signal and not self._stop.out_of_time:
-            with storage_errors(self._folder.file("study.db")):
-                trial = self._next_trial()
-                params = suggest(trial, self._job.spec.group)
-            observer.trial_started(trial.number, params)
-            evaluation = self._evaluate(trial, params, observer)
-            self._store(trial, evaluation)
-            observer.trial_ended(evaluation.record)
-            yield evaluation.record
-
-    def outcomes(self) -> Counter[str]:
-        """Count the trials by outcome."""
-        return Counter(str(record.outcome) for record in self.records.values())
-
-    def _load(self) -> None:
-        """Read the records of an earlier part of the run, and settle what was stored but not told."""
-        for frozen in self._study.get_trials(deepcopy=False):
-            text = frozen.user_attrs.get(RECORD)
-            if text is None:
-                continue
-            record, epochs = decode(text)
-            self.records[record.trial], self.epochs[record.trial] = record, epochs
-            if frozen.state is TrialState.RUNNING and record.outcome not in UNFINISHED:
-                self._tell(optuna.trial.Trial(self._study, frozen._trial_id), record)
-
-    def _next_trial(self) -> optuna.Trial:
-        """Take up the trial that an earlier part left open, else ask for a new one."""
-        trials = self._study.get_trials(deepcopy=False)
-        opened = [frozen for frozen in trials if frozen.state is TrialState.RUNNING]
-        number = opened[0].number if opened else len(trials)
-        self._study.sampler = build_sampler(self._job.spec, number)
-        if opened:
-            return optuna.trial.Trial(self._study, opened[0]._trial_id)
-        return self._study.ask()
-
-    def _evaluate(self, trial: optuna.Trial, params: dict[str, Any], observer: Observer) -> Evaluation:
-        first = self._job.objectives[0].metric
-        prunable = len(self._job.objectives) == 1
-        database = self._folder.file("study.db")
-        reported = set(self._study.get_trials(deepcopy=False)[trial.number].intermediate_values)
-
-        def report(epoch: EpochRecord) -> None:
-            observer.epoch_ended(epoch)
-            if not prunable:
+    def run(self, total: int) -> Iterator[TrialRecord]:
+        """Train until ``total`` trials have ended and none is worth going on with; yield each stretch's record."""
+        while True:
+            yield from self._fill(total)
+            if not self._running:
                 return
-            with storage_errors(database):
-                if epoch.epoch not in reported:
-                    trial.report(epoch.validation[first], epoch.epoch)
-                hopeless = trial.should_prune()
-            if hopeless:
-                raise Pruned(
-                    f"{first} {epoch.validation[first]:.4f} at epoch {epoch.epoch} was not worth going on with "
-                    f"({pruner_name(self._job.spec)} pruner)"
-                )
+            for ended in self._executor.wait(self, POLL_S):
+                yield from self._settle(ended)
+            if reason := self._stop.reason:
+                self._cancel(reason)
 
-        return self._evaluator.evaluate(trial.number, candidate_at(self._job.spec, params), params, report)
+    def judge(self, report: Report) -> str:
+        """Return why a trial is to be given up after an epoch, or ``""``."""
+        running = self._running[report.epoch.trial]
+        epoch = report.epoch.epoch
+        news = epoch > len(running.epochs)
+        # A trial that ran out of memory begins anew, and one that goes on reports again what it had done.
+        running.epochs[epoch - 1 :] = [report.epoch]
+        if news:
+            self._observer.epoch_ended(report.epoch)
+        return self._decisions.hopeless(running.stretch, report, running.epochs) if self._judged else ""
 
-    def _store(self, trial: optuna.Trial, evaluation: Evaluation) -> None:
-        """Keep first what hangs on the record, then the record, then its result: each implies the one before."""
-        record, before = evaluation.record, self.best
-        if best_trial(self._job.objectives[0], [record, *([before] if before else [])]) is record:
-            save_weights(self._folder, checkpoint(record.trial), evaluation.state)
-        if evaluation.traceback:
-            self._folder.write(f"logs/trial-{record.trial:06d}.txt", evaluation.traceback)
-        with storage_errors(self._folder.file("study.db")):
-            trial.set_user_attr(RECORD, encode(record, evaluation.epochs))
-            self._tell(trial, record)
-        self.records[record.trial], self.epochs[record.trial] = record, evaluation.epochs
-        if before is not None and self.best is record:
-            self._folder.remove(checkpoint(before.trial))
+    def keep(self, trial: int, checkpoint: bytes) -> None:
+        """Keep a trial's checkpoint."""
+        self._archive.keep(trial, checkpoint)
 
-    def _tell(self, trial: optuna.Trial, record: TrialRecord) -> None:
-        match record.outcome:
-            case Outcome.COMPLETE:
-                self._study.tell(trial, list(record.values))
-            case Outcome.PRUNED:
-                self._study.tell(trial, state=TrialState.PRUNED)
-            case outcome if outcome in UNDESIRABLE:
-                trial.set_constraint(str(outcome), 1.0)
-                self._study.tell(trial, state=TrialState.PRUNED)
-            case outcome if outcome in UNFINISHED:
-                pass
-            case _:
-                self._study.tell(trial, state=TrialState.FAIL)
+    def _fill(self, total: int) -> Iterator[TrialRecord]:
+        """Submit stretches as long as there is room; yield what needs no training."""
+        while not self._stop.reason and len(self._running) < self._packing.allowed():
+            if any(running.alone for running in self._running.values()):
+                return
+            if self._again:
+                if self._again[0].alone and self._running:
+                    return
+                self._submit(self._again.popleft())
+                continue
+            stretch = self._decisions.next(total)
+            if stretch is None:
+                return
+            if settled := self._decisions.settled(stretch):
+                self._decisions.ended(stretch, settled)
+                continue
+            if stretch.proposal is not None:
+                self._archive.begin(stretch.trial, stretch.proposal, stretch.shown)
+            yield from self._begin(stretch)
+
+    def _begin(self, stretch: Stretch) -> Iterator[TrialRecord]:
+        self._observer.trial_started(stretch.trial, stretch.params)
+        first = self._first_of.setdefault(self._key(stretch.params), stretch.trial)
+        if first == stretch.trial:
+            self._again.append(self._prepare(stretch))
+        elif first in self._running:
+            self._twins.setdefault(first, []).append(stretch)
+        else:
+            yield from self._repeat(stretch, first)
+
+    def _key(self, params: Mapping[str, Any]) -> str:
+        """Return what two trials of the same candidate have in common."""
+        return json.dumps(candidate_at(self._job.spec, params).as_dict(), sort_keys=True)
+
+    def _repeat(self, stretch: Stretch, first: int) -> Iterator[TrialRecord]:
+        """Tell the result of the same candidate's first trial, if it is one that would come out again."""
+        result = self._archive.results.get(first)
+        if result is None or result.record.outcome not in SETTLED:
+            self._again.append(self._prepare(stretch))
+            return
+        record = replace(
+            result.record,
+            trial=stretch.trial,
+            params=stretch.params,
+            reason=f"same candidate as trial {first}, which ended: {result.record.reason}",
+            seconds=0.0,
+            lost_s=0.0,
+            attempts=1,
+            same_as=first,
+        )
+        evaluation = Evaluation(record, [replace(epoch, trial=stretch.trial) for epoch in result.epochs])
+        yield from self._conclude(stretch, evaluation)
+
+    def _prepare(self, stretch: Stretch) -> _Running:
+        """Make the assignment of a stretch, from what is left of earlier attempts."""
+        spec, trial = self._job.spec, stretch.trial
+        earlier = self._archive.results.get(trial)
+        assignment = Assignment(
+            trial=trial,
+            seed=derive_seed(spec.search.seed, "trial", trial),
+            candidate=candidate_at(spec, stretch.params),
+            params=stretch.params,
+            until=stretch.until,
+            time_s=spec.budget.trial_time or float("inf"),
+            spent_s=earlier.record.seconds + earlier.record.lost_s if earlier else 0.0,
+            judged=self._judged,
+            attempt=_attempt_after(earlier),
+            micro_batch=earlier.record.plan.micro_batch if earlier and earlier.record.plan else 0,
+        )
+        return _Running(stretch, assignment)
+
+    def _submit(self, running: _Running) -> None:
+        trial = running.assignment.trial
+        checkpoint = self._archive.checkpoint(trial)
+        shared = self._packing.allowed() > 1 and not running.alone and not self._exclusive
+        running.assignment = replace(running.assignment, checkpoint=checkpoint, shared=shared)
+        self._running[trial] = running
+        self._executor.submit(running.assignment)
+
+    def _settle(self, ended: Evaluation | Lost) -> Iterator[TrialRecord]:
+        sharing = len(self._running)
+        running = self._running.pop(ended.trial)
+        if ended.outcome is Outcome.OOM and running.assignment.shared and not self._stop.reason:
+            self._packing.out_of_memory(sharing)
+            running.alone = True
+            self._try_again(running, ended.seconds)
+            return
+        if isinstance(ended, Lost):
+            if self._worth_another_try(running, ended):
+                return
+            ended = self._evaluation_of(running, ended)
+        self._packing.finished(_peak_mib(ended.record))
+        yield from self._conclude(running.stretch, ended)
+
+    def _conclude(self, stretch: Stretch, evaluation: Evaluation) -> Iterator[TrialRecord]:
+        """Store a result, show it to the samplers, and tell it to the trials of the same candidate that wait."""
+        record = evaluation.record
+        earlier = self._archive.results.get(record.trial)
+        if record.outcome is Outcome.INTERRUPTED and earlier and earlier.record.outcome is Outcome.PRUNED:
+            # It waited at a rung and was to go on: it waits there still.
+            evaluation = replace(evaluation, record=_waiting(earlier.record, record), epochs=earlier.epochs)
+        self._archive.end(evaluation)
+        if record.outcome is not Outcome.INTERRUPTED:
+            self._decisions.ended(stretch, Result(record, evaluation.epochs))
+        self._observer.trial_ended(record)
+        yield record
+        for twin in self._twins.pop(record.trial, ()):
+            if not self._stop.reason:
+                yield from self._repeat(twin, record.trial)
+
+    def _worth_another_try(self, running: _Running, lost: Lost) -> bool:
+        """Submit a lost stretch again where that promises something: a worker died, or memory ran out."""
+        if self._stop.reason:
+            return False
+        assignment = running.assignment
+        if lost.outcome is Outcome.OOM:
+            batch = min(assignment.candidate.training.batch_size, len(self._job.dataset.train))
+            size = assignment.micro_batch or batch
+            if size <= 1:
+                return False
+            running.assignment = replace(assignment, micro_batch=halved(size))
+        elif lost.outcome is Outcome.CRASHED:
+            running.losses += 1
+            if running.losses > self._job.spec.budget.retries:
+                return False
+        else:
+            return False
+        self._try_again(running, lost.seconds)
+        return True
+
+    def _try_again(self, running: _Running, seconds: float) -> None:
+        assignment = running.assignment
+        running.assignment = replace(assignment, spent_s=assignment.spent_s + seconds, attempt=assignment.attempt + 1)
+        self._again.append(running)
+
+    def _evaluation_of(self, running: _Running, lost: Lost) -> Evaluation:
+        """Return what is known of a trial whose worker is gone."""
+        assignment, epochs = running.assignment, running.epochs
+        outcome = Outcome.INTERRUPTED if self._stop.reason else lost.outcome
+        times = f", {running.losses} times" if running.losses > 1 else ""
+        record = TrialRecord(
+            trial=assignment.trial,
+            outcome=outcome,
+            reason=f"{lost.reason}{times}",
+            candidate=assignment.candidate.as_dict(),
+            params=assignment.params,
+            seed=assignment.seed,
+            epochs=len(epochs),
+            seconds=lost.seconds,
+            lost_s=assignment.spent_s,
+            attempts=assignment.attempt,
+        )
+        return Evaluation(record, epochs)
+
+    def _cancel(self, reason: str) -> None:
+        for trial, running in self._running.items():
+            if not running.cancelled:
+                running.cancelled = True
+                self._executor.cancel(trial, reason)
+
+
+def _attempt_after(earlier: Result | None) -> int:
+    if earlier is None:
+        return 1
+    return earlier.record.attempts + (earlier.record.outcome is Outcome.INTERRUPTED)
+
+
+def _waiting(paused: TrialRecord, interrupted: TrialRecord) -> TrialRecord:
+    """Return the record of a trial that waits at a rung, with what an attempt to go on has cost."""
+    lost_s = interrupted.seconds + interrupted.lost_s - paused.seconds
+    return replace(paused, lost_s=max(paused.lost_s, lost_s), attempts=interrupted.attempts)
+
+
+def _peak_mib(record: TrialRecord) -> float:
+    """Return what a trial needed of its GPU: with its process where that is known, else of torch's allocator."""
+    figures = record.figures
+    process = figures.get("memory_process_peak_mib", float("nan"))
+    return process if process == process else figures.get("memory_allocated_peak_mib", float("nan"))

@@ -33,7 +33,11 @@ class Assignment:
     micro_batch: int = 0
     """Samples that may go through the model at once; 0: the whole batch."""
     time_s: float = math.inf
-    """What is left of the trial's own time."""
+    """The trial's own time; the seconds that its checkpoint stands for count towards it."""
+    spent_s: float = 0.0
+    """Device-seconds of its earlier stretches, whatever came of them."""
+    shared: bool = False
+    """Whether other trials may be on the same device: running out of memory is then no fault of its own."""
     judged: bool = False
     """Whether every epoch is judged before the next one begins."""
     attempt: int = 1
@@ -53,6 +57,21 @@ class Evaluation:
     telemetry: Sequence[TelemetryRecord] = field(default_factory=tuple)
     traceback: str = ""
     """Of a crash, for the log of the run."""
+
+    @property
+    def trial(self) -> int:
+        """Number of the trial."""
+        return self.record.trial
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the stretch ended."""
+        return self.record.outcome
+
+    @property
+    def seconds(self) -> float:
+        """Device-seconds of the trial so far."""
+        return self.record.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +135,8 @@ class Capabilities:
     """The kind of device of each: ``cpu``, ``cuda``, ``mps``."""
     where: str
     """In words: ``this process``, ``2 worker processes``, ``4 actors on 2 nodes``."""
+    exclusive: bool = False
+    """Whether each has a device of its own, so that none runs out of memory for another's sake."""
 
 
 class Executor(Protocol):

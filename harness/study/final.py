@@ -12,15 +12,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from harness.data import Dataset, derive_seed, place
+from harness.data import Dataset, TrainingData, derive_seed, place
 from harness.errors import Diverged, StorageError
 from harness.measure import ConfusionMatrix
 from harness.records import EpochRecord, Plan, TrialRecord
 from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
+from harness.study.archive import weights_file
 from harness.study.building import (
     EVALUATION_BATCH,
     build_model,
+    followed_here,
     make_fit,
     place_training,
     plan_training,
@@ -31,11 +33,6 @@ from harness.study.stop import Stop
 from harness.train import evaluate, predict
 
 Watch = Callable[[EpochRecord], None]
-
-
-def checkpoint(trial: int) -> str:
-    """Return the file of the run with a trial's weights, as the search left them; the best one's is kept."""
-    return f"checkpoints/trial-{trial:06d}.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +63,11 @@ class Final:
 class Finisher:
     """Makes the final model of a winner and scores it."""
 
-    def __init__(self, job: Job, folder: RunFolder, winner: TrialRecord, stop: Stop, watch: Watch) -> None:
+    def __init__(
+        self, job: Job, dataset: Dataset, folder: RunFolder, winner: TrialRecord, stop: Stop, watch: Watch
+    ) -> None:
         self._job = job
+        self._dataset = dataset
         self._folder = folder
         self._winner = winner
         self._candidate = Candidate.from_dict(winner.candidate)
@@ -82,14 +82,14 @@ class Finisher:
         """
         note = ""
         how = self._job.spec.training.final
-        dataset = self._job.dataset.for_refit() if how == "refit" else self._job.dataset
+        dataset = self._dataset.for_refit() if how == "refit" else self._dataset
         if how == "refit":
             try:
                 model, plan = self._refit(dataset)
             except (Diverged, RuntimeError, MemoryError) as error:
                 reason = str(error).partition("\n")[0]
                 how, note = "keep", f"the refit failed ({reason}); the weights of the search were kept"
-                dataset = self._job.dataset
+                dataset = self._dataset
         if how == "keep":
             model, plan = self._keep()
         final = self._score(dataset, model, plan, how=how, note=note, opened=open_test())
@@ -102,7 +102,8 @@ class Finisher:
         seed = derive_seed(job.spec.search.seed, "refit", trial)
         model = build_model(job, candidate, dataset, seed)
         train = place_training(job, candidate, dataset, seed)
-        plan = plan_training(job, candidate, dataset, train)
+        micro_batch = self._winner.plan.micro_batch if self._winner.plan else 0
+        plan = plan_training(job, candidate, dataset, train, micro_batch=micro_batch)
         stop = self._stop.check_signal
         fit = make_fit(job, candidate, dataset, model, train, None, plan, seed=seed, trial=trial, stop=stop)
         last = refit_epochs(job, self._winner)
@@ -114,19 +115,20 @@ class Finisher:
 
     def _keep(self) -> tuple[nn.Module, Plan]:
         """Return the model with the weights that the search left."""
-        model = build_model(self._job, self._candidate, self._job.dataset, self._winner.seed)
-        path = self._folder.file(checkpoint(self._winner.trial))
+        model = build_model(self._job, self._candidate, self._dataset, self._winner.seed)
+        path = self._folder.file(weights_file(self._winner.trial))
         try:
             model.load_state_dict(load_file(path))
         except (OSError, RuntimeError, SafetensorError) as error:
             reason = str(error).partition("\n")[0]
             raise StorageError(f"{path}: the winner's weights cannot be loaded: {reason}") from error
         assert self._winner.plan is not None
-        return model, self._winner.plan
+        return model, followed_here(self._winner.plan, self._job.device)
 
     def _score(self, dataset: Dataset, model: nn.Module, plan: Plan, *, how: str, note: str, opened: int) -> Final:
         part = dataset.open_test()
-        batches = place(part, device=self._job.device, batch_size=EVALUATION_BATCH, seed=0, shuffle=False)
+        size = min(EVALUATION_BATCH, plan.micro_batch or EVALUATION_BATCH)
+        batches = place(part, device=self._job.device, batch_size=size, seed=0, shuffle=False)
         common: dict[str, Any] = {
             "shape": dataset.shape,
             "plan": plan,
@@ -149,7 +151,7 @@ class Finisher:
             opened=opened,
         )
 
-    def _save(self, dataset: Dataset, model: nn.Module) -> None:
+    def _save(self, dataset: TrainingData, model: nn.Module) -> None:
         """Write what is needed to use the winner elsewhere; nothing of it is a pickle."""
         save_weights(self._folder, "best/model.safetensors", model.state_dict())
         self._folder.write_json("best/preprocessing.json", dataset.preprocessing)
@@ -185,4 +187,5 @@ def _predictions(index: np.ndarray, targets: np.ndarray, outputs: np.ndarray) ->
 
 def save_weights(folder: RunFolder, name: str, state: Mapping[str, Tensor]) -> None:
     """Write a state as safetensors."""
-    folder.write(name, save({key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}))
+    # Cloned, since safetensors takes no two names for one memory, as tied weights are.
+    folder.write(name, save({key: tensor.detach().cpu().contiguous().clone() for key, tensor in state.items()}))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from harness.data import Dataset
+from harness.data import TrainingData
 from harness.records import TaskShape
 from harness.spec import Candidate, Spec
 from harness.study.objectives import Objective
@@ -19,12 +19,12 @@ class Job:
     """One task on one device, searched by one spec."""
 
     spec: Spec
-    dataset: Dataset
+    dataset: TrainingData
     device: torch.device
     objectives: tuple[Objective, ...]
     trust: bool = False
     """Whether the user's own modules may be imported."""
 
-    def model_shape(self, candidate: Candidate, dataset: Dataset) -> TaskShape:
+    def model_shape(self, candidate: Candidate, dataset: TrainingData) -> TaskShape:
         """Return the shape that the candidate's model is built for: the loss decides how many outputs it has."""
         return dataclasses.replace(dataset.shape, outputs=outputs_for(dataset.shape, candidate.training.loss))

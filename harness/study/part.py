@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import yaml
-from optuna.storages import BaseStorage
 
-from harness.errors import Interrupted
+from harness.data import Dataset
+from harness.errors import Interrupted, StorageError
 from harness.hardware import Sampler, meters_for, probe
+from harness.plan.running import thread_count
 from harness.records import Outcome, TrialRecord
 from harness.spec import canonical, parameters, spec_hash
 from harness.store import (
     RunFolder,
-    close_database,
+    StudyDatabase,
     environment,
     epochs_frame,
-    open_database,
-    read_json,
+    masked,
+    read_status,
     to_parquet,
     trials_frame,
 )
+from harness.store.files import read_object
+from harness.store.run import changed_files
 from harness.study import telemetry
+from harness.study.archive import Archive
 from harness.study.coordinator import Coordinator, Observer
-from harness.study.evaluate import Evaluator
+from harness.study.execution import Execution, open_executor, packing_of, threads_of
+from harness.study.executor import Executor
 from harness.study.final import Finisher, refit_epochs
 from harness.study.job import Job
+from harness.study.soundness import check_candidates
 from harness.study.stop import Stop
 from harness.study.summary import summarise
 
@@ -50,53 +58,89 @@ class Finished:
     """How the first trial failed when none completed, else empty."""
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a part of a search is done with."""
+
+    execution: Execution
+    storage: str | None
+    """URL of a PostgreSQL database; None: a file of the run folder."""
+    argv: Sequence[str]
+
+
 class SearchPart:
     """From the state of the run folder to its total of trials, the end of the time, or a request to stop."""
 
-    def __init__(self, job: Job, folder: RunFolder, stop: Stop, observer: Observer, *, resumed: bool) -> None:
+    def __init__(
+        self, job: Job, dataset: Dataset, folder: RunFolder, means: Means, stop: Stop, observer: Observer
+    ) -> None:
         self._job = job
+        self._dataset = dataset
         self._folder = folder
+        self._means = means
         self._stop = stop
         self._observer = observer
         self._started = time.monotonic()
-        status = read_json(folder.file("status.json")) if resumed else {}
+        self._resumed = self._resumable = folder.file("status.json").is_file()
+        status = read_status(folder.path) if self._resumed else {}
         self._elapsed_s = float(status.get("elapsed_s", 0.0))
         self._test_opened = int(status.get("test_opened", 0))
-        scored = folder.file("stats.json")
-        self._scored: Mapping[str, Any] = read_json(scored) if resumed and scored.is_file() else {}
+        self._scored = _earlier_scores(folder)
 
-    def run(self, argv: Sequence[str]) -> Finished:
+    def run(self) -> Finished:
         """Search, score the winner and write everything but the report; leave a state that tells how it ended."""
-        self._set_state("running")
-        self._observer.run_started(self._folder.path, self._job.dataset.notes)
-        self._describe(argv)
-        storage = open_database(self._folder.file("study.db"))
+        self._describe()
         try:
-            with Sampler(meters_for(self._job.device)) as sampler:
-                finished = self._search(storage, sampler)
+            finished = self._search()
         except BaseException:
-            self._set_state("failed")
+            with contextlib.suppress(StorageError):
+                if self._resumable:
+                    self._set_state("failed")
+                else:
+                    self._folder.discard()
             raise
-        finally:
-            close_database(storage)
         self._set_state(finished.state)
         return finished
 
-    def _search(self, storage: BaseStorage, sampler: Sampler) -> Finished:
+    def _search(self) -> Finished:
         job, total = self._job, self._job.spec.total
-        coordinator = Coordinator(job, self._folder, storage, Evaluator(job, sampler, self._stop), self._stop)
-        self._set_time_aside(coordinator.best)
-        for record in coordinator.run(total, self._observer):
-            telemetry.flush(self._folder, sampler, f"{record.trial:06d}")
-            self._set_time_aside(coordinator.best)
-        test = self._score(coordinator.best)
-        telemetry.flush(self._folder, sampler, f"final-{self._test_opened}")
-        self._write_frames(coordinator)
-        stats = summarise(job, coordinator.records, coordinator.best, test, total=total, elapsed_s=self._elapsed())
+        with ExitStack() as stack:
+            database = stack.enter_context(closing(self._open_database()))
+            executor = stack.enter_context(closing(open_executor(self._means.execution, job, self._stop)))
+            # From here on the run can be resumed, since all that takes is there.
+            self._set_state("running")
+            self._resumable = True
+            self._observer.run_started(self._folder.path, self._job.dataset.notes)
+            archive = Archive(self._folder, database, job.objectives)
+            check_candidates(self._folder.path, job.spec, archive.known)
+            self._set_time_aside(archive.best)
+            self._train(archive, executor, total)
+            with thread_count(threads_of(job, 1)):
+                test = self._score(archive.best)
+            if not self._stop.signal:
+                archive.clear()
+            self._write_frames(archive)
+            stats = summarise(
+                job, self._dataset, archive.records, archive.best, test, total=total, elapsed_s=self._elapsed()
+            )
         self._folder.write_json("stats.json", stats)
         state = "interrupted" if self._stop.signal else "complete"
-        failure = "" if coordinator.best else _first_reason(coordinator.records)
+        failure = "" if archive.best else _first_reason(archive.records)
         return Finished(self._folder.path, state, stats, failure)
+
+    def _open_database(self) -> StudyDatabase:
+        where = self._means.storage or self._folder.file("study.db")
+        study = self._folder.path.name if self._means.storage else "harness"
+        directions = [objective.direction for objective in self._job.objectives]
+        return StudyDatabase.open(where, study=study, directions=directions, create=not self._resumed)
+
+    def _train(self, archive: Archive, executor: Executor, total: int) -> None:
+        """Train until the search has ended; the workers are gone afterwards, and leave the device to the refit."""
+        packing = packing_of(self._means.execution, executor, self._job)
+        coordinator = Coordinator(self._job, archive, executor, packing, self._stop, self._observer)
+        with closing(executor):
+            for _ in coordinator.run(total):
+                self._set_time_aside(archive.best)
 
     def _set_time_aside(self, best: TrialRecord | None) -> None:
         """Keep what the refit of the best trial so far will take."""
@@ -109,13 +153,16 @@ class SearchPart:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
         if best is None or self._stop.signal:
             return None
-        earlier: Mapping[str, Any] | None = self._scored.get("test")
-        if earlier and self._scored["best"]["trial"] == best.trial:
-            return earlier
+        earlier, winner = self._scored.get("test"), self._scored.get("best")
+        if earlier and isinstance(winner, dict) and winner.get("trial") == best.trial:
+            return cast("Mapping[str, Any]", earlier)
         self._observer.final_started(self._job.spec.training.final, refit_epochs(self._job, best))
         try:
-            finisher = Finisher(self._job, self._folder, best, self._stop, self._observer.epoch_ended)
-            return finisher.finish(self._open_test).as_dict()
+            finisher = Finisher(self._job, self._dataset, self._folder, best, self._stop, self._observer.epoch_ended)
+            with Sampler(meters_for(self._job.device)) as sampler:
+                test = finisher.finish(self._open_test).as_dict()
+            telemetry.write(self._folder, f"final-{self._test_opened}", sampler.drain())
+            return test
         except Interrupted:
             return None
 
@@ -125,22 +172,24 @@ class SearchPart:
         self._set_state("running")
         return self._test_opened
 
-    def _describe(self, argv: Sequence[str]) -> None:
+    def _describe(self) -> None:
         """Write what is known before the first trial."""
         folder, job = self._folder, self._job
         folder.unseal()
         folder.write("space.yaml", yaml.safe_dump(canonical(job.spec), sort_keys=False, allow_unicode=True))
         machine = probe(torch=True).as_dict(hide_ids=True)
         folder.write_json("hardware.json", {"device": str(job.device), **machine})
+        argv = [masked(word) if "://" in word else word for word in self._means.argv]
         folder.write_json("environment.json", environment(argv, Path.cwd()))
-        split = [pd.DataFrame({"index": index, "part": part}) for part, index in job.dataset.split_index.items()]
+        split = [pd.DataFrame({"index": index, "part": part}) for part, index in self._dataset.split_index.items()]
         folder.write("splits.parquet", to_parquet(pd.concat(split, ignore_index=True)))
 
-    def _write_frames(self, coordinator: Coordinator) -> None:
-        frame = trials_frame(coordinator.records.values(), list(parameters(self._job.spec.group)))
+    def _write_frames(self, archive: Archive) -> None:
+        frame = trials_frame(archive.records.values(), list(parameters(self._job.spec.group)))
         self._folder.write("trials.parquet", to_parquet(frame))
         self._folder.write("trials.csv", frame.to_csv(index=False, lineterminator="\n"))
-        epochs = [epoch for trial in coordinator.epochs.values() for epoch in trial]
+        results = sorted(archive.results.items())
+        epochs = [epoch for _, result in results if result.record.same_as is None for epoch in result.epochs]
         self._folder.write("epochs.parquet", to_parquet(epochs_frame(epochs)))
         telemetry.gather(self._folder)
 
@@ -151,10 +200,20 @@ class SearchPart:
             spec_sha256=spec_hash(self._job.spec),
             elapsed_s=self._elapsed(),
             test_opened=self._test_opened,
+            storage=masked(self._means.storage) if self._means.storage else None,
         )
 
     def _elapsed(self) -> float:
         return self._elapsed_s + time.monotonic() - self._started
+
+
+def _earlier_scores(folder: RunFolder) -> Mapping[str, Any]:
+    """Return the stats of an earlier part, unless what hangs on them is not what the run was sealed with any more."""
+    for name in changed_files(folder.path):
+        if name in ("stats.json", "predictions.parquet") or name.startswith("best/"):
+            return {}
+    path = folder.file("stats.json")
+    return read_object(path) if path.is_file() else {}
 
 
 def _first_reason(records: Mapping[int, TrialRecord]) -> str:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from harness.data import load
+from harness.data import Dataset, load
 from harness.errors import DataError, InputError
 from harness.hardware import choose_device, usable_cores
 from harness.spec import Spec, canonical, load_spec, spec_hash
-from harness.store import RunFolder, check_run, read_json
+from harness.store import RunFolder, check_local, check_run, check_space, read_status
+from harness.store.connection import postgresql_url
 from harness.study.check import check_spec
 from harness.study.coordinator import Observer
+from harness.study.execution import Execution, check_execution
 from harness.study.job import Job
 from harness.study.objectives import resolve_objectives
-from harness.study.part import Finished, SearchPart
+from harness.study.part import Finished, Means, SearchPart
 from harness.study.rehearse import rehearse
 from harness.study.stop import Stop
 
@@ -33,7 +35,20 @@ class Request:
     out: Path = Path("results")
     resume: Path | None = None
     trust: bool = False
+    execution: Execution = field(default_factory=Execution)
+    storage: str | None = None
+    """URL of a PostgreSQL database for the study; None: a file of the run folder. To be given again to resume."""
     argv: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A search that has been checked and can begin."""
+
+    job: Job
+    """What whatever trains gets to see."""
+    dataset: Dataset
+    """The same data with the test samples, which only the end of the search opens."""
 
 
 def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Spec:
@@ -44,44 +59,64 @@ def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Sp
     """
     check_run(run)
     original = load_spec(str(run / "space.yaml"))
+    check_space(run, spec_hash(original))
     resumed = load_spec(space or str(run / "space.yaml"), overrides)
     if spec_hash(resumed) != spec_hash(original):
         changed = _differences(canonical(original), canonical(resumed))
-        key = next(path for path in changed if path not in ("budget.trials", "budget.time"))
+        key = next(path for path in changed if not path.startswith("budget.") or path == "budget.epochs")
         raise InputError(
             f"{run}: cannot be resumed with another space: {key} differs; "
-            "only budget.trials and budget.time may change. Start a new run for the changed space"
+            "of a run only its budget may change, and of that not the epochs. Start a new run for the changed space"
         )
     return resumed
 
 
-def open_job(request: Request) -> Job:
+def open_search(request: Request) -> Opened:
     """Check everything that can be checked before anything is written: the space, the device, the data, each option.
 
     Raises :class:`InputError` or :class:`HardwareError`.
     """
     spec = request.spec
     check_spec(spec)
+    check_execution(request.execution)
+    if request.storage is not None:
+        postgresql_url(request.storage)
     device = choose_device(request.device)
     torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
     dataset = load(spec.task, seed=spec.search.seed)
-    if request.resume and read_json(request.resume / "status.json").get("fingerprint") != dataset.fingerprint:
+    if request.resume and read_status(request.resume).get("fingerprint") != dataset.fingerprint:
         raise DataError(f"{request.resume}: cannot be resumed: the data of task {dataset.name!r} has changed since")
-    job = Job(spec, dataset, device, resolve_objectives(spec, dataset.shape.kind), request.trust)
+    objectives = resolve_objectives(spec, dataset.shape.kind)
+    job = Job(spec, dataset.training_data(), device, objectives, request.trust)
     rehearse(job)
-    return job
+    return Opened(job, dataset)
 
 
-def run_search(request: Request, job: Job, stop: Stop, observer: Observer) -> Finished:
+def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer) -> Finished:
     """Search to the total of trials, the end of the time, or a request to stop; leave everything in the run folder.
 
     The folder is not sealed yet: the report comes from a floor above. Raises :class:`StorageError`.
     """
-    folder = RunFolder.open(request.resume) if request.resume else RunFolder.create(request.out, job.dataset.name)
+    job, dataset = opened.job, opened.dataset
+    storage = _storage(request)
+    if storage is None:
+        check_local(request.resume or request.out)
+    folder = RunFolder.open(request.resume) if request.resume else RunFolder.create(request.out, dataset.name)
     try:
-        return SearchPart(job, folder, stop, observer, resumed=request.resume is not None).run(request.argv)
+        means = Means(replace(request.execution, every_gpu=request.device in ("auto", "cuda")), storage, request.argv)
+        return SearchPart(job, dataset, folder, means, stop, observer).run()
     finally:
         folder.close()
+
+
+def _storage(request: Request) -> str | None:
+    """Return where the study is; what a run folder says of a server is told and not followed, since it may lie."""
+    known = read_status(request.resume).get("storage") if request.resume else None
+    if known and request.storage is None:
+        raise InputError(
+            f"{request.resume}: its study is in a database, {known!r}; if you trust it, give it as --storage"
+        )
+    return request.storage
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

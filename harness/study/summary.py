@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from harness.data import Dataset
 from harness.records import Outcome, TrialRecord
 from harness.spec import size
+from harness.store import trials_frame
+from harness.store.ledger import ledger
 from harness.study.job import Job
 from harness.study.objectives import pareto
 from harness.study.pruners import pruner_name
@@ -17,6 +20,7 @@ SCHEMA_VERSION = 1
 
 def summarise(
     job: Job,
+    dataset: Dataset,
     records: Mapping[int, TrialRecord],
     best: TrialRecord | None,
     test: Mapping[str, Any] | None,
@@ -25,14 +29,10 @@ def summarise(
     elapsed_s: float,
 ) -> dict[str, Any]:
     """Return the contents of ``stats.json``."""
-    dataset, spec = job.dataset, job.spec
+    spec = job.spec
     points = size(spec.group)
-    outcomes: dict[str, int] = {}
-    seconds: dict[str, float] = {}
-    for record in records.values():
-        name = str(record.outcome)
-        outcomes[name] = outcomes.get(name, 0) + 1
-        seconds[name] = seconds.get(name, 0.0) + record.seconds
+    book = ledger(trials_frame(records.values(), ()))
+    outcomes = book.outcomes.set_index("what")
     return {
         "schema_version": SCHEMA_VERSION,
         "task": {
@@ -54,8 +54,9 @@ def summarise(
             "size": points if math.isfinite(points) else None,
         },
         "elapsed_s": elapsed_s,
-        "outcomes": outcomes,
-        "seconds_by_outcome": seconds,
+        "outcomes": outcomes["trials"].to_dict(),
+        "seconds_by_outcome": outcomes["device_s"].to_dict(),
+        "ledger": book.as_dict(),
         "best": _best(job, records, best),
         "test": test,
     }
@@ -64,7 +65,8 @@ def summarise(
 def _best(job: Job, records: Mapping[int, TrialRecord], best: TrialRecord | None) -> dict[str, Any] | None:
     if best is None:
         return None
-    values = {r.trial: r.values for r in records.values() if r.outcome is Outcome.COMPLETE}
+    trained = [record for record in records.values() if record.same_as is None]
+    values = {record.trial: record.values for record in trained if record.outcome is Outcome.COMPLETE}
     return {
         "trial": best.trial,
         "candidate": dict(best.candidate),

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import pandas as pd
 
-from harness.hardware import Sampler
-from harness.store import RunFolder, storage_errors, telemetry_frame, to_parquet
+from harness.errors import StorageError
+from harness.records import TelemetryRecord
+from harness.store import RunFolder, telemetry_frame, to_parquet
+from harness.store.files import read_parquet
 
 _PARTS = "telemetry"
 
 
-def flush(folder: RunFolder, sampler: Sampler, name: str) -> None:
-    """Write what was sampled since the last time as the part ``name``; a part of that name is replaced."""
-    frame = telemetry_frame(sampler.drain())
-    if len(frame):
-        folder.write(f"{_PARTS}/{name}.parquet", to_parquet(frame))
+def write(folder: RunFolder, name: str, samples: Sequence[TelemetryRecord]) -> None:
+    """Write what was sampled as the part ``name``; a part of that name is replaced."""
+    if samples:
+        folder.write(f"{_PARTS}/{name}.parquet", to_parquet(telemetry_frame(samples)))
 
 
 def gather(folder: RunFolder) -> None:
-    """Write ``telemetry.parquet`` from all parts, in the order of time."""
-    paths = sorted((folder.path / _PARTS).glob("*.parquet"))
-    with storage_errors(folder.path / _PARTS):
-        frames = [telemetry_frame([]), *(pd.read_parquet(path) for path in paths)]
-    filled = [frame for frame in frames if len(frame)] or frames[:1]
+    """Write ``telemetry.parquet`` from all parts, in the order of time.
+
+    A part that is damaged is left out: a gap in the telemetry is no reason to lose the rest of it, or the run.
+    """
+    empty = telemetry_frame([])
+    parts = [_read(path, like=empty) for path in sorted((folder.path / _PARTS).glob("*.parquet"))]
+    filled = [part for part in parts if len(part)] or [empty]
     whole = pd.concat(filled, ignore_index=True).sort_values("time_unix_s", kind="stable", ignore_index=True)
     folder.write("telemetry.parquet", to_parquet(whole))
+
+
+def _read(path: Path, *, like: pd.DataFrame) -> pd.DataFrame:
+    """Return the part at ``path``; nothing of it when it is not whole, or of other columns than ``like``."""
+    try:
+        part = read_parquet(path)
+    except StorageError:
+        return like
+    return part if part.dtypes.equals(like.dtypes) else like

@@ -33,7 +33,7 @@ def test_an_annealing_schedule_is_refitted_to_its_end_and_a_constant_rate_to_the
     watch = Watch()
     overrides = [SPACE.replace("SCHEDULE", schedule), "budget.epochs=6", "training.patience=1", "objective=accuracy"]
     overrides.append("space.optimizer={sgd: {lr: 0.5}}")
-    result = harness.search("digits", overrides=overrides, trials=2, out=tmp_path, observer=watch)
+    result = harness.search("digits", overrides=overrides, trials=2, out=tmp_path, observer=watch, workers=0)
     best = result.trials.set_index("trial").loc[result.best["trial"]]
     assert watch.final == ("refit", 6 if schedule == "cosine" else best["best_epoch"])
 
@@ -47,7 +47,7 @@ def test_a_refit_that_diverges_keeps_the_weights_of_the_search(tmp_path, monkeyp
 
     monkeypatch.setattr(Finisher, "_refit", diverge)
     overrides = [SPACE.replace("SCHEDULE", "constant"), "budget.epochs=2"]
-    result = harness.search("digits", overrides=overrides, trials=1, out=tmp_path)
+    result = harness.search("digits", overrides=overrides, trials=1, out=tmp_path, workers=0)
     test = result.stats["test"]
     assert test["final"] == "keep"
     assert "the refit failed (loss became NaN" in test["note"]

@@ -1,0 +1,159 @@
+"""The memory of a run: every trial in the study database, and the files that hang on it.
+
+What hangs on a record (weights, logs, telemetry, checkpoints) is written before it, and what it makes superfluous is
+removed after it, so that the run can be killed between any two steps and taken up again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.errors import StorageError
+from harness.records import Outcome, TrialRecord
+from harness.store import RunFolder, StoredTrial, StudyDatabase, decode, encode, storage_errors
+from harness.store.connection import DAMAGED
+from harness.store.database import State
+from harness.study import telemetry
+from harness.study.decisions import Known, Result
+from harness.study.executor import Evaluation
+from harness.study.mirror import UNDESIRABLE, Proposal
+from harness.study.objectives import Objective, best_trial
+from harness.study.soundness import check_result
+
+FILES = re.compile(r"(resume|trial)-(\d{6,})\.safetensors")
+STATES: Mapping[Outcome, State] = {
+    Outcome.COMPLETE: "complete",
+    Outcome.CRASHED: "fail",
+    Outcome.TIMEOUT: "fail",
+}
+"""Optuna's words for how a trial ended; all others are pruned."""
+GO_ON = (Outcome.INTERRUPTED, Outcome.PRUNED)
+"""Outcomes after which a trial may be taken up again, the latter in successive halving."""
+
+
+def weights_file(trial: int) -> str:
+    """Return the file of the run with a trial's weights, as the search left them; the best one's is kept."""
+    return f"checkpoints/trial-{trial:06d}.safetensors"
+
+
+def resume_file(trial: int) -> str:
+    """Return the file of the run from which an unfinished trial goes on."""
+    return f"checkpoints/resume-{trial:06d}.safetensors"
+
+
+class Archive:
+    """The trials of a run, on disk and in mind."""
+
+    def __init__(self, folder: RunFolder, database: StudyDatabase, objectives: Sequence[Objective]) -> None:
+        self._folder = folder
+        self._database = database
+        self._objectives = objectives
+        self.known: list[Known] = []
+        self.results: dict[int, Result] = {}
+        self.best: TrialRecord | None = None
+        """The complete trial with the best first objective so far."""
+        self._load()
+
+    @property
+    def records(self) -> Mapping[int, TrialRecord]:
+        """Every trial that has ended, or was cut off, by number."""
+        return {number: self.results[number].record for number in sorted(self.results)}
+
+    def outcomes(self) -> Counter[str]:
+        """Count the trials by outcome."""
+        return Counter(str(result.record.outcome) for result in self.results.values())
+
+    def begin(self, number: int, proposal: Proposal, shown: Sequence[int]) -> None:
+        """Remember that a trial is to be trained, and whose results the sampler had been shown since the last one."""
+        self._database.begin(number, proposal.params, proposal.distributions, {"shown": list(shown)})
+
+    def end(self, evaluation: Evaluation) -> None:
+        """Remember how a stretch of a trial ended."""
+        record, before = evaluation.record, self.best
+        better = best_trial(self._objectives[0], [record, *([before] if before else [])]) is record
+        if better:
+            self._folder.write(weights_file(record.trial), evaluation.weights)
+        if evaluation.traceback:
+            self._folder.write(f"logs/trial-{record.trial:06d}.txt", evaluation.traceback)
+        if evaluation.checkpoint:
+            self.keep(record.trial, evaluation.checkpoint)
+        telemetry.write(self._folder, f"{record.trial:06d}-{record.epochs:06d}", evaluation.telemetry)
+        self._record(record, evaluation)
+        self.results[record.trial] = Result(record, evaluation.epochs)
+        if better:
+            self.best = record
+            if before is not None:
+                self._folder.remove(weights_file(before.trial))
+        if record.outcome is not Outcome.INTERRUPTED and not evaluation.checkpoint:
+            self._folder.remove(resume_file(record.trial))
+
+    def keep(self, trial: int, checkpoint: bytes) -> None:
+        """Keep the checkpoint of an unfinished trial."""
+        self._folder.write(resume_file(trial), checkpoint)
+
+    def checkpoint(self, trial: int) -> bytes:
+        """Return the checkpoint of an unfinished trial, empty where there is none."""
+        path = self._folder.path / resume_file(trial)
+        with storage_errors(path):
+            return path.read_bytes() if path.exists() else b""
+
+    def clear(self) -> None:
+        """Remove the checkpoints of a run that has nothing left to train."""
+        for kind, trial in self._files():
+            if kind == "resume":
+                self._folder.remove(resume_file(trial))
+
+    def _record(self, record: TrialRecord, evaluation: Evaluation) -> None:
+        text = encode(record, list(evaluation.epochs))
+        if record.outcome is Outcome.INTERRUPTED:
+            self._database.keep(record.trial, text)
+            return
+        first = self._objectives[0].metric
+        constraints = {str(record.outcome): 1.0} if record.outcome in UNDESIRABLE else {}
+        self._database.finish(
+            record.trial,
+            state=STATES.get(record.outcome, "pruned"),
+            values=record.values,
+            reports={epoch.epoch: epoch.validation[first] for epoch in evaluation.epochs},
+            constraints=constraints,
+            record=text,
+        )
+
+    def _load(self) -> None:
+        """Read what earlier parts of the run have left, and remove what they had no time to remove."""
+        for stored in self._database.load():
+            self.known.append(Known(stored.params, self._shown(stored), self._result(stored)))
+        self.results = {number: known.result for number, known in enumerate(self.known) if known.result}
+        self.best = best_trial(self._objectives[0], (result.record for result in self.results.values()))
+        for kind, trial in self._files():
+            if kind == "trial" and (self.best is None or trial != self.best.trial):
+                self._folder.remove(weights_file(trial))
+            if kind == "resume" and trial in self.results and self.results[trial].record.outcome not in GO_ON:
+                self._folder.remove(resume_file(trial))
+
+    def _result(self, stored: StoredTrial) -> Result | None:
+        if stored.record is None:
+            return None
+        try:
+            record, epochs = decode(stored.record)
+        except StorageError as error:
+            raise StorageError(f"{self._folder.path}: trial {stored.number}: {error}; {DAMAGED}") from None
+        check_result(self._folder.path, stored, record, epochs, self._objectives)
+        return Result(record, epochs)
+
+    def _shown(self, stored: StoredTrial) -> tuple[int, ...]:
+        """Return whose results were shown before a trial: those of earlier ones."""
+        shown = stored.note.get("shown", [])
+        if not isinstance(shown, list) or not all(type(n) is int and 0 <= n < stored.number for n in shown):
+            raise StorageError(
+                f"{self._folder.path}: the note of trial {stored.number} is damaged: "
+                f"it does not say whose results were shown before; {DAMAGED}"
+            )
+        return tuple(shown)
+
+    def _files(self) -> Iterator[tuple[str, int]]:
+        for path in sorted((self._folder.path / "checkpoints").glob("*.safetensors")):
+            if match := FILES.fullmatch(path.name):
+                yield match[1], int(match[2])

@@ -1,0 +1,91 @@
+"""What a checkpoint carries beside weights, so that a trial trained in several stretches is one trial."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import StorageError
+from harness.records import NAN, EpochRecord, Figures, Plan
+from harness.spec import PRECISIONS
+
+SUMS = ("energy_j",)
+MEANS = ("gpu_utilization_percent", "power_w")
+"""Figures of a stretch that add up, or average over its time; all others of the meters are peaks."""
+
+LAYOUTS = ("contiguous", "channels_last")
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A trial up to the end of an epoch."""
+
+    plan: Plan
+    """How it was begun; it goes on alike, whatever would be planned now."""
+    epochs: Sequence[EpochRecord]
+    seconds: float
+    """Device-seconds that led here."""
+    started_unix_s: float
+    metered: Figures = field(default_factory=Figures)
+    """The meters' figures so far."""
+    notes: Sequence[str] = ()
+    """What was noticed of the trial, beside its epochs."""
+
+    def as_facts(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Carried:
+        """Return what :meth:`as_facts` gave. Raises :class:`StorageError` where the facts are anything else."""
+        try:
+            carried = _ADAPTER.validate_json(json.dumps(facts))
+        except (ValidationError, ValueError, RecursionError) as error:
+            raise StorageError(f"checkpoint is damaged: {str(error).splitlines()[0]}") from None
+        for nonsense in carried._nonsense():
+            raise StorageError(f"checkpoint is damaged: {nonsense}")
+        return carried
+
+    def _nonsense(self) -> Iterator[str]:
+        """Yield what is of the right type and cannot be."""
+        if [record.epoch for record in self.epochs] != list(range(1, len(self.epochs) + 1)):
+            yield "its epochs are not the first ones"
+        if not all(math.isfinite(time) and time >= 0.0 for time in (self.seconds, self.started_unix_s)):
+            yield "its times are none"
+        plan = self.plan
+        if plan.precision not in PRECISIONS or plan.layout not in LAYOUTS:
+            yield "its plan names an unknown precision or layout"
+        if plan.threads < 1 or plan.micro_batch < 0:
+            yield "its plan counts threads or samples that cannot be"
+
+
+_ADAPTER = TypeAdapter(Carried)
+
+
+def joined(earlier: Figures, earlier_s: float, later: Figures, later_s: float) -> Figures:
+    """Return the meters' figures of two stretches as those of one; what one of them does not know is not known."""
+    share = later_s / (earlier_s + later_s) if later_s > 0.0 else 0.0
+    figures = Figures()
+    for name in dict.fromkeys([*earlier.values, *later.values]):
+        value = _join(name, earlier.values.get(name, NAN), later.values.get(name, NAN), share)
+        known = not math.isnan(value)
+        telling = [part for part in (earlier, later) if math.isnan(part.values.get(name, NAN)) != known]
+        reasons = [reason for part in telling if (reason := part.reasons.get(name))]
+        if not known and not reasons:
+            reasons = ["it was not measured in a part of the trial"]
+        figures |= Figures({name: value}, {name: reasons[0]} if reasons else {})
+    return figures
+
+
+def _join(name: str, earlier: float, later: float, share: float) -> float:
+    """Join one figure of two stretches, the later of which has this share in their time."""
+    if name in SUMS:
+        return earlier + later
+    if name in MEANS:
+        return earlier * (1.0 - share) + later * share
+    return math.nan if math.isnan(earlier) or math.isnan(later) else max(earlier, later)

@@ -1,0 +1,425 @@
+"""The coordinator with an executor that computes results instead of training, in whatever order and with any fault."""
+
+import dataclasses
+import json
+import random
+from types import SimpleNamespace
+
+import pytest
+
+from harness.records import METRICS, EpochRecord, Outcome, Plan, TaskKind, TrialRecord
+from harness.spec import parse_spec
+from harness.store import RunFolder, StudyDatabase
+from harness.study.archive import Archive
+from harness.study.coordinator import Coordinator
+from harness.study.executor import Capabilities, Evaluation, Lost, Report
+from harness.study.job import Job
+from harness.study.objectives import resolve_objectives
+from harness.study.packing import Packing
+from harness.study.stop import Stop
+
+SPACE = """
+task: digits
+objective: accuracy
+budget: {trials: 14, epochs: 9, retries: 2}
+search: {pruner: none, sampler: random}
+space:
+  architecture: {mlp: {depth: {int: [0, 4]}, width: {int: [8, 64], log: true}}}
+  optimizer: {sgd: {lr: {float: [1e-3, 1.0], log: true}}}
+  batch_size: [32, 64]
+"""
+
+
+def spec_of(*overrides):
+    return parse_spec(SPACE, origin="x", overrides=overrides)
+
+
+def accuracy(params, epoch):
+    """A learning curve that depends on every parameter that is searched."""
+    rate, depth = params.get("optimizer.sgd.lr", 0.1), params.get("architecture.mlp.depth", 1)
+    width, batch = params.get("architecture.mlp.width", 8), params.get("batch_size", 64)
+    return (1 - 0.5**epoch) / (1 + abs(rate - 0.1) + depth / 10) + width * 1e-4 + batch * 1e-6
+
+
+class Computed:
+    """An executor whose assignments end in a random order; ``faults`` maps trials to what happens to each attempt."""
+
+    def __init__(self, slots, seed=0, faults=None, shape=None):
+        self.slots, self.random, self.faults = slots, random.Random(seed), faults or {}
+        self.running, self.submitted, self.most, self.cancelled = {}, [], 0, []
+        self.shape = shape or (lambda evaluation: evaluation)
+
+    def capabilities(self):
+        return Capabilities(self.slots, 1, "cpu", "a test")
+
+    def submit(self, assignment):
+        assert len(self.running) < self.slots
+        assert assignment.trial not in self.running
+        self.running[assignment.trial] = assignment
+        self.submitted.append(assignment)
+        self.most = max(self.most, len(self.running))
+
+    def wait(self, watcher, _timeout_s):
+        trial = self.random.choice(sorted(self.running))
+        assignment = self.running[trial]
+        fault = self.faults.get(trial, [])
+        ended = fault.pop(0)(assignment) if fault else self.shape(train(assignment, watcher))
+        del self.running[trial]
+        return [ended]
+
+    def cancel(self, trial, _reason):
+        self.cancelled.append(trial)
+
+    def close(self):
+        pass
+
+
+def train(assignment, watcher):
+    epochs = [EpochRecord(**epoch) for epoch in json.loads(assignment.checkpoint or b"[]")]
+    reason, outcome = "done", Outcome.COMPLETE
+    for number in range(1, assignment.until + 1):
+        if number > len(epochs):
+            epochs.append(epoch_record(assignment, number))
+        if verdict := watcher.judge(Report(epochs[number - 1], {"parameters": 10.0, "flops": 20.0})):
+            reason, outcome = verdict, Outcome.PRUNED
+            break
+    checkpoint = b""
+    if outcome is Outcome.COMPLETE and len(epochs) < 9:
+        outcome, checkpoint = Outcome.PRUNED, json.dumps([dataclasses.asdict(epoch) for epoch in epochs]).encode()
+    last = epochs[-1].validation
+    record = TrialRecord(
+        trial=assignment.trial,
+        outcome=outcome,
+        reason=reason,
+        candidate=assignment.candidate.as_dict(),
+        params=assignment.params,
+        values=(last["accuracy"],) if outcome is Outcome.COMPLETE else (),
+        seed=assignment.seed,
+        epochs=len(epochs),
+        best_epoch=len(epochs),
+        validation=last,
+        figures={"parameters": 10.0},
+        seconds=float(len(epochs)),
+        lost_s=assignment.spent_s,
+        attempts=assignment.attempt,
+        plan=plan(assignment.micro_batch),
+    )
+    return Evaluation(record, epochs, b"weights", checkpoint)
+
+
+def epoch_record(assignment, number):
+    metrics = {name: float("nan") for name in METRICS} | {"accuracy": accuracy(assignment.params, number)}
+    return EpochRecord(
+        trial=assignment.trial,
+        epoch=number,
+        train=metrics,
+        validation=metrics,
+        learning_rate=0.1,
+        gradient_norm=1.0,
+        train_s=1.0,
+        validation_s=1.0,
+        train_samples_s=10.0,
+    )
+
+
+def plan(micro_batch):
+    return Plan(
+        device="cpu",
+        precision="fp32",
+        precision_ratio=1.0,
+        precision_reason="",
+        batch_size=64,
+        layout="contiguous",
+        layout_reason="",
+        data_path="resident",
+        data_reason="",
+        threads=1,
+        micro_batch=micro_batch,
+    )
+
+
+class Heard:
+    def __init__(self):
+        self.started, self.ended, self.epochs = [], [], []
+
+    def trial_started(self, number, _params):
+        self.started.append(number)
+
+    def epoch_ended(self, epoch):
+        self.epochs.append((epoch.trial, epoch.epoch))
+
+    def trial_ended(self, record):
+        self.ended.append(record.trial)
+
+
+def run(path, spec, executor, *, total=None, stop=None, packing=None, watch=None, archive_of=Archive):
+    """Carry a search on in ``path`` to its total, and return its archive."""
+    folder = RunFolder.open(path) if path.exists() else RunFolder.create(path.parent, "x")
+    if not path.exists():
+        folder.path.rename(path)
+        folder.close()
+        (path / "status.json").write_text("{}")
+        folder = RunFolder.open(path)
+    objectives = resolve_objectives(spec, TaskKind.CLASSIFICATION)
+    job = Job(spec, SimpleNamespace(train=range(64)), SimpleNamespace(type="cpu"), objectives)
+    directions = [objective.direction for objective in objectives]
+    database = StudyDatabase.open(path / "study.db", study="harness", directions=directions)
+    try:
+        archive = archive_of(folder, database, objectives)
+        packing = packing or Packing(executor.slots, 1, float("inf"))
+        coordinator = Coordinator(job, archive, executor, packing, stop or Stop(), watch or Heard())
+        for _ in coordinator.run(total or spec.total):
+            pass
+        return archive
+    finally:
+        database.close()
+        folder.close()
+
+
+def told(archive):
+    """Everything about the trials that is not measured, as text, since NaN equals nothing."""
+    plain = [dataclasses.replace(record, lost_s=0.0, attempts=1, seconds=0.0) for record in archive.records.values()]
+    return [json.dumps(dataclasses.asdict(record), sort_keys=True) for record in plain]
+
+
+@pytest.mark.parametrize("pruner", ["none", "median", "asha", "hyperband"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "qmc", "nsga2"])
+def test_any_number_of_workers_finds_the_same_trials_when_deterministic(sampler, pruner, tmp_path):
+    spec = spec_of("search.deterministic=true", f"search.sampler={sampler}", f"search.pruner={pruner}")
+    first = told(run(tmp_path / "one", spec, Computed(1)))
+    assert len(first) == 14
+    for workers in (2, 4):
+        executor = Computed(workers, seed=workers)
+        assert told(run(tmp_path / str(workers), spec, executor)) == first
+        assert executor.most == workers
+
+
+def test_without_that_the_order_of_results_decides(tmp_path):
+    spec = spec_of("search.sampler=tpe", "budget.trials=30")
+    orders = [run(tmp_path / str(seed), spec, Computed(4, seed=seed)) for seed in range(3)]
+    assert len({tuple(told(archive)) for archive in orders}) > 1
+
+
+@pytest.mark.parametrize("deterministic", ["true", "false"])
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "nsga2", "qmc"])
+@pytest.mark.parametrize("pruner", ["median", "asha"])
+def test_a_search_in_two_parts_is_the_search_in_one_go(sampler, pruner, deterministic, tmp_path):
+    asked = [f"search.deterministic={deterministic}", f"search.sampler={sampler}", f"search.pruner={pruner}"]
+    spec = spec_of(*asked)
+    whole = told(run(tmp_path / "whole", spec, Computed(1)))
+    stop = Stop()
+
+    class StopAfter(Heard):
+        def trial_ended(self, record):
+            super().trial_ended(record)
+            if len(self.ended) == 6:
+                stop.request(2)
+
+    run(tmp_path / "parts", spec, Computed(1), stop=stop, watch=StopAfter())
+    assert told(run(tmp_path / "parts", spec, Computed(1))) == whole
+
+
+class Power(Exception):
+    """The power goes off."""
+
+
+def failing_archive(at):
+    """Return an archive whose folder and database stop working at persistence step ``at``, and the steps it counted."""
+    steps = []
+
+    def step(what):
+        steps.append(what)
+        if len(steps) == at:
+            raise Power(what)
+
+    def build(folder, database, objectives):
+        class Folder:
+            path = folder.path
+
+            def write(self, name, content):
+                step(f"before write {name}")
+                folder.write(name, content)
+                step(f"after write {name}")
+
+            def remove(self, name):
+                step(f"before remove {name}")
+                folder.remove(name)
+                step(f"after remove {name}")
+
+            def __getattr__(self, name):
+                return getattr(folder, name)
+
+        class Database:
+            def __getattr__(self, name):
+                def call(*args, **kwargs):
+                    step(f"before {name}")
+                    result = getattr(database, name)(*args, **kwargs)
+                    step(f"after {name}")
+                    return result
+
+                return call if name in ("begin", "finish", "keep") else getattr(database, name)
+
+        return Archive(Folder(), Database(), objectives)
+
+    return build, steps
+
+
+@pytest.mark.parametrize("pruner", ["none", "asha"])
+def test_the_power_may_go_off_at_any_persistence_step(pruner, tmp_path):
+    spec = spec_of("search.deterministic=true", "budget.trials=5", f"search.pruner={pruner}")
+    build, steps = failing_archive(0)
+    whole = told(run(tmp_path / "whole", spec, Computed(2), archive_of=build))
+    names = sorted(path.name for path in (tmp_path / "whole").rglob("*") if path.suffix == ".safetensors")
+    assert len(steps) > 20
+    for at in range(1, len(steps) + 1):
+        path = tmp_path / f"at-{at}"
+        acknowledged = Heard()
+        with pytest.raises(Power):
+            run(path, spec, Computed(2, seed=at), archive_of=failing_archive(at)[0], watch=acknowledged)
+        resumed = Heard()
+        archive = run(path, spec, Computed(2, seed=at + 1), watch=resumed)
+        assert told(archive) == whole, steps[at - 1]
+        assert sorted(file.name for file in path.rglob("*") if file.suffix == ".safetensors") == names
+        if pruner == "none":
+            assert not set(acknowledged.ended) & set(resumed.started), "what was acknowledged is not trained again"
+
+
+def lost(outcome=Outcome.CRASHED, seconds=5.0):
+    return lambda assignment: Lost(assignment.trial, outcome, "its worker died of SIGSEGV", seconds)
+
+
+def test_a_trial_whose_worker_died_is_tried_again(tmp_path):
+    executor = Computed(2, faults={3: [lost(), lost()]})
+    archive = run(tmp_path / "run", spec_of(), executor)
+    record = archive.records[3]
+    assert (record.outcome, record.attempts, record.lost_s) == (Outcome.COMPLETE, 3, 10.0)
+    assert [assignment.attempt for assignment in executor.submitted if assignment.trial == 3] == [1, 2, 3]
+
+
+def test_a_trial_that_kills_every_worker_is_given_up_with_the_reason(tmp_path):
+    archive = run(tmp_path / "run", spec_of(), Computed(2, faults={3: [lost()] * 9}))
+    record = archive.records[3]
+    assert (record.outcome, record.attempts, record.lost_s, record.seconds) == (Outcome.CRASHED, 3, 10.0, 5.0)
+    assert record.reason == "its worker died of SIGSEGV, 3 times"
+    assert archive.outcomes() == {"complete": 13, "crashed": 1}
+
+
+def test_a_trial_killed_for_memory_goes_on_with_half_the_micro_batch(tmp_path):
+    spec = spec_of("space.batch_size=64", "budget.retries=0")
+    executor = Computed(1, faults={1: [lost(Outcome.OOM)] * 3, 2: [lost(Outcome.OOM)] * 99})
+    archive = run(tmp_path / "run", spec, executor, total=4)
+    assert [a.micro_batch for a in executor.submitted if a.trial == 1] == [0, 32, 16, 8]
+    assert (archive.records[1].outcome, archive.records[1].plan.micro_batch) == (Outcome.COMPLETE, 8)
+    assert [a.micro_batch for a in executor.submitted if a.trial == 2] == [0, 32, 16, 8, 4, 2, 1]
+    assert archive.records[2].outcome is Outcome.OOM
+
+
+def test_a_trial_that_ran_out_of_memory_among_others_gets_the_device_to_itself(tmp_path):
+    executor = Computed(4, faults={5: [lost(Outcome.OOM)]})
+    alone = []
+    submit = executor.submit
+
+    def watched(assignment):
+        if assignment.attempt == 2:
+            alone.append(not executor.running and not assignment.shared)
+        submit(assignment)
+
+    executor.submit = watched
+    archive = run(tmp_path / "run", spec_of(), executor)
+    assert alone == [True]
+    assert archive.records[5].outcome is Outcome.COMPLETE
+    assert archive.records[5].plan.micro_batch == 0, "that it shared was no fault of its own"
+
+
+def test_a_time_out_is_final(tmp_path):
+    archive = run(tmp_path / "run", spec_of(), Computed(2, faults={2: [lost(Outcome.TIMEOUT)]}))
+    assert archive.records[2].outcome is Outcome.TIMEOUT
+    assert len(archive.records) == 14
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_candidate_is_not_trained_twice(workers, tmp_path):
+    space = "space={architecture: {mlp: {depth: [0, 1], width: 8}}, batch_size: [32, 64], optimizer: {sgd: {lr: 0.1}}}"
+    spec = spec_of(space, "budget.trials=20")
+    executor = Computed(workers)
+    archive = run(tmp_path / "run", spec, executor)
+    assert len(archive.records) == 20
+    assert len({json.dumps(a.candidate.as_dict()) for a in executor.submitted}) == len(executor.submitted) <= 4
+    for record in archive.records.values():
+        if record.same_as is not None:
+            original = archive.records[record.same_as]
+            assert record.values == original.values
+            assert original.same_as is None
+            assert record.seconds == 0.0
+            assert record.reason.startswith(f"same candidate as trial {original.trial}")
+
+
+def test_a_crash_is_not_taken_for_the_candidates_own(tmp_path):
+    space = "space={architecture: {mlp: {depth: 1, width: 8}}, optimizer: {sgd: {lr: 0.1}}, batch_size: [32, 64]}"
+    executor = Computed(1, faults={n: [lost()] for n in range(6)})
+    archive = run(tmp_path / "run", spec_of(space, "budget.trials=6", "budget.retries=0"), executor)
+    assert len(executor.submitted) == 6
+    assert archive.outcomes() == {"crashed": 6}
+
+
+def test_successive_halving_goes_on_from_checkpoints(tmp_path):
+    executor = Computed(2)
+    archive = run(tmp_path / "run", spec_of("search.pruner=asha", "budget.trials=27"), executor)
+    assert len(archive.records) == 27
+    later = [a for a in executor.submitted if a.until > 1]
+    assert later
+    assert all(len(json.loads(a.checkpoint)) in (1, 3) for a in later)
+    complete = [record for record in archive.records.values() if record.outcome is Outcome.COMPLETE]
+    assert 0 < len(complete) < 10
+    assert {record.epochs for record in archive.records.values()} == {1, 3, 9}
+    best = max(accuracy(record.params, 9) for record in archive.records.values())
+    assert best in [record.values[0] for record in complete]
+
+
+def test_asked_to_stop_it_cancels_what_runs_and_leaves_it_open(tmp_path):
+    stop = Stop()
+
+    class Stopping(Heard):
+        def trial_ended(self, _record):
+            stop.request(15)
+
+    executor = Computed(3)
+    wait = executor.wait
+
+    def interrupted(watcher, timeout_s):
+        if stop.signal:
+            _, assignment = executor.running.popitem()
+            evaluation = train(assignment, watcher)
+            record = dataclasses.replace(evaluation.record, outcome=Outcome.INTERRUPTED, values=())
+            return [dataclasses.replace(evaluation, record=record, weights=b"")]
+        return wait(watcher, timeout_s)
+
+    executor.wait = interrupted
+    archive = run(tmp_path / "run", spec_of(), executor, stop=stop, watch=Stopping())
+    assert sorted(executor.cancelled) == sorted(
+        number for number, record in archive.records.items() if record.outcome is Outcome.INTERRUPTED
+    )
+    assert len(executor.cancelled) == 2
+    again = Computed(3)
+    resumed = run(tmp_path / "run", spec_of(), again)
+    assert resumed.outcomes() == {"complete": 14}
+    for number in executor.cancelled:
+        assert (resumed.records[number].attempts, resumed.records[number].lost_s) == (2, 9.0)
+
+
+def test_memory_decides_how_many_share_a_device(tmp_path):
+    executor = Computed(4)
+    peak = {"memory_process_peak_mib": 400.0}
+    executor.shape = lambda evaluation: dataclasses.replace(
+        evaluation, record=dataclasses.replace(evaluation.record, figures=peak)
+    )
+    run(tmp_path / "run", spec_of(), executor, packing=Packing(4, 1, 1000.0))
+    assert executor.most == 2
+
+
+@pytest.mark.parametrize("deterministic", ["true", "false"])
+def test_a_halving_too_small_to_promote_anyone_still_brings_its_best_home(deterministic, tmp_path):
+    spec = spec_of("search.pruner=asha", "budget.trials=4", f"search.deterministic={deterministic}")
+    archive = run(tmp_path / "run", spec, Computed(2))
+    (complete,) = [record for record in archive.records.values() if record.outcome is Outcome.COMPLETE]
+    assert complete.values[0] == max(accuracy(record.params, 9) for record in archive.records.values())
