@@ -6,7 +6,7 @@ from harness.report.build import build
 from harness.report.findings import Findings, Interval, analyse
 from harness.report.load import RunFiles, load_run
 from harness.report.publish import write_report
-from harness.report.statistics import Importances, importances, ledger, pareto_front, ranked, summary_table
+from harness.report.statistics import Importances, importances, pareto_front, ranked, summary_table
 
 __all__ = [
     "Findings",
@@ -16,7 +16,6 @@ __all__ = [
     "analyse",
     "build",
     "importances",
-    "ledger",
     "load_run",
     "pareto_front",
     "ranked",

@@ -17,6 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from harness.records import Outcome
+from harness.report.remarks import remarks
 from harness.report.statistics import Floats
 from harness.report.wording import clipped, number
 
@@ -73,7 +74,7 @@ def told(trial: Mapping[Any, Any]) -> str:
     """Return what a pointer over a trial's point tells."""
     name = f"trial {trial['trial']}, {trial['outcome']}: {label(trial['architecture'])}, {label(trial['optimizer'])}"
     complete = trial["outcome"] == Outcome.COMPLETE
-    return f"{name}<br>{number(trial['value']) if complete else label(trial['reason'], 80)}"
+    return "<br>".join([name, number(trial["value"]) if complete else label(trial["reason"], 80), *remarks(trial)])
 
 
 def add_by_architecture(figure: go.Figure, chosen: pd.DataFrame, trials: pd.DataFrame, x: Floats, y: Floats) -> None:

@@ -12,7 +12,7 @@ from harness.report.blocks import Block, Card, Code, Content, Points, Section, T
 from harness.report.findings import Findings
 from harness.report.load import TestStats
 from harness.report.remarks import noticed, unmeasured_table
-from harness.report.statistics import ended, wasted_share
+from harness.report.statistics import ended, trained
 from harness.report.tables import (
     candidate_table,
     chosen_table,
@@ -28,6 +28,7 @@ from harness.report.tables import (
     task_table,
 )
 from harness.report.wording import clipped, duration, goal, number, percent, plural, score, setting, whole
+from harness.store.ledger import Ledger, share
 
 _FINAL = {"refit": "after a refit on training and validation data", "keep": "with the weights that won"}
 
@@ -50,22 +51,25 @@ def _winner_line(findings: Findings) -> str:
     if best is None or winner is None:
         return f"No winner: none of the {plural(len(findings.run.trials), 'trial')} completed."
     scores = ", ".join(f"{metric} {goal(metric, value)}" for metric, value in findings.winner_values.items())
-    complete = int(ended(findings.run.trials, Outcome.COMPLETE).sum())
+    complete = ended(findings.run.trials, Outcome.COMPLETE)
+    repeats = int((complete & ~trained(findings.run.trials)).sum())
     front = f", on a Pareto front of {plural(len(best['pareto']), 'trial')}" if len(findings.metrics) > 1 else ""
     return (
         f"Winner: trial {best['trial']}, {winner['architecture']} trained with {winner['optimizer']}: "
-        f"validation {scores}, the best of {plural(complete, 'complete trial')}{front}."
+        f"validation {scores}, the best of {plural(int(complete.sum()), 'complete trial')}"
+        f"{f' ({repeats:,} of them repeated)' if repeats else ''}{front}."
     )
 
 
 def _test_line(findings: Findings) -> str:
     test = findings.stats["test"]
     if test is None:
-        failed = findings.book[~findings.book["outcome"].isin([Outcome.COMPLETE, Outcome.PRUNED])]
+        ends = findings.book.outcomes
+        failed = ends[~ends["what"].isin([Outcome.COMPLETE, Outcome.PRUNED])]
         if findings.stats["best"] is not None or failed.empty:
             return "Test: not opened."
         first = failed.sort_values("trials", ascending=False, kind="stable").iloc[0]
-        return f"Most ended as {first['outcome']} ({first['trials']}); the first: {clipped(first['reason'], 240)}"
+        return f"Most ended as {first['what']} ({first['trials']}), most often: {clipped(first['reason'], 240)}"
     metrics = dict.fromkeys([*findings.metrics, *((findings.interval.metric,) if findings.interval else ())])
     parts = [
         f"{name} {score(test['metrics'][name])}{_within(findings, name)}" for name in metrics if name in test["metrics"]
@@ -97,8 +101,8 @@ def _cards(findings: Findings) -> Iterator[Card]:
         yield Card(f"test {metric}", score(metrics.get(metric)), detail)
     complete = int(ended(findings.run.trials, Outcome.COMPLETE).sum())
     yield Card("complete trials", f"{complete:,} of {len(findings.run.trials):,}", f"in {duration(stats['elapsed_s'])}")
-    spent = float(book["device_s"].sum())
-    yield Card("device time", duration(spent), f"{percent(wasted_share(book))} of it wasted")
+    useful = percent(share(book.complete_s, book.device_s))
+    yield Card("device time", duration(book.device_s), f"{useful} of it for complete trials")
     row = findings.winner
     if row is not None:
         yield Card("parameters", whole(row["parameters"]), f"latency {number(row['latency_p50_ms'])} ms")
@@ -117,11 +121,10 @@ def _sections(findings: Findings) -> Iterator[Section]:
         blocks=() if findings.importances.reason else (importance_table(findings.importances),),
     )
     yield _test_section(findings)
-    wasted = percent(wasted_share(findings.book))
     yield Section(
         anchor="outcomes",
         title="How the trials ended",
-        text=(f"Wasted, that is spent on trials neither complete nor pruned: {wasted} of the device time.",),
+        text=_ledger_text(findings.book),
         blocks=(ledger_table(findings.book),),
     )
     yield Section(anchor="noticed", title="What was noticed", blocks=_points(noticed(run.trials)))
@@ -162,6 +165,19 @@ def _importance_text(findings: Findings) -> tuple[str, ...]:
         "trials, when one parameter is shuffled (permutation importance, Breiman 2001). Out of bag the forest reaches "
         f"R² = {number(found.explained)}, {trust}. A parameter that exists only with one choice counts its absence as "
         "a value, so it shares the credit of that choice.",
+    )
+
+
+def _ledger_text(book: Ledger) -> tuple[str, ...]:
+    uncounted = ""
+    if book.unrecorded:
+        uncounted = f" Not counted, for want of a recorded time: {plural(book.unrecorded, 'trial')}."
+    if not book.device_s > 0:
+        return (f"No device time was recorded.{uncounted}",)
+    useful = percent(share(book.complete_s, book.device_s))
+    return (
+        f"{number(book.complete_s)} of {number(book.device_s)} device-seconds ({useful}) led to a complete trial."
+        f"{uncounted}",
     )
 
 

@@ -16,10 +16,10 @@ from harness.report.statistics import (
     Importances,
     accuracy_interval,
     importances,
-    ledger,
     ranked,
     rmse_interval,
 )
+from harness.store.ledger import Ledger, ledger
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Findings:
 
     run: RunFiles
     best: pd.DataFrame
-    """Complete trials, best first."""
-    book: pd.DataFrame
-    """The ledger of outcomes."""
+    """Complete trials that were trained, best first."""
+    book: Ledger
+    """Where the device-seconds went."""
     importances: Importances
     interval: Interval | None
     winner: Mapping[Any, Any] | None

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, NotRequired, TypeVar
 
 import pandas as pd
-import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from harness.errors import InputError, StorageError
-from harness.records import FIGURES, METRICS, TELEMETRY, Outcome, TaskKind
+from harness.records import FIGURES, METRICS, NAN, TELEMETRY, Outcome, TaskKind
+from harness.store.files import read_file, read_parquet
+from harness.store.run import changed_files, plain_files
 
 Scores = dict[str, float | None]
 T = TypeVar("T")
@@ -119,10 +120,15 @@ SCHEMA_VERSION = 1
 PARAMETER = "param."
 """Prefix of the columns of searched parameters in ``trials.parquet``."""
 
+_FRAMES = ("trials.parquet", "epochs.parquet", "telemetry.parquet", "predictions.parquet")
+_FILES = ("stats.json", *_FRAMES, "space.yaml", "hardware.json", "environment.json")
 _FIX = "the run was cut short or copied in part: finish it with 'harness search --resume', or copy the folder again"
 _SCORES = [f"{part}_{metric}" for part in ("train", "validation") for metric in METRICS]
 _TRIAL_NUMBERS = ["trial", "value", "seed", "epochs", "best_epoch", "precision_ratio", "batch_size", "threads"]
 _TRIAL_NUMBERS += [*_SCORES, *FIGURES, "started_unix_s", "seconds"]
+_LATER_NUMBERS = ("micro_batch", "lost_s", "attempts", "same_as")
+"""Columns that older versions did not write: empty where they are missing."""
+
 _TRIAL_TEXTS = ["outcome", "reason", "architecture", "optimizer", "device", "precision", "precision_reason"]
 _TRIAL_TEXTS += ["layout", "layout_reason", "data_path", "data_reason", "notes"]
 _TRIAL_JSON: dict[str, type] = {"values": list, "candidate": dict, "params": dict, "reasons": dict}
@@ -140,16 +146,18 @@ def load_run(path: Path) -> RunFiles:
         raise InputError(
             f"{path}: not a run folder (no stats.json, trials.parquet or space.yaml); name one of results/"
         )
+    plain_files(path)
+    _check_seal(path)
     predictions = path / "predictions.parquet"
     run = RunFiles(
+        space=_read(path / "space.yaml", lambda file: read_file(file).decode("utf-8")),
+        hardware=_mapping(path / "hardware.json"),
+        environment=_mapping(path / "environment.json"),
         stats=_stats(path / "stats.json"),
         trials=_trials(path / "trials.parquet"),
         epochs=_frame(path / "epochs.parquet", numbers=_EPOCH_NUMBERS, texts=["note"]),
         telemetry=_frame(path / "telemetry.parquet", numbers=["time_unix_s", "trial", *TELEMETRY]),
         predictions=_frame(predictions, numbers=["index", "target", "predicted"]) if predictions.exists() else None,
-        space=_read(path / "space.yaml", lambda file: file.read_text(encoding="utf-8")),
-        hardware=_mapping(path / "hardware.json"),
-        environment=_mapping(path / "environment.json"),
     )
     best = run.stats["best"]
     if best is not None and best["trial"] not in set(run.trials["trial"]):
@@ -171,19 +179,27 @@ def _wrong(file: Path, what: str) -> StorageError:
     return StorageError(f"{file}: {what}; {_FIX}")
 
 
+def _check_seal(path: Path) -> None:
+    """Refuse what is not what the run was sealed with: a space that was cut off may still be read as one."""
+    for name in changed_files(path):
+        if name in _FILES and (path / name).exists():
+            raise _wrong(path / name, "not the file that manifest.json was sealed with (its sha256 differs)")
+
+
 def _read(file: Path, parse: Callable[[Path], T]) -> T:
     """Parse one file, with its name on whatever is wrong with it."""
+    if not file.exists():
+        raise _wrong(file, "missing")
     try:
         return parse(file)
-    except FileNotFoundError:
-        raise _wrong(file, "missing") from None
-    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _wrong(file, f"cannot be read ({first_line})") from error
+    except StorageError as error:
+        raise StorageError(f"{error}; {_FIX}") from error
+    except (ValueError, RecursionError) as error:
+        raise _wrong(file, f"cannot be read ({error})") from error
 
 
 def _mapping(file: Path) -> dict[str, Any]:
-    contents = _read(file, lambda path: json.loads(path.read_text(encoding="utf-8")))
+    contents = _read(file, lambda path: json.loads(read_file(path).decode("utf-8")))
     if not isinstance(contents, dict):
         raise _wrong(file, "is not a JSON object")
     return contents
@@ -205,23 +221,27 @@ def _stats(file: Path) -> Stats:
         raise _wrong(file, f"{where}: {first['msg']}") from error
 
 
-def _frame(file: Path, *, numbers: Sequence[str], texts: Sequence[str] = ()) -> pd.DataFrame:
-    frame = _read(file, pd.read_parquet)
+def _frame(file: Path, *, numbers: Sequence[str], texts: Sequence[str] = (), later: Sequence[str] = ()) -> pd.DataFrame:
+    frame = _read(file, read_parquet)
+    frame = frame.assign(**{name: NAN for name in later if name not in frame.columns})
     for name in (*numbers, *texts):
         if name not in frame.columns:
             raise _wrong(file, f"has no column {name!r}")
-    for name in numbers:
+    for name in (*numbers, *later):
         if not pd.api.types.is_numeric_dtype(frame[name].dtype):
             raise _wrong(file, f"column {name!r} holds {frame[name].dtype}, not numbers")
+    for name in texts:
+        if not pd.api.types.is_string_dtype(frame[name]):
+            raise _wrong(file, f"column {name!r} holds {frame[name].dtype}, not texts")
     return frame
 
 
 def _trials(file: Path) -> pd.DataFrame:
-    frame = _frame(file, numbers=_TRIAL_NUMBERS, texts=[*_TRIAL_TEXTS, *_TRIAL_JSON])
+    frame = _frame(file, numbers=_TRIAL_NUMBERS, texts=[*_TRIAL_TEXTS, *_TRIAL_JSON], later=_LATER_NUMBERS)
     for name, kind in _TRIAL_JSON.items():
         try:
             sound = all(isinstance(value, kind) for value in decoded(frame[name]))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             sound = False
         if not sound:
             raise _wrong(file, f"column {name!r} does not hold a JSON {kind.__name__} in every row")

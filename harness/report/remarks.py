@@ -1,16 +1,18 @@
-"""What a run remarks on itself: what was noticed in training, and why figures are missing."""
+"""What a run remarks on itself: what was noticed of its trials, and why figures are missing."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 
 from harness.report.blocks import Table
 from harness.report.load import decoded
-from harness.report.wording import clipped, plural
+from harness.report.statistics import trained
+from harness.report.wording import NOT_MEASURED, clipped, plural
+from harness.store.ledger import alike
 
 _SHOWN_NOTES = 12
 _SHOWN_TRIALS = 8
@@ -31,28 +33,48 @@ def unmeasured_table(trials: pd.DataFrame) -> Table:
 
 
 def noticed(trials: pd.DataFrame) -> tuple[str, ...]:
-    """Return what was noticed during training, alike notes told once, the most frequent first."""
+    """Return what was noticed during training and how it went, alike notes told once, the most frequent first.
+
+    What a repeat was told with its result is the remark of another trial, and left out.
+    """
+    own = trials[trained(trials)]
     found = alike(
         (int(trial), note)
-        for trial, notes in zip(trials["trial"], trials["notes"].fillna(""), strict=True)
+        for trial, notes in zip(own["trial"], own["notes"].fillna(""), strict=True)
         for note in notes.split("; ")
         if note
     )
+    course: dict[str, list[int]] = {}
+    for row in trials.to_dict("records"):
+        for remark in remarks(row):
+            course.setdefault(remark, []).append(int(row["trial"]))
+    found = sorted([*found, *course.items()], key=lambda group: -len(group[1]))
     lines = [f"{clipped(note, _LONGEST)} ({_which(numbers)})" for note, numbers in found[:_SHOWN_NOTES]]
     more = len(found) - _SHOWN_NOTES
     return (*lines, f"and {plural(more, 'other note')}") if more > 0 else tuple(lines)
 
 
-def alike(notes: Iterable[tuple[int, str]]) -> list[tuple[str, list[int]]]:
-    """Group (trial, note) pairs whose notes differ in their numbers only.
+def remarks(trial: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield what was out of the ordinary in the course of a trial, a row of ``trials.parquet``."""
+    if pd.notna(trial["same_as"]):
+        yield f"same as trial {int(trial['same_as'])}, so not trained again"
+        return
+    if _in_parts(trial):
+        yield f"batches of {batch_text(trial)}"
+    if pd.notna(trial["attempts"]) and trial["attempts"] > 1:
+        yield f"started {int(trial['attempts'])} times"
 
-    A group is its first note with the trials that it stands for; the most frequent comes first.
-    """
-    groups: dict[str, tuple[str, set[int]]] = {}
-    for trial, note in notes:
-        groups.setdefault(re.sub(r"\d[\d.,e+-]*", "#", note), (note, set()))[1].add(trial)
-    found = [(note, sorted(numbers)) for note, numbers in groups.values()]
-    return sorted(found, key=lambda group: (-len(group[1]), group[0]))
+
+def batch_text(trial: Mapping[Any, Any]) -> str:
+    """Return a trial's batch size, and the size of the parts where it went through the model in parts."""
+    if pd.isna(trial["batch_size"]):
+        return NOT_MEASURED
+    parts = f" in parts of {int(trial['micro_batch'])}" if _in_parts(trial) else ""
+    return f"{int(trial['batch_size'])}{parts}"
+
+
+def _in_parts(trial: Mapping[Any, Any]) -> bool:
+    return pd.notna(trial["micro_batch"]) and bool(trial["micro_batch"] < trial["batch_size"])
 
 
 def _which(trials: list[int]) -> str:

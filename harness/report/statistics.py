@@ -1,6 +1,7 @@
-"""What the trials add up to: rank, Pareto front, importances, the ledger of outcomes, and how sure a score is.
+"""What the trials add up to: rank, Pareto front, importances, and how sure a score is.
 
-Nothing here is random beyond a fixed seed, so the same frames give the same figures.
+A trial that was told the result of an earlier one is no evidence of its own, and counts nowhere here. Nothing is random
+beyond a fixed seed, so the same frames give the same figures.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ def ended(trials: pd.DataFrame, *outcomes: Outcome) -> Flags:
     return np.asarray(trials["outcome"].isin(list(outcomes)), dtype=np.bool_)
 
 
+def trained(trials: pd.DataFrame) -> Flags:
+    """Return which trials were trained, rather than told the result of an earlier trial of the same candidate."""
+    return np.asarray(trials["same_as"].isna(), dtype=np.bool_)
+
+
 def objective_values(trials: pd.DataFrame, objectives: int) -> Floats:
     """Return the objectives of every trial, shape (trials, objectives), NaN unless it is complete."""
     table = np.full((len(trials), objectives), NAN)
@@ -73,13 +79,13 @@ def pareto_front(values: Floats, maximize: Sequence[bool]) -> Flags:
 
 
 def ranked(trials: pd.DataFrame, objective: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the complete trials, best first: by the first objective, ties by trial number.
+    """Return the complete trials that were trained, best first: by the first objective, ties by trial number.
 
     With several objectives the Pareto front comes before the rest. The column ``front`` says who is in it.
     """
     maximize = [item["direction"] == "maximize" for item in objective]
     values = objective_values(trials, len(objective))
-    scored = ended(trials, Outcome.COMPLETE) & ~np.isnan(values).any(axis=1)
+    scored = ended(trials, Outcome.COMPLETE) & trained(trials) & ~np.isnan(values).any(axis=1)
     chosen, values = trials[scored], values[scored]
     front = pareto_front(values, maximize)
     first = -values[:, 0] if maximize[0] else values[:, 0]
@@ -112,31 +118,6 @@ def summary_table(trials: pd.DataFrame, stats: Mapping[str, Any], limit: int = 5
 def best_so_far(values: Floats, *, maximize: bool) -> Floats:
     """Return the running best of ``values`` in order; NaN before the first value."""
     return np.fmax.accumulate(values) if maximize else np.fmin.accumulate(values)
-
-
-def ledger(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what each outcome cost, in the order of :class:`Outcome`, only those that happened.
-
-    The columns are outcome, trials, device_s, share (of all device-seconds) and reason (of the first such trial).
-    """
-    total = float(trials["seconds"].sum())
-    rows = []
-    for outcome in Outcome:
-        mine = trials[ended(trials, outcome)].sort_values("trial")
-        if len(mine):
-            cost = float(mine["seconds"].sum())
-            share = cost / total if total > 0 else NAN
-            rows.append((outcome.value, len(mine), cost, share, str(mine["reason"].iloc[0])))
-    return pd.DataFrame(rows, columns=["outcome", "trials", "device_s", "share", "reason"])
-
-
-def wasted_share(book: pd.DataFrame) -> float:
-    """Return the share of device-seconds, from a :func:`ledger`, of trials neither complete nor pruned.
-
-    A pruned trial has told the sampler something; the others ended without a score. NaN when no time was recorded.
-    """
-    useful = book["outcome"].isin([Outcome.COMPLETE, Outcome.PRUNED])
-    return float(book.loc[~useful, "share"].sum(skipna=False)) if book["device_s"].sum() > 0 else NAN
 
 
 def accuracy_interval(correct: int, total: int) -> tuple[float, float]:
@@ -177,11 +158,12 @@ def importances(trials: pd.DataFrame, seed: int = 0) -> Importances:
     """Return the permutation importance of every searched parameter, conditional ones included.
 
     A random forest learns the first objective from the parameters of the complete trials; a parameter's importance is
-    how much the forest's R2 on them drops when that parameter is shuffled (Breiman, 2001, Machine Learning 45:5).
+    how much the forest's R2 on them drops when that parameter is shuffled (Breiman, 2001, Machine Learning 45:5). Each
+    candidate counts once: a repeat in and out of bag would make the forest look better than it is.
     Parameters that exist only with one choice share the credit of that choice.
     """
     columns = parameter_columns(trials)
-    complete = trials[ended(trials, Outcome.COMPLETE) & trials["value"].notna()]
+    complete = trials[ended(trials, Outcome.COMPLETE) & trained(trials) & trials["value"].notna()]
     reason = _why_no_importances(complete, columns)
     if reason:
         missing = [(name.removeprefix(PARAMETER), NAN, NAN, reason) for name in columns]

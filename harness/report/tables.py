@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
-from harness.records import METRICS, Outcome
+from harness.records import METRICS
 from harness.report.blocks import Table, facts
 from harness.report.findings import Findings
 from harness.report.load import BestStats, RunFiles, decoded
+from harness.report.remarks import batch_text, remarks
 from harness.report.statistics import Importances, objective_values
 from harness.report.wording import (
     NOT_MEASURED,
@@ -28,6 +29,7 @@ from harness.report.wording import (
     whole,
 )
 from harness.spec import COST
+from harness.store.ledger import Ledger
 
 _CANDIDATES = 10
 _OPEN_CLASSES = 20
@@ -89,14 +91,24 @@ def candidate_table(findings: Findings) -> Table:
         if best[name].notna().any() and name not in judged:
             rows[title] = [whole(v) if name == "parameters" else number(v) for v in best[name]]
     rows["time"] = [duration(seconds) for seconds in best["seconds"]]
+    course = [[*remarks(row), *_repeats(findings.run.trials, row["trial"])] for row in best.to_dict("records")]
+    if any(course):
+        rows["remarks"] = ["; ".join(texts) for texts in course]
     rows["settings"] = [_settings(params) for params in decoded(best["params"])]
-    texts = {"front", "architecture", "optimizer", "settings"}
+    texts = {"front", "architecture", "optimizer", "settings", "remarks"}
     return Table(
         caption=f"The best {plural(len(best), 'candidate')}",
         columns=tuple(rows),
         rows=tuple(zip(*rows.values(), strict=True)),
         numeric=frozenset(rows) - texts,
     )
+
+
+def _repeats(trials: pd.DataFrame, trial: int) -> Iterator[str]:
+    """Yield which trials were told the result of this one."""
+    told = trials["trial"][trials["same_as"] == trial]
+    if len(told):
+        yield f"repeated as {'trial' if len(told) == 1 else 'trials'} {', '.join(map(str, told))}"
 
 
 def _settings(params: Mapping[str, Any]) -> str:
@@ -124,7 +136,7 @@ def plan_table(row: Mapping[str, Any]) -> Table:
     """Return how a trial was trained on this machine, and why so."""
     ratio = row["precision_ratio"]
     faster = "" if pd.isna(ratio) else f", {ratio:.2f} times the speed of fp32"
-    batch, threads = (NOT_MEASURED if pd.isna(row[name]) else str(int(row[name])) for name in ("batch_size", "threads"))
+    threads = NOT_MEASURED if pd.isna(row["threads"]) else str(int(row["threads"]))
     return facts(
         "How the winner was trained",
         [
@@ -133,7 +145,7 @@ def plan_table(row: Mapping[str, Any]) -> Table:
             ("why this precision", str(row["precision_reason"])),
             ("data", str(row["data_path"])),
             ("why there", str(row["data_reason"])),
-            ("batch, layout", f"{batch}, {row['layout']}"),
+            ("batch, layout", f"{batch_text(row)}, {row['layout']}"),
             ("why this layout", str(row["layout_reason"])),
             ("epochs", f"{row['epochs']}, the best was {row['best_epoch']}"),
         ],
@@ -188,20 +200,20 @@ def importance_table(found: Importances) -> Table:
     )
 
 
-def ledger_table(book: pd.DataFrame) -> Table:
-    """Return how the trials ended, what that cost, and the first reason of each kind of end but completion."""
+def ledger_table(book: Ledger) -> Table:
+    """Return how the trials ended, what that cost, and the most frequent reason of each kind of end."""
     rows = tuple(
         (
-            str(row["outcome"]),
+            str(row["what"]),
             whole(row["trials"]),
             duration(row["device_s"]),
             percent(row["share"]),
-            "" if row["outcome"] == Outcome.COMPLETE else clipped(str(row["reason"]), 240),
+            clipped(str(row["reason"]), 160),
         )
-        for row in book.to_dict("records")
+        for row in book.rows.to_dict("records")
     )
-    columns = ("outcome", "trials", "device time", "share", "first reason")
-    return Table(caption="Outcomes", columns=columns, rows=rows, numeric=frozenset(columns[1:4]))
+    columns = ("outcome", "trials", "device time", "share", "most frequent reason")
+    return Table(caption="The ledger of compute", columns=columns, rows=rows, numeric=frozenset(columns[1:4]))
 
 
 def machine_table(run: RunFiles) -> Table:

@@ -25,12 +25,14 @@ PLAN = {
     "precision_ratio": 1.83,
     "precision_reason": "fastest of fp32, bf16",
     "batch_size": 128,
+    "micro_batch": 128,
     "layout": "channels_last",
     "layout_reason": "channels_last measured 1.70x contiguous",
     "data_path": "resident",
     "data_reason": "188 MiB fit in memory",
     "threads": 2,
 }
+BATCHES = ("batch_size", "micro_batch")
 REASONS = {
     "complete": "trained for all 12 epochs",
     "pruned": "median pruner: 0.71 at epoch 3 is below the median of 0.82",
@@ -71,6 +73,10 @@ class Wish:
     reason: str | None = None
     note: str = "gradients vanish: norm 0.00002 at epoch 2"
     test_samples: int = 600
+    repeats: Mapping[int, int] = field(default_factory=dict)
+    """Trials that were told the result of an earlier one."""
+    cells: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Cells of ``trials`` to change, by trial."""
     seed: int = 0
 
 
@@ -189,12 +195,15 @@ def trial_row(wish: Wish, trial: int, rng: np.random.Generator) -> tuple[dict[st
         "epochs": epochs,
         "best_epoch": epochs,
         **scores,
-        **(dict.fromkeys(PLAN) if outcome == "infeasible" else {**PLAN, "batch_size": params["batch_size"]}),
+        **(dict.fromkeys(PLAN) if outcome == "infeasible" else PLAN | dict.fromkeys(BATCHES, params["batch_size"])),
         **figures,
         "notes": "; ".join(sorted({epoch["note"] for epoch in history if epoch["note"]})),
         "reasons": json.dumps(dict.fromkeys(unmeasured, NO_GPU)),
         "started_unix_s": START + 14 * trial,
         "seconds": (0.7 + parameters / 1e6) * epochs + 0.4,
+        "lost_s": 0.0,
+        "attempts": 1,
+        "same_as": None,
         **{f"param.{path}": value for path, value in params.items()},
     }
     return row, history
@@ -206,7 +215,7 @@ def typed(rows: list[dict[str, Any]]) -> pd.DataFrame:
     tails = sorted(name for name in frame if name.startswith("param."))
     for name in ("trial", "seed", "epochs", "best_epoch"):
         frame[name] = frame[name].astype("int64")
-    for name in ("batch_size", "threads"):
+    for name in ("batch_size", "micro_batch", "threads", "attempts", "same_as"):
         frame[name] = frame[name].astype("Int64")
     for name in (
         "device",
@@ -336,6 +345,10 @@ def write_run(folder: Path, wish: Wish) -> Path:
     """Write a whole run folder."""
     rng = np.random.default_rng(wish.seed)
     made = [trial_row(wish, trial, rng) for trial in range(wish.trials)]
+    for trial, original in wish.repeats.items():
+        made[trial] = {**made[original][0], "trial": trial, "same_as": original, "seconds": 0.0}, []
+    for trial, cells in wish.cells.items():
+        made[trial][0].update(cells)
     trials = typed([row for row, _ in made])
     epochs = pd.DataFrame([row for _, rows in made for row in rows] or epoch_rows(wish, 0, 1, 0.5))
     test, predictions = final_stats(wish, rng)

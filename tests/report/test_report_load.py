@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import InputError, StorageError
 from harness.records import EpochRecord, Outcome, TelemetryRecord, TrialRecord
-from harness.report import load_run, summary_table
+from harness.report import build, load_run, summary_table
 from harness.report.load import parameter_columns
 from harness.spec import parameters, parse_spec
 from harness.store import epochs_frame, telemetry_frame, trials_frame
@@ -135,6 +135,25 @@ def test_a_missing_column_is_named(make_run, column):
     folder = make_run(trials=2, outcomes="complete")
     edit_trials(folder, lambda trials: trials.drop(columns=column))
     with pytest.raises(StorageError, match=f"trials.parquet: has no column '{column}'"):
+        load_run(folder)
+
+
+LATER = ["micro_batch", "lost_s", "attempts", "same_as"]
+
+
+def test_a_run_of_an_older_version_is_reported_on_without_the_columns_it_lacks(make_run):
+    folder = make_run()
+    today = build(folder)["report.md"]
+    edit_trials(folder, lambda trials: trials.drop(columns=LATER))
+    assert load_run(folder).trials[LATER].isna().all(axis=None)
+    assert build(folder)["report.md"] == today
+
+
+@pytest.mark.parametrize("column", LATER)
+def test_texts_in_a_later_column_are_refused(make_run, column):
+    folder = make_run(trials=2, outcomes="complete")
+    edit_trials(folder, lambda trials: trials.assign(**{column: "none"}))
+    with pytest.raises(StorageError, match=f"column '{column}' holds str"):
         load_run(folder)
 
 

@@ -31,6 +31,15 @@ def test_trials_without_a_score_stand_in_the_strip(findings):
     assert strip == {"infeasible", "oom", "diverged", "crashed"}
 
 
+def test_a_pointer_over_a_trial_tells_what_was_out_of_the_ordinary(make_run):
+    folder = make_run(trials=6, outcomes="complete", repeats={5: 1}, cells={2: {"attempts": 2}})
+    figure = plots.history(load_run(folder).trials, "f1_macro", maximize=True)
+    texts = dict(zip(figure.data[0].x, figure.data[0].text, strict=True))
+    assert texts[5].endswith("<br>same as trial 1, so not trained again")
+    assert texts[2].endswith("<br>started 2 times")
+    assert texts[0].count("<br>") == 1
+
+
 def test_learning_curves_draw_both_parts_of_each_trial(findings):
     figure = plots.learning_curves(findings.run.epochs, [18, 10], "loss")
     assert [(trace.name, trace.line.dash) for trace in figure.data] == [

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats as scipy_stats
 
 from harness.records import FIGURES, Outcome
-from harness.report import importances, ledger, load_run, pareto_front, ranked, summary_table
-from harness.report.statistics import accuracy_interval, best_so_far, encoded, rmse_interval, wasted_share
+from harness.report import importances, load_run, pareto_front, ranked, summary_table
+from harness.report.statistics import accuracy_interval, best_so_far, encoded, rmse_interval
 
 
 def frame(values: list[list[float]], outcomes: list[str] | None = None, **columns: list[object]) -> pd.DataFrame:
@@ -29,6 +29,7 @@ def frame(values: list[list[float]], outcomes: list[str] | None = None, **column
             "architecture": "mlp",
             "optimizer": "sgd",
             "seconds": 1.0,
+            "same_as": None,
             **dict.fromkeys(FIGURES, math.nan),
             **columns,
         }
@@ -95,26 +96,6 @@ def test_the_summary_tells_an_objective_once():
 def test_the_summary_of_no_complete_trial_is_empty():
     goals = {"objective": [{"metric": "f1_macro", "direction": "maximize"}]}
     assert summary_table(frame([[], []], ["crashed", "oom"]), goals) == []
-
-
-def test_the_ledger_accounts_for_every_trial_and_second():
-    outcomes = ["complete", "crashed", "crashed", "pruned"]
-    book = ledger(frame([[1.0], [], [], []], outcomes, seconds=[6.0, 1.0, 2.0, 1.0]))
-    assert book["outcome"].tolist() == ["complete", "pruned", "crashed"]
-    assert book["trials"].tolist() == [1, 1, 2]
-    assert book["device_s"].tolist() == [6.0, 1.0, 3.0]
-    assert book["share"].tolist() == pytest.approx([0.6, 0.1, 0.3])
-    assert book["reason"].tolist() == ["reason 0", "reason 3", "reason 1"]
-    assert wasted_share(book) == pytest.approx(0.3)
-
-
-def test_without_recorded_seconds_the_wasted_share_is_unknown_not_zero():
-    assert math.isnan(wasted_share(ledger(frame([[1.0], []], ["complete", "oom"], seconds=[math.nan, math.nan]))))
-    assert math.isnan(wasted_share(ledger(frame([]))))
-
-
-def test_a_complete_run_wasted_nothing():
-    assert wasted_share(ledger(frame([[1.0]]))) == 0.0
 
 
 @settings(max_examples=25, deadline=None)
@@ -199,6 +180,24 @@ def test_importances_read_only_complete_trials():
     wild = trials.tail(5).assign(outcome=str(Outcome.PRUNED), value=1e6)
     mixed = pd.concat([trials.head(35), wild], ignore_index=True)
     pd.testing.assert_frame_equal(importances(mixed).table, importances(trials.head(35)).table)
+
+
+def test_a_repeated_trial_is_no_evidence_of_its_own_for_importances():
+    trials = searched()
+    again = trials.sample(25, replace=True, random_state=0)
+    repeats = again.assign(same_as=again["trial"].to_numpy(), trial=range(40, 65))
+    found, once = importances(pd.concat([trials, repeats], ignore_index=True)), importances(trials)
+    pd.testing.assert_frame_equal(found.table, once.table)
+    assert found.explained == once.explained
+    few = pd.concat([trials.head(7), repeats.assign(same_as=0)], ignore_index=True)
+    assert importances(few).reason == "too few complete trials: 7, needed 8"
+
+
+def test_a_repeated_trial_takes_no_place_in_the_ranking_or_the_front():
+    trials = frame([[0.9, 5.0], [0.9, 5.0], [0.7, 1.0]], same_as=[None, 0, None])
+    goals = [{"metric": "f1_macro", "direction": "maximize"}, {"metric": "latency_ms", "direction": "minimize"}]
+    assert ranked(trials, goals)["trial"].tolist() == [0, 2]
+    assert [row["trial"] for row in summary_table(trials, {"objective": goals})] == [0, 2]
 
 
 @pytest.mark.parametrize(
