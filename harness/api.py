@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -27,12 +27,13 @@ from harness.spec import Spec, load_spec
 from harness.store import read_json, seal, storage_errors
 from harness.study import (
     Estimate,
+    Execution,
     Finished,
     Observer,
     Request,
     Stop,
     estimate_costs,
-    open_job,
+    open_search,
     run_search,
     spec_to_resume,
     total_seconds,
@@ -83,7 +84,7 @@ class Silent:
     def run_started(self, run: Path, notes: Sequence[str]) -> None:
         """Show nothing."""
 
-    def trial_started(self, number: int, params: dict[str, Any]) -> None:
+    def trial_started(self, number: int, params: Mapping[str, Any]) -> None:
         """Show nothing."""
 
     def epoch_ended(self, epoch: EpochRecord) -> None:
@@ -109,6 +110,13 @@ def search(
     precision: str | None = None,
     out: str | Path = "results",
     resume: str | Path | None = None,
+    workers: int | Literal["auto"] = 1,
+    executor: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    storage: str | None = None,
+    deterministic: bool | None = None,
+    trial_timeout_s: float | None = None,
+    retries: int | None = None,
     trust: bool = False,
     observer: Observer | None = None,
     argv: Sequence[str] | None = None,
@@ -116,23 +124,40 @@ def search(
     """Search ``space``, a shipped space's name or a file, and leave a sealed run folder with its report.
 
     The first SIGINT or SIGTERM ends the search cleanly with everything saved; the second one aborts. ``resume`` goes on
-    with an earlier run up to its total of ``trials``. Raises the errors of :mod:`harness.errors`.
+    with an earlier run up to its total of ``trials``. Trials run in ``workers`` processes of their own (0: in this
+    one), or in as many actors of the Ray cluster at ``address``; ``storage`` is the URL of a PostgreSQL database for
+    the study. Raises the errors of :mod:`harness.errors`.
     """
     named = overrides_of(
-        trials=trials, timeout=timeout_s, seed=seed, sampler=sampler, pruner=pruner, precision=precision
+        trials=trials,
+        timeout=timeout_s,
+        trial_timeout=trial_timeout_s,
+        retries=retries,
+        seed=seed,
+        sampler=sampler,
+        pruner=pruner,
+        deterministic=deterministic,
+        precision=precision,
     )
     overrides = [*overrides, *named]
     run = Path(resume) if resume is not None else None
     spec = resolve_spec(space, run, overrides)
     request = Request(
-        spec=spec, device=device, out=Path(out), resume=run, trust=trust, argv=argv if argv is not None else sys.argv
+        spec=spec,
+        device=device,
+        out=Path(out),
+        resume=run,
+        trust=trust,
+        execution=Execution(workers, executor, address),
+        storage=storage,
+        argv=argv if argv is not None else sys.argv,
     )
-    job = open_job(request)
     stop = Stop(spec.budget.time)
+    opened = open_search(request)
     with ending_cleanly(stop):
-        finished = run_search(request, job, stop, observer or Silent())
-    write_report(finished.run)
-    seal(finished.run, _manifest(finished))
+        finished = run_search(request, opened, stop, observer or Silent())
+        write_report(finished.run)
+        seal(finished.run, _manifest(finished))
     if finished.failure and not stop.signal:
         raise NoSuccessfulTrialError(f"{finished.run}: no trial completed; {finished.failure}")
     return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
@@ -142,18 +167,24 @@ def overrides_of(
     *,
     trials: int | None,
     timeout: str | float | None,
+    trial_timeout: str | float | None,
+    retries: int | None,
     seed: int | None,
     sampler: str | None,
     pruner: str | None,
+    deterministic: bool | None,
     precision: str | None,
 ) -> list[str]:
     """Return the options that have names of their own as ``key.path=value``; what is None is left to the space."""
     asked = {
         "budget.trials": trials,
         "budget.time": timeout,
+        "budget.trial_time": trial_timeout,
+        "budget.retries": retries,
         "search.seed": seed,
         "search.sampler": sampler,
         "search.pruner": pruner,
+        "search.deterministic": deterministic,
         "training.precision": precision,
     }
     return [f"{key}={value}" for key, value in asked.items() if value is not None]
@@ -185,7 +216,7 @@ class Cost:
 
 def estimate_search(spec: Spec, *, device: str = "auto", trust: bool = False) -> Cost:
     """Train each architecture of the space for about a second and extrapolate; writes nothing."""
-    job = open_job(Request(spec=spec, device=device, trust=trust))
+    job = open_search(Request(spec=spec, device=device, trust=trust)).job
     estimates = estimate_costs(job)
     return Cost(str(job.device), estimates, total_seconds(job, estimates))
 
@@ -200,11 +231,17 @@ def describe_devices() -> dict[str, Any]:
 
 @contextmanager
 def ending_cleanly(stop: Stop) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into a request to stop; the second one aborts as usual."""
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a request to stop; the second one aborts as usual.
+
+    A shell starts its background jobs with SIGINT ignored, and nohup with SIGHUP ignored. The former is handled all
+    the same, since ``kill -INT`` means it; the latter stays ignored, since that is what nohup is for.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in signals}
 
     def request(number: int, _frame: FrameType | None) -> None:

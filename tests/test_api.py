@@ -8,7 +8,7 @@ import pytest
 import harness
 from harness.errors import InputError
 
-SPACE = ["space={architecture: {mlp: {width: [8, 16]}}}", "budget.epochs=2"]
+SPACE = ["space={architecture: {mlp: {width: {int: [8, 64]}}}}", "budget.epochs=2"]
 
 
 def test_a_search_from_python(tmp_path):
@@ -22,14 +22,14 @@ def test_a_search_from_python(tmp_path):
     assert 0 < result.test["accuracy"] <= 1
     assert result.report.read_text().startswith("<!doctype html>")
     assert signal.getsignal(signal.SIGINT) is before, "the program's own handler is back"
-    resumed = harness.search(resume=result.run, trials=3)
+    resumed = harness.search(resume=result.run, trials=3, workers=0)
     assert len(resumed.trials) == 3
 
 
 def test_a_search_in_a_thread_leaves_signals_alone(tmp_path):
     results = []
     thread = threading.Thread(
-        target=lambda: results.append(harness.search("digits", overrides=SPACE, trials=1, out=tmp_path))
+        target=lambda: results.append(harness.search("digits", overrides=SPACE, trials=1, out=tmp_path, workers=0))
     )
     thread.start()
     thread.join()

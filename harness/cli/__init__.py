@@ -25,7 +25,9 @@ def main() -> None:
     try:
         app()
     except HarnessError as error:
-        print(f"harness: error: {error}", file=sys.stderr)
+        from harness.cli.console import printable
+
+        print(f"harness: error: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("harness: interrupted before anything was written", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from harness.cli.console import cell, err
+from harness.cli.console import cell, err, printable
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import Spec
 from harness.study import Observer
@@ -49,6 +49,9 @@ class Lines:
         self._best = float("nan")
         self._started = time.monotonic()
         self._done = 0
+        self._begun = 0
+        """Trials of the run that were begun, earlier parts of it included."""
+        self._running: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +67,10 @@ class Lines:
         for note in notes:
             self._console.print(Text(f"note: {note}"))
 
-    def trial_started(self, number: int, _params: dict[str, Any]) -> None:
-        """Say nothing yet."""
+    def trial_started(self, number: int, _params: Mapping[str, Any]) -> None:
+        """Count it."""
+        self._begun = max(self._begun, number + 1)
+        self._running.add(number)
 
     def epoch_ended(self, epoch: EpochRecord) -> None:
         """Say nothing: a log wants trials."""
@@ -73,10 +78,16 @@ class Lines:
     def trial_ended(self, record: TrialRecord) -> None:
         """Print how the trial ended, and how long the rest may take."""
         self._done += 1
+        self._running.discard(record.trial)
         elapsed_s = time.monotonic() - self._started
-        left = max(0, self._trials - record.trial - 1)
+        left = self._trials - self.ended
         left_s = min(left * elapsed_s / self._done, max(0.0, self._limit_s - elapsed_s))
         self._console.print(Text(f"{self.describe(record)}  [at most {left} left, about {duration(left_s)}]"))
+
+    @property
+    def ended(self) -> int:
+        """Trials of the run that have ended."""
+        return self._begun - len(self._running)
 
     def final_started(self, how: str, epochs: int) -> None:
         """Print what happens to the winner."""
@@ -87,7 +98,7 @@ class Lines:
         name = next(iter(record.candidate["architecture"]))
         text = f"trial {record.trial:>3}  {name:<8} {record.outcome:<11}"
         if record.outcome is not Outcome.COMPLETE:
-            return f"{text} {record.reason}"
+            return f"{text} {printable(record.reason)}"
         value = record.values[0]
         best = self._best != self._best or (value > self._best if self._maximize else value < self._best)
         self._best = value if best else self._best
@@ -121,9 +132,10 @@ class Bars(Lines):
     ) -> None:
         self._progress.stop()
 
-    def trial_started(self, number: int, _params: dict[str, Any]) -> None:
+    def trial_started(self, number: int, params: Mapping[str, Any]) -> None:
         """Move the bar to where a resumed search stands."""
-        self._progress.update(self._task, completed=number, now=f"trial {number}")
+        super().trial_started(number, params)
+        self._progress.update(self._task, completed=self.ended, now=f"trial {number}")
 
     def epoch_ended(self, epoch: EpochRecord) -> None:
         """Show the epoch and its value."""
@@ -136,7 +148,8 @@ class Bars(Lines):
 
     def trial_ended(self, record: TrialRecord) -> None:
         """Print the trial's line above the bar."""
-        self._progress.update(self._task, completed=record.trial + 1, now="")
+        self._running.discard(record.trial)
+        self._progress.update(self._task, completed=self.ended, now="")
         self._console.print(Text(self.describe(record)))
 
     def final_started(self, how: str, epochs: int) -> None:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.errors import InputError, did_you_mean
+
 if TYPE_CHECKING:
     from harness.api import SearchResult
+
+EXECUTORS = ("local", "ray")
 
 
 def search(
@@ -21,13 +25,26 @@ def search(
     sampler: Annotated[
         str | None, typer.Option(help="tpe, random, grid, cmaes, gp, nsga2 or qmc.", show_default=False)
     ] = None,
-    pruner: Annotated[str | None, typer.Option(help="median, asha, hyperband, none or auto.")] = None,
+    pruner: Annotated[str | None, typer.Option(help="median, asha, hyperband, dominated, none or auto.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, fp32, tf32, bf16 or fp16.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides splits, candidates and weights.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key of the space file.")
     ] = None,
+    workers: Annotated[
+        str, typer.Option(metavar="N|auto", help="Worker processes; 0 trains in the process of the command.")
+    ] = "1",
+    deterministic: Annotated[
+        bool | None, typer.Option("--deterministic", help="The same trials with any number of workers.")
+    ] = None,
+    trial_timeout: Annotated[str | None, typer.Option(help="Time for one trial, such as 90s.")] = None,
+    retries: Annotated[int | None, typer.Option(help="How often a trial whose worker died is started again.")] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="PostgreSQL database for the study; by default a file.")
+    ] = None,
+    executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster: auto or HOST:PORT.")] = None,
     out: Annotated[Path, typer.Option(help="Folder that the run's own folder is made in.")] = Path("results"),
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,
     trust: Annotated[
@@ -44,15 +61,48 @@ def search(
         sys.path.insert(0, str(Path.cwd()))
     from harness.api import overrides_of
 
-    named = overrides_of(trials=trials, timeout=timeout, seed=seed, sampler=sampler, pruner=pruner, precision=precision)
+    named = overrides_of(
+        trials=trials,
+        timeout=timeout,
+        trial_timeout=trial_timeout,
+        retries=retries,
+        seed=seed,
+        sampler=sampler,
+        pruner=pruner,
+        deterministic=deterministic,
+        precision=precision,
+    )
     overrides = [*(set_ or []), *named]
     if dry_run:
         _dry_run(space, resume, overrides, device=device, trust=trust, json=json)
         return
-    result = _run(space, overrides, device=device, out=out, resume=resume, trust=trust)
+    result = _run(
+        space,
+        overrides,
+        device=device,
+        out=out,
+        resume=resume,
+        workers=_worker_count(workers),
+        executor=_executor(executor),
+        address=address,
+        storage=storage,
+        trust=trust,
+    )
     _show(result, json=json)
     if result.signal:
         raise typer.Exit(128 + result.signal)
+
+
+def _worker_count(text: str) -> int | str:
+    if text == "auto" or text.isdecimal():
+        return text if text == "auto" else int(text)
+    raise InputError(f"--workers {text}: a number of processes, or auto")
+
+
+def _executor(name: str) -> str:
+    if name in EXECUTORS:
+        return name
+    raise InputError(f"--executor {name}: unknown{did_you_mean(name, EXECUTORS)}")
 
 
 def _run(space: str | None, overrides: list[str], **options: Any) -> SearchResult:

@@ -34,9 +34,14 @@ def tiny(tmp_path):
 
 @pytest.fixture
 def harness(monkeypatch, capsys):
-    """Run the command line in this process: ``harness("search", "digits")`` returns code, stdout and stderr."""
+    """Run the command line in this process: ``harness("search", "digits")`` returns code, stdout and stderr.
+
+    A search trains in this process too, unless ``--workers`` says otherwise: starting a worker takes seconds.
+    """
 
     def run(*arguments):
+        if arguments[0] == "search" and "--workers" not in arguments:
+            arguments = (*arguments, "--workers", 0)
         monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
