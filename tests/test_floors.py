@@ -82,6 +82,8 @@ def test_only_one_module_imports_pynvml():
         ("harness.hardware", ("torch", "optuna", "pandas")),
         ("harness.store", ("torch", "optuna")),
         ("harness.report", ("torch", "optuna")),
+        ("harness.study.worker", ("optuna", "pandas", "sklearn", "scipy")),
+        ("harness.study.evaluate", ("optuna", "pandas", "sklearn", "scipy")),
     ],
 )
 def test_importing_a_module_stays_light(module, unwanted):

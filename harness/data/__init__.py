@@ -12,13 +12,14 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.data.batches import Batch, Batches, place
     from harness.data.catalog import tasks
-    from harness.data.dataset import Dataset, TrainingData
+    from harness.data.dataset import Dataset
     from harness.data.download import fetch
     from harness.data.fashion_mnist import cache_folder
     from harness.data.loading import load
     from harness.data.part import Part
     from harness.data.preprocessing import apply_preprocessing
     from harness.data.seeding import derive_seed
+    from harness.data.training_data import TrainingData
 
 __all__ = [
     "Batch",
@@ -44,12 +45,13 @@ __getattr__ = lazy_names(
             "place",
         ),
         "catalog": ("tasks",),
-        "dataset": ("Dataset", "TrainingData"),
+        "dataset": ("Dataset",),
         "download": ("fetch",),
         "fashion_mnist": ("cache_folder",),
         "loading": ("load",),
         "part": ("Part",),
         "preprocessing": ("apply_preprocessing",),
         "seeding": ("derive_seed",),
+        "training_data": ("TrainingData",),
     },
 )

@@ -13,6 +13,7 @@ from harness.data.part import Part
 from harness.data.preprocessing import apply_preprocessing, fit_preprocessing, normalisation
 from harness.data.source import Source
 from harness.data.splits import Indices
+from harness.data.training_data import TrainingData
 from harness.records import TaskShape
 
 
@@ -21,26 +22,6 @@ class _Door:
     """Counts how often the test samples were opened; shared by the data sets that have the same test samples."""
 
     opened: int = 0
-
-
-@dataclass(eq=False)
-class TrainingData:
-    """What training may see of a task: everything but the test samples. To be read only."""
-
-    name: str
-    shape: TaskShape
-    """What a model must know; the cardinalities of categories are those seen in ``train``."""
-    class_names: tuple[str, ...]
-    """Empty for regression."""
-    fingerprint: str
-    """The sha256 of what was read."""
-    notes: tuple[str, ...]
-    """Warnings for the user."""
-    preprocessing: Mapping[str, Any]
-    """JSON-able, enough to preprocess new raw samples alike. Its ``target`` entry has ``classes``, or ``mean`` and
-    ``scale`` of the training values."""
-    train: Part
-    validation: Part
 
 
 class Dataset(TrainingData):
