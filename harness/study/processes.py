@@ -110,10 +110,7 @@ class LocalProcesses:
         worker, task = self._workers[index], self._tasks[index]
         worker.output = b""
         task.oom_kills = oom_kills()
-        task.due_s = math.inf
-        time_s, grace_s = task.assignment.time_s, self._grace_s
-        late = f"its time of {time_s:g} s was over; it did not answer for {grace_s:g} s and was killed"
-        task.end_within(time_s + grace_s, Outcome.TIMEOUT, late)
+        task.hand_over(self._grace_s)
         worker.channel.send(task.assignment)
 
     def _attend(self, index: int, watcher: Watcher) -> None:

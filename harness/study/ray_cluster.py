@@ -6,7 +6,6 @@ replaced when the next assignment comes, if the cluster still has room; else the
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from contextlib import ExitStack
@@ -170,10 +169,7 @@ class RayActors:
     def _hand_over(self, slot: _Slot) -> None:
         """Send an actor that is ready its task; from here on its time counts."""
         assert slot.task is not None
-        slot.task.due_s = math.inf
-        time_s, grace_s = slot.task.assignment.time_s, self._grace_s
-        late = f"its time of {time_s:g} s was over; it did not answer for {grace_s:g} s and was killed"
-        slot.task.end_within(time_s + grace_s, Outcome.TIMEOUT, late)
+        slot.task.hand_over(self._grace_s)
         slot.actor.begin.remote(slot.task.assignment)
 
     def _listen(self, watcher: Watcher, timeout_s: float) -> None:

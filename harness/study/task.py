@@ -23,6 +23,13 @@ class Task:
     oom_kills: int | None = None
     """Those of this machine's kernel before it began."""
 
+    def hand_over(self, grace_s: float) -> None:
+        """Begin to count the trial's own time: whatever carries it out is ready, and its start was nobody's fault."""
+        self.assigned_s, self.due_s = time.monotonic(), math.inf
+        time_s = self.assignment.time_s
+        late = f"its time of {time_s:g} s was over; it did not answer for {grace_s:g} s and was killed"
+        self.end_within(time_s + grace_s, Outcome.TIMEOUT, late)
+
     def end_within(self, seconds: float, outcome: Outcome, reason: str) -> None:
         """Have it killed, with this result, unless it ends within so many seconds, or is to be killed earlier."""
         due_s = time.monotonic() + seconds
