@@ -3,8 +3,8 @@
     python benchmarks/study_overhead.py [--trials 10000] [--sampler random]
 
 Claim: at most 15 ms, and the 10,000th trial costs no more than the first. Measured on two cores of an AMD EPYC (Zen 5)
-with the random sampler and SQLite in WAL mode, median ms per trial: 4.3 over the first 200 of 10,000 trials and 2.9 over
-the last 200; Optuna's own loop 42 and 38 in WAL mode, 110 and 111 as it is (400 trials each).
+with the random sampler and SQLite in WAL mode, median ms per trial: 4.3 over the first 200 of 10,000 trials and 2.9
+over the last 200; Optuna's own loop 42 and 38 in WAL mode, 110 and 111 as it is (400 trials each).
 """
 
 from __future__ import annotations
