@@ -24,7 +24,8 @@ from harness.hardware import choose_device, native_precisions, probe
 from harness.records import EpochRecord, TrialRecord
 from harness.report import write_report
 from harness.spec import Spec, load_spec
-from harness.store import read_json, seal, storage_errors
+from harness.store import read_json, seal
+from harness.store.files import read_parquet
 from harness.study import (
     Estimate,
     Execution,
@@ -54,12 +55,12 @@ class SearchResult:
     @property
     def trials(self) -> pd.DataFrame:
         """One row per trial."""
-        return _read_frame(self.run / "trials.parquet")
+        return read_parquet(self.run / "trials.parquet")
 
     @property
     def epochs(self) -> pd.DataFrame:
         """One row per trial and epoch."""
-        return _read_frame(self.run / "epochs.parquet")
+        return read_parquet(self.run / "epochs.parquet")
 
     @property
     def best(self) -> Mapping[str, Any] | None:
@@ -271,8 +272,3 @@ def _manifest(finished: Finished) -> dict[str, Any]:
         "seed": stats["search"]["seed"],
         "data_fingerprint": stats["task"]["fingerprint"],
     }
-
-
-def _read_frame(path: Path) -> pd.DataFrame:
-    with storage_errors(path):
-        return pd.read_parquet(path)

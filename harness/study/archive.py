@@ -7,7 +7,6 @@ removed after it, so that the run can be killed between any two steps and taken 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.errors import StorageError
@@ -60,10 +59,6 @@ class Archive:
     def records(self) -> Mapping[int, TrialRecord]:
         """Every trial that has ended, or was cut off, by number."""
         return {number: self.results[number].record for number in sorted(self.results)}
-
-    def outcomes(self) -> Counter[str]:
-        """Count the trials by outcome."""
-        return Counter(str(result.record.outcome) for result in self.results.values())
 
     def begin(self, number: int, proposal: Proposal, shown: Sequence[int]) -> None:
         """Remember that a trial is to be trained, and whose results the sampler had been shown since the last one."""

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import optuna
-
 from harness.data import derive_seed
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import candidate_at
@@ -74,7 +72,6 @@ class Coordinator:
     def __init__(
         self, job: Job, archive: Archive, executor: Executor, packing: Packing, stop: Stop, observer: Observer
     ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._job = job
         self._archive = archive
         self._executor = executor

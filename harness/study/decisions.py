@@ -89,11 +89,6 @@ class Decisions:
         if not self._lag:
             self._retrace()
 
-    @property
-    def trials(self) -> int:
-        """Number of trials that were begun."""
-        return len(self._params)
-
     def next(self, total: int) -> Stretch | None:
         """Decide the next stretch of a search of ``total`` trials; None: nothing to do before another result."""
         if self._lag and not self._reveal_up_to(len(self._decided) - self._lag + 1):
