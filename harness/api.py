@@ -20,7 +20,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from harness.errors import NoSuccessfulTrialError
-from harness.hardware import choose_device, native_precisions, probe
+from harness.hardware import choose_device, describe_precisions, probe
 from harness.records import EpochRecord, TrialRecord
 from harness.report import write_report
 from harness.spec import Spec, load_spec
@@ -223,10 +223,13 @@ def estimate_search(spec: Spec, *, device: str = "auto", trust: bool = False) ->
 
 
 def describe_devices() -> dict[str, Any]:
-    """Return what this machine is, with the precisions worth trying on each device that torch can use."""
+    """Return what this machine is, with what each device that torch can use makes of the precisions."""
     machine = probe(torch=True)
     names = ["cpu", *(device.device for device in machine.torch.devices)] if machine.torch else ["cpu"]
-    precisions = {name: dict(native_precisions(choose_device(name))) for name in names}
+    precisions = {
+        name: {precision: asdict(each) for precision, each in describe_precisions(choose_device(name)).items()}
+        for name in names
+    }
     return {**machine.as_dict(hide_ids=True), "precisions": precisions, "default_device": str(choose_device("auto"))}
 
 

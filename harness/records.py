@@ -156,6 +156,8 @@ class TrialRecord:
     plan: Plan | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
     """By the names in FIGURES."""
+    predicted: Mapping[str, float] = field(default_factory=dict)
+    """What was predicted of it before it was trained, by the names in PREDICTED; empty: nothing was."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Why a figure is NaN, or where it comes from."""
     notes: tuple[str, ...] = ()
@@ -183,29 +185,65 @@ FIGURES = (
     "memory_rss_peak_mib",
     "gpu_utilization_percent",
     "power_w",
+    "idle_power_w",
     "energy_j",
+    "energy_j_per_sample",
     "temperature_c",
+    "epoch_s",
+    "gate_s",
 )
 """Names of a trial's figures. ``flops`` counts one sample's forward pass; ``memory_allocated`` is torch's allocator,
 ``memory_device`` and ``memory_process`` are NVML's, ``memory_rss`` the host process; utilisation and power are means,
-memory, temperature are peaks; ``energy_j`` covers the trial's training and validation."""
+memory, temperature are peaks; ``energy_j`` covers the trial's training and validation, ``energy_j_per_sample`` is it
+over the samples that were trained on, ``idle_power_w`` what was drawn before the work began; ``epoch_s`` is the median
+of an epoch with its validation, ``gate_s`` what was spent on predicting all this."""
+
+PREDICTED = (
+    "latency_ms",
+    "memory_mb",
+    "static_memory_mb",
+    "epoch_s",
+    "train_seconds",
+    "energy_j_per_sample",
+)
+"""What gates predict of a trial: the median latency of one sample, the peak memory (``static``: without the device, by
+the sizes of tensors alone), seconds of an epoch with its validation and of all epochs, joules of one sample trained."""
+
+MEMORY_METERS = ("memory_allocated_peak_mib", "memory_process_peak_mib", "memory_rss_peak_mib")
+"""The meters of a trial's memory, the most exact one first; each device has one of them at least."""
+
+
+def memory_mib(figures: Mapping[str, float]) -> float:
+    """Return what counts as a trial's memory: its peak by the most exact of the meters that its device has."""
+    known = (figures[name] for name in MEMORY_METERS if math.isfinite(figures.get(name, NAN)))
+    return next(known, NAN)
+
 
 TELEMETRY = (
     "cpu_percent",
     "memory_rss_mib",
+    "cpu_pressure_percent",
+    "memory_pressure_percent",
+    "cpu_energy_j",
     "gpu_utilization_percent",
     "memory_utilization_percent",
     "memory_device_mib",
     "memory_process_mib",
+    "memory_reserved_mib",
     "sm_clock_mhz",
     "memory_clock_mhz",
     "power_w",
+    "power_instant_w",
     "energy_counter_j",
     "temperature_c",
     "throttle_reasons",
+    "pcie_rx_mb_s",
+    "pcie_tx_mb_s",
 )
 """Columns of one telemetry sample, beside its ``time_unix_s`` and ``trial``. ``throttle_reasons`` is NVML's bit mask;
-``energy_counter_j`` counts from an arbitrary zero."""
+``energy_counter_j`` (the GPU) and ``cpu_energy_j`` (the processor's package, by RAPL) count from an arbitrary zero;
+``power_w`` is NVML's average, over the last second on most GPUs; pressure is the share of the time since the last
+sample in which some task waited (Linux pressure stall information); PCIe traffic is in 10^6 bytes per second."""
 
 
 @dataclass(frozen=True, slots=True)

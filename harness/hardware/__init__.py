@@ -8,40 +8,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.hardware.cpu import usable_cores
+from harness.hardware.gpu_info import throttle_names
 from harness.hardware.machine import Cpu, GpuInfo, Machine, Memory, TorchDevice, TorchInfo
-from harness.hardware.meters import AbsentMeter, GpuMeter, HostMeter, Meter
 from harness.hardware.nvml import GPU_TELEMETRY, Gpu, Nvml, open_nvml
 from harness.hardware.oom import oom_kills
+from harness.hardware.parent import die_with
+from harness.hardware.pressure import stalled_us
 from harness.hardware.probe import probe
+from harness.hardware.watched import Watched
 from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.hardware.devices import choose_device, meters_for, native_precisions
+    from harness.hardware.precisions import Precision, describe_precisions
     from harness.hardware.replay import ReplayMeter
     from harness.hardware.sampler import Sampler
 
 __all__ = [
     "GPU_TELEMETRY",
-    "AbsentMeter",
     "Cpu",
     "Gpu",
     "GpuInfo",
-    "GpuMeter",
-    "HostMeter",
     "Machine",
     "Memory",
-    "Meter",
     "Nvml",
+    "Precision",
     "ReplayMeter",
     "Sampler",
     "TorchDevice",
     "TorchInfo",
+    "Watched",
     "choose_device",
+    "describe_precisions",
+    "die_with",
     "meters_for",
     "native_precisions",
     "oom_kills",
     "open_nvml",
     "probe",
+    "stalled_us",
+    "throttle_names",
     "usable_cores",
 ]
 
@@ -52,6 +58,10 @@ __getattr__ = lazy_names(
             "choose_device",
             "meters_for",
             "native_precisions",
+        ),
+        "precisions": (
+            "Precision",
+            "describe_precisions",
         ),
         "replay": ("ReplayMeter",),
         "sampler": ("Sampler",),

@@ -11,9 +11,9 @@ import torch
 
 from harness.errors import HardwareError, InputError
 from harness.hardware.cpu import read_cpu
-from harness.hardware.machine import TorchDevice, TorchInfo, hash_uuid
-from harness.hardware.meters import AbsentMeter, GpuMeter, HostMeter, Meter
-from harness.hardware.nvml import MIB, open_nvml
+from harness.hardware.machine import MIB, TorchDevice, TorchInfo, hash_uuid, hide_uuids
+from harness.hardware.nvml import open_nvml
+from harness.hardware.watched import Watched
 
 
 def choose_device(name: str) -> torch.device:
@@ -55,15 +55,11 @@ def native_precisions(device: torch.device) -> Mapping[str, str]:
     return {"fp32": "", "tf32": tf32, "bf16": amx, "fp16": "fp16 is slower than fp32 on a CPU and overflows"}
 
 
-def meters_for(device: torch.device) -> tuple[Meter, ...]:
-    """Return the meters of this process working on ``device``; without an NVIDIA GPU the second one says why."""
+def meters_for(device: torch.device) -> Watched:
+    """Return what to watch while this process works on ``device``: its GPU, or why there is none to be metered."""
     if device.type != "cuda":
-        return HostMeter(), AbsentMeter(f"the device is {device.type}; only NVIDIA GPUs are metered")
-    nvml = open_nvml()
-    gpu = nvml.gpu_for(str(torch.cuda.get_device_properties(device).uuid))
-    if gpu is None:
-        return HostMeter(), AbsentMeter(nvml.reason or f"NVML shows no GPU with the UUID of {device}")
-    return HostMeter(), GpuMeter(gpu)
+        return Watched(no_gpu=f"the device is {device.type}; only NVIDIA GPUs are metered")
+    return Watched(gpu_uuid=str(torch.cuda.get_device_properties(device).uuid))
 
 
 def describe_torch() -> TorchInfo:
@@ -73,6 +69,7 @@ def describe_torch() -> TorchInfo:
         cuda_build=torch.version.cuda,
         threads=torch.get_num_threads(),
         devices=tuple(_describe(device) for device in _accelerators()),
+        cuda_reason=hide_uuids(_cuda_trouble()),
     )
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.records import NAN
 
+MIB = 2**20
+
 _IDENTIFYING = frozenset({"host_name", "uuid"})
+_UUID = re.compile(r"\b(?:GPU|MIG)-[0-9a-f][0-9a-f/-]*", re.IGNORECASE)
 
 
 def bare_uuid(uuid: str) -> str:
@@ -22,6 +26,11 @@ def bare_uuid(uuid: str) -> str:
 def hash_uuid(uuid: str) -> str:
     """Return the first 12 hex digits of the SHA-256 of the bare UUID: tells devices apart, names none."""
     return hashlib.sha256(bare_uuid(uuid).encode()).hexdigest()[:12]
+
+
+def hide_uuids(text: str) -> str:
+    """Return the text with a hash in the place of every UUID, whole or cut short, that has NVML's prefix."""
+    return _UUID.sub(lambda found: f"{found[0][:4]}<{hash_uuid(found[0])}>", text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +50,12 @@ class Cpu:
     """CPU time per wall time that the control groups allow; None: no quota."""
     usable_cores: int
     """The least of the four above, rounded down, at least 1."""
+    affinity: str | None = None
+    """Which logical cores those of the affinity are, as ``0-3,8``."""
+    caches_kib: Mapping[str, int] = field(default_factory=dict)
+    """The caches that the first core can reach, ``L1d``, ``L1i``, ``L2``, ``L3``; empty: not known here."""
+    numa_nodes: Mapping[str, str] = field(default_factory=dict)
+    """The logical cores of each memory node by its number, as ``0-3,8``; empty: not known here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +77,42 @@ class GpuInfo:
     name: str
     uuid: str
     uuid_hash: str
-    memory_total_mib: float
+    instance: bool
+    """A part of a partitioned GPU."""
     compute_capability: tuple[int, int] | None
-    power_limit_w: float
+    memory_total_mib: float
+    memory_used_mib: float
+    memory_reserved_mib: float
+    """What the driver keeps for itself, beside what is used."""
+    sm_clock_mhz: float
     sm_clock_max_mhz: float
+    memory_clock_mhz: float
     memory_clock_max_mhz: float
+    power_w: float
+    power_limit_w: float
+    """The least of all limits that hold now."""
+    power_limit_default_w: float
+    power_limit_max_w: float
     temperature_c: float
+    pcie_generation: int | None
+    """Now: an idle link is slower than it can be."""
+    pcie_generation_max: int | None
+    pcie_width: int | None
+    """Lanes."""
+    pcie_width_max: int | None
+    ecc: bool | None
+    mig: bool | None
+    """Whether it is for partitioning; its instances follow it."""
+    persistence: bool | None
+    """Whether the driver stays loaded when nobody uses the GPU."""
+    other_processes: int | None
+    """Processes on it beside this one; a container may hide them, and then None unless some are seen."""
+    other_processes_mib: float
+    throttle_reasons: tuple[str, ...] | None
+    """What holds its clocks down now, in the words of nvidia-smi."""
     capabilities: Mapping[str, str]
-    """For each telemetry name ``""``, or the reason why this GPU cannot tell it."""
+    """For each field of this record that was asked for, and each telemetry name, ``yes`` or the reason why this GPU
+    cannot tell it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +138,8 @@ class TorchInfo:
     """The CUDA version that torch was built with; None: built without CUDA."""
     threads: int
     devices: tuple[TorchDevice, ...]
+    cuda_reason: str = ""
+    """Why torch uses no NVIDIA GPU; empty when it does."""
 
 
 @dataclass(frozen=True, kw_only=True)

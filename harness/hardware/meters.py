@@ -1,18 +1,25 @@
 """Meters: each reads some names of records.TELEMETRY at one moment.
 
-A meter belongs to the process that made it.
+A meter belongs to the process that made it; what it watches may be another one.
 """
 
 from __future__ import annotations
 
-import os
+import ctypes
+import sys
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import psutil
 
-from harness.hardware.nvml import GPU_TELEMETRY, MIB, Gpu
+from harness.errors import HarnessError
+from harness.hardware.machine import MIB
+from harness.hardware.nvml import GPU_TELEMETRY, Gpu
 from harness.records import Figures
+
+_FAILURES = (ArithmeticError, HarnessError, LookupError, OSError, RuntimeError, ValueError, psutil.Error)
+"""What a meter may raise for one sample: trouble with the system it reads. Anything else is a bug and shows as one."""
 
 
 class Meter(Protocol):
@@ -27,60 +34,71 @@ class Meter(Protocol):
 
 
 class HostMeter:
-    """CPU time and memory of this process.
+    """CPU time and memory of the process ``pid``.
 
     ``cpu_percent`` is the CPU time of all threads over the wall time since the last reading: 100 is one core in full.
-    It comes from the process's own CPU clock, whose steps are nanoseconds where those of ``/proc`` are 10 ms.
     """
 
     names = ("cpu_percent", "memory_rss_mib")
 
-    def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._last_s = (time.perf_counter(), time.process_time())
-        self.peak_rss_mib = self._rss_mib()
-        """Largest resident memory of all readings."""
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._cpu_s = _cpu_clock(pid)
+        self._last_s = (time.perf_counter(), self._cpu_s())
 
     def read(self) -> Figures:
         """Return CPU use since the last reading, and resident memory."""
-        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        wall_s, cpu_s = time.perf_counter(), self._cpu_s()
         since_wall_s, since_cpu_s = self._last_s
-        rss_mib = self._rss_mib()
-        self.peak_rss_mib = max(self.peak_rss_mib, rss_mib)
+        resident = Figures({"memory_rss_mib": self._process.memory_info().rss / MIB})
         if wall_s <= since_wall_s:
-            unknown = Figures.missing("no time has passed since the last reading", "cpu_percent")
-            return unknown | Figures({"memory_rss_mib": rss_mib})
+            return resident | Figures.missing("no time has passed since the last reading", "cpu_percent")
         self._last_s = (wall_s, cpu_s)
-        return Figures(
-            {"cpu_percent": 100 * (cpu_s - since_cpu_s) / (wall_s - since_wall_s), "memory_rss_mib": rss_mib}
-        )
-
-    def _rss_mib(self) -> float:
-        return float(self._process.memory_info().rss / MIB)
+        return resident | Figures({"cpu_percent": 100 * (cpu_s - since_cpu_s) / (wall_s - since_wall_s)})
 
 
 class GpuMeter:
-    """One GPU through NVML; ``children`` counts the memory of this process's children with its own."""
+    """One GPU through NVML, with the memory that the process ``pid`` holds there."""
 
     names = GPU_TELEMETRY
 
-    def __init__(self, gpu: Gpu, *, children: bool = False) -> None:
-        self.gpu = gpu
-        self._process = psutil.Process() if children else None
+    def __init__(self, gpu: Gpu, pid: int) -> None:
+        self._gpu = gpu
+        self._pid = pid
 
     def read(self) -> Figures:
         """Return one sample of the GPU."""
-        children = self._process.children(recursive=True) if self._process else []
-        return self.gpu.read({os.getpid(), *(child.pid for child in children)})
+        return self._gpu.read({self._pid})
 
 
 class AbsentMeter:
     """Stands in for a meter that this machine cannot have, and says why."""
 
-    def __init__(self, reason: str, names: tuple[str, ...] = GPU_TELEMETRY) -> None:
+    def __init__(self, reason: str, names: tuple[str, ...]) -> None:
         self.names = names
         self._figures = Figures.missing(reason, *names)
 
     def read(self) -> Figures:
         """Return NaN for every name."""
         return self._figures
+
+
+def read_safely(meter: Meter) -> Figures:
+    """Return what a meter reads; where it fails, NaN with the failure as the reason."""
+    try:
+        return meter.read()
+    except _FAILURES as error:
+        return Figures.missing(f"{type(meter).__name__} failed: {error}", *meter.names)
+
+
+def _cpu_clock(pid: int) -> Callable[[], float]:
+    """Return what tells the CPU seconds of a process.
+
+    On Linux that is its own CPU clock, whose steps are nanoseconds where those of ``/proc`` are 10 ms.
+    """
+    if sys.platform == "linux":
+        clock = ctypes.c_int()
+        if ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock)) == 0:
+            return lambda: time.clock_gettime(clock.value)
+    process = psutil.Process(pid)
+    return lambda: sum(process.cpu_times()[:2])

@@ -9,8 +9,8 @@ import psutil
 
 from harness.hardware.cgroup import read_limits
 from harness.hardware.cpu import read_cpu
-from harness.hardware.machine import Machine, Memory, TorchInfo
-from harness.hardware.nvml import MIB, open_nvml
+from harness.hardware.machine import MIB, Machine, Memory, TorchInfo
+from harness.hardware.nvml import open_nvml
 
 
 def probe(*, torch: bool = False, root: Path = Path("/")) -> Machine:

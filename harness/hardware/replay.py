@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import StorageError
-from harness.hardware.stretch import summarise
+from harness.hardware.nvml import GPU_TELEMETRY
+from harness.hardware.stretch import idle_power, summarise
 from harness.records import TELEMETRY, Figures, TelemetryRecord
 
 _ENDED = "the recording has ended"
@@ -32,7 +33,7 @@ class ReplayMeter:
                 index=False, name=None
             )
         )
-        self._columns = {name: frame[name].to_numpy() for name in ("time_unix_s", *self.names)}
+        self._columns = {name: frame[name].to_numpy() for name in ("time_unix_s", "trial", *self.names)}
         self._next = 0
 
     def read(self) -> Figures:
@@ -46,8 +47,12 @@ class ReplayMeter:
     def window(self, start_unix_s: float, end_unix_s: float) -> Figures:
         """Return what :meth:`harness.hardware.Sampler.window` would have returned when this was recorded."""
         times = self._columns["time_unix_s"]
+        labelled = times[self._columns["trial"] >= 0]
         columns = {name: self._columns[name] for name in self.names}
-        return summarise(times, columns, start_unix_s, end_unix_s, {})
+        if any(np.isfinite(columns[name]).any() for name in GPU_TELEMETRY if name in columns):
+            columns.pop("cpu_energy_j", None)  # what a GPU does not tell, the processor does not tell for it
+        idle = idle_power(times, columns, float(labelled.min()) if len(labelled) else -math.inf, {})
+        return summarise(times, columns, start_unix_s, end_unix_s, {}) | idle
 
 
 def _load(path: Path) -> pd.DataFrame:

@@ -1,55 +1,100 @@
-"""A background thread that reads meters at a steady pace.
+"""Telemetry of this process, its GPU and its machine, sampled by a process of its own.
 
-One sample of the host and one GPU took 51 us on one core of a 2.6 GHz EPYC 9005 (mean of 3000): 12 us for the host and
-33 us for the GPU, against a stub of NVML, so without the time of a driver. At 10 Hz that is 0.05 % of a core. NVML is
-called without the GIL.
+The process that works is not held up for it: another one reads the meters (:mod:`harness.hardware.recorder`), writes
+its rows where both can read them, and is asked for a row at once where a stretch begins and ends.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from array import array
 from collections import deque
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
-import psutil
 
-from harness.errors import HarnessError
-from harness.hardware.meters import Meter
-from harness.hardware.stretch import summarise
+from harness.hardware.rapl import RaplMeter
+from harness.hardware.recorder import WIDTH
+from harness.hardware.recorder_process import RecorderProcess
+from harness.hardware.ring import Ring
+from harness.hardware.stretch import BASELINE_S, Floats, idle_power, summarise
+from harness.hardware.watched import Watched
 from harness.records import NAN, TELEMETRY, Figures, TelemetryRecord
 
-_FAILURES = (ArithmeticError, HarnessError, LookupError, OSError, RuntimeError, ValueError, psutil.Error)
-"""What a meter may raise for one sample: trouble with the system it reads. Anything else is a bug and shows as one."""
+_BLOCK = 1024
+"""Rows that are read at once on the way back to where a stretch begins."""
+
+
+class Source(Protocol):
+    """What takes samples: a :class:`RecorderProcess`."""
+
+    @property
+    def ring(self) -> Ring | None:
+        """What was sampled."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End."""
+
+    def ask(self) -> float | None:
+        """Take a sample now and return its Unix time; None when that is not possible."""
+
+    def reasons(self) -> dict[str, str]:
+        """Return the last reason known for each figure in TELEMETRY that was missing."""
+
+
+@dataclass
+class _Label:
+    trial: int
+    start_unix_s: float
+    end_unix_s: float = math.inf
 
 
 class Sampler:
-    """Samples of ``meters`` every ``interval_s`` seconds, in a daemon thread, from :meth:`start` to :meth:`stop`.
+    """Samples of what is ``watched`` every ``interval_s`` seconds, from :meth:`start` to :meth:`stop`.
 
-    Samples carry :attr:`trial`, which the owner sets when a trial starts and ends. The last ``keep`` samples stay
-    for :meth:`window` and :meth:`drain`; at the default 10 Hz they are three hours and 20 MiB. Of a longer stretch only
-    the part kept is summarised, and its energy is NaN. A sampler belongs to the process that made it.
+    The last ``keep`` samples stay for :meth:`window` and :meth:`drain`; at the default 10 Hz they are three hours and
+    20 MiB. Of a longer stretch only the part kept is summarised, and its energy is NaN. Whatever becomes of the process
+    that samples, figures are then NaN with the reason, and nothing else happens. A sampler belongs to the process that
+    made it. ``source`` takes the samples in place of a process of its own. Without ``baseline`` the idle machine is not
+    looked at first, and its power is NaN.
     """
 
-    def __init__(self, meters: Sequence[Meter], *, interval_s: float = 0.1, keep: int = 108_000) -> None:
+    def __init__(
+        self,
+        watched: Watched,
+        *,
+        interval_s: float = 0.1,
+        keep: int = 108_000,
+        source: Source | None = None,
+        baseline: bool = True,
+    ) -> None:
         if not interval_s > 0:
             raise ValueError(f"interval_s must be above 0, not {interval_s}")
-        self.trial = -1
-        self._meters = tuple(meters)
-        self._interval_s = interval_s
-        metered = {name for meter in meters for name in meter.names}
-        self._reasons = {name: "no meter measures it" for name in TELEMETRY if name not in metered}
-        self._rows: deque[array[float]] = deque(maxlen=keep)
-        """Of each sample its time, its trial and TELEMETRY, as doubles."""
-        self._undrained = 0
-        self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._watched = watched
+        self._source = source or RecorderProcess(watched, interval_s=interval_s, keep=keep)
+        self._lock = threading.RLock()
+        self._labels: list[_Label] = []
+        """Of samples that are not drained yet."""
+        self._drained = 0
+        self._missed: deque[float] = deque(maxlen=keep)
+        """When a sample was asked for and nobody took it."""
+        self._started = False
+        self._first_unix_s = math.inf
+        """When the first sample was taken, where something tells power."""
+        self._begun_unix_s = math.inf
+        """When the first labelled stretch began."""
+        self._baseline = baseline
+        why = "nothing here tells power" if baseline else "the idle machine was not looked at"
+        self._idle = Figures.missing(why, "idle_power_w")
 
     def __enter__(self) -> Self:
         self.start()
@@ -61,80 +106,131 @@ class Sampler:
         self.stop()
 
     def start(self) -> None:
-        """Start sampling; does nothing if it has started already."""
-        if self._thread is None:
-            self._stopping.clear()
-            self._thread = threading.Thread(target=self._run, name="harness-sampler", daemon=True)
-            self._thread.start()
+        """Start sampling; does nothing if it has started already.
+
+        Where something tells power, BASELINE_S seconds of idleness are seen before this returns, unless they are not
+        wanted.
+        """
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+            self._source.start()
+            first_s = self._source.ask()
+        if first_s is not None and self._baseline and self._metered():
+            self._first_unix_s = first_s
+            time.sleep(BASELINE_S)
+            self._see_idle(self.sample())
 
     def stop(self) -> None:
         """Stop sampling and keep what was sampled; does nothing if it has not started."""
-        if self._thread is not None:
-            self._stopping.set()
-            self._thread.join(timeout=10.0)  # a hung driver must not hang the program
-            self._thread = None
+        with self._lock:
+            self._started = False
+            self._source.stop()
 
     def sample(self) -> float:
-        """Take a sample now, in the caller's thread, and return its Unix time in seconds.
+        """Have a sample taken now and return its Unix time in seconds.
 
         Taken at both ends of a stretch, it makes :meth:`window` exact, however short the stretch.
         """
         with self._lock:
-            figures = Figures()
-            for meter in self._meters:
-                figures |= _read(meter)
-            time_unix_s = time.time()
-            values = (figures.values.get(name, NAN) for name in TELEMETRY)
-            self._reasons.update(figures.reasons)
-            self._rows.append(array("d", (time_unix_s, self.trial, *values)))
-            self._undrained = min(self._undrained + 1, len(self._rows))
-        return time_unix_s
+            taken_s = self._source.ask()
+            if taken_s is None:
+                taken_s = time.time()
+                self._missed.append(taken_s)
+            return taken_s
+
+    @contextmanager
+    def labelled(self, trial: int) -> Iterator[None]:
+        """Mark the samples of a stretch with its trial, with one sample at each end.
+
+        Those before the first such stretch tell what the idle machine draws; those between two are nobody's.
+        """
+        start_s = self.sample()
+        with self._lock:
+            self._see_idle(start_s)
+            self._begun_unix_s = min(self._begun_unix_s, start_s)
+            label = _Label(trial, start_s)
+            self._labels.append(label)
+        try:
+            yield
+        finally:
+            label.end_unix_s = self.sample()
 
     def drain(self) -> list[TelemetryRecord]:
-        """Return the samples taken since the last call, oldest first."""
+        """Return the samples taken since the last call, oldest first; NaN where one was asked for in vain."""
         with self._lock:
-            rows = list(islice(self._rows, len(self._rows) - self._undrained, None))
-            self._undrained = 0
-        return [
-            TelemetryRecord(time_unix_s=row[0], values=dict(zip(TELEMETRY, row[2:], strict=True)), trial=int(row[1]))
-            for row in rows
-        ]
+            ring, count = self._source.ring, self._count()
+            rows = self._read(max(self._drained, ring.oldest) if ring else 0, count)
+            found = [(time_s, dict(zip(TELEMETRY, values, strict=True))) for time_s, *values in rows.tolist()]
+            found += [(time_s, dict.fromkeys(TELEMETRY, NAN)) for time_s in self._missed]
+            records = [
+                TelemetryRecord(time_unix_s=time_s, values=values, trial=trial)
+                for time_s, values in sorted(found, key=lambda row: row[0])
+                if (trial := self._trial_at(time_s)) >= 0 or time_s < self._begun_unix_s
+            ]
+            self._drained = count
+            self._missed.clear()
+            self._labels = [label for label in self._labels if label.end_unix_s == math.inf]
+        return records
 
     def window(self, start_unix_s: float, end_unix_s: float) -> Figures:
         """Return the figures of a stretch, times as of ``time.time()``; see :func:`harness.hardware.stretch.summarise`.
 
-        Takes a sample first if the newest is older than the end of the stretch.
+        Takes a sample first if the newest is older than the end of the stretch. ``idle_power_w`` is the power before
+        the first stretch that was labelled.
         """
         with self._lock:
-            newest_s = self._rows[-1][0] if self._rows else -np.inf
-        if newest_s < end_unix_s:
-            self.sample()
-        with self._lock:
-            rows = _since(self._rows, start_unix_s)
-            reasons = dict(self._reasons)
-        table = np.array(rows).T
-        columns = dict(zip(TELEMETRY, table[2:], strict=True))
-        return summarise(table[0], columns, start_unix_s, end_unix_s, reasons)
+            if not self._newest_unix_s() >= end_unix_s:
+                self.sample()
+            times, columns = self._table(start_unix_s)
+            return summarise(times, columns, start_unix_s, end_unix_s, self._source.reasons()) | self._idle
 
-    def _run(self) -> None:
-        due_s = time.monotonic()
-        while not self._stopping.wait(max(0.0, due_s - time.monotonic())):
-            self.sample()
-            due_s = max(due_s + self._interval_s, time.monotonic())  # a beat that was missed is not made up for
+    def _metered(self) -> bool:
+        """Tell whether something here may tell power."""
+        packages = RaplMeter(Path(self._watched.root))
+        return bool(self._watched.gpu_uuid) or math.isfinite(packages.read().values["cpu_energy_j"])
 
+    def _see_idle(self, until_unix_s: float) -> None:
+        """Take what was drawn since the start for that of the idle machine, until work begins."""
+        if self._first_unix_s < until_unix_s <= self._begun_unix_s:
+            times, columns = self._table(self._first_unix_s)
+            self._idle = idle_power(times, columns, until_unix_s, self._source.reasons())
 
-def _read(meter: Meter) -> Figures:
-    try:
-        return meter.read()
-    except _FAILURES as error:
-        return Figures.missing(f"{type(meter).__name__} failed: {error}", *meter.names)
+    def _count(self) -> int:
+        return self._source.ring.count if self._source.ring else 0
 
+    def _newest_unix_s(self) -> float:
+        count = self._count()
+        rows = self._read(max(0, count - 1), count)
+        return float(rows[-1, 0]) if len(rows) else -math.inf
 
-def _since(rows: deque[array[float]], start_s: float) -> list[array[float]]:
-    """Return the rows from the last one before ``start_s`` on."""
-    found: list[array[float]] = []
-    for row in reversed(rows):
-        found.append(row)
-        if row[0] <= start_s:
-            break
-    return found[::-1]
+    def _read(self, first: int, last: int) -> Floats:
+        """Return rows as (N, 1 + TELEMETRY)."""
+        data = self._source.ring.read(first, last) if self._source.ring else b""
+        return np.frombuffer(data).reshape(-1, WIDTH)
+
+    def _since(self, start_s: float) -> Floats:
+        """Return the rows from the last one before ``start_s`` on."""
+        last = self._count()
+        oldest = self._source.ring.oldest if self._source.ring else 0
+        blocks: list[Floats] = []
+        while last > oldest:
+            first = max(oldest, last - _BLOCK)
+            blocks.append(self._read(first, last))
+            if len(blocks[-1]) and blocks[-1][0, 0] <= start_s:
+                break
+            last = first
+        return np.concatenate([np.empty((0, WIDTH)), *blocks[::-1]])
+
+    def _table(self, start_s: float) -> tuple[Floats, dict[str, Floats]]:
+        """Return times and columns of the samples that tell of what came after ``start_s``."""
+        rows = self._since(start_s)
+        columns = dict(zip(TELEMETRY, rows[:, 1:].T, strict=True))
+        if self._watched.gpu_uuid:
+            del columns["cpu_energy_j"]  # the processor's would pass for that of a GPU that has gone silent
+        return rows[:, 0], columns
+
+    def _trial_at(self, time_unix_s: float) -> int:
+        inside = (each.trial for each in self._labels if each.start_unix_s <= time_unix_s <= each.end_unix_s)
+        return next(inside, -1)

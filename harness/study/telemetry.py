@@ -34,9 +34,15 @@ def gather(folder: RunFolder) -> None:
 
 
 def _read(path: Path, *, like: pd.DataFrame) -> pd.DataFrame:
-    """Return the part at ``path``; nothing of it when it is not whole, or of other columns than ``like``."""
+    """Return the part at ``path``; nothing of it when it is not whole, or not telemetry.
+
+    Meters that an older version did not have are NaN.
+    """
     try:
         part = read_parquet(path)
     except StorageError:
         return like
-    return part if part.dtypes.equals(like.dtypes) else like
+    if not {"time_unix_s", "trial"} <= set(part) <= set(like):
+        return like
+    whole = part.reindex(columns=like.columns)
+    return whole if whole.dtypes.equals(like.dtypes) else like

@@ -6,7 +6,6 @@ It loads little itself, to be under the coordinator's control early; the worksho
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -18,14 +17,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
 
+from harness.hardware.parent import die_with
 from harness.study.channel import Checkpoint, Interrupt, Ready, Verdict, frame, read_message
 from harness.study.sharing import load_shared
 from harness.study.stop import Stop
 
 if TYPE_CHECKING:
     from harness.study.executor import Assignment, Report
-
-_PR_SET_PDEATHSIG = 1
 
 
 class _Worker:
@@ -88,7 +86,7 @@ def main() -> NoReturn:
     parent, descriptor, shared, threads, index = map(int, sys.argv[1:])
     code = 1
     try:
-        _die_with(parent)
+        die_with(parent)
         _leave_signals_to_the_coordinator()
         _volunteer_for_the_oom_killer()
         for inherited in (descriptor, shared):
@@ -101,14 +99,6 @@ def main() -> NoReturn:
             traceback.print_exc()
         sys.stderr.flush()
         os._exit(code)  # without waiting for threads that a candidate left
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process with the coordinator, even where code that never lets go of Python runs."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)  # it was gone before it could be asked
 
 
 def _leave_signals_to_the_coordinator() -> None:

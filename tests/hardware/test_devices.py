@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -121,25 +121,15 @@ def test_amx_agrees_with_what_torch_sees():
     assert (native_precisions(CPU)["bf16"] == "") == (sees["amx_tile"] and sees["amx_bf16"])
 
 
-def test_a_cpu_run_is_metered_by_the_host_and_says_why_there_is_no_gpu():
-    host, gpu = meters_for(CPU)
-    assert host.read().values["memory_rss_mib"] > 1
-    assert math.isnan(gpu.read().values["power_w"])
-    assert "the device is cpu" in gpu.read().reasons["power_w"]
+def test_a_cpu_run_watches_no_gpu_and_says_why_there_is_no_gpu():
+    watched = meters_for(CPU)
+    assert watched.gpu_uuid == ""
+    assert "the device is cpu" in watched.no_gpu
 
 
-def test_a_cuda_run_is_metered_by_the_gpu_with_its_uuid(nvml_stub):
-    out = nvml_stub.run(
-        """
-import types, torch
-from harness.hardware import GpuMeter, meters_for
-for uuid in ("aaaaaaaa-1111-2222-3333-444444444444", "dddd"):
-    torch.cuda.get_device_properties = lambda device: types.SimpleNamespace(uuid=uuid)
-    meter = meters_for(torch.device("cuda:0"))[1]
-    print(meter.gpu.name if isinstance(meter, GpuMeter) else meter.read().reasons["power_w"])
-"""
-    )
-    assert out.splitlines() == ["Stub GPU A", "NVML shows no GPU with the UUID of cuda:0"]
+def test_a_cuda_run_watches_the_gpu_with_its_uuid(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=f"uuid-{device}"))
+    assert meters_for(torch.device("cuda:0")).gpu_uuid == "uuid-cuda:0"
 
 
 def test_torchs_devices_are_told_with_the_hash_that_nvml_gives(gpus, monkeypatch):
@@ -153,3 +143,16 @@ def test_torchs_devices_are_told_with_the_hash_that_nvml_gives(gpus, monkeypatch
     assert cuda.memory_total_mib == 1024.0
     assert cuda.uuid_hash == hashlib.sha256(Properties.uuid.lower().encode()).hexdigest()[:12]
     assert mps.uuid_hash is None
+
+
+def test_why_torch_uses_no_gpu_is_told_without_the_uuids_of_gpus(gpus, monkeypatch):
+    gpus(0)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aaaaaaaa-1111-2222-3333-444444444444")
+    reason = probe(torch=True).torch.cuda_reason
+    assert "torch sees no NVIDIA GPU" in reason
+    assert "CUDA_VISIBLE_DEVICES is 'GPU-<" in reason
+    assert "aaaaaaaa" not in reason
+    gpus(1)
+    monkeypatch.setattr(devices, "_describe", lambda device: device)
+    assert devices.describe_torch().cuda_reason == ""

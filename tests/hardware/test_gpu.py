@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -50,6 +51,33 @@ def test_figures_are_plausible_or_have_a_reason(gpu):
     assert "gpu_utilization_percent" in unknown or 0 <= values["gpu_utilization_percent"] <= 100
     assert "sm_clock_mhz" in unknown or 0 < values["sm_clock_mhz"] <= 1.01 * gpu.describe().sm_clock_max_mhz
     assert "memory_process_mib" in unknown or 0 < values["memory_process_mib"] <= values["memory_device_mib"] * 1.05
+
+
+def test_the_description_is_plausible_or_has_a_reason(gpu):
+    described = gpu.describe()
+    told = {name for name, answer in described.capabilities.items() if answer == "yes"}
+    assert "power_limit_max_w" not in told or described.power_limit_w <= described.power_limit_max_w
+    assert "pcie_width" not in told or 1 <= described.pcie_width <= described.pcie_width_max <= 32
+    assert "pcie_generation" not in told or 1 <= described.pcie_generation <= described.pcie_generation_max
+    assert "power_w" not in told or described.power_w <= 1.1 * described.power_limit_w
+    assert "memory_reserved_mib" not in told or 0 < described.memory_reserved_mib < described.memory_total_mib
+    missing = [name for name, answer in described.capabilities.items() if answer != "yes"]
+    assert all(getattr(described, name, None) in (None, ()) or math.isnan(getattr(described, name)) for name in missing)
+
+
+def test_copies_show_as_traffic_on_the_link(device, gpu):
+    if gpu.capabilities()["pcie_rx_mb_s"]:
+        pytest.skip(f"this GPU does not tell its traffic: {gpu.capabilities()['pcie_rx_mb_s']}")
+    block = torch.ones(2**24)
+    seen = []
+    until = time.monotonic() + 2.5
+    while time.monotonic() < until:
+        for _ in range(4):
+            block.to(device)
+        seen.append(gpu.read().values["pcie_rx_mb_s"])
+    known = [rate for rate in seen if rate == rate]
+    assert known
+    assert 100 < max(known) < 130_000
 
 
 def test_used_memory_grows_by_what_torch_allocates(device, gpu):

@@ -13,7 +13,9 @@ import pytest
 import torch
 
 import harness.hardware
-from harness.hardware import probe
+from harness.hardware import GPU_TELEMETRY, probe
+from harness.hardware.gpu_info import throttle_names
+from harness.hardware.machine import hash_uuid, hide_uuids
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +101,95 @@ def test_a_gpu_is_described_in_the_units_of_its_names(nvml_stub):
     assert second["power_limit_w"] == 700.0
     assert (second["sm_clock_max_mhz"], second["memory_clock_max_mhz"]) == (1980.0, 2619.0)
     assert second["temperature_c"] == 56.0
-    assert instance["power_limit_w"] is None
-    assert set(second["capabilities"].values()) == {""}
+    assert (second["power_limit_default_w"], second["power_limit_max_w"]) == (650.0, 750.0)
+    assert (second["sm_clock_mhz"], second["memory_clock_mhz"]) == (1500.0, 2600.0)
+    assert second["memory_used_mib"] >= 1000.0
+    assert second["memory_reserved_mib"] == 400.0
+    assert second["power_w"] >= 100.0
+    assert [second[f"pcie_{name}"] for name in ("generation", "generation_max", "width", "width_max")] == [4, 5, 8, 16]
+    assert [gpu["mig"] for gpu in (first, second, instance)] == [False, True, None]
+    assert [gpu["instance"] for gpu in (first, second, instance)] == [False, False, True]
+    assert (second["ecc"], second["persistence"]) == (True, True)
+    assert second["throttle_reasons"] == []
+    # this process is none of the others, and one that computes and draws is one
+    assert (second["other_processes"], second["other_processes_mib"]) == (1, 100.0)
+    assert set(second["capabilities"].values()) == {"yes"}
+    assert set(GPU_TELEMETRY) | {"ecc", "mig", "memory_used_mib", "power_limit_max_w", "other_processes"} < set(
+        second["capabilities"]
+    )
+
+
+def test_what_a_gpu_does_not_tell_is_missing_with_the_reason_and_not_zero(nvml_stub):
+    out = nvml_stub.run(
+        "import json; from harness.hardware import probe; print(json.dumps(probe().as_dict()['gpus']))",
+        mig=1,
+        errors="EccMode=3,PowerManagementLimitConstraints=4,ComputeRunningProcesses_v3=3,CudaComputeCapability=999,"
+        "CurrentClocksEventReasons=3,CurrentClocksThrottleReasons=3",
+    )
+    first, second, instance = json.loads(out)
+    told = second["capabilities"]
     assert first["capabilities"]["energy_counter_j"] == "NVML: Not Supported"
+    assert (second["ecc"], told["ecc"]) == (None, "NVML: Not Supported")
+    assert (second["power_limit_max_w"], told["power_limit_max_w"]) == (None, "NVML: Insufficient Permissions")
+    assert (second["compute_capability"], told["compute_capability"]) == (None, "NVML: Unknown Error")
+    assert (second["throttle_reasons"], told["throttle_reasons"]) == (None, "NVML: Not Supported")
+    assert (second["other_processes"], second["other_processes_mib"]) == (None, None)
+    assert told["other_processes_mib"] == told["other_processes"] == "NVML: Not Supported"
+    assert second["power_limit_w"] == 700.0
+    numbers = {name: value for name, value in instance.items() if isinstance(value, float)}
+    assert set(numbers) == {"memory_total_mib", "memory_used_mib", "memory_reserved_mib"}
+
+
+OTHERS = """
+from harness.hardware import gpu_info, open_nvml
+gpu_info.sees_all_processes = lambda: {sees_all}
+gpu = open_nvml().gpus[1].describe()
+print(gpu.other_processes, gpu.other_processes_mib, gpu.capabilities["other_processes_mib"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("sees_all", "processes", "told"),
+    [
+        (True, "none", "0 0 yes"),
+        (False, "none", "None nan NVML lists none, and a container hides those outside of it"),
+        (False, "all", "1 100.0 yes"),
+        (True, "sizeless", "1 nan NVML does not tell the memory of every process"),
+    ],
+)
+def test_processes_that_a_container_hides_are_not_counted_as_none(nvml_stub, sees_all, processes, told):
+    assert nvml_stub.run(OTHERS.format(sees_all=sees_all), processes=processes) == told
+
+
+def test_a_gpu_that_is_lost_while_it_is_described_is_described_with_what_there_is(nvml_stub):
+    out = nvml_stub.run(
+        """
+from harness.hardware import open_nvml
+gpu = open_nvml().gpus[1].describe()
+print(gpu.name, gpu.memory_used_mib > 0, gpu.temperature_c, gpu.ecc, gpu.capabilities["ecc"])
+""",
+        errors="Field186=15,EccMode=15",
+    )
+    assert out == "Stub GPU A True nan None NVML: GPU is lost"
+
+
+@pytest.mark.parametrize(
+    ("mask", "names"),
+    [
+        (math.nan, None),
+        (0.0, ()),
+        (5.0, ("gpu idle", "software power cap")),
+        (float(0x40 | 0x1000), ("hardware thermal slowdown", "0x1000")),
+    ],
+)
+def test_what_holds_clocks_down_is_told_by_name(mask, names):
+    assert throttle_names(mask) == names
+
+
+def test_uuids_in_a_text_give_way_to_their_hashes():
+    whole = "GPU-aaaaaaaa-1111-2222-3333-444444444444"
+    text = hide_uuids(f"CUDA_VISIBLE_DEVICES is '{whole},MIG-GPU-bbbb/1/0,GPU-cc', a GPU-bound job")
+    assert "aaaa" not in text
+    assert "bbbb" not in text
+    assert "GPU-cc" not in text
+    assert hash_uuid(whole) in text

@@ -1,31 +1,33 @@
+"""Samples of real processes, and what is told of stretches and trials by them."""
+
 from __future__ import annotations
 
 import json
 import math
-import threading
 import time
 
 import pytest
 
-from harness.hardware import AbsentMeter, HostMeter, Sampler
+from harness.hardware import Sampler, Watched
 from harness.records import TELEMETRY, Figures
 
 
 class Scripted:
-    """Gives the figures or raises the errors of a script, then the last one for ever."""
-
-    names = ("power_w", "temperature_c")
+    """Gives the watts of a script, then the last ones for ever."""
 
     def __init__(self, *script):
         self.script = list(script)
-        self.reads = 0
 
     def read(self):
-        self.reads += 1
-        step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        if isinstance(step, Exception):
-            raise step
-        return Figures({"power_w": step, "temperature_c": 50.0})
+        watts = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        return Figures({"power_w": watts, "temperature_c": 50.0})
+
+
+@pytest.fixture(scope="module")
+def running():
+    """A sampler of this process that is running."""
+    with Sampler(Watched(no_gpu="the device is cpu"), interval_s=0.01) as sampler:
+        yield sampler
 
 
 def wait_for(condition):
@@ -35,168 +37,199 @@ def wait_for(condition):
         time.sleep(0.005)
 
 
-def test_a_record_holds_every_column_and_the_trial_it_was_taken_in():
-    sampler = Sampler([HostMeter(), Scripted(100.0)])
+def spin(seconds):
+    """Compute for so long."""
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+def test_a_sample_taken_now_is_one_of_this_moment_with_every_column(running):
+    running.drain()
     before = time.time()
-    sampler.sample()
-    sampler.trial = 7
-    sampler.sample()
-    first, second = sampler.drain()
-    assert tuple(first.values) == TELEMETRY
-    assert (first.trial, second.trial) == (-1, 7)
-    assert before <= first.time_unix_s <= second.time_unix_s <= time.time()
-    assert first.values["power_w"] == 100.0
-    assert first.values["memory_rss_mib"] > 1
-    assert math.isnan(first.values["sm_clock_mhz"])
+    taken = running.sample()
+    after = time.time()
+    (record,) = [each for each in running.drain() if each.time_unix_s == taken]
+    assert before <= taken <= after
+    assert tuple(record.values) == TELEMETRY
+    assert record.values["memory_rss_mib"] > 1
+    assert math.isnan(record.values["power_w"])
 
 
-def test_draining_hands_over_each_sample_once_and_windows_still_see_them():
-    sampler = Sampler([Scripted(100.0)])
-    start = sampler.sample()
-    time.sleep(0.01)
-    end = sampler.sample()
-    assert [record.time_unix_s for record in sampler.drain()] == [start, end]
-    assert sampler.drain() == []
-    assert sampler.window(start, end).values["power_w"] == 100.0
+def test_it_goes_on_sampling_without_being_asked_and_hands_over_each_sample_once(running):
+    running.drain()
+    seen = []
+    wait_for(lambda: seen.extend(running.drain()) or len(seen) >= 5)
+    times = [record.time_unix_s for record in seen]
+    assert times == sorted(set(times))
 
 
-def test_only_the_newest_samples_are_kept():
-    sampler = Sampler([Scripted(*map(float, range(1, 9)))], keep=3)
-    for _ in range(5):
-        sampler.sample()
-    assert [record.values["power_w"] for record in sampler.drain()] == [3.0, 4.0, 5.0]
+def test_cpu_percent_counts_this_process_alone(running):
+    began, start = time.perf_counter(), running.sample()
+    spin(0.2)
+    percent = 100 * 0.2 / (time.perf_counter() - began)
+    end = running.sample()
+    time.sleep(0.1)
+    idle = running.sample()
+    rows = [(row.time_unix_s, row.values["cpu_percent"]) for row in running.drain() if row.time_unix_s >= start]
+    spent, at = {"busy": 0.0, "idle": 0.0}, start
+    for time_s, value in rows[1:]:
+        spent["busy" if time_s <= end else "idle"] += value * (time_s - at)
+        at = time_s
+    assert spent["busy"] / (end - start) == pytest.approx(percent, rel=0.15)
+    assert spent["idle"] / (idle - end) < 50
 
 
-def test_the_thread_samples_until_stopped_and_can_be_started_again():
-    meter = Scripted(100.0)
-    sampler = Sampler([meter], interval_s=0.005)
-    with sampler:
-        sampler.start()
-        wait_for(lambda: meter.reads >= 5)
-        assert sum(thread.name == "harness-sampler" for thread in threading.enumerate()) == 1
-    reads = meter.reads
-    time.sleep(0.03)
-    assert meter.reads == reads
-    assert all(thread.name != "harness-sampler" for thread in threading.enumerate())
-    sampler.stop()
-    with sampler:
-        wait_for(lambda: meter.reads > reads)
+def test_memory_grows_with_what_is_allocated(running):
+    before = running.sample()
+    block = b"x" * (64 * 2**20)
+    during = running.sample()
+    del block
+    low, high = (running.window(at, at).values["memory_rss_peak_mib"] for at in (before, during))
+    assert high - low == pytest.approx(64, abs=8)
 
 
-def test_a_meter_that_fails_spoils_its_sample_and_nothing_else():
-    meter = Scripted(100.0, OSError("the sensor is gone"), RuntimeError("again"), 130.0)
-    sampler = Sampler([HostMeter(), meter], interval_s=0.005)
-    with sampler:
-        wait_for(lambda: meter.reads >= 5)
-    records = sampler.drain()
-    powers = [record.values["power_w"] for record in records[:4]]
-    assert powers == pytest.approx([100.0, math.nan, math.nan, 130.0], nan_ok=True)
-    assert all(record.values["memory_rss_mib"] > 0 for record in records)
-
-
-def test_a_window_says_why_a_figure_is_missing():
-    sampler = Sampler([Scripted(OSError("the sensor is gone"))])
-    start = sampler.sample()
-    figures = sampler.window(start, time.time())
-    assert figures.reasons["power_w"] == "Scripted failed: the sensor is gone"
-    assert figures.reasons["memory_rss_peak_mib"] == "no meter measures it"
-    assert figures.reasons["energy_j"] == "no meter measures it"
-
-
-def test_a_stand_in_tells_why_there_is_no_gpu():
-    sampler = Sampler([HostMeter(), AbsentMeter("the device is cpu")])
-    start = sampler.sample()
-    figures = sampler.window(start, time.time())
-    assert math.isnan(figures.values["power_w"])
-    assert {figures.reasons[name] for name in ("power_w", "energy_j", "memory_device_peak_mib")} == {
-        "the device is cpu"
-    }
+def test_a_stretch_shorter_than_the_interval_has_figures():
+    with Sampler(Watched(), interval_s=30) as sampler:
+        start = time.time()
+        figures = sampler.window(start, time.time())
     assert figures.values["memory_rss_peak_mib"] > 1
 
 
-def test_a_stretch_shorter_than_the_interval_still_has_figures():
-    sampler = Sampler([Scripted(100.0)], interval_s=30)
+def test_a_window_says_why_a_figure_is_missing(running):
+    figures = running.window(time.time(), time.time())
+    for name in ("power_w", "energy_j", "memory_device_peak_mib"):
+        assert math.isnan(figures.values[name])
+        assert figures.reasons[name].startswith("the device is cpu")
+
+
+def test_a_sampler_that_does_not_run_measures_nothing_and_says_so():
+    sampler = Sampler(Watched())
+    assert sampler.window(time.time(), time.time()).reasons["power_w"] == "the sampler has not been started"
     with sampler:
-        wait_for(lambda: sampler.drain())
-        start = time.time()
-        time.sleep(0.02)
-        end = time.time()
-        figures = sampler.window(start, end)
-    assert figures.values["power_w"] == pytest.approx(100.0)
-    assert figures.values["energy_j"] == pytest.approx(100.0 * (end - start), rel=1e-6)
+        start = sampler.sample()
+    figures = sampler.window(start, time.time())
+    assert figures.values["memory_rss_peak_mib"] > 1
+    assert math.isnan(sampler.window(time.time(), time.time()).values["memory_rss_peak_mib"])
 
 
-def test_old_stretches_are_told_from_their_own_samples():
-    sampler = Sampler([Scripted(*map(float, range(1, 100)))])
+def test_samples_belong_to_the_trial_in_whose_time_they_were_taken(scripted_sampler):
+    sampler = scripted_sampler(Scripted(*map(float, range(1, 20))))
+    sampler.sample()
+    with sampler.labelled(7):
+        sampler.sample()
+        first = sampler.drain()
+    sampler.sample()
+    with sampler.labelled(8):
+        pass
+    second = sampler.drain()
+    assert [(each.trial, each.values["power_w"]) for each in first] == [(-1, 1.0), (7, 2.0), (7, 3.0)]
+    assert [(each.trial, each.values["power_w"]) for each in second] == [(7, 4.0), (8, 6.0), (8, 7.0)]
+
+
+def test_a_trial_that_fails_ends_its_label(scripted_sampler):
+    sampler = scripted_sampler(Scripted(1.0))
+    with pytest.raises(OSError, match="planted"), sampler.labelled(3):
+        raise OSError("planted")
+    sampler.sample()
+    assert [each.trial for each in sampler.drain()] == [3, 3]
+
+
+def test_only_the_newest_samples_are_kept(scripted_sampler):
+    sampler = scripted_sampler(Scripted(*map(float, range(1, 9))), keep=4)
+    times = [sampler.sample() for _ in range(6)]
+    assert [record.values["power_w"] for record in sampler.drain()] == [4.0, 5.0, 6.0]
+    assert math.isnan(sampler.window(times[0], times[5]).values["energy_j"]) or times[5] - times[3] > 0.8
+
+
+def test_old_stretches_are_told_from_their_own_samples(scripted_sampler, monkeypatch):
+    monkeypatch.setattr("harness.hardware.sampler._BLOCK", 4)
+    sampler = scripted_sampler(Scripted(*map(float, range(1, 100))))
     times = [sampler.sample() for _ in range(20)]
     assert sampler.window(times[4], times[4]).values["power_w"] == pytest.approx(5.0)
     assert 8 <= sampler.window(times[7], times[9]).values["power_w"] <= 10
 
 
+def test_what_is_drawn_before_the_first_trial_is_idle_power(scripted_sampler, monkeypatch):
+    monkeypatch.setattr("harness.hardware.sampler.BASELINE_S", 0.0)
+    monkeypatch.setattr("harness.hardware.stretch.BASELINE_S", 0.0)
+    meter = Scripted(40.0)
+    with scripted_sampler(meter) as sampler:
+        for trial in (0, 1):
+            with sampler.labelled(trial):
+                meter.script = [300.0]
+                start = sampler.sample()
+            figures = sampler.window(start, sampler.sample())
+            assert figures.values["idle_power_w"] == pytest.approx(40.0)
+
+
+def test_where_nothing_tells_power_none_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.hardware.sampler.BASELINE_S", 1e6)
+    with Sampler(Watched(root=str(tmp_path))) as sampler:
+        figures = sampler.window(sampler.sample(), time.time())
+    assert math.isnan(figures.values["idle_power_w"])
+    assert figures.reasons["idle_power_w"] == "nothing here tells power"
+
+
+def test_who_wants_no_baseline_waits_for_none(scripted_sampler, monkeypatch):
+    monkeypatch.setattr("harness.hardware.sampler.BASELINE_S", 1e6)
+    source = scripted_sampler(Scripted(40.0))._source
+    with Sampler(Watched(gpu_uuid="GPU-scripted"), source=source, baseline=False) as sampler:
+        figures = sampler.window(sampler.sample(), time.time())
+    assert figures.values["power_w"] == 40.0
+    assert figures.reasons["idle_power_w"] == "the idle machine was not looked at"
+
+
 def test_an_interval_must_be_positive():
     with pytest.raises(ValueError, match="interval_s must be above 0, not 0"):
-        Sampler([], interval_s=0)
-
-
-def test_cpu_percent_counts_the_threads_of_this_process_alone():
-    meter = HostMeter()
-    busy_until = time.process_time() + 0.2
-    began = time.perf_counter()
-    while time.process_time() < busy_until:
-        pass
-    wall = time.perf_counter() - began
-    percent = meter.read().values["cpu_percent"]
-    assert percent == pytest.approx(100 * 0.2 / wall, rel=0.1)
-    time.sleep(0.2)
-    assert meter.read().values["cpu_percent"] < 25
-
-
-def test_host_memory_grows_with_what_is_allocated_and_the_peak_stays():
-    meter = HostMeter()
-    before = meter.read().values["memory_rss_mib"]
-    block = b"x" * (64 * 2**20)
-    during = meter.read().values["memory_rss_mib"]
-    del block
-    after = meter.read().values["memory_rss_mib"]
-    assert during - before == pytest.approx(64, abs=8)
-    assert after < during
-    assert meter.peak_rss_mib == during
+        Sampler(Watched(), interval_s=0)
 
 
 SAMPLE = """
-import json, time
-from harness.hardware import GpuMeter, HostMeter, Sampler, open_nvml
-sampler = Sampler([HostMeter(), GpuMeter(open_nvml().gpus[{gpu}])], interval_s=0.02)
-with sampler:
-    time.sleep(0.1)
-    start = sampler.sample()
-    time.sleep(0.6)
-    end = sampler.sample()
-    time.sleep(0.05)
-    figures = sampler.window(start, end)
-print(json.dumps([start, end, dict(figures.values), dict(figures.reasons), len(sampler.drain())]))
+import json, os, time
+from harness.hardware import Sampler, Watched, sampler
+sampler.BASELINE_S = 0.05
+os.environ["NVML_STUB_CHILD"] = str(os.getpid())
+A, B = (Watched(gpu_uuid=f"{letter * 8}-1111-2222-3333-444444444444") for letter in "ab")
+with Sampler(A, interval_s=0.02) as first, Sampler(B, interval_s=0.02) as second:
+    with first.labelled(0), second.labelled(0):
+        start = second.sample()
+        time.sleep(0.3)
+        end = first.sample()
+    both = [sampler.window(start, end) for sampler in (first, second)]
+print(json.dumps([start, end, *([dict(f.values), dict(f.reasons)] for f in both), len(first.drain())]))
 """
 
 
-@pytest.mark.parametrize(("gpu", "source"), [(1, None), (0, "sampled power")])
-def test_energy_of_the_stubs_ramp_matches_its_closed_form_from_counter_and_from_power(nvml_stub, gpu, source):
+def test_energy_of_the_stubs_ramp_matches_its_closed_form_from_counter_and_from_power(nvml_stub):
     t0 = time.time()
-    start, end, values, reasons, count = json.loads(nvml_stub.run(SAMPLE.format(gpu=gpu), t0=repr(t0)))
+    start, end, counted, integrated, _ = json.loads(nvml_stub.run(SAMPLE, t0=repr(t0)))
     first, last = start - t0, end - t0
-    energy = 100 * (last - first) + 25 * (last**2 - first**2)
-    assert values["energy_j"] == pytest.approx(energy, rel=0.1)
-    assert values["power_w"] == pytest.approx(energy / (last - first), rel=0.1)
+    ramp = 25 * (last**2 - first**2)
+    values, reasons = counted
+    assert set(reasons) == {"idle_power_w"}
+    assert values["energy_j"] == pytest.approx(100 * (last - first) + ramp, rel=0.1)
+    assert values["power_w"] == pytest.approx(100 + ramp / (last - first), rel=0.1)
     assert values["memory_device_peak_mib"] == pytest.approx(1000 + 100 * last, rel=0.02)
-    assert values["memory_process_peak_mib"] == 300.0
+    assert values["memory_process_peak_mib"] == 50.0
     assert values["gpu_utilization_percent"] == 80.0
     assert values["temperature_c"] == 56.0
-    assert count >= 5
-    assert source in reasons["energy_j"] if source else reasons == {}
+    values, reasons = integrated
+    assert values["energy_j"] == pytest.approx(110 * (last - first) + ramp, rel=0.1)
+    assert "sampled power" in reasons["energy_j"]
 
 
 def test_a_gpu_lost_half_way_leaves_the_host_figures_and_a_reason(nvml_stub):
-    _, _, values, reasons, count = json.loads(nvml_stub.run(SAMPLE.format(gpu=1), lost_after=10))
+    _, _, (values, reasons), _, count = json.loads(nvml_stub.run(SAMPLE, lost_after=15))
     assert count > 10
     assert values["memory_rss_peak_mib"] > 1
     assert math.isnan(values["energy_j"])
     assert reasons["energy_j"].endswith("NVML: GPU is lost")
+
+
+def test_a_gpu_that_nvml_does_not_show_and_processes_that_a_container_hides_are_reasons(nvml_stub):
+    code = SAMPLE.replace('in "ab"', 'in "az"').replace("time.sleep(0.3)", "")
+    _, _, hidden, unknown, _ = json.loads(nvml_stub.run(code, processes="none"))
+    assert math.isnan(hidden[0]["memory_process_peak_mib"])
+    assert "container" in hidden[1]["memory_process_peak_mib"]
+    assert unknown[1]["power_w"] == "NVML shows no GPU with the UUID of the device"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.hardware.stretch import summarise
+from harness.hardware.stretch import idle_power, summarise
 from harness.records import FIGURES
 
 T0 = 1_700_000_000.0
@@ -115,6 +115,58 @@ def test_a_counter_that_did_not_advance_is_not_zero_energy(counter):
     figures = summarise(at, columns, T0, T0 + 1, {})
     assert math.isnan(figures.values["energy_j"])
     assert "no energy was counted" in figures.reasons["energy_j"]
+
+
+def test_power_of_the_instant_is_integrated_where_it_is_known():
+    at, columns = samples([T0, T0 + 2], power_w=[100, 100], power_instant_w=[150, 250])
+    figures = summarise(at, columns, T0, T0 + 2, {})
+    assert figures.values["energy_j"] == pytest.approx(400.0)
+    assert figures.values["power_w"] == pytest.approx(100.0)
+
+
+def test_without_a_gpu_energy_and_power_are_those_of_the_processor_and_said_to_be():
+    times = np.linspace(0, 10, 101)
+    at, columns = samples(T0 + times, cpu_energy_j=7 + 35 * times)
+    figures = summarise(at, columns, T0 + 1.25, T0 + 3.25, {"energy_counter_j": "the device is cpu"})
+    assert figures.values["energy_j"] == pytest.approx(70.0)
+    assert figures.values["power_w"] == pytest.approx(35.0)
+    said = "package energy of the CPU, whatever else ran there included"
+    assert figures.reasons["energy_j"] == figures.reasons["power_w"] == said
+
+
+def test_energy_that_nothing_tells_names_both_meters_that_do_not():
+    at, columns = samples([T0, T0 + 1], cpu_energy_j=[np.nan, np.nan])
+    reasons = {"energy_counter_j": "the device is cpu", "cpu_energy_j": "readable by root only"}
+    figures = summarise(at, columns, T0, T0 + 1, reasons)
+    assert figures.reasons["energy_j"] == "the device is cpu; readable by root only"
+
+
+@pytest.mark.parametrize("column", ["power_w", "power_instant_w"])
+def test_idle_power_is_the_mean_before_the_work(column):
+    at, columns = samples(T0 + np.arange(6) / 4, **{column: [40, 60, 40, 60, 300, 300]})
+    assert idle_power(at, columns, T0 + 0.5, {}).values["idle_power_w"] == pytest.approx(50.0)
+
+
+def test_idle_power_of_a_processor_is_the_slope_of_its_counter():
+    at, columns = samples(T0 + np.arange(6) / 4, cpu_energy_j=[0, 5, 10, 15, 200, 400])
+    figures = idle_power(at, columns, T0 + 0.75, {})
+    assert figures.values["idle_power_w"] == pytest.approx(20.0)
+    assert "package energy" in figures.reasons["idle_power_w"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "until", "said"),
+    [
+        ({}, 1.0, "no GPU here"),
+        ({"power_w": [50, 50, 50]}, 0.2, "only 0.20 s were seen"),
+        ({"power_w": [50, 50, 50], "gpu_utilization_percent": [80, 80, 80]}, 1.0, "the GPU was 80 % busy"),
+    ],
+)
+def test_what_was_not_seen_idle_has_no_idle_power(columns, until, said):
+    at, columns = samples(T0 + np.arange(3) / 2, **columns)
+    figures = idle_power(at, columns, T0 + until, {"power_w": "no GPU here"})
+    assert math.isnan(figures.values["idle_power_w"])
+    assert said in figures.reasons["idle_power_w"]
 
 
 def test_samples_out_of_order_are_put_in_order():
