@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -47,6 +47,11 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def first(self, count: int) -> Part:
+        """Return the first so many samples."""
+        inputs = tuple(array[:count] for array in self.inputs)
+        return replace(self, inputs=inputs, targets=self.targets[:count], index=self.index[:count])
 
     @property
     def placed_bytes(self) -> int:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from harness.measure.cost import count_flops, count_parameters
-from harness.measure.memory import MemoryPeak
+from harness.measure.footprint import training_footprint
+from harness.measure.memory import MemoryPeak, free_memory, is_out_of_memory, only_new_garbage
 from harness.measure.quality import ConfusionMatrix, Quality, Residuals, quality
+from harness.measure.resident import PeakMemory, ResidentPeak, held_mib
 from harness.measure.timing import Timings, inference_throughput, latency, synchronize, throughput, time_calls
 
 __all__ = [
     "ConfusionMatrix",
     "MemoryPeak",
+    "PeakMemory",
     "Quality",
+    "ResidentPeak",
     "Residuals",
     "Timings",
     "count_flops",
     "count_parameters",
+    "free_memory",
+    "held_mib",
     "inference_throughput",
+    "is_out_of_memory",
     "latency",
+    "only_new_garbage",
     "quality",
     "synchronize",
     "throughput",
     "time_calls",
+    "training_footprint",
 ]

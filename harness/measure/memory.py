@@ -1,7 +1,13 @@
-"""Peak memory of a stretch of work, as torch's own allocator accounts for it."""
+"""Memory: the peak of a stretch of work as torch accounts for it, running out of it, and giving it back."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from types import TracebackType
 
 import torch
@@ -11,6 +17,57 @@ from harness.records import Figures
 
 MIB = 2**20
 NAME = "memory_allocated_peak_mib"
+_WORDS = ("can't allocate memory", "cannot allocate memory", "std::bad_alloc", "out of memory", "status_alloc_failed")
+"""How the CPU's allocator, C++, cuBLAS and cuDNN say that there is none left: they have no exception class for it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, on the device or on the host."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(word in str(error).lower() for word in _WORDS)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what is no longer used, so that the peaks of two pieces of work do not add up."""
+    gc.collect()
+    trim()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def trim() -> None:
+    """Have the C library give freed memory back to the system, where it is GNU's, which keeps some of it."""
+    library = _c_library()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+@cache
+def _c_library() -> ctypes.CDLL | None:
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "malloc_trim") else None
+
+
+@contextmanager
+def only_new_garbage() -> Iterator[None]:
+    """Let the garbage collector pass over what is there already, so that :func:`free_memory` costs next to nothing.
+
+    A collection in a process that holds torch, optuna and pandas took 0.27 s, in one that had compiled a model half a
+    second, and 0.3 ms after this. Where the collector passes over something already, it goes on with that afterwards.
+    """
+    gc.collect()
+    first = gc.get_freeze_count() == 0
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if first:
+            gc.unfreeze()
 
 
 class MemoryPeak:

@@ -1,8 +1,24 @@
-"""How a candidate is trained here: device, precision, layout and threads, each calibrated instead of assumed."""
+"""How a candidate is trained here: device, precision, layout, batch size, threads, each calibrated, not assumed."""
 
 from __future__ import annotations
 
+from harness.plan.batch_size import choose_batch_size, sizes_for
+from harness.plan.calibration import Choice
+from harness.plan.learning import Loss
+from harness.plan.memory import remembered_figures
 from harness.plan.plan import make_plan
-from harness.plan.running import Forward, forward_of, prepare, running
+from harness.plan.running import Forward, forward_of, prepare, random_state_kept, running
 
-__all__ = ["Forward", "forward_of", "make_plan", "prepare", "running"]
+__all__ = [
+    "Choice",
+    "Forward",
+    "Loss",
+    "choose_batch_size",
+    "forward_of",
+    "make_plan",
+    "prepare",
+    "random_state_kept",
+    "remembered_figures",
+    "running",
+    "sizes_for",
+]

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -23,11 +23,12 @@ from filelock import FileLock
 from harness.errors import StorageError
 from harness.hardware.cpu import read_cpu
 from harness.plan.calibration import Choice
-from harness.store import read_json, write_json
+from harness.records import NAN
+from harness.store import plain, read_json, write_json
 
 
 def memory_file() -> Path:
-    """Return the file of remembered choices in the user's cache."""
+    """Return the file of remembered choices and figures in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness" / "calibration.json"
 
 
@@ -36,19 +37,37 @@ def remembered(what: str, shape: Hashable, measure: Callable[[], Choice]) -> Cho
 
     A memory that cannot be read or written costs a measurement, no more.
     """
+    found = _recall(what, shape, lambda: asdict(measure()))
+    return Choice(found["value"], _number(found["ratio"]), found["reason"])
+
+
+def remembered_figures(what: str, key: Hashable, measure: Callable[[], Mapping[str, float]]) -> dict[str, float]:
+    """Return figures by name, as :func:`remembered` does a choice; what is not finite comes back as NaN.
+
+    ``key`` says what ``what`` depends on beyond the machine, torch and its threads; it is compared by its ``repr``.
+    """
+    found = _recall(("figures", what), key, lambda: {"figures": dict(measure())})
+    return {name: _number(value) for name, value in found["figures"].items()}
+
+
+def _recall(what: Hashable, shape: Hashable, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the entry of ``what`` for ``shape``, with None for what is not finite; measured if there is none."""
     known = _load(memory_file())
     key = hashlib.sha256(repr((what, _machine(), torch.get_num_threads(), shape)).encode()).hexdigest()[:32]
     if key not in known:
-        choice = measure()
-        known[key] = {**asdict(choice), "ratio": choice.ratio if choice.ratio == choice.ratio else None}
+        known[key] = plain(measure())
         with contextlib.suppress(StorageError, OSError):
             memory_file().parent.mkdir(parents=True, exist_ok=True)
             with FileLock(memory_file().with_suffix(".lock")):
                 # What another process has learned meanwhile is kept, and it had the first word.
                 known.update(_read(memory_file()))
                 write_json(memory_file(), known)
-    found = known[key]
-    return Choice(found["value"], found["ratio"] if found["ratio"] is not None else float("nan"), found["reason"])
+    entry: dict[str, Any] = known[key]
+    return entry
+
+
+def _number(value: float | None) -> float:
+    return NAN if value is None else value
 
 
 def forget() -> None:
@@ -69,8 +88,14 @@ def _read(path: Path) -> dict[str, Any]:
         known = read_json(path)
     if not isinstance(known, dict):
         return {}
-    fields = {"value", "ratio", "reason"}
-    return {key: choice for key, choice in known.items() if isinstance(choice, dict) and set(choice) == fields}
+    return {key: entry for key, entry in known.items() if isinstance(entry, dict) and _whole(entry)}
+
+
+def _whole(entry: Mapping[str, Any]) -> bool:
+    """Tell whether the entry is a choice or figures."""
+    if isinstance(figures := entry.get("figures"), dict):
+        return all(value is None or isinstance(value, int | float) for value in figures.values())
+    return set(entry) == {"value", "ratio", "reason"}
 
 
 @cache

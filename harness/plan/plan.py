@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
@@ -11,8 +10,9 @@ from torch import nn
 from harness.data import Batches
 from harness.plan.calibration import Probe
 from harness.plan.layout import choose_layout
+from harness.plan.learning import Lesson, Loss
 from harness.plan.precision import choose_precision
-from harness.plan.running import thread_count
+from harness.plan.running import random_state_kept, thread_count
 from harness.records import Plan
 
 
@@ -22,24 +22,27 @@ def make_plan(
     *,
     device: torch.device,
     precision: str = "auto",
+    loss: Loss | None = None,
     threads: int | None = None,
     micro_batch: int = 0,
 ) -> Plan:
     """Return how the model that ``make_model`` builds is best trained on ``batches`` here, and why.
 
-    ``precision`` is one of the names in ``training.precision``; ``threads`` is the number of CPU threads this trial
-    may use, by default as many as torch uses now; of a batch only ``micro_batch`` samples go through the model at once
-    (0: all). Whatever has to be measured is measured with the first batch, takes about a second, and is remembered for
-    the next candidate of the same shape. Models built for measuring do not
-    disturb torch's random generators. Raises :class:`HardwareError` for a precision that the device cannot do.
+    ``precision`` is one of the names in ``training.precision``; ``auto`` is the fastest here that does not hurt the
+    ``loss`` (None: it is not compared). ``threads`` is the number of CPU threads this trial may use, by default as many
+    as torch uses now; of a batch only ``micro_batch`` samples go through the model at once (0: all). Whatever has to be
+    measured is measured with the first batches, takes a second or two, and is remembered for the next candidate of the
+    same shape. Models built for measuring do not disturb torch's random generators. Raises :class:`HardwareError` for a
+    precision that the device cannot do.
     """
     inputs = next(iter(batches.epoch(1))).inputs
     if micro_batch:
         inputs = tuple(x[:micro_batch] for x in inputs)
     probe = Probe(make_model, inputs, device)
+    lesson = None if loss is None else Lesson(make_model, batches, loss, device=device, micro_batch=micro_batch)
     threads = torch.get_num_threads() if threads is None else threads
-    with _random_state_kept(device), thread_count(threads):
-        chosen = choose_precision(precision, probe)
+    with random_state_kept(device), thread_count(threads):
+        chosen = choose_precision(precision, probe, lesson)
         layout = choose_layout(probe, chosen.value)
     return Plan(
         device=str(device),
@@ -54,9 +57,3 @@ def make_plan(
         threads=threads,
         micro_batch=micro_batch,
     )
-
-
-def _random_state_kept(device: torch.device) -> AbstractContextManager[None]:
-    if device.type == "cpu":
-        return torch.random.fork_rng([])
-    return torch.random.fork_rng([device], device_type=device.type)

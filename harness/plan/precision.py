@@ -1,4 +1,4 @@
-"""In which numbers a candidate is trained: what was asked for, or what is measured to be fastest here."""
+"""In which numbers a candidate is trained: as asked for, or what measures fastest and learns as well."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from harness.errors import HardwareError
 from harness.hardware import native_precisions
 from harness.plan.calibration import Choice, Probe, fastest
+from harness.plan.learning import STEPS, Lesson
 from harness.plan.memory import remembered
 
 LOWER = ("tf32", "bf16", "fp16")
@@ -16,11 +17,12 @@ EMULATED = frozenset({"bf16"})
 BUDGET_S = 1.0
 
 
-def choose_precision(wanted: str, probe: Probe) -> Choice:
+def choose_precision(wanted: str, probe: Probe, lesson: Lesson | None = None) -> Choice:
     """Return the precision to train in.
 
     ``auto`` measures every precision that is native to the device against fp32, forward and backward, for about a
-    second in all, once per machine, architecture and batch shape. Anything else is taken as asked for,
+    second in all, and takes the fastest one that does not hurt the loss of the ``lesson``, once per machine,
+    architecture, batch shape and loss. Without a lesson the loss is not looked at. Anything else is taken as asked for,
     and raises :class:`HardwareError` where the device cannot do it.
     """
     native = native_precisions(probe.device)
@@ -30,7 +32,8 @@ def choose_precision(wanted: str, probe: Probe) -> Choice:
     if not candidates:
         excluded = "; ".join(f"{name}: {native[name]}" for name in LOWER if native.get(name))
         return Choice("fp32", reason=f"fp32: no other precision is native here ({excluded})")
-    return remembered("precision", probe.key(probe.make_model()), lambda: _measure(probe, candidates))
+    key = probe.key(probe.make_model()), lesson.loss.name if lesson is not None else None
+    return remembered("precision", key, lambda: _measure(probe, candidates, lesson))
 
 
 def _as_asked(wanted: str, native: Mapping[str, str], device: str) -> Choice:
@@ -45,13 +48,30 @@ def _as_asked(wanted: str, native: Mapping[str, str], device: str) -> Choice:
     )
 
 
-def _measure(probe: Probe, candidates: list[str]) -> Choice:
+def _measure(probe: Probe, candidates: list[str], lesson: Lesson | None) -> Choice:
     order = ["fp32", *candidates]
     arms = {name: probe.step(precision=name, layout="contiguous") for name in order}
     seconds = probe.compare(arms, budget_s=BUDGET_S)
     ratios = {name: seconds["fp32"] / seconds[name] for name in candidates}
-    chosen = fastest(seconds, order)
-    if chosen != "fp32":
-        return Choice(chosen, ratios[chosen], f"{chosen} measured {ratios[chosen]:.2f}x fp32")
+    refused: list[str] = []
+    while (chosen := fastest(seconds, order)) != "fp32":
+        harmless, said = _judge(chosen, ratios[chosen], lesson)
+        if harmless:
+            return Choice(chosen, ratios[chosen], "; ".join([said, *refused]))
+        refused.append(said)
+        order.remove(chosen)
+    if refused:
+        return Choice("fp32", 1.0, f"fp32: {'; '.join(refused)}")
     measured = ", ".join(f"{name} {ratio:.2f}x" for name, ratio in ratios.items())
     return Choice("fp32", 1.0, f"fp32: nothing measured clearly faster ({measured})")
+
+
+def _judge(precision: str, ratio: float, lesson: Lesson | None) -> tuple[bool, str]:
+    """Return whether a faster precision can be taken, and what speaks for it or against."""
+    if lesson is None:
+        return True, f"{precision} measured {ratio:.2f}x fp32, the loss was not compared"
+    verdict = lesson.judge(precision)
+    losses = f"{verdict.loss:.4g} against {verdict.reference:.4g}"
+    if verdict.hurt:
+        return False, f"{precision} was {ratio:.2f}x but hurt the loss ({losses} after {STEPS} steps)"
+    return True, f"{precision} measured {ratio:.2f}x fp32, loss after {STEPS} steps {losses}"

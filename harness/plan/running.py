@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,13 @@ def forward_of(model: nn.Module, *, device: torch.device, precision: str, layout
 
 def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+def random_state_kept(device: torch.device) -> AbstractContextManager[None]:
+    """Leave torch's random generators as they were, whatever is done meanwhile."""
+    if device.type == "cpu":
+        return torch.random.fork_rng([])
+    return torch.random.fork_rng([device], device_type=device.type)
 
 
 @contextmanager

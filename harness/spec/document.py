@@ -55,10 +55,23 @@ def parse_duration(value: object) -> float:
     return seconds
 
 
+Amount = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+
 class Limits(Frozen):
-    """Hard limits, checked before any training."""
+    """Hard limits: what breaks one, by prediction or when it was measured, is ``infeasible``."""
 
     parameters: Annotated[int, Field(ge=1)] | None = None
+    flops: Amount | None = None
+    """Of one sample's forward pass."""
+    latency_ms: Amount | None = None
+    """Median of one sample's inference on the device of the search."""
+    memory_mb: Amount | None = None
+    """Peak of the training in MiB: torch's allocator on a GPU, elsewhere the process with all that it has loaded."""
+    energy_j_per_sample: Amount | None = None
+    """Joules for each sample that is trained on, validation included."""
+    train_seconds: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] | None = None
+    """Of all epochs with their validation."""
 
 
 class Budget(Frozen):

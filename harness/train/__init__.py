@@ -6,7 +6,7 @@ from harness.train.checkpoint import pack, read_facts, unpack
 from harness.train.evaluation import Evaluation, evaluate, predict
 from harness.train.loop import Fit
 from harness.train.loss import outputs_for
-from harness.train.optimizer import build_optimizer, optimizers, validate_optimizer
+from harness.train.optimizer import build_optimizer, optimizers, state_per_parameter, validate_optimizer
 from harness.train.schedule import build_schedule, schedules, validate_schedule
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "predict",
     "read_facts",
     "schedules",
+    "state_per_parameter",
     "unpack",
     "validate_optimizer",
     "validate_schedule",

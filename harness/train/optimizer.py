@@ -91,6 +91,20 @@ def build_optimizer(optimizer: Named, model: nn.Module) -> Optimizer:
     return option.build(config, groups, next(model.parameters()).device)
 
 
+def state_per_parameter(optimizer: Named) -> int:
+    """Return how many numbers the optimiser keeps for each trained parameter, seen by a step of its own.
+
+    Raises :class:`InputError` with the key path.
+    """
+    option, config = configure(optimizers, optimizer)
+    parameter = nn.Parameter(torch.zeros(16))
+    parameter.grad = torch.zeros_like(parameter)
+    built = option.build(config, [{"params": [parameter]}], parameter.device)
+    built.step()
+    state = built.state[parameter].values()
+    return sum(value.shape == parameter.shape for value in state if isinstance(value, torch.Tensor))
+
+
 def _sgd(config: Sgd, groups: Groups, device: torch.device) -> Optimizer:
     options = config.model_dump() | {"nesterov": config.nesterov and config.momentum > 0.0}
     return torch.optim.SGD(groups, **options, **implementation(torch.optim.SGD, device.type))

@@ -1,11 +1,13 @@
-"""Peak memory of a stretch."""
+"""Peak memory of a stretch, running out of memory, and giving it back."""
 
+import gc
 import math
+import weakref
 
 import pytest
 import torch
 
-from harness.measure import MemoryPeak
+from harness.measure import MemoryPeak, is_out_of_memory, only_new_garbage
 
 NAME = "memory_allocated_peak_mib"
 
@@ -40,3 +42,49 @@ def test_on_cuda_the_peak_holds_what_was_alive_at_once_and_starts_anew():
         del small
     assert 64 <= peak.figures.values[NAME] < 1000
     assert later.figures.values[NAME] == pytest.approx(peak.figures.values[NAME] - 63, abs=0.1)
+
+
+def test_torch_says_that_the_host_has_no_such_memory():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (MemoryError(), True),
+        (OSError(12, "Cannot allocate memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_which_errors_are_of_memory(error, expected):
+    assert is_out_of_memory(error) is expected
+
+
+def test_old_garbage_is_passed_over_and_collected_later():
+    class Data:
+        pass
+
+    def circle():
+        data = Data()
+        data.itself = data
+        return weakref.ref(data), data
+
+    gc.disable()
+    try:
+        old, kept = circle()
+        with only_new_garbage():
+            del kept
+            new, data = circle()
+            del data
+            gc.collect()
+            assert new() is None
+            assert old() is not None
+        gc.collect()
+        assert old() is None
+    finally:
+        gc.enable()

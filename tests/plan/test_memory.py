@@ -44,7 +44,28 @@ def test_a_ratio_that_was_not_measured_stays_nan():
     assert again.ratio != again.ratio
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"x": 3}', '{"x": {"value": 1}}'])
+def test_figures_are_kept_by_name_and_those_not_measured_stay_nan():
+    figures = {"train_samples_s": 1234.5, "energy_j_per_sample": float("nan")}
+    memory.remembered_figures("probe", ("shape", 1), lambda: figures)
+    memory.forget()
+    again = memory.remembered_figures("probe", ("shape", 1), lambda: pytest.fail("measured again"))
+    assert again["train_samples_s"] == 1234.5
+    assert again["energy_j_per_sample"] != again["energy_j_per_sample"]
+    assert memory.remembered_figures("probe", ("shape", 2), lambda: {"other": 1.0}) == {"other": 1.0}
+
+
+def test_figures_and_choices_of_one_name_do_not_meet(measured):
+    memory.remembered("a", 1, measured)
+    assert memory.remembered_figures("a", 1, lambda: {"x": 1.0}) == {"x": 1.0}
+
+
+def test_what_an_error_keeps_from_being_measured_is_not_remembered():
+    with pytest.raises(ZeroDivisionError):
+        memory.remembered_figures("a", 1, lambda: {"x": 1 / 0})
+    assert memory.remembered_figures("a", 1, lambda: {"x": 1.0}) == {"x": 1.0}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"x": 3}', '{"x": {"value": 1}}', '{"x": {"figures": [1]}}'])
 def test_a_damaged_memory_costs_a_measurement_only(measured, content):
     memory.memory_file().parent.mkdir(parents=True)
     memory.memory_file().write_text(content)

@@ -42,7 +42,7 @@ def parse(text, *overrides):
         (BASE + "search: {sampler: tpee}", "x.yaml:3: search.sampler: 'tpee' is not one of tpe, random"),
         (BASE + "search: {sampler: tpee}", "did you mean 'tpe'?"),
         (BASE + "search: {seed: -1}", "x.yaml:3: search.seed: "),
-        (BASE + "limits: {latencyms: 5}", "x.yaml:3: limits.latencyms: unknown key; known: parameters"),
+        (BASE + "limits: {latencyms: 5}", "x.yaml:3: limits.latencyms: unknown key; did you mean 'latency_ms'?"),
         (BASE + "objective: acuracy", "x.yaml:3: objective: unknown objective 'acuracy'; did you mean 'accuracy'?"),
         (BASE + "objective: {accuracy: max}", "x.yaml:3: objective.accuracy: 'max' is not one of maximize, minimize"),
         (BASE + "objective: [latency_ms, accuracy]", "'latency_ms' can only follow"),

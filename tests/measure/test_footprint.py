@@ -1,0 +1,154 @@
+"""The memory of a training step: against closed forms, and against a real step as torch's profiler saw it."""
+
+import math
+import resource
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from harness.measure import training_footprint
+from harness.models import build, example_inputs
+from harness.records import Named, TaskKind, TaskShape
+
+MIB = 2**20
+NAME = "static_memory_mb"
+TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=8, features=64)
+IMAGES = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=10, image=(3, 16, 16))
+MIXED = TaskShape(kind=TaskKind.REGRESSION, outputs=1, features=5, cardinalities=(50, 900))
+
+
+def footprint_mib(make_model, shape, *, batch=4, state_per_parameter=0):
+    figures = training_footprint(make_model, shape, batch=batch, state_per_parameter=state_per_parameter)
+    assert figures.reasons == {}
+    return figures.values[NAME]
+
+
+def mlp(depth, width):
+    return lambda: build(Named("mlp", {"depth": depth, "width": width}), TABLE)
+
+
+def test_a_small_batch_takes_the_weights_and_their_gradients():
+    parameters = (64 + 1) * 1024 + 2 * (1024 + 1) * 1024 + (1024 + 1) * 8
+    assert footprint_mib(mlp(3, 1024), TABLE, batch=1) == pytest.approx(2 * 4 * parameters / MIB, rel=0.01)
+
+
+def test_a_large_batch_takes_what_every_layer_keeps_for_the_backward_pass():
+    # After each of 20 activations, and in the backward pass the gradients before and after the last of them.
+    numbers = 4096 * (64 + (20 + 2) * 32)
+    assert footprint_mib(mlp(20, 32), TABLE, batch=4096) == pytest.approx(4 * numbers / MIB, rel=0.02)
+
+
+@pytest.mark.parametrize("state_per_parameter", [1, 2])
+def test_the_optimizers_numbers_for_each_trained_parameter_are_added(state_per_parameter):
+    def half_frozen():
+        return nn.Sequential(nn.Linear(64, 512).requires_grad_(False), nn.Linear(512, 8))
+
+    state_mib = footprint_mib(half_frozen, TABLE, state_per_parameter=state_per_parameter) - footprint_mib(
+        half_frozen, TABLE
+    )
+    assert state_mib == pytest.approx(state_per_parameter * 4 * (512 * 8 + 8) / MIB)
+
+
+def test_shared_weights_count_once():
+    def layers(count):
+        return nn.Sequential(*[nn.Linear(256, 256) for _ in range(count)], *[nn.Linear(256, 256)] * (8 - count))
+
+    shape = replace(TABLE, features=256)
+    separate, shared = (footprint_mib(partial(layers, count), shape, batch=1) for count in (7, 0))
+    layer_mib = 4 * 256 * 257 / MIB
+    assert separate == pytest.approx(2 * 8 * layer_mib, rel=0.05)
+    # The weights, their gradient so far, that of one more use, and the sum of both.
+    assert shared == pytest.approx(4 * layer_mib, rel=0.05)
+
+
+def profiled_mib(make_model, shape, batch):
+    """Return the peak of a real step on the CPU, by the allocations that torch's profiler recorded."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        model = make_model()
+        torch.autograd.backward(model(*example_inputs(shape, batch=batch)).square().mean())
+    events = sorted(profiler.profiler.kineto_results.events(), key=lambda event: event.start_ns())
+    now = peak = 0
+    for event in events:
+        if event.name() == "[memory]":
+            now += event.nbytes()
+            peak = max(peak, now)
+    return peak / MIB
+
+
+@pytest.mark.parametrize(
+    ("architecture", "shape"),
+    [
+        (Named("cnn", {"width": 16, "blocks": 2}), IMAGES),
+        (Named("cnn", {"width": 16, "norm": "group", "residual": True, "activation": "gelu"}), IMAGES),
+        (Named("cnn", {"width": 16, "global_pooling": "none", "head": {"mlp": {"width": 64}}}), IMAGES),
+        (Named("mlp", {"depth": 4, "width": 256, "norm": "batch", "dropout": 0.5, "residual": True}), TABLE),
+        (Named("mlp", {"depth": 2, "width": 256, "norm": "layer"}), MIXED),
+    ],
+)
+def test_a_real_step_takes_about_as_much(architecture, shape):
+    def make_model():
+        return build(architecture, shape)
+
+    predicted = footprint_mib(make_model, shape, batch=128)
+    assert predicted == pytest.approx(profiled_mib(make_model, shape, 128), rel=0.05)
+
+
+def test_gigabytes_of_weights_are_predicted_without_the_memory():
+    def huge():
+        layer = nn.Linear(32_768, 32_768, bias=False)
+        nn.init.kaiming_normal_(layer.weight)
+        return nn.Sequential(nn.Linear(64, 32_768), layer, nn.Linear(32_768, 8))
+
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert footprint_mib(huge, TABLE, state_per_parameter=2) == pytest.approx(4 * 4096, rel=0.01)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 500 * 1024
+
+
+def test_attention_keeps_no_matrix_of_positions():
+    class Attention(nn.Linear):
+        def forward(self, x_BF):
+            x_BHPD = super().forward(x_BF).view(-1, 1, 1024, 8)
+            return nn.functional.scaled_dot_product_attention(x_BHPD, x_BHPD, x_BHPD)
+
+    matrix_mib = 4 * 4 * 1024**2 / MIB
+    assert footprint_mib(lambda: Attention(64, 8192), TABLE, batch=4) < matrix_mib / 2
+
+
+def test_predicting_leaves_the_random_generator_alone():
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    footprint_mib(lambda: build(Named("mlp", {"dropout": 0.5}), TABLE), TABLE)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class Peeks(nn.Linear):
+    """Looks at a value."""
+
+    def forward(self, x_BF):
+        return super().forward(x_BF) if x_BF.sum() > 0 else -super().forward(x_BF)
+
+
+@pytest.mark.parametrize("make_model", [lambda: Peeks(64, 1), lambda: nn.Linear(65, 1)])
+def test_a_model_that_cannot_run_without_values_has_an_unknown_footprint(make_model, caplog):
+    figures = training_footprint(make_model, TABLE, batch=4, state_per_parameter=0)
+    assert math.isnan(figures.values[NAME])
+    assert "cannot run without values" in figures.reasons[NAME]
+    assert "\n" not in figures.reasons[NAME]
+    assert caplog.records == []
+
+
+def test_constants_that_are_no_tensors_of_torch_at_first_are_understood():
+    class Scaled(nn.Linear):
+        def __init__(self):
+            super().__init__(64, 8)
+            self.scale_F = torch.from_numpy(np.ones(64, np.float32))
+
+        def forward(self, x_BF):
+            return super().forward(x_BF * self.scale_F)
+
+    assert footprint_mib(Scaled, TABLE) > 0.0

@@ -1,0 +1,50 @@
+"""``precision`` in a space: a parameter like any other, by whose value a candidate is planned."""
+
+import math
+import re
+
+import pytest
+from torch import nn
+
+from harness.data import load
+from harness.plan import make_plan
+from harness.spec import Categorical, candidate_at, parameters, parse_spec
+from harness.study.building import place_training, plan_training
+from harness.study.job import Job
+from harness.study.objectives import resolve_objectives
+
+SPACE = "task: iris\nspace: {architecture: mlp, precision: [fp32, bf16]}"
+
+
+def test_precisions_in_a_list_are_searched_and_each_is_planned_as_asked(table, cpu):
+    spec = parse_spec(SPACE, origin="space.yaml")
+    (searched,) = parameters(spec.group)
+    assert (searched.path, searched.node) == ("precision", Categorical(("fp32", "bf16")))
+    for value in ("fp32", "bf16"):
+        training = candidate_at(spec, {"precision": value}).training
+        plan = make_plan(lambda: nn.Linear(3, 2), table, device=cpu, precision=training.precision)
+        assert plan.precision == value
+
+
+@pytest.mark.parametrize(
+    ("task", "loss", "untrained"),
+    [
+        ("{builtin: digits, limit: 120}", "auto", math.log(10)),
+        ("breast-cancer", "binary", math.log(2)),
+        ("diabetes", "mse", 1.0),
+    ],
+)
+def test_auto_compares_the_loss_of_the_candidates_own_task(native, clock, cpu, task, loss, untrained):
+    native("bf16")
+    clock(fp32=2.0, bf16=1.0)
+    space = f"task: {task}\ntraining: {{loss: {loss}}}\nspace: {{architecture: {{mlp: {{depth: 1, width: 16}}}}}}"
+    spec = parse_spec(space, origin="space.yaml")
+    dataset = load(spec.task, seed=0)
+    job = Job(spec, dataset.training_data(), cpu, resolve_objectives(spec, dataset.shape.kind))
+    candidate = candidate_at(spec, {})
+    train = place_training(job, candidate, job.dataset, seed=0)
+    plan = plan_training(job, candidate, job.dataset, train)
+    loss, reference = map(float, re.search(r"loss after 30 steps (\S+) against (\S+)$", plan.precision_reason).groups())
+    assert plan.precision == "bf16"
+    assert 0.0 < reference < 1.5 * untrained
+    assert loss == pytest.approx(reference, rel=0.02)
