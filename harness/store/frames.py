@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.records import FIGURES, METRICS, NAN, TELEMETRY, EpochRecord, TelemetryRecord, TrialRecord
+from harness.records import FIGURES, METRICS, NAN, PREDICTED, TELEMETRY, EpochRecord, TelemetryRecord, TrialRecord
 from harness.spec import Categorical, Parameter
 
 PLAN_DTYPES = {
@@ -28,6 +28,9 @@ PLAN_DTYPES = {
     "data_reason": "string",
     "threads": "Int64",
 }
+
+PREDICTED_COLUMNS = tuple(f"predicted_{name}" for name in PREDICTED)
+"""Columns of ``trials`` that hold what gates predicted, in the order of PREDICTED."""
 
 TRIAL_DTYPES: Mapping[str, str] = {
     "trial": "int64",
@@ -46,6 +49,7 @@ TRIAL_DTYPES: Mapping[str, str] = {
     **{f"validation_{metric}": "float64" for metric in METRICS},
     **PLAN_DTYPES,
     **dict.fromkeys(FIGURES, "float64"),
+    **dict.fromkeys(PREDICTED_COLUMNS, "float64"),
     "notes": "string",
     "reasons": "string",
     "started_unix_s": "float64",
@@ -81,13 +85,14 @@ TIMED_COLUMNS = (
     "data_reason",
     "reasons",
     *(name for name in FIGURES if name not in ("parameters", "flops")),
+    *PREDICTED_COLUMNS,
     "started_unix_s",
     "seconds",
     "lost_s",
     "attempts",
 )
-"""Columns of ``trials`` that differ between two runs of one seed: times, what was measured of the machine, and how
-often the run was cut off."""
+"""Columns of ``trials`` that differ between two runs of one seed: times, what was measured or predicted of the machine,
+and how often the run was cut off."""
 
 
 def trials_frame(trials: Iterable[TrialRecord], parameters: Sequence[Parameter]) -> pd.DataFrame:
@@ -150,6 +155,7 @@ def _trial_row(trial: TrialRecord) -> dict[str, Any]:
         **{name: getattr(plan, name) if plan else None for name in PLAN_DTYPES},
         "micro_batch": (plan.micro_batch or plan.batch_size) if plan else None,
         **_named(trial.figures, FIGURES),
+        **{f"predicted_{name}": trial.predicted.get(name, NAN) for name in PREDICTED},
         "notes": "; ".join(trial.notes),
         "reasons": json.dumps(dict(sorted(trial.reasons.items()))),
         "started_unix_s": trial.started_unix_s,

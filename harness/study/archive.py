@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.errors import StorageError
 from harness.records import Outcome, TrialRecord
+from harness.spec import Limits
 from harness.store import RunFolder, StoredTrial, StudyDatabase, decode, encode, storage_errors
 from harness.store.connection import DAMAGED
 from harness.store.database import State
 from harness.study import telemetry
 from harness.study.decisions import Known, Result
 from harness.study.executor import Evaluation
-from harness.study.mirror import UNDESIRABLE, Proposal
+from harness.study.limits import constraints
+from harness.study.mirror import Proposal
 from harness.study.objectives import Objective, best_trial
 from harness.study.soundness import check_result
 
@@ -45,8 +47,11 @@ def resume_file(trial: int) -> str:
 class Archive:
     """The trials of a run, on disk and in mind."""
 
-    def __init__(self, folder: RunFolder, database: StudyDatabase, objectives: Sequence[Objective]) -> None:
+    def __init__(
+        self, folder: RunFolder, database: StudyDatabase, objectives: Sequence[Objective], limits: Limits
+    ) -> None:
         self._folder = folder
+        self._limits = limits
         self._database = database
         self._objectives = objectives
         self.known: list[Known] = []
@@ -106,13 +111,12 @@ class Archive:
             self._database.keep(record.trial, text)
             return
         first = self._objectives[0].metric
-        constraints = {str(record.outcome): 1.0} if record.outcome in UNDESIRABLE else {}
         self._database.finish(
             record.trial,
             state=STATES.get(record.outcome, "pruned"),
             values=record.values,
             reports={epoch.epoch: epoch.validation[first] for epoch in evaluation.epochs},
-            constraints=constraints,
+            constraints=constraints(self._limits, record),
             record=text,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -10,21 +11,26 @@ from torch import nn
 
 from harness import measure
 from harness.data import Batches, place
-from harness.errors import Infeasible, Pruned, StorageError, TimedOut
-from harness.records import Figures, Outcome, Plan
+from harness.errors import Pruned, StorageError, TimedOut
+from harness.records import Outcome, Plan
+from harness.spec import Candidate
 from harness.study.building import (
     EVALUATION_BATCH,
     build_model,
     followed_here,
+    largest_batch,
     make_fit,
     place_training,
     plan_training,
     static_figures,
+    with_batch_size,
 )
 from harness.study.carried import Carried
 from harness.study.executor import Report
+from harness.study.gates import check_time
 from harness.study.guarded import Guarded
 from harness.study.job import Job
+from harness.study.limits import check, measured
 from harness.study.progress import End, Progress
 from harness.study.speed import measure_speed
 from harness.study.stop import Stop
@@ -63,32 +69,43 @@ class Attempt:
 
         Raises :class:`TrialEnd` for every other end, and whatever the candidate and the watcher raise.
         """
-        progress = self._progress
+        progress, limits = self._progress, self._job.spec.limits
         setup = self._resumed() or self._built()
-        with measure.MemoryPeak(self._job.device) as memory:
+        start_unix_s, before = time.time(), setup.fit.epoch
+        with measure.MemoryPeak(self._job.device) as memory, measure.ResidentPeak() as resident:
             done = self._train(setup.fit)
-        progress.figures |= memory.figures
+        samples = (setup.fit.epoch - before) * len(self._job.dataset.train)
+        progress.figures |= memory.figures | resident.figures | progress.energy_per_sample(start_unix_s, samples)
+        check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
         if not done:
             progress.checkpoint = self._checkpoint(setup.fit)
             reached = f"stopped at epoch {setup.fit.epoch}"
             return End(Outcome.PRUNED, f"{reached}: not among the best there (successive halving)")
         setup.fit.restore_best()
-        progress.figures |= measure_speed(setup.model, setup.validation, setup.plan, progress.epochs)
+        progress.figures |= measure_speed(
+            setup.model, setup.validation, setup.plan, progress.epochs, limit_ms=limits.latency_ms
+        )
         # In the order of their indices, whatever the layout that they were trained in.
         progress.weights = save({name: tensor.contiguous() for name, tensor in setup.fit.best_state.items()})
+        check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
         return self._completed()
 
     def _built(self, plan: Plan | None = None) -> _Setup:
-        """Set up the training from its start, by a plan if there is one already."""
-        job, candidate, progress = self._job, self._assignment.candidate, self._progress
-        seed = self._assignment.seed
-        micro_batch = plan.micro_batch if plan else self._micro_batch
+        """Set up the training from its start, past the gates; or by a plan if there is one already."""
+        job, progress, seed = self._job, self._progress, self._assignment.seed
+        candidate = self._settled(plan)
         model = build_model(job, candidate, job.dataset, seed)
         progress.figures = static_figures(job, candidate, model)
-        self._check_limits(progress.figures)
+        if plan is None:
+            progress.gates.before_planning(candidate, progress.figures)
         train = place_training(job, candidate, job.dataset, seed)
+        micro_batch = plan.micro_batch if plan else self._micro_batch if self._micro_batch < progress.batch else 0
         validation = self._place_validation(micro_batch)
-        plan = plan or plan_training(job, candidate, job.dataset, train, micro_batch=micro_batch)
+        if plan is None:
+            plan = plan_training(job, candidate, job.dataset, train, micro_batch=micro_batch)
+            progress.plan = plan
+            progress.gates.before_training(candidate, plan)
+            self._check_whether_it_can_finish()
         progress.plan = plan
         fit = make_fit(
             job,
@@ -103,6 +120,27 @@ class Attempt:
             stop=self._check_time,
         )
         return _Setup(model, validation, plan, fit)
+
+    def _settled(self, plan: Plan | None) -> Candidate:
+        """Return the candidate with its batch size settled: as it was planned, or by measuring."""
+        progress, candidate = self._progress, self._assignment.candidate
+        if candidate.training.batch_size != "auto":
+            return candidate
+        if plan is not None:
+            candidate = with_batch_size(candidate, plan.batch_size)
+        else:
+            candidate, why = progress.gates.settle(candidate)
+            progress.notes.append(why)
+        progress.batch = min(largest_batch(candidate, len(self._job.dataset.train)), len(self._job.dataset.train))
+        return candidate
+
+    def _check_whether_it_can_finish(self) -> None:
+        """Raise unless all epochs that must be trained fit in the time that is left, as far as that is known."""
+        assignment, patience = self._assignment, self._assignment.candidate.training.patience
+        epoch_s = self._progress.gates.predicted.get("epoch_s", math.nan)
+        epochs = min(assignment.until, patience + 1) if patience else assignment.until
+        spent_s = self._progress.seconds
+        check_time(epoch_s, epochs, trial_s=assignment.time_s - spent_s, run_s=assignment.left_s - spent_s)
 
     def _place_validation(self, micro_batch: int) -> Batches:
         size = min(EVALUATION_BATCH, micro_batch or EVALUATION_BATCH)
@@ -136,7 +174,7 @@ class Attempt:
 
     def _too_large(self, plan: Plan) -> bool:
         """Tell whether more samples went through the model at once than may now."""
-        batch = self._progress.batch
+        batch = min(plan.batch_size, len(self._job.dataset.train))
         return (plan.micro_batch or batch) > (self._micro_batch or batch)
 
     def _check_device(self, plan: Plan) -> None:
@@ -162,6 +200,7 @@ class Attempt:
         for epoch in fit:
             progress.epochs.append(epoch)
             progress.best_epoch = fit.best_epoch
+            check(self._job.spec.limits, {"train_seconds": progress.trained_s}, "measured")
             if verdict := self._watcher.judge(Report(epoch, progress.figures.values)):
                 raise Pruned(verdict)
             if fit.epoch >= assignment.until or fit.finished:
@@ -181,11 +220,6 @@ class Attempt:
         time_s = self._assignment.time_s
         if self._progress.seconds >= time_s:
             raise TimedOut(f"the time of a trial, {time_s:g} s, was used up")
-
-    def _check_limits(self, figures: Figures) -> None:
-        limit, parameters = self._job.spec.limits.parameters, figures.values["parameters"]
-        if limit is not None and parameters > limit:
-            raise Infeasible(f"parameters {parameters:,.0f} > limit {limit:,} ({parameters / limit - 1:+.0%})")
 
     def _completed(self) -> End:
         asked, done = self._job.spec.budget.epochs, len(self._progress.epochs)

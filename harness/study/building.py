@@ -12,12 +12,14 @@ from torch import nn
 from harness import measure, models
 from harness.data import Batches, TrainingData, place
 from harness.hardware import usable_cores
-from harness.plan import make_plan
+from harness.plan import Loss, make_plan, sizes_for
 from harness.records import Figures, Plan, TaskKind
-from harness.spec import Candidate
+from harness.spec import Candidate, Training
 from harness.study.job import Job
 from harness.train import Fit
+from harness.train.loss import loss_name, make_criterion
 
+REFIT_MARGIN = 1.2
 EVALUATION_BATCH = 512
 """Batch size where nothing is learned: large enough to keep a device busy."""
 
@@ -26,6 +28,28 @@ def build_model(job: Job, candidate: Candidate, dataset: TrainingData, seed: int
     """Return the candidate's model with weights drawn from ``seed``."""
     torch.manual_seed(seed)
     return models.build(candidate.architecture, job.model_shape(candidate, dataset), trust=job.trust)
+
+
+def with_batch_size(candidate: Candidate, size: int) -> Candidate:
+    """Return the candidate with its batch size settled."""
+    return replace(candidate, training=candidate.training.model_copy(update={"batch_size": size}))
+
+
+def largest_batch(candidate: Candidate, samples: int) -> int:
+    """Return the batch size of the candidate for so many training samples; the largest it may get if it is open."""
+    size = candidate.training.batch_size
+    return max(sizes_for(samples)) if size == "auto" else size
+
+
+def smallest_batch(candidate: Candidate, samples: int) -> int:
+    """Return the batch size of the candidate for so many training samples; the smallest it may get if it is open."""
+    size = candidate.training.batch_size
+    return min(samples, min(sizes_for(samples)) if size == "auto" else size)
+
+
+def refit_growth(job: Job) -> float:
+    """Return how many times the seconds of a trial's training its refit on more samples takes, with a margin."""
+    return REFIT_MARGIN * (1 + len(job.dataset.validation) / len(job.dataset.train))
 
 
 def static_figures(job: Job, candidate: Candidate, model: nn.Module) -> Figures:
@@ -39,7 +63,7 @@ def place_training(job: Job, candidate: Candidate, dataset: TrainingData, seed: 
     return place(
         dataset.train,
         device=job.device,
-        batch_size=candidate.training.batch_size,
+        batch_size=largest_batch(candidate, len(dataset.train)),
         seed=seed,
         shuffle=True,
         augment=candidate.training.augment,
@@ -51,11 +75,21 @@ def plan_training(
 ) -> Plan:
     """Return how the candidate is trained on this device."""
     shape = job.model_shape(candidate, dataset)
+    name = loss_name(dataset.shape, candidate.training.loss)
+    # The plain loss: no precision is better or worse for a candidate's smoothing, class weights or mixing.
+    criterion = make_criterion(
+        dataset.shape,
+        Training(loss=candidate.training.loss),
+        class_counts=None,
+        target_scaling=target_scaling(dataset),
+        device=job.device,
+    )
     return make_plan(
         lambda: models.build(candidate.architecture, shape, trust=job.trust),
         train,
         device=job.device,
         precision=candidate.training.precision,
+        loss=Loss(name, lambda outputs, targets: criterion.loss(criterion.scores(outputs), targets)),
         micro_batch=micro_batch,
     )
 
@@ -77,8 +111,9 @@ def make_fit(
     seed: int,
     trial: int,
     stop: Callable[[], None],
+    epochs: int | None = None,
 ) -> Fit:
-    """Return the training that yields one record per epoch."""
+    """Return the training that yields one record per epoch; for as many as the budget says, unless told otherwise."""
     classes = dataset.shape.outputs if dataset.shape.kind is TaskKind.CLASSIFICATION else 0
     first = job.objectives[0]
     return Fit(
@@ -90,7 +125,7 @@ def make_fit(
         optimizer=candidate.optimizer,
         schedule=candidate.schedule,
         plan=plan,
-        epochs=job.spec.budget.epochs,
+        epochs=epochs or job.spec.budget.epochs,
         seed=seed,
         trial=trial,
         objective=(first.metric, first.maximize),

@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import StorageError
-from harness.records import NAN, EpochRecord, Figures, Plan
+from harness.records import NAN, PREDICTED, EpochRecord, Figures, Plan
 from harness.spec import PRECISIONS
 
 SUMS = ("energy_j",)
-MEANS = ("gpu_utilization_percent", "power_w")
+MEANS = ("gpu_utilization_percent", "power_w", "idle_power_w")
 """Figures of a stretch that add up, or average over its time; all others of the meters are peaks."""
 
 LAYOUTS = ("contiguous", "channels_last")
@@ -35,6 +35,10 @@ class Carried:
     """The meters' figures so far."""
     notes: Sequence[str] = ()
     """What was noticed of the trial, beside its epochs."""
+    predicted: Mapping[str, float] = field(default_factory=dict)
+    """What was predicted of it before it began."""
+    gate_s: float = 0.0
+    """What that took."""
 
     def as_facts(self) -> dict[str, Any]:
         """Return plain data."""
@@ -55,12 +59,14 @@ class Carried:
         """Yield what is of the right type and cannot be."""
         if [record.epoch for record in self.epochs] != list(range(1, len(self.epochs) + 1)):
             yield "its epochs are not the first ones"
-        if not all(math.isfinite(time) and time >= 0.0 for time in (self.seconds, self.started_unix_s)):
+        if not all(math.isfinite(t) and t >= 0.0 for t in (self.seconds, self.started_unix_s, self.gate_s)):
             yield "its times are none"
         plan = self.plan
         if plan.precision not in PRECISIONS or plan.layout not in LAYOUTS:
             yield "its plan names an unknown precision or layout"
-        if plan.threads < 1 or plan.micro_batch < 0:
+        if any(name not in PREDICTED or value < 0.0 or math.isinf(value) for name, value in self.predicted.items()):
+            yield "it predicts what nobody does"
+        if plan.threads < 1 or not 0 <= plan.micro_batch <= max(0, plan.batch_size):
             yield "its plan counts threads or samples that cannot be"
 
 

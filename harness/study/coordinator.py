@@ -18,6 +18,7 @@ from harness.data import derive_seed
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import candidate_at
 from harness.study.archive import Archive
+from harness.study.building import refit_growth, smallest_batch
 from harness.study.decisions import Decisions, Result, Stretch
 from harness.study.executor import Assignment, Evaluation, Executor, Lost, Report
 from harness.study.job import Job
@@ -25,6 +26,9 @@ from harness.study.memory import halved
 from harness.study.packing import Packing
 from harness.study.pruners import pruner_name
 from harness.study.stop import Stop
+
+NOT_STARTED = 3
+"""After so many trials in a row that could not finish in the time that is left, the search does not go on asking."""
 
 POLL_S = 0.2
 """How often a search that waits looks whether it was asked to stop."""
@@ -88,6 +92,8 @@ class Coordinator:
         """The first trial of each candidate."""
         for number, known in enumerate(archive.known):
             self._first_of.setdefault(self._key(known.params), number)
+        self._not_started = 0
+        """Trials in a row that would have taken longer than what is left."""
         self._twins: dict[int, list[Stretch]] = {}
         """Stretches that wait for the result of a trial of the same candidate."""
 
@@ -120,6 +126,8 @@ class Coordinator:
     def _fill(self, total: int) -> Iterator[TrialRecord]:
         """Submit stretches as long as there is room; yield what needs no training."""
         while not self._stop.reason and len(self._running) < self._packing.allowed():
+            if self._not_started >= NOT_STARTED:
+                return
             if any(running.alone for running in self._running.values()):
                 return
             if self._again:
@@ -192,7 +200,10 @@ class Coordinator:
         trial = running.assignment.trial
         checkpoint = self._archive.checkpoint(trial)
         shared = self._packing.allowed() > 1 and not running.alone and not self._exclusive
-        running.assignment = replace(running.assignment, checkpoint=checkpoint, shared=shared)
+        left_s = self._stop.left_s
+        if self._archive.best is None and self._job.spec.training.final == "refit":
+            left_s /= 1.0 + refit_growth(self._job)  # the winner is trained once more in this time
+        running.assignment = replace(running.assignment, checkpoint=checkpoint, shared=shared, left_s=left_s)
         self._running[trial] = running
         self._executor.submit(running.assignment)
 
@@ -219,6 +230,8 @@ class Coordinator:
             # It waited at a rung and was to go on: it waits there still.
             evaluation = replace(evaluation, record=_waiting(earlier.record, record), epochs=earlier.epochs)
         self._archive.end(evaluation)
+        in_vain = record.outcome is Outcome.INTERRUPTED and not self._stop.reason
+        self._not_started = self._not_started + 1 if in_vain else 0
         if record.outcome is not Outcome.INTERRUPTED:
             self._decisions.ended(stretch, Result(record, evaluation.epochs))
         self._observer.trial_ended(record)
@@ -233,8 +246,7 @@ class Coordinator:
             return False
         assignment = running.assignment
         if lost.outcome is Outcome.OOM:
-            batch = min(assignment.candidate.training.batch_size, len(self._job.dataset.train))
-            size = assignment.micro_batch or batch
+            size = assignment.micro_batch or smallest_batch(assignment.candidate, len(self._job.dataset.train))
             if size <= 1:
                 return False
             running.assignment = replace(assignment, micro_batch=halved(size))

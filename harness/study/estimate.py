@@ -1,22 +1,17 @@
-"""What a search would cost, from a second of training per architecture on this device."""
+"""What a search would cost, from some steps of training per architecture on this device."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import time
 from dataclasses import dataclass
-from statistics import mean, median
+from statistics import mean
 
-from harness.errors import TimedOut
 from harness.spec import options_of
-from harness.study.building import build_model, make_fit, place_training, plan_training, static_figures
+from harness.study.building import build_model, place_training, plan_training, static_figures
+from harness.study.gates import Gates
 from harness.study.job import Job
 from harness.study.points import middle_candidate
-
-PROBE_S = 1.0
-FORWARD_SHARE = 1 / 3
-"""A forward pass is about a third of a training step, which is what a validation sample costs."""
+from harness.study.probing import Prober
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +38,14 @@ def total_seconds(job: Job, estimates: list[Estimate]) -> float:
 
 
 def _estimate(job: Job, architecture: str) -> Estimate:
-    candidate = middle_candidate(job.spec, architecture)
-    dataset = job.dataset
-    model = build_model(job, candidate, dataset, seed=0)
+    candidate, _ = Gates(job, _never).settle(middle_candidate(job.spec, architecture))
+    model = build_model(job, candidate, job.dataset, seed=0)
     parameters = static_figures(job, candidate, model).values["parameters"]
-    train = place_training(job, candidate, dataset, seed=0)
-    plan = plan_training(job, candidate, dataset, train)
-    stamps: list[float] = []
+    train = place_training(job, candidate, job.dataset, seed=0)
+    predicted = Prober(job, _never).predict(candidate, plan_training(job, candidate, job.dataset, train))
+    epoch_s = predicted["epoch_s"]
+    return Estimate(architecture, parameters, 1e3 * predicted["step_s"], epoch_s, epoch_s * job.spec.budget.epochs)
 
-    def stop() -> None:
-        stamps.append(time.perf_counter())
-        if len(stamps) > 3 and stamps[-1] - stamps[0] > PROBE_S:
-            raise TimedOut("the probe has seen enough")
 
-    fit = make_fit(job, candidate, dataset, model, train, None, plan, seed=0, trial=0, stop=stop)
-    try:
-        for _ in fit:
-            pass
-    except TimedOut:
-        pass
-    # The first step pays for set-up, so it does not count where there are others.
-    steps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
-    step_s = median(steps[1:] or steps or [math.nan])
-    validation_steps = len(dataset.validation) / candidate.training.batch_size
-    epoch_s = step_s * (len(train) + FORWARD_SHARE * validation_steps)
-    return Estimate(architecture, parameters, 1e3 * step_s, epoch_s, epoch_s * job.spec.budget.epochs)
+def _never() -> None:
+    """Do not stop."""

@@ -11,12 +11,15 @@ import torch
 
 from harness.errors import OutOfMemory, TrialEnd
 from harness.hardware import Sampler, meters_for
+from harness.measure import free_memory, is_out_of_memory, only_new_garbage
 from harness.records import Outcome
 from harness.study.attempt import Attempt
+from harness.study.building import largest_batch
 from harness.study.executor import Assignment, Evaluation, Watcher
+from harness.study.gates import Gates
 from harness.study.guarded import Guarded, WatcherError
 from harness.study.job import Job
-from harness.study.memory import free_memory, halved, is_out_of_memory, only_new_garbage
+from harness.study.memory import halved
 from harness.study.progress import End, Progress
 from harness.study.stop import Stop
 
@@ -51,10 +54,10 @@ class Evaluator:
         Whatever the candidate raises becomes an outcome; only what the watcher raises, which is no fault of the
         candidate, leaves this function.
         """
-        batch = min(assignment.candidate.training.batch_size, len(self._job.dataset.train))
-        progress = Progress(assignment, self._sampler, batch)
-        self._sampler.drain()
-        with _labelled(self._sampler, assignment.trial):
+        samples = len(self._job.dataset.train)
+        batch = min(samples, largest_batch(assignment.candidate, samples))
+        progress = Progress(assignment, self._sampler, Gates(self._job, self._stop.check, self._sampler), batch)
+        with self._sampler.labelled(assignment.trial):
             end = self._fitting(progress, Guarded(watcher))
         record = progress.record(end, self._job.objectives)
         weights = progress.weights if record.outcome is Outcome.COMPLETE else b""
@@ -91,15 +94,3 @@ def _crashed(error: Exception) -> End:
     """Return how an error ends a trial; the first line of its message is the reason."""
     text = (str(error).strip() or "no message").splitlines()[0]
     return End(Outcome.CRASHED, f"{type(error).__name__}: {text}", traceback.format_exc())
-
-
-@contextmanager
-def _labelled(sampler: Sampler, number: int) -> Iterator[None]:
-    """Mark the telemetry of a stretch with its trial, with one sample at each end."""
-    sampler.trial = number
-    sampler.sample()
-    try:
-        yield
-    finally:
-        sampler.sample()
-        sampler.trial = -1

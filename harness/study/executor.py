@@ -34,6 +34,8 @@ class Assignment:
     """Samples that may go through the model at once; 0: the whole batch."""
     time_s: float = math.inf
     """The trial's own time; the seconds that its checkpoint stands for count towards it."""
+    left_s: float = math.inf
+    """What is left of the run's time when it is assigned."""
     spent_s: float = 0.0
     """Device-seconds of its earlier stretches, whatever came of them."""
     shared: bool = False

@@ -27,6 +27,7 @@ from harness.study.building import (
     place_training,
     plan_training,
     target_scaling,
+    with_batch_size,
 )
 from harness.study.job import Job
 from harness.study.stop import Stop
@@ -71,6 +72,8 @@ class Finisher:
         self._folder = folder
         self._winner = winner
         self._candidate = Candidate.from_dict(winner.candidate)
+        if winner.plan and self._candidate.training.batch_size == "auto":
+            self._candidate = with_batch_size(self._candidate, winner.plan.batch_size)
         self._stop = stop
         self._watch = watch
 

@@ -24,13 +24,11 @@ from harness.errors import StorageError
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import Spec
 from harness.spec.parameters import Scalar
+from harness.study.limits import UNDESIRABLE, constraints
 from harness.study.objectives import Objective
 from harness.study.pruners import build_pruner
 from harness.study.samplers import build_sampler, needs_replay
 from harness.study.suggest import locate, suggest
-
-UNDESIRABLE = (Outcome.INFEASIBLE, Outcome.OOM, Outcome.DIVERGED)
-"""Outcomes that say something of the candidate: told as broken constraints, so that the sampler keeps away."""
 
 _STATES = {
     Outcome.COMPLETE: TrialState.COMPLETE,
@@ -126,8 +124,8 @@ class Mirror:
             # With several, TPE fails on a pruned trial that has any.
             values = {epoch.epoch: epoch.validation[first] for epoch in epochs}
             trial.intermediate_values = {epoch: value for epoch, value in values.items() if not math.isnan(value)}
-        if record.outcome in UNDESIRABLE:
-            trial.set_constraint(str(record.outcome), 1.0)
+        for name, margin in constraints(self._spec.limits, record).items():
+            trial.set_constraint(name, margin)
         self._storage.put(trial)
 
     def hopeless(self, number: int, epoch: int, value: float, *, horizon: int | None) -> bool:

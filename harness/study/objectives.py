@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import SpecError
-from harness.records import Outcome, TaskKind, TrialRecord
+from harness.records import Outcome, TaskKind, TrialRecord, memory_mib
 from harness.spec import COST, LABEL_OBJECTIVES, QUALITY, VALUE_OBJECTIVES, Direction, Spec
 
-_MEMORY = ("memory_allocated_peak_mib", "memory_process_peak_mib", "memory_rss_peak_mib")
 _DEFAULT = {TaskKind.CLASSIFICATION: "f1_macro", TaskKind.REGRESSION: "rmse"}
 
 
@@ -31,9 +30,7 @@ class Objective:
         if self.metric in QUALITY:
             return validation.get(self.metric, math.nan)
         if self.metric == "memory_mb":
-            # The most exact of the meters that this device has.
-            known = [figures[name] for name in _MEMORY if math.isfinite(figures.get(name, math.nan))]
-            return known[0] if known else math.nan
+            return memory_mib(figures)
         return figures.get(COST[self.metric][1], math.nan)
 
     def better(self, new: float, old: float) -> bool:

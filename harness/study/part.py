@@ -33,6 +33,7 @@ from harness.store.files import read_object
 from harness.store.run import changed_files
 from harness.study import telemetry
 from harness.study.archive import Archive
+from harness.study.building import refit_growth
 from harness.study.coordinator import Coordinator, Observer
 from harness.study.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.executor import Executor
@@ -41,9 +42,6 @@ from harness.study.job import Job
 from harness.study.soundness import check_candidates
 from harness.study.stop import Stop
 from harness.study.summary import summarise
-
-REFIT_MARGIN = 1.2
-"""The time kept for the final refit is what the winner's training predicts, times this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +87,8 @@ class SearchPart:
 
     def run(self) -> Finished:
         """Search, score the winner and write everything but the report; leave a state that tells how it ended."""
-        self._describe()
         try:
+            self._describe()
             finished = self._search()
         except BaseException:
             with contextlib.suppress(StorageError):
@@ -111,7 +109,7 @@ class SearchPart:
             self._set_state("running")
             self._resumable = True
             self._observer.run_started(self._folder.path, self._job.dataset.notes)
-            archive = Archive(self._folder, database, job.objectives)
+            archive = Archive(self._folder, database, job.objectives, job.spec.limits)
             check_candidates(self._folder.path, job.spec, archive.known)
             self._set_time_aside(archive.best)
             self._train(archive, executor, total)
@@ -145,9 +143,8 @@ class SearchPart:
     def _set_time_aside(self, best: TrialRecord | None) -> None:
         """Keep what the refit of the best trial so far will take."""
         if best is not None and self._job.spec.training.final == "refit":
-            share = refit_epochs(self._job, best) / max(1, best.epochs)
-            growth = 1 + len(self._job.dataset.validation) / len(self._job.dataset.train)
-            self._stop.reserve_s = REFIT_MARGIN * best.seconds * share * growth
+            epoch_s = best.figures.get("epoch_s", best.seconds / max(1, best.epochs))
+            self._stop.reserve_s = refit_growth(self._job) * epoch_s * refit_epochs(self._job, best)
 
     def _score(self, best: TrialRecord | None) -> Mapping[str, Any] | None:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""

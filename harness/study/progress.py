@@ -6,11 +6,13 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 from harness.hardware import Sampler
-from harness.records import FIGURES, EpochRecord, Figures, Outcome, Plan, TrialRecord
+from harness.records import FIGURES, MEMORY_METERS, NAN, EpochRecord, Figures, Outcome, Plan, TrialRecord
 from harness.study.carried import Carried, joined
 from harness.study.executor import Assignment
+from harness.study.gates import Gates
 from harness.study.objectives import Objective
 
 
@@ -29,6 +31,8 @@ class Progress:
 
     assignment: Assignment
     sampler: Sampler
+    gates: Gates
+    """What predicts it."""
     batch: int
     """Samples of a whole batch."""
     started: float = field(default_factory=time.perf_counter)
@@ -50,6 +54,30 @@ class Progress:
         """Device-seconds behind what is known: of this stretch, and of those that its checkpoint stands for."""
         return time.perf_counter() - self.started + (self.carried.seconds if self.carried else 0.0)
 
+    @property
+    def trained_s(self) -> float:
+        """Seconds of the epochs so far, with their validation."""
+        return sum(_seconds(epoch) for epoch in self.epochs)
+
+    def known(self) -> Figures:
+        """Return all figures as they are now."""
+        return self.metered() | self.figures | self._peaks() | self._timed()
+
+    def energy_per_sample(self, start_unix_s: float, samples: int) -> Figures:
+        """Return ``energy_j_per_sample`` of so many samples that were trained on since a time."""
+        energy = self.sampler.window(start_unix_s, max(time.time(), start_unix_s))
+        name, value = "energy_j_per_sample", energy.values["energy_j"]
+        if not samples:
+            return Figures.missing("no sample was trained on", name)
+        reason = energy.reasons.get("energy_j")
+        return Figures({name: value / samples}, {name: reason} if reason else {})
+
+    def _peaks(self) -> Figures:
+        """Return the memory that the trial peaked at in any of its stretches."""
+        known = (self.carried.metered.values if self.carried else {}, self.figures.values)
+        peaks = {name: [v for values in known if (v := values.get(name, NAN)) == v] for name in MEMORY_METERS}
+        return Figures({name: max(values) for name, values in peaks.items() if values})
+
     def metered(self) -> Figures:
         """Return the meters' figures from the trial's start to now."""
         now = max(time.time(), self.started_unix_s)  # the clock may have been set back
@@ -62,11 +90,22 @@ class Progress:
         """Go on from there; the epochs that led there are still to be told."""
         self.carried, self.best_epoch = carried, best_epoch
         self.notes += carried.notes
+        self.gates.predicted = dict(carried.predicted)
+        self.gates.seconds += carried.gate_s
 
     def carry(self) -> Carried:
         """Return what a checkpoint made now carries."""
         assert self.plan is not None
-        return Carried(self.plan, self.epochs, self.seconds, self._begun_unix_s, self.metered(), self.notes)
+        return Carried(
+            plan=self.plan,
+            epochs=self.epochs,
+            seconds=self.seconds,
+            started_unix_s=self._begun_unix_s,
+            metered=self.metered() | self._peaks(),
+            notes=self.notes,
+            predicted=self.gates.predicted,
+            gate_s=self.gates.seconds,
+        )
 
     def restart(self) -> None:
         """Forget a try that ran out of memory; its time counts."""
@@ -80,7 +119,7 @@ class Progress:
         assignment, carried = self.assignment, self.carried
         best = self.epochs[self.best_epoch - 1] if self.best_epoch else None
         seconds = self.seconds
-        figures = self.metered() | self.figures
+        figures = self.known()
         record = TrialRecord(
             trial=assignment.trial,
             outcome=end.outcome,
@@ -94,6 +133,7 @@ class Progress:
             validation=best.validation if best else {},
             plan=self.plan,
             figures={name: figures.values[name] for name in FIGURES if name in figures.values},
+            predicted=dict(self.gates.predicted),
             reasons={name: text for name, text in figures.reasons.items() if name in FIGURES},
             notes=self._noticed(),
             started_unix_s=self._begun_unix_s,
@@ -102,6 +142,12 @@ class Progress:
             attempts=assignment.attempt,
         )
         return _with_values(record, objectives) if end.outcome is Outcome.COMPLETE else record
+
+    def _timed(self) -> Figures:
+        """Return the figures that are times of its parts."""
+        seconds = [_seconds(epoch) for epoch in self.epochs]
+        epoch = Figures({"epoch_s": median(seconds)}) if seconds else Figures.missing("no epoch has ended", "epoch_s")
+        return epoch | Figures({"gate_s": self.gates.seconds})
 
     @property
     def _begun_unix_s(self) -> float:
@@ -113,6 +159,10 @@ class Progress:
         if self.plan and 0 < self.plan.micro_batch < self.batch:
             notes.append(f"out of memory with a batch of {self.batch}: trained in parts of {self.plan.micro_batch}")
         return tuple(dict.fromkeys([*notes, *(epoch.note for epoch in self.epochs if epoch.note)]))
+
+
+def _seconds(epoch: EpochRecord) -> float:
+    return epoch.train_s + (0.0 if math.isnan(epoch.validation_s) else epoch.validation_s)
 
 
 def _with_values(record: TrialRecord, objectives: Sequence[Objective]) -> TrialRecord:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from harness.data import Part, place
+from harness.data import place
 from harness.records import Plan
 from harness.spec import options_of
 from harness.study.building import build_model, make_fit, plan_training
@@ -21,7 +19,7 @@ def rehearse(job: Job) -> None:
     Raises what a trial would raise: :class:`InputError` where the loss, the augmentation or the inputs do not fit the
     task or a module of the user's own is wrong, :class:`HardwareError` for a precision that the device cannot do.
     """
-    few = _first(job.dataset.train, SAMPLES)
+    few = job.dataset.train.first(SAMPLES)
     for architecture in options_of(job.spec):
         plans: dict[str, Plan] = {}
         for candidate in variants(job.spec, architecture):
@@ -34,11 +32,6 @@ def rehearse(job: Job) -> None:
                 plans[training.precision] = plan_training(job, candidate, job.dataset, train)
             plan = plans[training.precision]
             make_fit(job, candidate, job.dataset, model, train, None, plan, seed=0, trial=0, stop=_never)
-
-
-def _first(part: Part, count: int) -> Part:
-    inputs = tuple(x[:count] for x in part.inputs)
-    return dataclasses.replace(part, inputs=inputs, targets=part.targets[:count], index=part.index[:count])
 
 
 def _never() -> None:

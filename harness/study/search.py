@@ -19,6 +19,7 @@ from harness.store.connection import postgresql_url
 from harness.study.check import check_spec
 from harness.study.coordinator import Observer
 from harness.study.execution import Execution, check_execution
+from harness.study.gates import check_meters
 from harness.study.job import Job
 from harness.study.objectives import resolve_objectives
 from harness.study.part import Finished, Means, SearchPart
@@ -89,6 +90,7 @@ def open_search(request: Request) -> Opened:
     objectives = resolve_objectives(spec, dataset.shape.kind)
     job = Job(spec, dataset.training_data(), device, objectives, request.trust)
     rehearse(job)
+    check_meters(job)
     return Opened(job, dataset)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import StorageError
-from harness.records import EpochRecord, Outcome, Plan, TrialRecord
+from harness.records import PREDICTED, EpochRecord, Outcome, Plan, TrialRecord
 from harness.spec import Spec, candidate_at
 from harness.store import StoredTrial
 from harness.store.connection import DAMAGED
@@ -93,8 +93,15 @@ def _record_claims(
         f"a seed of {record.seed}": record.seed not in SEEDS,
         f"it took {record.seconds} s and {record.lost_s} s": any(s < 0 or math.isinf(s) for s in spent),
         f"it began at {begun} s": not math.isnan(begun) and not 0 <= begun < YEAR_9999,
+        f"it predicts {_prediction_flaw(record.predicted)}": bool(_prediction_flaw(record.predicted)),
         f"its plan says {plan_flaw(record.plan) if record.plan else ''}": bool(record.plan and plan_flaw(record.plan)),
     }
+
+
+def _prediction_flaw(predicted: Mapping[str, float]) -> str:
+    """Return the first prediction that no gate makes, or ``""``; NaN says that there is none."""
+    wrong = ((n, v) for n, v in predicted.items() if n not in PREDICTED or v < 0 or math.isinf(v))
+    return next((f"a {name[:40]!r} of {value}" for name, value in wrong), "")
 
 
 def _flaw(claims: Mapping[str, bool]) -> str:

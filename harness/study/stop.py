@@ -31,9 +31,14 @@ class Stop:
         self.ended = reason
 
     @property
+    def left_s(self) -> float:
+        """Seconds that trials may still take."""
+        return self.deadline - self.reserve_s - time.monotonic()
+
+    @property
     def out_of_time(self) -> bool:
         """Tell whether what remains is no more than what the refit needs."""
-        return time.monotonic() >= self.deadline - self.reserve_s
+        return self.left_s <= 0.0
 
     @property
     def reason(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import StorageError
-from harness.records import FIGURES, METRICS, NAN, EpochRecord, Outcome, Plan, TrialRecord
+from harness.records import FIGURES, METRICS, NAN, PREDICTED, EpochRecord, Outcome, Plan, TrialRecord
 from harness.store import decode, encode
 
 PLAN = Plan(
@@ -31,6 +31,7 @@ TRIAL = TrialRecord(
     seed=2**53 + 1,
     plan=PLAN,
     figures=dict.fromkeys(FIGURES, 1.5),
+    predicted=dict.fromkeys(PREDICTED, 2.5),
     reasons={"power_w": "no meter"},
     notes=("one", "two"),
     lost_s=2.5,
@@ -58,6 +59,8 @@ def test_records_come_back_as_they_were():
     unmeasured = decode(encode(TRIAL, [EPOCH]))[0]
     assert math.isnan(unmeasured.seconds)
     assert math.isnan(unmeasured.plan.precision_ratio)
+    unpredicted = decode(encode(replace(TRIAL, predicted={"latency_ms": NAN}), []))[0]
+    assert math.isnan(unpredicted.predicted["latency_ms"])
 
 
 def test_what_is_no_text_does_not_make_a_record_unreadable():
@@ -67,11 +70,12 @@ def test_what_is_no_text_does_not_make_a_record_unreadable():
 
 def test_what_an_older_record_lacks_has_its_default():
     value = json.loads(encode(TRIAL, []))
-    for name in ("lost_s", "attempts", "same_as"):
+    for name in ("lost_s", "attempts", "same_as", "predicted"):
         del value["trial"][name]
     del value["trial"]["plan"]["micro_batch"]
     trial, _ = decode(json.dumps(value))
     assert (trial.lost_s, trial.attempts, trial.same_as, trial.plan.micro_batch) == (0.0, 1, None, 0)
+    assert trial.predicted == {}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +103,9 @@ def test_what_an_older_record_lacks_has_its_default():
         (("trial", "plan", "device"), 0),
         (("trial", "figures"), {"flops": "many"}),
         (("trial", "figures"), {"flops": None}),
+        (("trial", "predicted"), {"latency_ms": "5"}),
+        (("trial", "predicted"), {"latency_ms": None}),
+        (("trial", "predicted"), None),
         (("trial", "notes"), "one"),
         (("trial", "same_as"), 1.5),
         (("epochs", 0, "epoch"), None),

@@ -6,7 +6,18 @@ import math
 import pandas as pd
 import pytest
 
-from harness.records import FIGURES, METRICS, NAN, TELEMETRY, EpochRecord, Outcome, Plan, TelemetryRecord, TrialRecord
+from harness.records import (
+    FIGURES,
+    METRICS,
+    NAN,
+    PREDICTED,
+    TELEMETRY,
+    EpochRecord,
+    Outcome,
+    Plan,
+    TelemetryRecord,
+    TrialRecord,
+)
 from harness.spec import parameters, parse_spec
 from harness.store import TIMED_COLUMNS, decode, encode, epochs_frame, telemetry_frame, to_parquet, trials_frame
 
@@ -149,12 +160,31 @@ def test_attempts_and_repeats_have_columns_of_whole_numbers(searched):
     assert frame.dtypes.astype(str)[["attempts", "same_as", "micro_batch"]].tolist() == ["Int64"] * 3
 
 
+def test_predictions_stand_after_the_figures_and_are_empty_where_there_are_none(searched):
+    predicted = {"latency_ms": 5.0, "memory_mb": NAN}
+    frame = trials_frame([trial(0, predicted=predicted), trial(1)], searched)
+    names = [f"predicted_{name}" for name in PREDICTED]
+    first = list(frame.columns).index(names[0])
+    assert list(frame.columns)[first - 1 : first + len(names)] == [FIGURES[-1], *names]
+    assert frame["predicted_latency_ms"].tolist() == pytest.approx([5.0, NAN], nan_ok=True)
+    assert frame[names[1:]].isna().all(axis=None)
+
+
 def test_only_times_and_the_machine_may_differ_between_two_runs_of_one_seed(searched):
+    measured = dict.fromkeys(set(FIGURES) - {"parameters", "flops"}, 1.0)
     undisturbed = trial(seconds=1.0, started_unix_s=5.0)
-    resumed = trial(seconds=2.0, started_unix_s=9.0, lost_s=0.5, attempts=2)
+    resumed = trial(
+        seconds=2.0,
+        started_unix_s=9.0,
+        lost_s=0.5,
+        attempts=2,
+        figures={"parameters": 10.0, **measured},
+        predicted=dict.fromkeys(PREDICTED, 1.0),
+    )
     one, other = (trials_frame([record], searched) for record in (undisturbed, resumed))
     differ = {name for name in one if not one[name].equals(other[name])}
-    assert differ == {"seconds", "started_unix_s", "lost_s", "attempts"}
+    foretold = {f"predicted_{name}" for name in PREDICTED}
+    assert differ == {"seconds", "started_unix_s", "lost_s", "attempts", *measured, *foretold}
     assert differ <= set(TIMED_COLUMNS)
     assert not {"same_as", "micro_batch"} & set(TIMED_COLUMNS)
 

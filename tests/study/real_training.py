@@ -6,11 +6,11 @@ from dataclasses import replace
 import torch
 
 from harness.hardware import Sampler, meters_for
+from harness.measure import only_new_garbage
 from harness.records import Figures
 from harness.spec import options_of, parse_spec
 from harness.study.evaluate import Evaluator
 from harness.study.executor import Assignment
-from harness.study.memory import only_new_garbage
 from harness.study.points import middle_candidate
 from harness.study.search import Request, open_search
 from harness.study.stop import Stop
@@ -71,9 +71,9 @@ class Recorder:
 
 
 @contextmanager
-def bench(meters=None):
+def bench(sampler=None):
     """Yield a function that evaluates an assignment of a job in a fresh evaluator."""
-    with Sampler(meters or meters_for(torch.device("cpu"))) as sampler, only_new_garbage():
+    with sampler or Sampler(meters_for(torch.device("cpu"))) as sampler, only_new_garbage():
 
         def evaluate(job, watcher=None, stop=None, **options):
             try:
@@ -81,12 +81,15 @@ def bench(meters=None):
                     assignment(job, **options), watcher or Recorder()
                 )
             finally:
-                assert sampler.trial == -1, "its telemetry goes on under its number"
+                after = sampler.sample()
+                assert all(each.time_unix_s < after for each in sampler.drain()), (
+                    "its telemetry goes on under its number"
+                )
 
         yield evaluate
 
 
-def quick_speed(_model, _validation, _plan, _epochs):
+def quick_speed(_model, _validation, _plan, _epochs, **_options):
     """Return what measuring the speed, which takes a second, would."""
     names = ("train_samples_s", "inference_samples_s", "latency_p50_ms", "latency_p95_ms")
     return Figures(dict.fromkeys(names, 1.0))

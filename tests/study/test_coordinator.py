@@ -162,11 +162,11 @@ def run(path, spec, executor, *, total=None, stop=None, packing=None, watch=None
         (path / "status.json").write_text("{}")
         folder = RunFolder.open(path)
     objectives = resolve_objectives(spec, TaskKind.CLASSIFICATION)
-    job = Job(spec, SimpleNamespace(train=range(64)), SimpleNamespace(type="cpu"), objectives)
+    job = Job(spec, SimpleNamespace(train=range(64), validation=range(16)), SimpleNamespace(type="cpu"), objectives)
     directions = [objective.direction for objective in objectives]
     database = StudyDatabase.open(path / "study.db", study="harness", directions=directions)
     try:
-        archive = archive_of(folder, database, objectives)
+        archive = archive_of(folder, database, objectives, spec.limits)
         packing = packing or Packing(executor.slots, 1, float("inf"))
         coordinator = Coordinator(job, archive, executor, packing, stop or Stop(), watch or Heard())
         for _ in coordinator.run(total or spec.total):
@@ -237,7 +237,7 @@ def failing_archive(at):
         if len(steps) == at:
             raise Power(what)
 
-    def build(folder, database, objectives):
+    def build(folder, database, objectives, limits):
         class Folder:
             path = folder.path
 
@@ -264,7 +264,7 @@ def failing_archive(at):
 
                 return call if name in ("begin", "finish", "keep") else getattr(database, name)
 
-        return Archive(Folder(), Database(), objectives)
+        return Archive(Folder(), Database(), objectives, limits)
 
     return build, steps
 
@@ -410,6 +410,23 @@ def test_asked_to_stop_it_cancels_what_runs_and_leaves_it_open(tmp_path):
     assert outcomes(resumed) == {"complete": 14}
     for number in executor.cancelled:
         assert (resumed.records[number].attempts, resumed.records[number].lost_s) == (2, 9.0)
+
+
+def test_when_three_trials_in_a_row_cannot_finish_in_the_time_that_is_left_no_more_are_asked_for(tmp_path):
+    def too_late(evaluation):
+        if evaluation.trial < 4:
+            return evaluation
+        record = dataclasses.replace(evaluation.record, outcome=Outcome.INTERRUPTED, values=(), epochs=0, best_epoch=0)
+        return Evaluation(record, [])
+
+    executor = Computed(1, shape=too_late)
+    spec = spec_of("search.pruner=none")
+    archive = run(tmp_path / "run", spec, executor, stop=Stop(1000.0))
+    assert outcomes(archive) == {"complete": 4, "interrupted": 3}
+    first, *others = (assignment.left_s for assignment in executor.submitted)
+    assert 395.0 < first <= 400.0, "the winner is trained once more, on 1.25 times the samples, with a margin of 1.2"
+    assert all(990.0 < left_s <= 1000.0 for left_s in others)
+    assert outcomes(run(tmp_path / "run", spec, Computed(1))) == {"complete": 14}
 
 
 def test_memory_decides_how_many_share_a_device(tmp_path):

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.hardware.cgroup import group_folders
+from harness.measure import is_out_of_memory
 from harness.records import Outcome
-from harness.study.memory import halved, is_out_of_memory
+from harness.study.memory import halved
 from harness.study.speed import measure_speed
 
 HERE = Path(__file__).parent

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import sys
 
@@ -250,6 +251,17 @@ def test_the_sampler_keeps_away_from_what_breaks_a_constraint(outcome):
         else:
             mirror.tell(record_of(number, Outcome.PRUNED), epochs_of(number, [0.5]))
     assert sum(mirror.ask().params["batch_size"] >= 40 for _ in range(20)) >= 5
+
+
+def test_the_sampler_learns_from_how_far_a_limit_is_broken():
+    """All break it, the larger ones by more: where to look next is what the margins alone tell."""
+    mirror = Mirror(spec_of(ONE, "limits.latency_ms=1", sampler="tpe"), FIRST)
+    for number in range(30):
+        size = 16 + 48 * number // 29
+        mirror.insert({"batch_size": size})
+        broken = dataclasses.replace(record_of(number, Outcome.INFEASIBLE), predicted={"latency_ms": size / 10})
+        mirror.tell(broken, [])
+    assert sum(mirror.ask().params["batch_size"] <= 28 for _ in range(20)) >= 14
 
 
 def run_curves(mirror, curves, horizon=None):
