@@ -1,7 +1,8 @@
-"""Reports of finished runs: the files of a run folder in, Markdown and HTML out; needs neither torch nor optuna."""
+"""Reports of finished runs and benchmarks: files in, Markdown and HTML out; needs neither torch nor optuna."""
 
 from __future__ import annotations
 
+from harness.report.bench_page import build_bench, build_comparison, write_bench_report
 from harness.report.build import build
 from harness.report.findings import Findings, Interval, analyse
 from harness.report.load import RunFiles, load_run
@@ -15,10 +16,13 @@ __all__ = [
     "RunFiles",
     "analyse",
     "build",
+    "build_bench",
+    "build_comparison",
     "importances",
     "load_run",
     "pareto_front",
     "ranked",
     "summary_table",
+    "write_bench_report",
     "write_report",
 ]

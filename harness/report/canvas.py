@@ -101,9 +101,17 @@ def scale(values: npt.ArrayLike) -> dict[str, Any]:
     return {}
 
 
+def logarithmic(low: float, high: float) -> dict[str, Any]:
+    """Return the logarithmic axis from ``low`` to ``high``, both above zero."""
+    ticks = [tick for tick in _logarithmic_ticks(low, high) if low <= tick <= high]
+    ends = floats(np.log10([low, high]))
+    return {"type": "log", "range": ends, "tickvals": ticks, "ticktext": [_short(tick) for tick in ticks]}
+
+
 def _logarithmic_ticks(low: float, high: float) -> list[float]:
-    """Return powers of ten, with 2 and 5 between them where there are fewer than two decades."""
-    steps = (1.0,) if high / low >= 100 else (1.0, 2.0, 5.0)
+    """Return powers of ten, with others between them where there are fewer than two decades."""
+    span = high / low
+    steps = (1.0,) if span >= 100 else (1.0, 2.0, 5.0) if span >= 10 else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
     return [tick for tick in ticks if low / 1.5 <= tick <= high * 1.5]

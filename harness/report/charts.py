@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from harness.records import METRICS, TaskKind
 from harness.report import plots
 from harness.report.findings import Findings
+from harness.report.gate_plots import predicted_against_measured
 from harness.report.load import PARAMETER, decoded, parameter_columns
 from harness.report.statistics import objective_values
 from harness.spec import COST
@@ -19,20 +20,34 @@ _CURVES = 4
 _SLICES = 6
 _METERS = {
     "Load": ("%", ("cpu_percent", "gpu_utilization_percent", "memory_utilization_percent")),
-    "Memory": ("MiB", ("memory_rss_mib", "memory_device_mib", "memory_process_mib")),
-    "Power": ("W", ("power_w",)),
+    "Pressure": ("%", ("cpu_pressure_percent", "memory_pressure_percent")),
+    "Memory": ("MiB", ("memory_rss_mib", "memory_device_mib", "memory_process_mib", "memory_reserved_mib")),
+    "Power": ("W", ("power_w", "power_instant_w")),
     "Temperature": ("°C", ("temperature_c",)),
     "Clocks": ("MHz", ("sm_clock_mhz", "memory_clock_mhz")),
+    "PCIe traffic": ("MB/s", ("pcie_rx_mb_s", "pcie_tx_mb_s")),
 }
 _FIGURE_OF = {
     "memory_utilization_percent": "gpu_utilization_percent",
     "memory_rss_mib": "memory_rss_peak_mib",
     "memory_device_mib": "memory_device_peak_mib",
     "memory_process_mib": "memory_process_peak_mib",
+    "memory_reserved_mib": "memory_device_peak_mib",
+    "power_instant_w": "power_w",
     "sm_clock_mhz": "gpu_utilization_percent",
     "memory_clock_mhz": "gpu_utilization_percent",
+    "pcie_rx_mb_s": "gpu_utilization_percent",
+    "pcie_tx_mb_s": "gpu_utilization_percent",
 }
 """The figure of a trial that lacks a value for the same reason as a meter does."""
+
+_TESTED = {
+    "Latency": ("ms", {"latency_ms": "trial"}),
+    "Memory": ("MiB", {"memory_mb": "probe", "static_memory_mb": "tensors"}),
+    "Epoch": ("s", {"epoch_s": "trial"}),
+    "Energy": ("J/sample", {"energy_j_per_sample": "trial"}),
+}
+"""Figures of predictions that were put to the test: the unit, and the predictions by what they are called."""
 
 _COSTS = {"latency_p50_ms": "latency p50 (ms)", "parameters": "parameters", "seconds": "seconds of the trial"}
 
@@ -56,6 +71,7 @@ def draw(findings: Findings) -> dict[str, tuple[Chart, ...]]:
         "importances": tuple(_importances(findings)),
         "trade-offs": tuple(_trade_offs(findings)),
         "test": tuple(_test(findings)),
+        "gates": tuple(_gates(findings)),
         "telemetry": tuple(_telemetry(findings)),
     }
     return {anchor: charts for anchor, charts in drawn.items() if charts}
@@ -123,6 +139,13 @@ def _test(findings: Findings) -> Iterator[Chart]:
         shown = len(figure.data[0].x)
         note = f"{shown:,} of {len(samples):,} samples, evenly spaced." if shown < len(samples) else ""
         yield Chart("Predicted and actual values", figure, note)
+
+
+def _gates(findings: Findings) -> Iterator[Chart]:
+    pairs = findings.gates.pairs
+    for title, (unit, names) in _TESTED.items():
+        if pairs["name"].isin(list(names)).any():
+            yield Chart(title, predicted_against_measured(pairs, names, unit), "")
 
 
 def _telemetry(findings: Findings) -> Iterator[Chart]:

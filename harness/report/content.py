@@ -10,9 +10,10 @@ from pathlib import PurePath
 from harness.records import Outcome, TaskKind
 from harness.report.blocks import Block, Card, Code, Content, Points, Section, Table, facts
 from harness.report.findings import Findings
-from harness.report.load import TestStats
+from harness.report.gate_section import gate_section
 from harness.report.remarks import noticed, unmeasured_table
 from harness.report.statistics import ended, trained
+from harness.report.stats import TestStats
 from harness.report.tables import (
     candidate_table,
     chosen_table,
@@ -127,6 +128,7 @@ def _sections(findings: Findings) -> Iterator[Section]:
         text=_ledger_text(findings.book),
         blocks=(ledger_table(findings.book),),
     )
+    yield gate_section(findings)
     yield Section(anchor="noticed", title="What was noticed", blocks=_points(noticed(run.trials)))
     unmeasured = unmeasured_table(run.trials)
     yield Section(anchor="unmeasured", title="What was not measured", blocks=(unmeasured,) if unmeasured.rows else ())

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from harness.records import TaskKind
-from harness.report.load import RunFiles, Stats
+from harness.report.gates import Gates, judge_gates
+from harness.report.load import RunFiles
 from harness.report.statistics import (
     Importances,
     accuracy_interval,
@@ -19,6 +20,7 @@ from harness.report.statistics import (
     ranked,
     rmse_interval,
 )
+from harness.report.stats import Stats
 from harness.store.ledger import Ledger, ledger
 
 
@@ -41,6 +43,8 @@ class Findings:
     """Complete trials that were trained, best first."""
     book: Ledger
     """Where the device-seconds went."""
+    gates: Gates
+    """What was predicted, and what came of it."""
     importances: Importances
     interval: Interval | None
     winner: Mapping[Any, Any] | None
@@ -77,6 +81,7 @@ def analyse(run: RunFiles) -> Findings:
         run=run,
         best=ranked(run.trials, run.stats["objective"]),
         book=ledger(run.trials),
+        gates=judge_gates(run),
         importances=importances(run.trials),
         interval=_interval(run),
         winner=winner,

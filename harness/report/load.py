@@ -6,98 +6,21 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
-from typing_extensions import TypedDict
 
-from harness.errors import InputError, StorageError
-from harness.records import FIGURES, METRICS, NAN, TELEMETRY, Outcome, TaskKind
+from harness.errors import InputError, SpecError, StorageError
+from harness.records import FIGURES, METRICS, NAN, TELEMETRY, Outcome
+from harness.report.stats import Stats
+from harness.spec import Limits
+from harness.spec.reader import read_yaml
 from harness.store.files import read_file, read_parquet
+from harness.store.frames import PREDICTED_COLUMNS
 from harness.store.run import changed_files, plain_files
 
-Scores = dict[str, float | None]
 T = TypeVar("T")
-
-
-class TaskStats(TypedDict):
-    """What was learned: the data and its split."""
-
-    name: str
-    kind: TaskKind
-    classes: list[str]
-    train: int
-    validation: int
-    test: int
-    fingerprint: str
-    notes: list[str]
-
-
-class ObjectiveStats(TypedDict):
-    """One objective; ``direction`` is ``maximize`` or ``minimize``."""
-
-    metric: str
-    direction: str
-
-
-class SearchStats(TypedDict):
-    """How the space was searched; ``size`` is null where a parameter is continuous."""
-
-    sampler: str
-    pruner: str
-    seed: int
-    trials: int
-    size: float | None
-
-
-class BestStats(TypedDict):
-    """The winner; ``pareto`` lists the front when there are several objectives."""
-
-    trial: int
-    candidate: dict[str, Any]
-    params: dict[str, Any]
-    validation: Scores
-    pareto: list[int]
-
-
-PerClass = TypedDict(
-    "PerClass",
-    {
-        "class": list[str],
-        "precision": list[float | None],
-        "recall": list[float | None],
-        "f1": list[float | None],
-        "support": list[int],
-    },
-)
-"""Test scores of each class, one list position a class."""
-
-
-class TestStats(TypedDict):
-    """The winner on the test part; ``confusion`` has actual classes as rows and predicted ones as columns."""
-
-    final: str
-    note: NotRequired[str]
-    opened: int
-    metrics: Scores
-    per_class: PerClass | None
-    confusion: list[list[int]] | None
-    interval: NotRequired[dict[str, tuple[float | None, float | None]] | None]
-
-
-class Stats(TypedDict):
-    """The contents of ``stats.json``."""
-
-    schema_version: int
-    task: TaskStats
-    objective: list[ObjectiveStats]
-    search: SearchStats
-    elapsed_s: float | None
-    outcomes: dict[str, int]
-    seconds_by_outcome: dict[str, float | None]
-    best: BestStats | None
-    test: TestStats | None
 
 
 @dataclass(frozen=True)
@@ -111,6 +34,8 @@ class RunFiles:
     """None when the run has no winner."""
     space: str
     """The text of ``space.yaml``."""
+    limits: Limits
+    """The limits in it."""
     hardware: dict[str, Any]
     environment: dict[str, Any]
     stats: Stats
@@ -125,9 +50,14 @@ _FILES = ("stats.json", *_FRAMES, "space.yaml", "hardware.json", "environment.js
 _FIX = "the run was cut short or copied in part: finish it with 'harness search --resume', or copy the folder again"
 _SCORES = [f"{part}_{metric}" for part in ("train", "validation") for metric in METRICS]
 _TRIAL_NUMBERS = ["trial", "value", "seed", "epochs", "best_epoch", "precision_ratio", "batch_size", "threads"]
-_TRIAL_NUMBERS += [*_SCORES, *FIGURES, "started_unix_s", "seconds"]
-_LATER_NUMBERS = ("micro_batch", "lost_s", "attempts", "same_as")
+_LATER_NUMBERS = ["micro_batch", "lost_s", "attempts", "same_as"]
+_LATER_NUMBERS += ["idle_power_w", "energy_j_per_sample", "epoch_s", "gate_s", *PREDICTED_COLUMNS]
+_LATER_METERS = ["cpu_pressure_percent", "memory_pressure_percent", "cpu_energy_j", "memory_reserved_mib"]
+_LATER_METERS += ["power_instant_w", "pcie_rx_mb_s", "pcie_tx_mb_s"]
 """Columns that older versions did not write: empty where they are missing."""
+
+_TRIAL_NUMBERS += [*_SCORES, *(name for name in FIGURES if name not in _LATER_NUMBERS), "started_unix_s", "seconds"]
+_TELEMETRY_NUMBERS = ["time_unix_s", "trial", *(name for name in TELEMETRY if name not in _LATER_METERS)]
 
 _TRIAL_TEXTS = ["outcome", "reason", "architecture", "optimizer", "device", "precision", "precision_reason"]
 _TRIAL_TEXTS += ["layout", "layout_reason", "data_path", "data_reason", "notes"]
@@ -149,14 +79,16 @@ def load_run(path: Path) -> RunFiles:
     plain_files(path)
     _check_seal(path)
     predictions = path / "predictions.parquet"
+    space = _read(path / "space.yaml", lambda file: read_file(file).decode("utf-8"))
     run = RunFiles(
-        space=_read(path / "space.yaml", lambda file: read_file(file).decode("utf-8")),
+        space=space,
+        limits=_limits(path / "space.yaml", space),
         hardware=_mapping(path / "hardware.json"),
         environment=_mapping(path / "environment.json"),
         stats=_stats(path / "stats.json"),
         trials=_trials(path / "trials.parquet"),
         epochs=_frame(path / "epochs.parquet", numbers=_EPOCH_NUMBERS, texts=["note"]),
-        telemetry=_frame(path / "telemetry.parquet", numbers=["time_unix_s", "trial", *TELEMETRY]),
+        telemetry=_frame(path / "telemetry.parquet", numbers=_TELEMETRY_NUMBERS, later=_LATER_METERS),
         predictions=_frame(predictions, numbers=["index", "target", "predicted"]) if predictions.exists() else None,
     )
     best = run.stats["best"]
@@ -216,9 +148,25 @@ def _stats(file: Path) -> Stats:
     try:
         return TypeAdapter(Stats).validate_python(contents)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(key) for key in first["loc"])
-        raise _wrong(file, f"{where}: {first['msg']}") from error
+        raise _wrong(file, _first(error)) from error
+
+
+def _limits(file: Path, space: str) -> Limits:
+    """Return the limits of a space; the rest of it may need files that are not there any more."""
+    try:
+        data = read_yaml(space, str(file)).data
+        return Limits.model_validate((data.get("limits") if isinstance(data, dict) else None) or {})
+    except SpecError as error:
+        raise StorageError(f"{error}; {_FIX}") from error
+    except ValidationError as error:
+        raise _wrong(file, f"limits: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    """Return the first thing that does not fit, with its path."""
+    first = error.errors()[0]
+    where = ".".join(str(key) for key in first["loc"])
+    return f"{where}: {first['msg']}".removeprefix(": ")
 
 
 def _frame(file: Path, *, numbers: Sequence[str], texts: Sequence[str] = (), later: Sequence[str] = ()) -> pd.DataFrame:

@@ -229,5 +229,5 @@ def telemetry(samples: pd.DataFrame, columns: Sequence[str], unit: str) -> go.Fi
 
 def _plain(name: str, unit: str) -> str:
     """Return a meter's name without the unit that the axis carries already."""
-    ends = {"%": "_percent", "MiB": "_mib", "W": "_w", "°C": "_c", "MHz": "_mhz"}
+    ends = {"%": "_percent", "MiB": "_mib", "W": "_w", "°C": "_c", "MHz": "_mhz", "MB/s": "_mb_s"}
     return name.removesuffix(ends[unit]).replace("_", " ")

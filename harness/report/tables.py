@@ -11,9 +11,10 @@ import pandas as pd
 from harness.records import METRICS
 from harness.report.blocks import Table, facts
 from harness.report.findings import Findings
-from harness.report.load import BestStats, RunFiles, decoded
+from harness.report.load import RunFiles, decoded
 from harness.report.remarks import batch_text, remarks
 from harness.report.statistics import Importances, objective_values
+from harness.report.stats import BestStats
 from harness.report.wording import (
     NOT_MEASURED,
     clipped,

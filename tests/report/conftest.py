@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
-from harness.records import FIGURES, LABEL_METRICS, METRICS, TELEMETRY, VALUE_METRICS
+from harness.records import FIGURES, LABEL_METRICS, METRICS, PREDICTED, TELEMETRY, VALUE_METRICS
 from harness.report import build
 
 START = 1_767_225_600.0
@@ -36,7 +36,7 @@ BATCHES = ("batch_size", "micro_batch")
 REASONS = {
     "complete": "trained for all 12 epochs",
     "pruned": "median pruner: 0.71 at epoch 3 is below the median of 0.82",
-    "infeasible": "parameters: 2104330 is over the limit of 2000000",
+    "infeasible": "parameters 2,104,330 > limit 2,000,000 (+5 %)",
     "diverged": "loss became NaN at epoch 2, step 17",
     "oom": "one sample does not fit: 512 MiB asked, 301 MiB free",
     "timeout": "the trial ran for 60 s, its limit",
@@ -77,6 +77,9 @@ class Wish:
     """Trials that were told the result of an earlier one."""
     cells: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     """Cells of ``trials`` to change, by trial."""
+    gated: bool = True
+    """Whether trials were predicted before they were trained."""
+    limits: str = "{parameters: 2_000_000}"
     seed: int = 0
 
 
@@ -168,6 +171,7 @@ def trial_row(wish: Wish, trial: int, rng: np.random.Generator) -> tuple[dict[st
     epochs = {"complete": 12, "pruned": 3, "timeout": 5, "interrupted": 2}.get(outcome, 0)
     history = epoch_rows(wish, trial, epochs, good)
     parameters = float(rng.integers(20_000, 900_000))
+    parameters = 2_104_330.0 if outcome == "infeasible" else parameters
     figures = dict.fromkeys(FIGURES, np.nan) | {"parameters": parameters, "flops": 2 * parameters}
     if complete:
         figures |= {
@@ -175,7 +179,9 @@ def trial_row(wish: Wish, trial: int, rng: np.random.Generator) -> tuple[dict[st
             "latency_p50_ms": parameters / 4e5 + 0.1,
             "latency_p95_ms": parameters / 3e5,
             "memory_rss_peak_mib": 800 + parameters / 5e3,
+            "epoch_s": 0.7 + parameters / 1e6,
         }
+    figures["gate_s"] = 0.25 if wish.gated else np.nan
     last = history[-1] if history else {}
     scores = {f"{part}_{m}": last.get(f"{part}_{m}", np.nan) for part in ("train", "validation") for m in METRICS}
     known = {**{m: scores[f"validation_{m}"] for m in METRICS}, **figures, "latency_ms": figures["latency_p50_ms"]}
@@ -197,6 +203,7 @@ def trial_row(wish: Wish, trial: int, rng: np.random.Generator) -> tuple[dict[st
         **scores,
         **(dict.fromkeys(PLAN) if outcome == "infeasible" else PLAN | dict.fromkeys(BATCHES, params["batch_size"])),
         **figures,
+        **predictions(figures, trial if wish.gated and outcome != "infeasible" else None),
         "notes": "; ".join(sorted({epoch["note"] for epoch in history if epoch["note"]})),
         "reasons": json.dumps(dict.fromkeys(unmeasured, NO_GPU)),
         "started_unix_s": START + 14 * trial,
@@ -207,6 +214,22 @@ def trial_row(wish: Wish, trial: int, rng: np.random.Generator) -> tuple[dict[st
         **{f"param.{path}": value for path, value in params.items()},
     }
     return row, history
+
+
+def predictions(figures: Mapping[str, float], seed: int | None) -> dict[str, float]:
+    """Return what was predicted of a trial, more or less what was measured; without a seed nothing was."""
+    if seed is None:
+        return {f"predicted_{name}": np.nan for name in PREDICTED}
+    off = np.random.default_rng(seed).lognormal(0, 0.15, 3)
+    named = {
+        "latency_ms": figures["latency_p50_ms"] * off[0],
+        "memory_mb": figures["memory_rss_peak_mib"] * off[1],
+        "static_memory_mb": 40 + figures["parameters"] / 4e3,
+        "epoch_s": figures["epoch_s"] * off[2],
+        "train_seconds": 12 * figures["epoch_s"] * off[2],
+        "energy_j_per_sample": np.nan,
+    }
+    return {f"predicted_{name}": named[name] for name in PREDICTED}
 
 
 def typed(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -332,7 +355,7 @@ ENVIRONMENT = {
 }
 SPACE = """task: fashion-mnist
 objective: {f1_macro: maximize}
-limits: {parameters: 2_000_000}
+limits: LIMITS
 space:
   architecture:
     mlp: {depth: {int: [1, 4]}, width: {int: [32, 512], log: true}}
@@ -359,7 +382,7 @@ def write_run(folder: Path, wish: Wish) -> Path:
     telemetry_frame(min(14.0 * wish.trials, 900), rng).to_parquet(folder / "telemetry.parquet")
     if stats["best"]:
         predictions.to_parquet(folder / "predictions.parquet")
-    (folder / "space.yaml").write_text(SPACE, encoding="utf-8")
+    (folder / "space.yaml").write_text(SPACE.replace("LIMITS", wish.limits), encoding="utf-8")
     for name, contents in (("stats", stats), ("hardware", HARDWARE), ("environment", ENVIRONMENT)):
         (folder / f"{name}.json").write_text(json.dumps(contents, indent=2, ensure_ascii=False), encoding="utf-8")
     return folder

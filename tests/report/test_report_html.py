@@ -95,6 +95,7 @@ def test_every_chart_has_its_place_and_its_data(page):
         "chart-importances",
         "chart-trade-offs",
         "chart-test",
+        "chart-gates",
         "chart-telemetry",
     }
 

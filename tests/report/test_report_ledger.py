@@ -93,6 +93,32 @@ def test_the_ledger_accounts_for_every_trial_and_every_second(ends):
     assert book.rows["share"].sum() == pytest.approx(1.0 if book.device_s > 0 else 0.0)
 
 
+def test_gates_save_the_training_that_they_predicted_and_no_other():
+    foretold = {"train_seconds": 40.0}
+    book = book_of(
+        trial(0, predicted=foretold, figures={"gate_s": 0.25}, epochs=3, seconds=9.0),
+        trial(1, "infeasible", predicted=foretold, figures={"gate_s": 0.5}),
+        trial(2, "infeasible", predicted={"train_seconds": 60.0}),
+        trial(3, "infeasible"),
+        trial(4, "infeasible", predicted=foretold, epochs=3, seconds=8.0),
+        trial(5, "infeasible", predicted=foretold, figures={"gate_s": 0.5}, seconds=0.0, same_as=1),
+    )
+    saved = row(book, "saved by gates, as predicted")
+    assert (saved["trials"], saved["device_s"]) == (2, 100.0)
+    assert math.isnan(saved["share"])
+    assert "predicted, not measured" in saved["reason"]
+    assert (book.rejected, book.unpredicted, book.gates_s) == (3, 1, 0.75)
+    assert book.as_dict()["gates_share"] == pytest.approx(0.75 / 20)
+    assert (row(book, "infeasible")["trials"], row(book, "infeasible")["device_s"]) == (5, 11.0)
+
+
+def test_a_run_without_gates_has_no_cost_of_gates_rather_than_none():
+    book = book_of(trial(0), trial(1, "infeasible"))
+    assert book.rows["what"].tolist() == ["complete", "infeasible"]
+    assert math.isnan(book.gates_s)
+    assert math.isnan(book.as_dict()["gates_share"])
+
+
 def test_the_ledger_of_the_stats_is_strict_json():
     book = book_of(trial(0, lost_s=0.5), trial(1, "oom", seconds=math.nan), trial(2, same_as=0))
     read = json.loads(json.dumps(plain(book.as_dict()), allow_nan=False))

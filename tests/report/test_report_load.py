@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import InputError, StorageError
-from harness.records import EpochRecord, Outcome, TelemetryRecord, TrialRecord
+from harness.records import PREDICTED, EpochRecord, Outcome, TelemetryRecord, TrialRecord
 from harness.report import build, load_run, summary_table
 from harness.report.load import parameter_columns
 from harness.spec import parameters, parse_spec
@@ -96,6 +97,28 @@ def test_a_space_that_is_not_utf8_is_named(make_run):
         load_run(folder)
 
 
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ("{latency_ms: -1}", "limits: latency_ms: Input should be greater than 0; "),
+        ("{latency: 1}", "limits: latency: Extra inputs are not permitted; "),
+        ("5", "limits: Input should be a valid dictionary"),
+        ("{latency_ms: ", r"not valid YAML: .*; the run was cut short"),
+        ("!!python/name:os.system {}", "the tag .* is refused"),
+    ],
+)
+def test_limits_that_no_space_has_are_one_line(make_run, limits, words):
+    with pytest.raises(StorageError, match=rf"space\.yaml.*: {words}") as caught:
+        load_run(make_run(trials=1, outcomes="complete", limits=limits))
+    assert "\n" not in str(caught.value)
+
+
+def test_limits_are_read_from_the_space_as_a_search_reads_them(make_run):
+    folder = make_run(trials=1, outcomes="complete", limits="{flops: 1e6, latency_ms: 5, train_seconds: 2m}")
+    limits = load_run(folder).limits
+    assert (limits.flops, limits.latency_ms, limits.train_seconds, limits.memory_mb) == (1e6, 5.0, 120.0, None)
+
+
 def test_a_run_without_a_winner_needs_no_predictions(make_run):
     folder = make_run(trials=3, outcomes="crashed")
     assert load_run(folder).predictions is None
@@ -138,14 +161,21 @@ def test_a_missing_column_is_named(make_run, column):
         load_run(folder)
 
 
-LATER = ["micro_batch", "lost_s", "attempts", "same_as"]
+LATER = ["micro_batch", "lost_s", "attempts", "same_as", "epoch_s", "energy_j_per_sample", "idle_power_w", "gate_s"]
+LATER += [f"predicted_{name}" for name in PREDICTED]
+LATER_METERS = ["cpu_pressure_percent", "cpu_energy_j", "memory_reserved_mib", "power_instant_w", "pcie_tx_mb_s"]
 
 
 def test_a_run_of_an_older_version_is_reported_on_without_the_columns_it_lacks(make_run):
-    folder = make_run()
+    folder = make_run(gated=False)
+    edit_trials(folder, lambda trials: trials.assign(epoch_s=math.nan))
     today = build(folder)["report.md"]
     edit_trials(folder, lambda trials: trials.drop(columns=LATER))
-    assert load_run(folder).trials[LATER].isna().all(axis=None)
+    samples = pd.read_parquet(folder / "telemetry.parquet").drop(columns=LATER_METERS)
+    samples.to_parquet(folder / "telemetry.parquet")
+    run = load_run(folder)
+    assert run.trials[LATER].isna().all(axis=None)
+    assert run.telemetry[LATER_METERS].isna().all(axis=None)
     assert build(folder)["report.md"] == today
 
 

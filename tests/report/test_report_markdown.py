@@ -83,6 +83,7 @@ def test_the_report_reads_top_down_from_the_verdict_to_reproduction(usual_texts)
         "What mattered",
         "Test set",
         "How the trials ended",
+        "Predicted and measured",
         "What was noticed",
         "What was not measured",
         "Task and split",

@@ -1,0 +1,91 @@
+"""What a report expects of ``stats.json``: its schema, field by field."""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
+
+from harness.records import TaskKind
+
+Scores = dict[str, float | None]
+"""Metrics by name; null where nothing was measured."""
+
+
+class TaskStats(TypedDict):
+    """What was learned: the data and its split."""
+
+    name: str
+    kind: TaskKind
+    classes: list[str]
+    train: int
+    validation: int
+    test: int
+    fingerprint: str
+    notes: list[str]
+
+
+class ObjectiveStats(TypedDict):
+    """One objective; ``direction`` is ``maximize`` or ``minimize``."""
+
+    metric: str
+    direction: str
+
+
+class SearchStats(TypedDict):
+    """How the space was searched; ``size`` is null where a parameter is continuous."""
+
+    sampler: str
+    pruner: str
+    seed: int
+    trials: int
+    size: float | None
+
+
+class BestStats(TypedDict):
+    """The winner; ``pareto`` lists the front when there are several objectives."""
+
+    trial: int
+    candidate: dict[str, Any]
+    params: dict[str, Any]
+    validation: Scores
+    pareto: list[int]
+
+
+PerClass = TypedDict(
+    "PerClass",
+    {
+        "class": list[str],
+        "precision": list[float | None],
+        "recall": list[float | None],
+        "f1": list[float | None],
+        "support": list[int],
+    },
+)
+"""Test scores of each class, one list position a class."""
+
+
+class TestStats(TypedDict):
+    """The winner on the test part; ``confusion`` has actual classes as rows and predicted ones as columns."""
+
+    final: str
+    note: NotRequired[str]
+    opened: int
+    metrics: Scores
+    per_class: PerClass | None
+    confusion: list[list[int]] | None
+    interval: NotRequired[dict[str, tuple[float | None, float | None]] | None]
+
+
+class Stats(TypedDict):
+    """The contents of ``stats.json``."""
+
+    schema_version: int
+    task: TaskStats
+    objective: list[ObjectiveStats]
+    search: SearchStats
+    elapsed_s: float | None
+    outcomes: dict[str, int]
+    seconds_by_outcome: dict[str, float | None]
+    best: BestStats | None
+    test: TestStats | None
