@@ -18,6 +18,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _BUILD = Path(__file__).parent / "nvml_stub" / "build.py"
+_BENCH_RUNS = Path(__file__).parent / "bench_runs.py"
+_SCRIPTED_SAMPLER = Path(__file__).parent / "scripted_sampler.py"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,13 +30,31 @@ def _own_cache(tmp_path_factory):
         yield
 
 
-@pytest.fixture(scope="session")
-def nvml_stub_module():
-    """tests/nvml_stub/build.py: the tests are no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location("nvml_stub_build", _BUILD)
+def _load(name, path):
+    """Return a module by its path: the tests are no package."""
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def bench_runs():
+    """tests/bench_runs.py: made-up benchmark folders."""
+    return _load("bench_runs", _BENCH_RUNS)
+
+
+@pytest.fixture(scope="session")
+def scripted_sampler():
+    """Return a function that makes samplers of made-up meters; see tests/scripted_sampler.py."""
+    return _load("scripted_sampler", _SCRIPTED_SAMPLER).scripted_sampler
+
+
+@pytest.fixture(scope="session")
+def nvml_stub_module():
+    """tests/nvml_stub/build.py."""
+    module = _load("nvml_stub_build", _BUILD)
     if sys.platform != "linux" or module.compiler() is None:
         pytest.skip("the NVML stub needs Linux and a C compiler (cc, gcc or clang)")
     return module

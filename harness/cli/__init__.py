@@ -56,11 +56,12 @@ def _root(
 
 
 def _register() -> None:
-    from harness.cli import devices, report, search, spaces, tasks
+    from harness.cli import bench, devices, report, search, spaces, tasks
 
     app.command("search")(search.search)
     app.command("report")(report.report)
     app.command("devices")(devices.devices)
+    app.add_typer(bench.app, name="bench")
     app.add_typer(tasks.app, name="tasks")
     app.add_typer(spaces.app, name="spaces")
 

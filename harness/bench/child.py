@@ -1,0 +1,135 @@
+"""The process in which groups are measured: it answers requests until its standard input ends.
+
+Run as ``python -m harness.bench.child DEVICE LEVEL SEED PARENT``. Whatever libraries print goes to standard error.
+
+Every request has a process of its own. On Linux that is a fork of this one, which has loaded torch and done nothing
+with it: no thread is running that a fork would lose, no GPU is in use, and what one group sets or leaves is gone with
+its process. Elsewhere a process that has threads or the system's libraries cannot be forked safely, so this one answers
+a single request and ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import IO, Any, NoReturn, get_args
+
+import torch
+
+from harness.bench.catalog import load_groups
+from harness.bench.conditions import watch_idle
+from harness.bench.messages import Request, decode_request, encode_end, encode_row
+from harness.bench.peaks import Peaks, cpu_peaks, gpu_peaks
+from harness.bench.process import FORKS
+from harness.bench.protocol import run_group
+from harness.bench.room import free_mib
+from harness.bench.rows import Case, Row
+from harness.bench.workload import Level, Setting, groups
+from harness.hardware import choose_device, die_with, probe, usable_cores
+from harness.measure import is_out_of_memory
+
+
+def main() -> None:
+    """Answer the suite."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the suite ends this one
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    name, level_name, seed, parent = sys.argv[1:]
+    die_with(int(parent))
+    level = next(each for each in get_args(Level) if each == level_name)
+    load_groups()
+    gc.freeze()  # a collection between two workloads need not go through the libraries
+    server = os.getpid()
+    for line in sys.stdin:
+        if FORKS and (child := os.fork()):
+            _end_like(child)
+            continue
+        if FORKS:
+            die_with(server)
+        _answer(decode_request(line), name, level, int(seed), answers)
+        _leave()
+
+
+def _leave() -> NoReturn:
+    """End, now that all is said: libraries that crash while they are unloaded cost nobody's row."""
+    for process in multiprocessing.active_children():
+        process.kill()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _end_like(child: int) -> None:
+    """Wait for the end of a process, and end like it if that was no good end: then the suite hears how it died."""
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    if code:
+        os._exit(code)  # what it had to say it has said
+
+
+def _answer(request: Request, name: str, level: Level, seed: int, answers: IO[str]) -> None:
+    device = choose_device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    threads = usable_cores()
+    torch.set_num_threads(threads)
+    facts: dict[str, Any] = {}
+    if request.group:
+        torch.manual_seed(seed)
+        setting = Setting(
+            device=device,
+            level=level,
+            threads=threads,
+            seconds=request.seconds,
+            memory_mib=free_mib(device),
+            seed=seed,
+            round=request.round,
+            rounds=request.rounds,
+            idle=request.idle,
+        )
+        for row in _rows(request.group, setting):
+            answers.write(encode_row(row))
+            answers.flush()
+    else:
+        facts = describe(device, threads)
+    answers.write(encode_end(facts))
+    answers.flush()
+
+
+def _rows(name: str, setting: Setting) -> Iterator[Row]:
+    try:
+        yield from run_group(groups[name], setting)
+    except Exception as error:  # noqa: BLE001 - the process has other groups to measure
+        status = "oom" if is_out_of_memory(error) else "failed"
+        said = (str(error).strip() or "no message").splitlines()[0]
+        yield Row(case=Case(bench=name), status=status, note=f"{type(error).__name__}: {said}")
+
+
+def describe(device: torch.device, threads: int) -> dict[str, Any]:
+    """Return the machine without its identifiers, the device's name, its specified peaks, and what it does idle."""
+    idle = watch_idle(device)
+    machine = probe(torch=True)
+    if device.type == "cuda":
+        name = torch.cuda.get_device_properties(device).name
+        peaks = gpu_peaks(name)
+    elif device.type == "cpu":
+        name, peaks = machine.cpu.model or machine.cpu.architecture, cpu_peaks(machine.cpu, threads)
+    else:
+        name, peaks = "Apple GPU", Peaks(source="no data sheet of Apple's GPUs is known here")
+    return {
+        "machine": machine.as_dict(hide_ids=True),
+        "device_name": name,
+        "threads": threads,
+        "peaks": asdict(peaks),
+        "idle": idle,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""What a device could do at best: by its data sheet, and by what this suite measured.
+
+GPUs: NVIDIA's data sheets and architecture white papers (A100 and H100 Tensor Core GPU Architecture; L4, L40S, A10, T4,
+V100, H200, RTX A6000 data sheets; Ampere GA102, Ada AD102 and Blackwell RTX white papers; HGX B200), without sparsity,
+at boost clock, fp16 and bf16 and fp8 with fp32 accumulation as torch uses it. A GPU is known by the whole of its name:
+``A10G``, a laptop's chip or an instance of a partitioned GPU is another device.
+
+CPUs: cores x highest clock x FLOPs per cycle, the most that any core with these instructions does (two FMA units for
+AVX2 and AVX-512; AMX as in Intel's optimisation manual). That is an upper bound: some cores have one unit, and wide
+units lower the clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.bench.rows import Row
+from harness.hardware import Cpu
+from harness.records import NAN
+
+IMPOSSIBLE_PERCENT = 105.0
+MEMORY_BENCHES = frozenset({"copy", "triad", "reduction"})
+"""Whose gbps are main memory's."""
+IN_CACHE = "in cache"
+"""Variant of a memory bench whose data the cache holds."""
+HOST_BENCHES = frozenset({"threads"})
+"""Work of the CPU whatever the device, which no peak of the device is held against."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """Highest rates of a device."""
+
+    tflops: Mapping[str, float] = field(default_factory=dict)
+    """By dtype; int8 counts operations."""
+    gbps: float = NAN
+    source: str = ""
+    """Where they are from, or why there are none."""
+
+
+def _dense(fp32: float, tensor: float, *, tf32: float = NAN, int8: float = NAN, fp8: float = NAN) -> dict[str, float]:
+    """Return TFLOP/s by dtype of a GPU whose tensor cores do fp16 and bf16 alike."""
+    rates = {"fp32": fp32, "tf32": tf32, "bf16": tensor, "fp16": tensor, "int8": int8, "fp8": fp8}
+    return {dtype: rate for dtype, rate in rates.items() if rate == rate}
+
+
+def _fp16_only(fp32: float, fp16: float, **others: float) -> dict[str, float]:
+    """Return TFLOP/s by dtype of a GPU older than bf16."""
+    return {"fp32": fp32, "fp16": fp16, **others}
+
+
+_A100 = _dense(19.5, 312.0, tf32=156.0, int8=624.0)
+_HOPPER = _dense(66.9, 989.4, tf32=494.7, int8=1978.9, fp8=1978.9)
+GPUS: Mapping[str, tuple[Mapping[str, float], float]] = {
+    r"A100-(SXM4|PCIE)-40GB": (_A100, 1555.0),
+    r"A100-SXM4-80GB": (_A100, 2039.0),
+    r"A100 80GB PCIe": (_A100, 1935.0),
+    r"H100 80GB HBM3": (_HOPPER, 3352.0),
+    r"H100 PCIe": (_dense(51.2, 756.4, tf32=378.2, int8=1512.9, fp8=1512.9), 2039.0),
+    r"H200": (_HOPPER, 4800.0),
+    r"B200": (_dense(75.0, 2250.0, tf32=1125.0, int8=4500.0, fp8=4500.0), 8000.0),
+    r"L4": (_dense(30.3, 121.0, tf32=60.5, int8=242.5, fp8=242.5), 300.0),
+    r"L40S": (_dense(91.6, 362.1, tf32=183.2, int8=733.0, fp8=733.0), 864.0),
+    r"A10": (_dense(31.2, 125.0, tf32=62.5, int8=250.0), 600.0),
+    r"T4": (_fp16_only(8.1, 65.0, int8=130.0), 320.0),
+    r"V100-SXM2-(16|32)GB": (_fp16_only(15.7, 125.0), 900.0),
+    r"V100-PCIE-(16|32)GB": (_fp16_only(14.0, 112.0), 900.0),
+    r"GeForce RTX 3090": (_dense(35.6, 71.0, tf32=35.6, int8=284.0), 936.0),
+    r"GeForce RTX 4090": (_dense(82.6, 165.2, tf32=82.6, int8=660.6, fp8=330.3), 1008.0),
+    r"GeForce RTX 5090": (_dense(104.8, 209.5, tf32=104.8, int8=838.0, fp8=419.0), 1792.0),
+    r"RTX A6000": (_dense(38.7, 154.8, tf32=77.4, int8=309.7), 768.0),
+}
+"""TFLOP/s by dtype and GB/s, by the name that the driver gives the GPU, without its maker."""
+
+_HOPPER_PUBLIC = {"bf16": (600.0, 830.0), "fp16": (600.0, 830.0)}
+PUBLIC: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    r"A100-SXM4-(40|80)GB": {"bf16": (220.0, 290.0), "fp16": (220.0, 290.0)},
+    r"H100 80GB HBM3": _HOPPER_PUBLIC,
+    r"H200": _HOPPER_PUBLIC,
+}
+"""TFLOP/s that others have measured of dense matrix products, by the GPU's name.
+
+The upper ends are a little above the best over many shapes (S. Bekman, "Machine Learning Engineering", maximum
+achievable matmul FLOPS: A100 SXM 271, H100 SXM 792; H. He, "H100 peak matmul FLOPS": 780), the lower ends what large
+squares of random numbers reach at the usual power limits.
+"""
+BUSY_FLOPS = 2.0 * 4096**3
+"""Smallest product that is held against them."""
+
+_CYCLE = {
+    "fp32": (("avx512f", 64.0), ("avx2", 32.0)),
+    "bf16": (("amx_bf16", 1024.0), ("avx512_bf16", 128.0)),
+    "int8": (("amx_tile", 2048.0),),
+}
+"""FLOPs of a core in a cycle, by dtype, for the best of the instruction sets that are present."""
+_HONEST_DRIVERS = ("intel_pstate", "intel_cpufreq", "amd-pstate", "amd-pstate-epp")
+"""Their highest clock is the boost clock; that of others leaves the boost out."""
+_CPUFREQ = "sys/devices/system/cpu/cpu0/cpufreq"
+
+
+def gpu_peaks(name: str) -> Peaks:
+    """Return what the data sheet promises of the GPU that the driver calls ``name``."""
+    bare = _bare(name)
+    for pattern, (tflops, gbps) in GPUS.items():
+        if re.fullmatch(pattern, bare):
+            return Peaks(tflops, gbps, f"data sheet of the {bare}, dense")
+    return Peaks(source=f"no data sheet of {name!r} is known here")
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("NVIDIA ").removeprefix("Tesla ")
+
+
+def cpu_peaks(cpu: Cpu, threads: int, root: Path = Path("/")) -> Peaks:
+    """Return what so many cores could do at their highest clock; ``root`` stands for the top of the file system.
+
+    The bandwidth is NaN: how many memory channels are filled cannot be told without privileges.
+    """
+    clock_hz = _highest_clock_hz(root)
+    if clock_hz != clock_hz:
+        return Peaks(source="the system does not tell the CPU's highest clock")
+    isa = cpu.isa or ()
+    per_cycle = {dtype: next((flops for name, flops in sets if name in isa), NAN) for dtype, sets in _CYCLE.items()}
+    tflops = {dtype: threads * clock_hz * flops * 1e-12 for dtype, flops in per_cycle.items() if flops == flops}
+    if not tflops:
+        return Peaks(source="FLOPs per cycle are known here for AVX2, AVX-512 and AMX only")
+    return Peaks(tflops, source=f"{threads} cores x {clock_hz * 1e-9:.2f} GHz x FLOPs per cycle, an upper bound")
+
+
+def with_public_figures(rows: Iterable[Row], device_name: str) -> list[Row]:
+    """Return the rows; a best matrix product that is out of the range of what others measured says so in its note.
+
+    That is a hint, for instance at a power limit or at another clock, and no judgement. Only the best product of a
+    precision is looked at, and only where it is large enough for the device to be busy.
+    """
+    known = next((each for name, each in PUBLIC.items() if re.fullmatch(name, _bare(device_name))), {})
+    rows = list(rows)
+    for dtype, (low, high) in known.items():
+        products = [row for row in rows if row.case.bench == "matmul" and row.case.dtype == dtype and row.tflops > 0]
+        best = max(products, key=lambda row: row.tflops, default=None)
+        if best is None or low <= best.tflops <= high or best.flops < BUSY_FLOPS:
+            continue
+        word = "low" if best.tflops < low else "high"
+        note = f"unusually {word} for this device: public figures are {low:.0f} to {high:.0f} TFLOP/s"
+        rows[rows.index(best)] = replace(best, note="; ".join(filter(None, (best.note, note))))
+    return rows
+
+
+def measured_peaks(rows: Iterable[Row]) -> Peaks:
+    """Return the best matrix product of each dtype and the best copy or triad beyond the cache among the rows."""
+    tflops: dict[str, float] = {}
+    gbps = NAN
+    for row in rows:
+        case = row.case
+        if case.bench == "matmul" and row.tflops == row.tflops:
+            tflops[case.dtype] = max(row.tflops, tflops.get(case.dtype, 0.0))
+        if case.bench in ("copy", "triad") and case.variant != IN_CACHE and row.gbps == row.gbps:
+            gbps = row.gbps if gbps != gbps else max(gbps, row.gbps)
+    return Peaks(tflops, gbps, "best matrix product by dtype, best copy or triad")
+
+
+def with_peaks(row: Row, *, spec: Peaks, measured: Peaks) -> Row:
+    """Return the row with its rate in percent of both peaks, flagged where it is beyond what is possible.
+
+    Compute counts where a row has FLOPs, bandwidth where a memory bench has bytes; a rate in cache or of the host has
+    no peak here.
+    """
+    share_spec, share_measured = _percent(row, spec), _percent(row, measured)
+    note = row.note
+    if share_spec > IMPOSSIBLE_PERCENT:
+        note = "; ".join(filter(None, (note, f"impossible: {share_spec:.0f} % of the specified peak")))
+    return replace(row, pct_spec_peak=share_spec, pct_measured_peak=share_measured, note=note)
+
+
+def _percent(row: Row, peaks: Peaks) -> float:
+    if row.case.bench in HOST_BENCHES:
+        return NAN
+    if row.tflops == row.tflops:
+        return 100 * row.tflops / peaks.tflops.get(row.case.dtype, NAN)
+    if row.case.bench in MEMORY_BENCHES and row.case.variant != IN_CACHE:
+        return 100 * row.gbps / peaks.gbps
+    return NAN
+
+
+def _highest_clock_hz(root: Path) -> float:
+    try:
+        if (root / _CPUFREQ / "scaling_driver").read_text().strip() not in _HONEST_DRIVERS:
+            return NAN
+        return 1e3 * float((root / _CPUFREQ / "cpuinfo_max_freq").read_text())
+    except (OSError, ValueError):
+        return NAN

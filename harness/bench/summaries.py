@@ -1,0 +1,23 @@
+"""What each benchmark measures, in words; names the groups without loading them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SUMMARIES: Mapping[str, str] = {
+    "matmul": "matrix products over sizes and precisions: the arithmetic peak",
+    "threads": "a matrix product over the number of CPU threads",
+    "conv3x3": "3x3 convolutions in both memory layouts",
+    "attention": "scaled dot-product attention",
+    "lstm_cell": "one step of an LSTM cell",
+    "copy": "copying in memory, beyond the cache and in it",
+    "triad": "a + s * b in memory, beyond the cache and in it",
+    "reduction": "the sum of an array",
+    "host_to_device": "copies from the host to the device, pinned and not",
+    "launch": "what it costs to start the smallest kernel",
+    "graph_replay": "the same replayed as a graph",
+    "fetch": "bringing batches to the device: resident, loaded, with workers",
+    "train_step": "training steps of the reference models",
+    "inference": "inference of the reference models",
+    "largest_batch": "the largest batch of each reference model that fits in memory",
+}
