@@ -24,6 +24,7 @@ FLOORS = {
     "measure": 3,
     "plan": 3,
     "train": 4,
+    "bench": 5,
     "study": 5,
     "report": 6,
     "api": 7,
