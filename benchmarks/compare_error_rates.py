@@ -17,11 +17,10 @@ is also that of a row from run to run (`--runs 0`):
 | 2 % | 5 | 1.6 % | 76.8 % |
 
 A change of 10 % can be told from nothing by one run each as long as a machine comes back to its own times within 1 % or
-so. Ten quick runs on two virtual cores of an AMD EPYC whose host is shared: of 342 rows 2.9 % were called different,
-5.0 % of a planted 10 % were found, and 111 were confounded, one contended round being enough for that then; with
-contention allowed, 3.5 % and 5.6 %. Rows there move by 15 % from process to process even at their minimum, which no
-statistics of one minute can undo: the comparison is seldom wrong there, and seldom sure. On a quiet machine it has not
-been measured.
+so. Ten quick runs on two virtual cores of an AMD EPYC whose host is shared: of 342 rows 2.9 % were called different and
+5.3 % of a planted 10 % were found (64 rows were confounded by contention; with that allowed, 3.2 % and 5.3 %). Rows
+there move by 15 % from process to process even at their minimum, which no statistics of one minute can undo: the
+comparison is seldom wrong there, and seldom sure. On a quiet machine it has not been measured.
 """
 
 from __future__ import annotations

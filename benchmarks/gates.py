@@ -9,6 +9,11 @@ without gates is that of the candidates whose latency came out above the limit, 
 the gates rejected or that broke the limit all the same. The calibration of earlier runs is not used.
 
 Fashion-MNIST is cut to 3,000 samples, for its slowest candidates would train for hours.
+
+Measured on two cores of an AMD EPYC, twelve trials each, with digits and then Fashion-MNIST: seconds of an epoch were
+foretold with an error of 7.3 % and 5.7 % (median), all within 25 %; peak memory with 0.0 % and 3.3 %; with a limit of
+5 ms gates saved 87.5 % of 32.1 s and 82.5 % of 26.8 s, and the slowest candidate that was trained stayed 4 % and 34 %
+below the limit. For the short trials of the former part gates took 28 % and 15 % of the device time.
 """
 
 from __future__ import annotations

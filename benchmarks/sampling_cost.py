@@ -1,7 +1,8 @@
 """Claim: sampling ten times a second, in a process of its own, slows a training step by less than 1 %.
 
-Measured on 2 cores that other work shared: 1.003 (0.997 to 1.012) at a load of 2.2, 1.014 (1.003 to 1.022) at 2.7:
-where no core is free, the process that samples takes its 0.4 to 0.9 % of one from the others.
+Measured on two cores of an AMD EPYC with nothing else on them: 1.003 (0.992 to 1.006). Where other work shared them it
+was 1.003 (0.997 to 1.012) at a load of 2.2 and 1.014 (1.003 to 1.022) at 2.7: where no core is free, the process that
+samples takes its 0.4 to 1 % of one from the others.
 
 Run: ``OMP_NUM_THREADS=1 python benchmarks/sampling_cost.py``, a minute. Blocks of steps of a small MLP, whose step is
 short and so the worst case, with and without the process that samples, in turns and in pairs of random order; it prints

@@ -36,6 +36,7 @@ HOPELESS = 2.0
 ENERGY_METERS = ("energy_counter_j", "power_w", "power_instant_w", "cpu_energy_j")
 """Telemetry from any of which energy follows."""
 FULL = ("fp32", "tf32")
+"""Precisions whose tensors take four bytes a number."""
 PROBED = ("memory_mb", "energy_j_per_sample", "train_seconds")
 """Limits that are checked by steps of training."""
 

@@ -30,10 +30,10 @@ space:
 OWN = "{{architecture: {{own: {{family: '{}:build', {}}}}}, batch_size: {}, optimizer: {{sgd: {{lr: 0.1}}}}}}"
 
 
-def job_of(*overrides):
-    """Return the job of the space with these overrides, on one CPU thread."""
+def job_of(*overrides, device="cpu"):
+    """Return the job of the space with these overrides, on a CPU unless told otherwise."""
     spec = parse_spec(SPACE, origin="x", overrides=overrides)
-    return open_search(Request(spec=spec, device="cpu", trust=True)).job
+    return open_search(Request(spec=spec, device=device, trust=True)).job
 
 
 def own_job(*overrides, module="planted", batch=32, **params):

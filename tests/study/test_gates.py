@@ -12,10 +12,12 @@ from harness.errors import HardwareError, Interrupted, TimedOut
 from harness.records import Figures, Outcome
 from harness.spec import options_of
 from harness.study.building import place_training, plan_training
+from harness.study.evaluate import JobWorkshop
 from harness.study.gates import Gates, check_time, probes
 from harness.study.points import middle_candidate
 from harness.study.probing import Prober, Steps
 from harness.study.step_clock import WARM_UP, StepClock
+from harness.study.stop import Stop
 
 
 @pytest.fixture(scope="module")
@@ -341,6 +343,19 @@ def test_what_a_candidate_of_ones_own_takes_is_measured_each_time(real, monkeypa
         gates.before_training(candidate_of(job), plan_of(job))
         seconds[times] = gates.predicted["epoch_s"]
     assert seconds[60] > 2 * seconds[1], "their layers are the same, what they do with them is not"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_on_cuda_memory_and_energy_are_predicted_as_they_are_measured(real):
+    limits = ("limits.memory_mb=10000", "limits.energy_j_per_sample=1000", "limits.latency_ms=1000")
+    job = real.job_of(*limits, "space.batch_size=auto", device="cuda")
+    with JobWorkshop(job, [job.device]).open(Stop(), threads=1) as trainer:
+        ended = trainer.evaluate(real.assignment(job), real.Recorder())
+    assert ended.outcome is Outcome.COMPLETE, ended.record.reason
+    predicted, figures = ended.record.predicted, ended.record.figures
+    assert predicted["memory_mb"] == pytest.approx(figures["memory_allocated_peak_mib"], rel=0.5)
+    assert predicted["energy_j_per_sample"] > 0
 
 
 def test_what_cannot_finish_in_the_trials_own_time_is_a_timeout_and_not_started(real, evaluate, monkeypatch):
