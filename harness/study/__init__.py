@@ -11,9 +11,9 @@ from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.study.check import check_spec
-    from harness.study.coordinator import Observer
     from harness.study.estimate import Estimate, estimate_costs, total_seconds
     from harness.study.execution import Execution
+    from harness.study.observer import Observer
     from harness.study.part import Finished
     from harness.study.schema import space_schema
     from harness.study.search import Opened, Request, open_search, run_search, spec_to_resume
@@ -40,13 +40,13 @@ __getattr__ = lazy_names(
     __name__,
     {
         "check": ("check_spec",),
-        "coordinator": ("Observer",),
         "estimate": (
             "Estimate",
             "estimate_costs",
             "total_seconds",
         ),
         "execution": ("Execution",),
+        "observer": ("Observer",),
         "part": ("Finished",),
         "schema": ("space_schema",),
         "search": (

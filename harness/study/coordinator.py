@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from harness.data import derive_seed
 from harness.records import EpochRecord, Outcome, TrialRecord
@@ -23,6 +22,7 @@ from harness.study.decisions import Decisions, Result, Stretch
 from harness.study.executor import Assignment, Evaluation, Executor, Lost, Report
 from harness.study.job import Job
 from harness.study.memory import halved
+from harness.study.observer import Observer
 from harness.study.packing import Packing
 from harness.study.pruners import pruner_name
 from harness.study.stop import Stop
@@ -35,25 +35,6 @@ POLL_S = 0.2
 
 SETTLED = (Outcome.COMPLETE, Outcome.PRUNED, Outcome.INFEASIBLE, Outcome.OOM, Outcome.DIVERGED, Outcome.TIMEOUT)
 """Outcomes that a candidate would meet again: its result is told, not found once more."""
-
-
-class Observer(Protocol):
-    """Who watches a search: a progress display, a test."""
-
-    def run_started(self, run: Path, notes: Sequence[str]) -> None:
-        """Learn where the run is written, and what was noticed of its data."""
-
-    def trial_started(self, number: int, params: Mapping[str, Any], /) -> None:
-        """Learn that a trial begins, or goes on."""
-
-    def epoch_ended(self, epoch: EpochRecord) -> None:
-        """Learn that an epoch of a trial ended, or one of the final refit, which has no validation."""
-
-    def trial_ended(self, record: TrialRecord) -> None:
-        """Learn how a trial, or a stretch of it, ended."""
-
-    def final_started(self, how: str, epochs: int) -> None:
-        """Learn that the winner is being refitted for so many epochs, or kept, and scored."""
 
 
 @dataclass(slots=True)

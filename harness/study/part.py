@@ -34,11 +34,12 @@ from harness.store.run import changed_files
 from harness.study import telemetry
 from harness.study.archive import Archive
 from harness.study.building import refit_growth
-from harness.study.coordinator import Coordinator, Observer
+from harness.study.coordinator import Coordinator
 from harness.study.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.executor import Executor
 from harness.study.final import Finisher, refit_epochs
 from harness.study.job import Job
+from harness.study.observer import Observer
 from harness.study.soundness import check_candidates
 from harness.study.stop import Stop
 from harness.study.summary import summarise

@@ -17,11 +17,11 @@ from harness.spec import Spec, canonical, load_spec, spec_hash
 from harness.store import RunFolder, check_local, check_run, check_space, read_status
 from harness.store.connection import postgresql_url
 from harness.study.check import check_spec
-from harness.study.coordinator import Observer
 from harness.study.execution import Execution, check_execution
 from harness.study.gates import check_meters
 from harness.study.job import Job
 from harness.study.objectives import resolve_objectives
+from harness.study.observer import Observer
 from harness.study.part import Finished, Means, SearchPart
 from harness.study.rehearse import rehearse
 from harness.study.stop import Stop

@@ -1,0 +1,28 @@
+"""Who watches a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.records import EpochRecord, TrialRecord
+
+
+class Observer(Protocol):
+    """Who watches a search: a progress display, a test."""
+
+    def run_started(self, run: Path, notes: Sequence[str]) -> None:
+        """Learn where the run is written, and what was noticed of its data."""
+
+    def trial_started(self, number: int, params: Mapping[str, Any], /) -> None:
+        """Learn that a trial begins, or goes on."""
+
+    def epoch_ended(self, epoch: EpochRecord) -> None:
+        """Learn that an epoch of a trial ended, or one of the final refit, which has no validation."""
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """Learn how a trial, or a stretch of it, ended."""
+
+    def final_started(self, how: str, epochs: int) -> None:
+        """Learn that the winner is being refitted for so many epochs, or kept, and scored."""
