@@ -12,6 +12,7 @@ from harness.study.gates import Gates
 from harness.study.job import Job
 from harness.study.points import middle_candidate
 from harness.study.probing import Prober
+from harness.train import never
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,10 @@ def total_seconds(job: Job, estimates: list[Estimate]) -> float:
 
 
 def _estimate(job: Job, architecture: str) -> Estimate:
-    candidate, _ = Gates(job, _never).settle(middle_candidate(job.spec, architecture))
+    candidate, _ = Gates(job, never).settle(middle_candidate(job.spec, architecture))
     model = build_model(job, candidate, job.dataset, seed=0)
     parameters = static_figures(job, candidate, model).values["parameters"]
     train = place_training(job, candidate, job.dataset, seed=0)
-    predicted = Prober(job, _never).predict(candidate, plan_training(job, candidate, job.dataset, train))
+    predicted = Prober(job, never).predict(candidate, plan_training(job, candidate, job.dataset, train))
     epoch_s = predicted["epoch_s"]
     return Estimate(architecture, parameters, 1e3 * predicted["step_s"], epoch_s, epoch_s * job.spec.budget.epochs)
-
-
-def _never() -> None:
-    """Do not stop."""

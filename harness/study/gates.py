@@ -7,7 +7,6 @@ what is out of the question costs next to nothing, and nothing is asked that no 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,6 @@ from harness.errors import HardwareError, Interrupted, TimedOut
 from harness.hardware import Sampler, meters_for, native_precisions
 from harness.measure import free_memory, held_mib, is_out_of_memory, training_footprint
 from harness.plan import choose_batch_size, prepare, random_state_kept, sizes_for
-from harness.plan.calibration import Probe
 from harness.records import NAN, PREDICTED, Figures, Plan
 from harness.spec import Candidate, Spec
 from harness.study.building import build_model, largest_batch, place_training, plan_training, with_batch_size
@@ -165,8 +163,7 @@ class Gates:
         one, limit_ms = dataset.train.first(1).tensors(device), self._limits.latency_ms
         with random_state_kept(device):
             model = prepare(build_model(self._job, candidate, dataset, seed=0), device=device, layout=plan.layout)
-            architecture = json.dumps(dict(candidate.architecture.params), sort_keys=True, default=str)
-            key = Probe(lambda: model, one, device).key(model), architecture, plan.precision, plan.layout, limit_ms
+            key = self._prober.shape(candidate, model, one), plan.precision, plan.layout, limit_ms
             found = self._prober.remembered(
                 "latency", candidate, key, lambda: measure_latency(model, one, plan, limit_ms=limit_ms).values
             )

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 
+from torch import Tensor, nn
+
 from harness.data import place
 from harness.hardware import Sampler
 from harness.measure import PeakMemory, held_mib
@@ -105,13 +107,16 @@ class Prober:
         dataset, training = self.job.dataset, candidate.training
         model = build_model(self.job, candidate, dataset, seed=0)
         inputs = dataset.train.first(1).tensors(self.job.device)
-        shape = Probe(lambda: model, inputs, self.job.device).key(model)
         sizes = min(plan.batch_size, len(dataset.train)), min(EVALUATION_BATCH, len(dataset.validation))
         options = (training.loss, training.l1 > 0, training.clip_norm > 0, training.augment.model_dump_json())
         optimizer = (candidate.optimizer.name, *sorted(n for n, value in candidate.optimizer.params.items() if value))
         planned = (plan.micro_batch, plan.precision, plan.layout, plan.data_path)
+        return self.shape(candidate, model, inputs), sizes, optimizer, options, planned, self.sampler is not None
+
+    def shape(self, candidate: Candidate, model: nn.Module, inputs: tuple[Tensor, ...]) -> Hashable:
+        """Return what one pass of a candidate's model over such inputs depends on, beside the machine."""
         architecture = json.dumps(dict(candidate.architecture.params), sort_keys=True, default=str)
-        return shape, architecture, sizes, optimizer, options, planned, self.sampler is not None
+        return Probe(lambda: model, inputs, self.job.device).key(model), architecture
 
     def remembered(
         self, what: str, candidate: Candidate, key: Hashable, measure: Callable[[], Mapping[str, float]]

@@ -8,6 +8,7 @@ from harness.spec import options_of
 from harness.study.building import build_model, make_fit, plan_training
 from harness.study.job import Job
 from harness.study.points import variants
+from harness.train import never
 
 SAMPLES = 64
 """Enough for two batches of a small size; nothing is learned from them."""
@@ -31,8 +32,4 @@ def rehearse(job: Job) -> None:
             if training.precision not in plans:
                 plans[training.precision] = plan_training(job, candidate, job.dataset, train)
             plan = plans[training.precision]
-            make_fit(job, candidate, job.dataset, model, train, None, plan, seed=0, trial=0, stop=_never)
-
-
-def _never() -> None:
-    """Do not stop."""
+            make_fit(job, candidate, job.dataset, model, train, None, plan, seed=0, trial=0, stop=never)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.train.checkpoint import pack, read_facts, unpack
 from harness.train.evaluation import Evaluation, evaluate, predict
-from harness.train.loop import Fit
+from harness.train.loop import Fit, never
 from harness.train.loss import outputs_for
 from harness.train.optimizer import build_optimizer, optimizers, state_per_parameter, validate_optimizer
 from harness.train.schedule import build_schedule, schedules, validate_schedule
@@ -15,6 +15,7 @@ __all__ = [
     "build_optimizer",
     "build_schedule",
     "evaluate",
+    "never",
     "optimizers",
     "outputs_for",
     "pack",
