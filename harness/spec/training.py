@@ -49,6 +49,8 @@ class Training(Frozen):
     """Largest global gradient norm; 0 does not clip."""
     patience: Annotated[int, Field(ge=0)] = 0
     """Stop after this many epochs without improvement on validation; 0 never stops early."""
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Its own number, at most ``budget.epochs``, along which its schedule runs; none: all of those."""
     augment: Augment = Augment()
     final: Literal["refit", "keep"] = "refit"
     """What becomes of the winner: trained anew on training + validation, or kept as it is."""

@@ -47,6 +47,11 @@ def smallest_batch(candidate: Candidate, samples: int) -> int:
     return min(samples, min(sizes_for(samples)) if size == "auto" else size)
 
 
+def epochs_of(job: Job, candidate: Candidate) -> int:
+    """Return how many epochs the candidate is trained at most, which is what its schedule runs along."""
+    return min(candidate.training.epochs or job.spec.budget.epochs, job.spec.budget.epochs)
+
+
 def refit_growth(job: Job) -> float:
     """Return how many times the seconds of a trial's training its refit on more samples takes, with a margin."""
     return REFIT_MARGIN * (1 + len(job.dataset.validation) / len(job.dataset.train))
@@ -113,7 +118,7 @@ def make_fit(
     stop: Callable[[], None],
     epochs: int | None = None,
 ) -> Fit:
-    """Return the training that yields one record per epoch; for as many as the budget says, unless told otherwise."""
+    """Return the training that yields one record per epoch, for the candidate's own number unless told otherwise."""
     classes = dataset.shape.outputs if dataset.shape.kind is TaskKind.CLASSIFICATION else 0
     first = job.objectives[0]
     return Fit(
@@ -125,7 +130,7 @@ def make_fit(
         optimizer=candidate.optimizer,
         schedule=candidate.schedule,
         plan=plan,
-        epochs=epochs or job.spec.budget.epochs,
+        epochs=epochs or epochs_of(job, candidate),
         seed=seed,
         trial=trial,
         objective=(first.metric, first.maximize),

@@ -48,6 +48,11 @@ class OneCycle(OptionConfig):
     """The rate ends at what it started with over this."""
 
 
+def anneals(schedule: Named) -> bool:
+    """Tell whether the schedule lowers the rate towards its last epoch, so that one that stops early never ends it."""
+    return schedule.name != "constant"
+
+
 def validate_schedule(schedule: Named) -> None:
     """Check name and parameters. Raises :class:`InputError` with the key path."""
     configure(schedules, schedule)
