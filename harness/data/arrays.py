@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.data.columns import clean_columns
+from harness.data.columns import Reading, clean_columns
 from harness.data.files import existing_file, sha256_of_arrays
 from harness.data.source import Source
 from harness.data.targets import encode_targets
@@ -34,7 +34,9 @@ def read_npz(task: NpzTask) -> Source:
         raise DataError(f"{where} is {_describe(inputs)} and {task.targets!r} is {_describe(targets)}: not one each")
     _check_numbers(inputs, where)
     _check_numbers(targets, f"{path}: {task.targets!r}")
-    codes, class_names, notes = encode_targets(pd.Series(targets), task.kind, f"{path}: {task.targets!r}")
+    codes, class_names, notes = encode_targets(
+        pd.Series(targets), task.kind, f"{path}: {task.targets!r}", Reading(str(path), _row)
+    )
     fingerprint = sha256_of_arrays(inputs, targets)
     if inputs.ndim == 2:
         names = [str(number) for number in range(inputs.shape[1])]
@@ -61,7 +63,11 @@ def read_npz(task: NpzTask) -> Source:
 def numeric_table(array: np.ndarray, names: Sequence[str], where: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the columns of an N x F array that can be learnt from, with notes on those left out."""
     frame = pd.DataFrame(array, columns=list(names))
-    return clean_columns(frame, categorical=(), where=where, place=lambda row: f"row {row + 1}")
+    return clean_columns(frame, Reading(where, _row))
+
+
+def _row(row: int) -> str:
+    return f"row {row + 1}"
 
 
 def as_images(array: np.ndarray, where: str) -> np.ndarray:

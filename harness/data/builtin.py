@@ -45,7 +45,7 @@ def _table(name: str, found: Any, class_names: tuple[str, ...]) -> Source:
     return Source(
         name=name,
         inputs=frame,
-        targets=found.target.astype(np.int64 if class_names else np.float32),
+        targets=found.target.astype(np.int64 if class_names else np.float64),
         class_names=class_names,
         fingerprint=sha256_of_arrays(found.data, found.target),
         columns=columns,

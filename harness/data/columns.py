@@ -1,9 +1,13 @@
-"""The role of each column of a table: numbers, categories, or nothing that can be learnt from."""
+"""The role of each column of a table: numbers, dates, categories, or nothing that can be learnt from."""
 
 from __future__ import annotations
 
+import re
 import reprlib
-from collections.abc import Callable, Collection
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -17,15 +21,47 @@ from pandas.api.types import (
     is_string_dtype,
 )
 
+from harness.data.dates import DateError, integers_look_like_dates, looks_like_dates, read_dates
+from harness.data.numbers import Hints, Numbers, Style, Unclear, looks_missing, read_numbers
 from harness.errors import DataError
 
 _TIMES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
-_TEXTS = {"string", "empty", "decimal", "integer", "floating", "mixed-integer-float"}
-_MOSTLY = 0.5
-"""A text column with at least this share of numbers is a column of numbers with mistakes in it, not of categories."""
+_DATES = {"datetime64", "datetime", "date"}
+_TEXTS = {"string", "empty", "mixed-integer-float"}
+_NUMBERS = {"decimal", "integer", "floating"}
+EXACT = 2**53
+"""Up to here float64 holds every whole number."""
+NEARLY_ALL = 0.5
+"""A text column with at least this share of different texts is nearly an identifier."""
+_FEW = 20
+"""Categories up to this number are no identifier, however few rows there are."""
+_SHOWN = 3
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 Place = Callable[[int], str]
 """Says where a row stands in the file, such as ``line 17``, from its position in the table."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading a column of a table depends on beside its values."""
+
+    where: str
+    """The file, for messages."""
+    place: Place
+    style: Style = field(default_factory=Style)
+    hints: Hints = frozenset()
+    """What the columns of the file tell of its decimal marks."""
+    categorical: Collection[str] = ()
+    dates: Mapping[str, str | None] = field(default_factory=dict)
+
+    def at(self, column: pd.Series, row: int) -> str:
+        """Return the place of the value at a position of a column, whose index has the positions in the table."""
+        return self.place(int(column.index[row]))
+
+    def unclear(self, found: Unclear, column: pd.Series) -> str:
+        """Return what is unclear of a column of numbers, where, and what to do."""
+        return found.message(lambda row: self.at(column, row))
 
 
 def as_text(column: pd.Series) -> np.ndarray:
@@ -41,74 +77,143 @@ def as_text(column: pd.Series) -> np.ndarray:
     return texts
 
 
-def clean_columns(
-    frame: pd.DataFrame, *, categorical: Collection[str], where: str, place: Place
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the columns to learn from, numbers as float64 and categories as text, with notes on what was left out.
+def is_text(column: pd.Series) -> bool:
+    """Tell whether a column holds text, or nothing."""
+    kind = is_object_dtype(column.dtype) or is_string_dtype(column.dtype)
+    return kind and infer_dtype(column, skipna=True) in _TEXTS
 
-    ``frame`` keeps the positions of its rows in its index, for messages. Raises :class:`DataError` for times, infinite
-    values, columns of numbers with text among them, and values that are neither numbers nor text.
+
+def holds_dates(column: pd.Series) -> bool:
+    """Tell whether a column holds dates, in whatever form."""
+    if is_text(column):
+        return bool(looks_like_dates(column))
+    if is_integer_dtype(column.dtype):
+        return integers_look_like_dates(column.dropna().to_numpy(np.int64, na_value=0))
+    return infer_dtype(column, skipna=True) in _DATES
+
+
+def clean_columns(frame: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the columns to learn from, with notes: numbers as float64, dates as datetime64, categories as text.
+
+    ``frame`` keeps the positions of its rows in its index, for messages. Raises :class:`DataError` for what could only
+    be read by guessing: dates that were not asked for, columns of numbers with text among them, infinite values, whole
+    numbers that float64 cannot tell apart, and values of other kinds.
     """
     kept: dict[str, np.ndarray] = {}
     notes: list[str] = []
     for name in frame.columns:
-        column = frame[name]
-        label = f"{where}: column {name!r}"
-        values = as_text(column) if name in categorical else _values(column, label, place)
-        reason = _why_dropped(values, asked_for=name in categorical)
+        label = f"{reading.where}: column {name!r}"
+        values, told = _read(frame[name], label, reading)
+        reason = _why_dropped(values, asked_for=name in reading.categorical)
         if reason:
             notes.append(f"{label} {reason}: dropped")
             continue
-        if is_integer_dtype(column.dtype) and values.dtype != object and column.is_unique:
-            notes.append(f"{label} holds a different integer in every row; if it is an identifier, put it under `drop`")
+        notes += [f"{label} {what}" for what in (*told, *_remarks(frame[name], values))]
         kept[name] = values
     if not kept:
-        raise DataError(f"{where}: no column is left to learn from; {'; '.join(notes) or 'add columns'}")
+        raise DataError(f"{reading.where}: no column is left to learn from; {'; '.join(notes) or 'add columns'}")
     return pd.DataFrame(kept, index=frame.index), tuple(notes)
 
 
-def _values(column: pd.Series, label: str, place: Place) -> np.ndarray:
-    """Return float64 values for a column of numbers, an object array of text for one of categories."""
+def _read(column: pd.Series, label: str, reading: Reading) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return a column's values as float64, datetime64 or an object array of text, and how they were read."""
+    name = str(column.name)
+    if name in reading.dates:
+        return dates_of(column, label, reading, reading.dates[name]), ()
+    if name in reading.categorical:
+        return categories_of(column), ()
     held = infer_dtype(column, skipna=True)
-    if held in _TIMES:
-        raise _times(label)
+    if held in _TIMES or (is_integer_dtype(column.dtype) and holds_dates(column)):
+        raise _is_time(label, "dates or times" if held in _TIMES else "dates as whole numbers (20240314)")
     if is_bool_dtype(column.dtype) or held in ("boolean", "categorical"):
-        return as_text(column)
-    if is_numeric_dtype(column.dtype) and not is_complex_dtype(column.dtype):
-        return _finite(column, label, place)
-    if held in _TEXTS and (is_object_dtype(column.dtype) or is_string_dtype(column.dtype)):
-        return _from_text(column, label, place)
+        return as_text(column), ()
+    if is_text(column):
+        return _from_text(column, label, reading)
+    if held in _NUMBERS or (is_numeric_dtype(column.dtype) and not is_complex_dtype(column.dtype)):
+        return numbers_of(column, label, reading), ()
     raise DataError(f"{label} holds {held} values, neither numbers nor text; put it under `drop`")
 
 
-def _from_text(column: pd.Series, label: str, place: Place) -> np.ndarray:
+def _from_text(column: pd.Series, label: str, reading: Reading) -> tuple[np.ndarray, tuple[str, ...]]:
+    found = read_numbers(column, reading.style, reading.hints)
+    if isinstance(found, Numbers):
+        if found.integers and integers_look_like_dates(found.values[~np.isnan(found.values)]):
+            raise _is_time(label, "dates as whole numbers (20240314)")
+        values = _finite(column, found.values, label, reading)
+        return values, (f"is read as numbers: {found.told}",) if found.told else ()
+    times = looks_like_dates(column)
+    if times:
+        raise _is_time(label, times)
+    if isinstance(found, Unclear):
+        raise DataError(f"{label} {reading.unclear(found, column)}")
+    return as_text(column), ()
+
+
+def numbers_of(column: pd.Series, label: str, reading: Reading) -> np.ndarray:
+    """Return a column of numbers as float64; :class:`DataError` where that cannot hold them."""
+    refuse_inexact(column, label, reading, fix="put it under `categorical` or `drop`")
+    return _finite(column, column.to_numpy(np.float64, na_value=np.nan), label, reading)
+
+
+def refuse_inexact(column: pd.Series, label: str, reading: Reading, *, fix: str) -> None:
+    """Raise :class:`DataError` for whole numbers that float64 would merge with their neighbours."""
     present = column.dropna()
-    numbers = pd.to_numeric(present, errors="coerce")
-    share = float(numbers.notna().mean()) if len(present) else 0.0
-    if share == 1.0:
-        return _finite(pd.to_numeric(column), label, place)
-    if share >= _MOSTLY:
-        first = present[numbers.isna()].index[0]
-        raise DataError(
-            f"{label} holds numbers but for {reprlib.repr(column[first])} in {place(int(first))}; correct it,"
-            " or put the column under `categorical` or `drop`"
-        )
-    if len(present) and pd.to_datetime(present.astype(str), format="ISO8601", errors="coerce", utc=True).notna().all():
-        raise _times(label)
-    return as_text(column)
+    if not is_integer_dtype(column.dtype) and infer_dtype(present) not in ("integer", "decimal"):
+        return
+    floats = present.to_numpy(np.float64)
+    for row in np.flatnonzero(np.abs(floats) > EXACT):
+        value = present.iloc[row]
+        if value == value.__class__(int(value)) and int(value) != int(floats[row]):
+            raise DataError(
+                f"{label} holds {value} in {reading.at(present, int(row))}: whole numbers beyond 2^53 cannot be told"
+                f" apart as numbers; {fix}"
+            )
 
 
-def _finite(column: pd.Series, label: str, place: Place) -> np.ndarray:
-    values = column.to_numpy(np.float64, na_value=np.nan)
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        row = int(column.index[infinite[0]])
-        raise DataError(f"{label} holds an infinite value in {place(row)}; correct it or remove the row")
+def categories_of(column: pd.Series) -> np.ndarray:
+    """Return a column as text, in which numbers that are equal are one category however they were written."""
+    texts = as_text(column)
+    present = [text for text in texts if text is not None]
+    if is_text(column) and isinstance(read_numbers(pd.Series(present, dtype=object)), Numbers):
+        return np.array([text if text is None else _WHOLE.sub(r"\1", text.strip()) for text in texts], dtype=object)
+    return texts
+
+
+def dates_of(column: pd.Series, label: str, reading: Reading, form: str | None) -> np.ndarray:
+    """Return a column of dates as datetime64, NaT where missing; :class:`DataError` for what is none."""
+    try:
+        return read_dates(column, form).to_numpy("datetime64[us]")
+    except DateError as error:
+        place = f" in {reading.at(column, error.row)}" if error.row is not None else ""
+        raise DataError(f"{label}{place}: {error}") from None
+
+
+def in_order(column: pd.Series, label: str, reading: Reading) -> np.ndarray:
+    """Return float64 numbers in the order of a column of numbers or dates. Raises :class:`DataError`."""
+    if column.isna().any():
+        place = reading.at(column, int(np.flatnonzero(column.isna())[0]))
+        raise DataError(f"{label} has no value in {place}; fill it in or remove the row")
+    name = str(column.name)
+    if name in reading.dates or holds_dates(column):
+        return dates_of(column, label, reading, reading.dates.get(name)).astype(np.int64).astype(np.float64)
+    values, _ = _read(column, label, reading)
+    if values.dtype != np.float64:
+        raise DataError(f"{label} holds text; rows are put in order by numbers or dates")
     return values
 
 
-def _times(label: str) -> DataError:
-    return DataError(f"{label} holds dates or times, which are not read; put it under `drop`")
+def _finite(column: pd.Series, values: np.ndarray, label: str, reading: Reading) -> np.ndarray:
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        place = reading.at(column, int(infinite[0]))
+        raise DataError(f"{label} holds an infinite value in {place}; correct it or remove the row")
+    return values
+
+
+def _is_time(label: str, what: str) -> DataError:
+    name = label.rpartition("column ")[2]
+    use = "" if what == "durations" else f" put it under `dates` (`dates: [{name}]`) to learn from the calendar, or"
+    return DataError(f"{label} holds {what}, which are not read as they are;{use} put it under `drop`")
 
 
 def _why_dropped(values: np.ndarray, *, asked_for: bool) -> str:
@@ -122,3 +227,43 @@ def _why_dropped(values: np.ndarray, *, asked_for: bool) -> str:
     if values.dtype == object and not asked_for and distinct == len(values):
         return "holds a different text in every row"
     return ""
+
+
+def _remarks(column: pd.Series, values: np.ndarray) -> Iterable[str]:
+    """Yield what a user should know of a column that is learnt from."""
+    if values.dtype == np.float64:
+        whole = not np.isnan(values).any() and bool((values % 1 == 0).all())
+        if whole and len(np.unique(values)) == len(values):
+            yield "holds a different integer in every row; if it is an identifier, put it under `drop`"
+    if values.dtype == object:
+        distinct = len({text for text in values if text is not None})
+        if distinct > _FEW and distinct >= NEARLY_ALL * len(values):
+            yield (
+                f"holds {distinct:,} different texts in {len(values):,} rows: nearly an identifier, so that most values"
+                " of new rows are unknown; put it under `drop` unless it carries over"
+            )
+        if not is_bool_dtype(column.dtype):
+            yield from label_remarks(values, "categories")
+
+
+def label_remarks(texts: Iterable[str | None], what: str) -> Iterable[str]:
+    """Yield what is odd among the texts of classes or categories: words for missing values, and near doubles."""
+    present = pd.Series([text for text in texts if text is not None], dtype=object)
+    words = looks_missing(present)
+    if words:
+        counted = ", ".join(f"{word!r} ({count:,} times)" for word, count in words.items())
+        listed = ", ".join(f'"{word}"' for word in words)
+        yield f"has {what} that often stand for a missing value: {counted}; if so, say `missing: [{listed}]`"
+    alike = defaultdict(list)
+    for text in sorted(set(present)):
+        alike[folded(text)].append(text)
+    doubles = [group for group in alike.values() if len(group) > 1]
+    if doubles:
+        shown = "; ".join(", ".join(map(reprlib.repr, group)) for group in doubles[:_SHOWN])
+        more = f" and {len(doubles) - _SHOWN} more" if len(doubles) > _SHOWN else ""
+        yield f"has {what} that differ only in case, blanks or the composition of letters: {shown}{more}"
+
+
+def folded(text: str) -> str:
+    """Return what two writings of one word have in common."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

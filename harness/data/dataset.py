@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from harness.data.examine import suspicions
 from harness.data.part import Part
-from harness.data.preprocessing import apply_preprocessing, fit_preprocessing, normalisation
+from harness.data.preprocessing import apply_preprocessing, beyond_training, fit_preprocessing, normalisation
 from harness.data.source import Source
 from harness.data.splits import Indices
 from harness.data.training_data import TrainingData
@@ -27,17 +28,21 @@ class _Door:
 class Dataset(TrainingData):
     """The parts of a task, preprocessed by what was fitted on ``train`` alone."""
 
-    def __init__(self, source: Source, indices: Indices, door: _Door | None = None) -> None:
+    def __init__(
+        self, source: Source, indices: Indices, door: _Door | None = None, notes: tuple[str, ...] | None = None
+    ) -> None:
         self._source = source
         self._indices = indices
         self._door = door or _Door()
         preprocessing = fit_preprocessing(source, indices.train)
+        if notes is None:
+            notes = (*source.notes, *suspicions(source, indices), *_left_out(source, preprocessing))
         super().__init__(
             name=source.name,
             shape=_shape(source, preprocessing),
             class_names=source.class_names,
             fingerprint=source.fingerprint,
-            notes=source.notes,
+            notes=notes,
             preprocessing=preprocessing,
             train=_part(source, preprocessing, indices.train),
             validation=_part(source, preprocessing, indices.validation),
@@ -70,13 +75,50 @@ class Dataset(TrainingData):
 
     def for_refit(self) -> Dataset:
         """Return the same data with train and validation joined in ``train``, refitted on both; same test samples."""
-        return Dataset(self._source, self._indices.refit(), self._door)
+        return Dataset(self._source, self._indices.refit(), self._door, self.notes)
+
+    def true_targets(self, part: Literal["train", "validation", "test"]) -> np.ndarray:
+        """Return class codes, or float64 values as they were read; those of ``test`` only once it was opened."""
+        assert part != "test" or self._door.opened, "the test samples were not opened"
+        targets: np.ndarray = self._source.targets[getattr(self._indices, part)]
+        return targets
+
+    def describe_test(self) -> pd.DataFrame:
+        """Return what the samples of :meth:`open_test` are called and what is right, one row each in their order.
+
+        ``index`` is the position in the file (of its own file for a test file), ``row`` the file's own row label and
+        ``file`` the picture's, where there are any; ``target`` is the class code with ``target_name``, or the value
+        as it was read.
+        """
+        source, rows = self._source, self._indices.test
+        columns: dict[str, Any] = {"index": source.positions(rows)}
+        if source.labels is not None:
+            columns["row"] = source.labels[rows]
+        columns["target"] = self.true_targets("test")
+        if source.class_names:
+            columns["target_name"] = np.array(source.class_names, dtype=object)[source.targets[rows]]
+        return pd.DataFrame(columns)
+
+    def beyond_training(self) -> dict[str, int]:
+        """Return how many test values of each column are clipped, since training never went so far."""
+        if isinstance(self._source.inputs, np.ndarray):
+            return {}
+        return beyond_training(self.preprocessing, self._source.inputs.iloc[self._indices.test])
 
 
 def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) -> Part:
     raw = source.inputs
     inputs = apply_preprocessing(preprocessing, raw.iloc[rows]) if isinstance(raw, pd.DataFrame) else (raw[rows],)
-    return Part(inputs, source.targets[rows], source.positions(rows), normalisation(preprocessing))
+    targets = source.targets[rows]
+    if not source.class_names:
+        targets = (targets - preprocessing["target"]["mean"]).astype(np.float32)
+    return Part(inputs, targets, source.positions(rows), normalisation(preprocessing))
+
+
+def _left_out(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say which columns of the file say nothing in the training part; of a date only what varies is used anyway."""
+    names = [name for name in preprocessing.get("left_out", ()) if name in source.columns]
+    return tuple(f"{source.name}: column {name!r} is the same in every training sample: left out" for name in names)
 
 
 def _shape(source: Source, preprocessing: Mapping[str, Any]) -> TaskShape:

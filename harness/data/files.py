@@ -53,6 +53,11 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of_bytes(content: bytes) -> str:
+    """Return the hex digest of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def sha256_of_arrays(*arrays: np.ndarray) -> str:
     """Return the hex digest of dtype, shape and bytes of arrays of at least one dimension."""
     digest = hashlib.sha256()

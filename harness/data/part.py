@@ -40,7 +40,8 @@ class Part:
     """Images: ``x_NCHW`` raw, as uint8 or float32, to which ``normalise`` is still to be applied.
     Tables: final float32 ``x_NF``, then int64 ``c_NK`` when there are categorical columns."""
     targets: np.ndarray
-    """int64 (N,) class codes, or float32 (N,) values in their own units."""
+    """int64 (N,) class codes; or float32 (N,) values less their mean in training, in their own units: far from zero
+    float32 could not tell them apart."""
     index: np.ndarray
     """int64 (N,) positions in the source."""
     normalise: Normalise | None = None

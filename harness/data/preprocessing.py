@@ -1,28 +1,35 @@
 """Preprocessing fitted on some samples, kept as plain JSON, and applied alike to any others.
 
-Tables: missing numbers become the median, numbers are standardised, categories become codes from 1 in sorted order with
-0 for unknown and missing ones. Images: standardised per channel. scikit-learn fits what it has an estimator for.
+Tables: dates become calendar numbers, missing numbers the median, numbers are standardised, categories become codes
+from 1 in sorted order with 0 for unknown and missing ones. A column that is the same in every sample it is fitted on is
+left out, and a value that lies further from those samples than half of their range is taken as if it lay just there: a
+network has learnt nothing of what is beyond. Images: standardised per channel. scikit-learn fits what it has an
+estimator for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 from harness.data.arrays import as_images
 from harness.data.columns import as_text
+from harness.data.dates import calendar, read_dates
 from harness.data.part import Normalise
 from harness.data.source import Source
 from harness.errors import DataError, did_you_mean
 
 _CHUNK = 2**22
 """Pixels turned to float64 at a time while their mean and deviation are measured."""
+_MARGIN = 0.5
+"""Share of the training range by which a value may lie outside of it."""
 
 
 def fit_preprocessing(source: Source, rows: np.ndarray) -> dict[str, Any]:
@@ -30,7 +37,7 @@ def fit_preprocessing(source: Source, rows: np.ndarray) -> dict[str, Any]:
     if isinstance(source.inputs, np.ndarray):
         fitted = _fit_images(source.inputs, rows)
     else:
-        fitted = {"columns": list(source.columns), **_fit_table(source.inputs.iloc[rows])}
+        fitted = {"columns": list(source.columns), **_fit_table(source.inputs.iloc[rows], source.name)}
     return {**fitted, "target": _fit_target(source, rows)}
 
 
@@ -42,7 +49,27 @@ def apply_preprocessing(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.D
     """
     if preprocessing["inputs"] == "image":
         return (_apply_to_images(preprocessing, raw),)
-    return _apply_to_table(preprocessing, raw)
+    frame = _as_frame(preprocessing, raw)
+    x_NF = _standardised(preprocessing, frame)
+    for place, fitted in enumerate(preprocessing["numeric"]):
+        np.clip(x_NF[:, place], fitted.get("low"), fitted.get("high"), out=x_NF[:, place])
+    categorical: Sequence[Mapping[str, Any]] = preprocessing["categorical"]
+    if not categorical:
+        return (x_NF.astype(np.float32),)
+    codes = [pd.Index(fitted["categories"]).get_indexer(as_text(frame[fitted["column"]])) for fitted in categorical]
+    return x_NF.astype(np.float32), np.column_stack(codes).astype(np.int64) + 1
+
+
+def beyond_training(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.DataFrame) -> dict[str, int]:
+    """Return how many values of each number lie so far outside of training that they are clipped; none of images."""
+    if preprocessing["inputs"] == "image":
+        return {}
+    x_NF = _standardised(preprocessing, _as_frame(preprocessing, raw))
+    counts = {
+        fitted["column"]: int(((x_NF[:, place] < fitted["low"]) | (x_NF[:, place] > fitted["high"])).sum())
+        for place, fitted in enumerate(preprocessing["numeric"])
+    }
+    return {column: count for column, count in counts.items() if count}
 
 
 def normalisation(preprocessing: Mapping[str, Any]) -> Normalise | None:
@@ -55,7 +82,7 @@ def normalisation(preprocessing: Mapping[str, Any]) -> Normalise | None:
 def _fit_target(source: Source, rows: np.ndarray) -> dict[str, Any]:
     if source.class_names:
         return {"classes": list(source.class_names)}
-    scaler = StandardScaler().fit(source.targets[rows, None].astype(np.float64))
+    scaler = StandardScaler().fit(source.targets[rows, None])
     return {"mean": float(scaler.mean_[0]), "scale": float(scaler.scale_[0])}
 
 
@@ -76,33 +103,53 @@ def _fit_images(images_NCHW: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _fit_table(frame: pd.DataFrame) -> dict[str, Any]:
-    numeric = [name for name in frame.columns if is_numeric_dtype(frame[name].dtype)]
-    categorical = [name for name in frame.columns if name not in numeric]
+def _fit_table(frame: pd.DataFrame, name: str) -> dict[str, Any]:
+    days = [column for column in frame.columns if is_datetime64_any_dtype(frame[column].dtype)]
+    dates = [{"column": column, "first": frame[column].min().isoformat()} for column in days]
+    numbers = _numbers_of(frame, [c for c in frame.columns if is_numeric_dtype(frame[c].dtype)], dates)
+    texts = [column for column in frame.columns if column not in numbers.columns and column not in days]
+    numeric = _fit_numbers(numbers) if len(numbers.columns) else []
+    categorical = _fit_categories(frame[texts]) if texts else []
+    kept = {fitted["column"] for fitted in (*numeric, *categorical)}
+    if not kept:
+        raise DataError(f"{name}: every column is the same in all {len(frame)} training samples; add columns or rows")
     return {
         "inputs": "table",
-        "numeric": _fit_numbers(frame[numeric]) if numeric else [],
-        "categorical": _fit_categories(frame[categorical]) if categorical else [],
+        "dates": dates,
+        "numeric": numeric,
+        "categorical": categorical,
+        "left_out": [column for column in (*numbers.columns, *texts) if column not in kept],
     }
 
 
 def _fit_numbers(frame: pd.DataFrame) -> list[dict[str, Any]]:
     values_NF = frame.to_numpy(np.float64)
     imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(values_NF)
+    whole_NF = imputer.transform(values_NF)
     with np.errstate(over="ignore", invalid="ignore"):
-        scaler = StandardScaler().fit(imputer.transform(values_NF))
-    fitted = zip(frame.columns, imputer.statistics_, scaler.mean_, scaler.scale_, strict=True)
+        scaler = StandardScaler().fit(whole_NF)
+        if not np.isfinite(scaler.var_).all():
+            name = frame.columns[int(np.argmin(np.isfinite(scaler.var_)))]
+            raise DataError(f"column {name!r} holds values too large to standardise; rescale or drop it")
+        low_F, high_F = whole_NF.min(axis=0), whole_NF.max(axis=0)
+        margin_F = _MARGIN * (high_F - low_F)
+        ends_2F = (np.stack([low_F - margin_F, high_F + margin_F]) - scaler.mean_) / scaler.scale_
+    fitted = zip(frame.columns, imputer.statistics_, scaler.mean_, scaler.scale_, *ends_2F, strict=True)
     return [
-        {"column": name, "median": float(median), "mean": float(mean), "scale": float(scale)}
-        for name, median, mean, scale in fitted
+        {"column": name, **dict(zip(("median", "mean", "scale", "low", "high"), map(float, rest), strict=True))}
+        for varies, (name, *rest) in zip(low_F < high_F, fitted, strict=True)
+        if varies
     ]
 
 
 def _fit_categories(frame: pd.DataFrame) -> list[dict[str, Any]]:
     texts_NK = np.column_stack([as_text(frame[name]) for name in frame.columns])
     encoder = OrdinalEncoder().fit(texts_NK)
-    known = ([text for text in found if text is not None] for found in encoder.categories_)
-    return [{"column": name, "categories": texts} for name, texts in zip(frame.columns, known, strict=True)]
+    return [
+        {"column": name, "categories": [text for text in found if text is not None]}
+        for name, found in zip(frame.columns, encoder.categories_, strict=True)
+        if len(found) > 1
+    ]
 
 
 def _apply_to_images(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.DataFrame) -> np.ndarray:
@@ -115,31 +162,47 @@ def _apply_to_images(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.Data
     return standardised
 
 
-def _apply_to_table(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.DataFrame) -> tuple[np.ndarray, ...]:
-    frame = raw if isinstance(raw, pd.DataFrame) else _as_frame(raw, preprocessing["columns"])
+def _standardised(preprocessing: Mapping[str, Any], frame: pd.DataFrame) -> np.ndarray:
+    """Return float64 ``x_NF``, imputed and standardised but not yet clipped."""
+    dates: Sequence[Mapping[str, Any]] = preprocessing.get("dates", ())
     numeric: Sequence[Mapping[str, Any]] = preprocessing["numeric"]
-    categorical: Sequence[Mapping[str, Any]] = preprocessing["categorical"]
-    for wanted in (*numeric, *categorical):
-        if wanted["column"] not in frame.columns:
-            raise DataError(f"column {wanted['column']!r} is missing{did_you_mean(wanted['column'], frame.columns)}")
-    x_NF = np.empty((len(frame), len(numeric)), np.float32)
+    derived = _calendars(frame, dates)
+    x_NF = np.empty((len(frame), len(numeric)))
     for place, fitted in enumerate(numeric):
-        values = _numbers(frame[fitted["column"]])
+        name = fitted["column"]
+        values = derived[name] if name in derived else _numbers(frame[name])
         values = np.where(np.isnan(values), fitted["median"], values)
         with np.errstate(over="ignore", invalid="ignore"):
             x_NF[:, place] = (values - fitted["mean"]) / fitted["scale"]
-        if not np.isfinite(x_NF[:, place]).all():
-            raise DataError(f"column {fitted['column']!r} holds values too large to standardise; rescale or drop it")
-    if not categorical:
-        return (x_NF,)
-    codes = [pd.Index(fitted["categories"]).get_indexer(as_text(frame[fitted["column"]])) for fitted in categorical]
-    return x_NF, np.column_stack(codes).astype(np.int64) + 1
+    return x_NF
 
 
-def _as_frame(raw: np.ndarray, columns: Sequence[str]) -> pd.DataFrame:
-    if raw.ndim != 2 or raw.shape[1] != len(columns):
-        raise DataError(f"raw table has shape {raw.shape}, expected N x {len(columns)}: {', '.join(columns)}")
-    return pd.DataFrame(raw, columns=list(columns))
+def _as_frame(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.DataFrame) -> pd.DataFrame:
+    """Return raw samples as a table; :class:`DataError` unless it has every column that is learnt from."""
+    columns: Sequence[str] = preprocessing["columns"]
+    if not isinstance(raw, pd.DataFrame):
+        if raw.ndim != 2 or raw.shape[1] != len(columns):
+            raise DataError(f"raw table has shape {raw.shape}, expected N x {len(columns)}: {', '.join(columns)}")
+        return pd.DataFrame(raw, columns=list(columns))
+    dates = {fitted["column"] for fitted in preprocessing.get("dates", ())}
+    learnt = (fitted["column"] for fitted in (*preprocessing["numeric"], *preprocessing["categorical"]))
+    for name in (*dates, *(name for name in learnt if name.rpartition(": ")[0] not in dates)):
+        if name not in raw.columns:
+            raise DataError(f"column {name!r} is missing{did_you_mean(name, raw.columns)}")
+    return raw
+
+
+def _numbers_of(frame: pd.DataFrame, names: list[str], dates: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    return pd.concat([frame[names], pd.DataFrame(_calendars(frame, dates), index=frame.index)], axis=1)
+
+
+def _calendars(frame: pd.DataFrame, dates: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Return the calendar numbers of every column of dates, as ``day: year``."""
+    found: dict[str, np.ndarray] = {}
+    for fitted in dates:
+        numbers = calendar(read_dates(frame[fitted["column"]], None), datetime.fromisoformat(fitted["first"]))
+        found |= {f"{fitted['column']}: {name}": numbers[name].to_numpy(np.float64) for name in numbers.columns}
+    return found
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

@@ -16,15 +16,21 @@ class Source:
 
     name: str
     inputs: np.ndarray | pd.DataFrame
-    """Images ``x_NCHW`` as uint8 or float32; or a table whose columns hold float64 numbers or text."""
+    """Images ``x_NCHW`` as uint8 or float32; or a table whose columns hold float64 numbers, datetime64 or text."""
     targets: np.ndarray
-    """int64 codes (N,) into ``class_names``, or float32 values (N,)."""
+    """int64 codes (N,) into ``class_names``, or float64 values (N,)."""
     class_names: tuple[str, ...] = ()
     """Empty for regression."""
     fingerprint: str
     """sha256 of what was read, as hex."""
     rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """int64 (N,): where each sample stands in what was read; empty when nothing was left out."""
+    labels: np.ndarray | None = None
+    """Text (N,): what the file itself calls each row, where it has row labels."""
+    groups: np.ndarray | None = None
+    """(N,): samples of one group stay in one part."""
+    order: np.ndarray | None = None
+    """float64 (N,): the last samples by it are the test part."""
     columns: tuple[str, ...] = ()
     """Columns of a table before constant and id-like ones were dropped, in order."""
     official_test: int = 0

@@ -3,72 +3,136 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_float_dtype, is_numeric_dtype
+from pandas.api.types import infer_dtype, is_bool_dtype, is_float_dtype, is_integer_dtype, is_numeric_dtype
 
-from harness.data.columns import as_text
+from harness.data.columns import (
+    Reading,
+    as_text,
+    categories_of,
+    is_text,
+    label_remarks,
+    refuse_inexact,
+)
+from harness.data.dates import looks_like_dates
+from harness.data.numbers import Numbers, Unclear, read_numbers
 from harness.errors import DataError
 from harness.spec.task import Kind
 
 MOST_INTEGER_CLASSES = 20
 """A target with more distinct integers than this is read as values unless the task says otherwise."""
+_SHOWN = 10
+_TIMES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
+
+Encoded = tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]
 
 
-def encode_targets(column: pd.Series, kind: Kind, where: str) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+def encode_targets(column: pd.Series, kind: Kind, where: str, reading: Reading) -> Encoded:
     """Return targets, class names (empty for regression) and notes for a target column without missing values.
 
-    ``kind: auto`` reads text and booleans as classes, floats as values, and integers as classes when there are at most
-    ``MOST_INTEGER_CLASSES`` distinct ones. Classes are sorted: numbers by value, text by code point.
+    ``kind: auto`` reads text and booleans as classes, floats and decimals as values, and integers as classes when there
+    are at most ``MOST_INTEGER_CLASSES`` distinct ones; text that is all numbers counts as numbers, but for codes with
+    leading zeros. Classes are sorted: numbers by value, text by code point.
     """
-    if is_float_dtype(column.dtype) and not np.isfinite(column.to_numpy(np.float64)).all():
-        raise DataError(f"{where} holds infinite values; correct or remove them")
-    classes, notes = _decide(column, kind, where)
-    if classes:
-        return (*_encode_classes(column, where), notes)
-    return _encode_values(column, where), (), notes
+    _refuse_times(column, where)
+    numbers, told = _as_numbers(column, kind, where, reading)
+    if kind == "classification" or (kind == "auto" and _are_classes(numbers)):
+        codes, names = _encode_classes(column, numbers, where)
+        return codes, names, tuple(_class_notes(column, numbers, names, kind, where))
+    if numbers is None:
+        bad = reprlib.repr(as_text(column)[0])
+        raise DataError(f"{where} holds {bad}, which is not a number; correct it or say `kind: classification`")
+    values = _encode_values(numbers, where, reading)
+    return values, (), (f"{where} is read as values{told}{_value_hint(numbers, kind)}",)
 
 
-def _decide(column: pd.Series, kind: Kind, where: str) -> tuple[bool, tuple[str, ...]]:
-    if kind != "auto":
-        return kind == "classification", ()
-    if is_bool_dtype(column.dtype) or not is_numeric_dtype(column.dtype):
-        return True, ()
-    distinct = column.nunique()
-    if is_float_dtype(column.dtype):
-        whole = distinct <= MOST_INTEGER_CLASSES and bool((column % 1 == 0).all())
-        hint = f"{where} holds {distinct} distinct whole numbers as floats: read as values; "
-        return False, (f"{hint}if they are classes, say `kind: classification`",) if whole else ()
-    if distinct > MOST_INTEGER_CLASSES:
-        hint = f"{where} holds {distinct} distinct integers: read as values; "
-        return False, (f"{hint}if they are classes, say `kind: classification`",)
-    return True, ()
+def _refuse_times(column: pd.Series, where: str) -> None:
+    times = looks_like_dates(column) if is_text(column) else ""
+    if not times and infer_dtype(column, skipna=True) in _TIMES:
+        times = "dates, times or durations"
+    if times:
+        raise DataError(f"{where} holds {times}, which cannot be predicted; turn them into numbers, such as days")
 
 
-def _encode_classes(column: pd.Series, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    if not is_numeric_dtype(column.dtype):
-        column = pd.Series(as_text(column), dtype=object)
-    codes, classes = pd.factorize(column, sort=True)
+def _as_numbers(column: pd.Series, kind: Kind, where: str, reading: Reading) -> tuple[pd.Series | None, str]:
+    """Return the column as numbers with how they were read, or None where it holds classes."""
+    held = infer_dtype(column)
+    if is_text(column):
+        return _text_as_numbers(column, kind, where, reading)
+    if is_bool_dtype(column.dtype) or held in ("categorical", "boolean"):
+        return (column.astype(np.float64) if kind == "regression" and held == "boolean" else None), ""
+    if held == "decimal":
+        whole = all(value.as_tuple().exponent == 0 for value in column)
+        return pd.Series([int(value) if whole else float(value) for value in column], index=column.index), ""
+    return column, ""
+
+
+def _text_as_numbers(column: pd.Series, kind: Kind, where: str, reading: Reading) -> tuple[pd.Series | None, str]:
+    found = read_numbers(column, reading.style, reading.hints)
+    if isinstance(found, Unclear) and kind != "classification":
+        if kind == "auto" and column.nunique() <= MOST_INTEGER_CLASSES:
+            return None, ""
+        raise DataError(f"{where} {reading.unclear(found, column)}; or say `kind: classification`")
+    if not isinstance(found, Numbers) or (found.told and kind == "classification"):
+        return None, ""
+    if found.integers and not found.told:
+        return pd.Series([int(text) for text in column], index=column.index), ""
+    return pd.Series(found.values, index=column.index), f": {found.told}" if found.told else ""
+
+
+def _are_classes(numbers: pd.Series | None) -> bool:
+    return numbers is None or (is_integer_dtype(numbers.dtype) and numbers.nunique() <= MOST_INTEGER_CLASSES)
+
+
+def _value_hint(numbers: pd.Series, kind: Kind) -> str:
+    """Return what to say when the values may be meant as classes."""
+    if kind != "auto" or not bool((numbers % 1 == 0).all()):
+        return ""
+    distinct = numbers.nunique()
+    if is_float_dtype(numbers.dtype) and distinct > MOST_INTEGER_CLASSES:
+        return ""
+    what = "whole numbers as floats" if is_float_dtype(numbers.dtype) else "integers"
+    return f", since it holds {distinct} distinct {what}; if they are classes, say `kind: classification`"
+
+
+def _class_notes(
+    column: pd.Series, numbers: pd.Series | None, names: tuple[str, ...], kind: Kind, where: str
+) -> Iterable[str]:
+    shown = ", ".join(map(reprlib.repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
+    counts = kind == "auto" and numbers is not None and len(names) > 2
+    hint = "; if they are counts or amounts, say `kind: regression`" if counts else ""
+    yield f"{where} is read as {len(names)} classes: {shown}{hint}"
+    if is_text(column):
+        for remark in label_remarks(column, "classes"):
+            yield f"{where} {remark}"
+        if numbers is not None and column.nunique() > len(names):
+            yield f"{where} has equal numbers that are written differently: each is one class"
+
+
+def _encode_classes(column: pd.Series, numbers: pd.Series | None, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    if numbers is not None and is_numeric_dtype(numbers.dtype):
+        labels = numbers
+    else:
+        labels = pd.Series(categories_of(column), dtype=object)
+    codes, classes = pd.factorize(labels, sort=True)
     if len(classes) < 2:
         raise DataError(f"{where} holds only one class, {reprlib.repr(as_text(column)[0])}; there is nothing to learn")
     return codes.astype(np.int64), tuple(str(name) for name in as_text(pd.Series(classes)))
 
 
-def _encode_values(column: pd.Series, where: str) -> np.ndarray:
-    if not is_numeric_dtype(column.dtype):
-        numbers = pd.to_numeric(column, errors="coerce")
-        bad = column[numbers.isna()]
-        if len(bad):
-            raise DataError(
-                f"{where} holds {reprlib.repr(bad.iloc[0])}, which is not a number; correct it"
-                " or say `kind: classification`"
-            )
-        column = numbers
-    with np.errstate(over="ignore"):
-        values = column.to_numpy(np.float64).astype(np.float32)
+def _encode_values(numbers: pd.Series, where: str, reading: Reading) -> np.ndarray:
+    """Return the values as float64: what is trained on is centred and scaled in it before it becomes float32."""
+    refuse_inexact(numbers, where, reading, fix="subtract an offset")
+    values = numbers.to_numpy(np.float64)
     if not np.isfinite(values).all():
-        raise DataError(f"{where} holds values beyond the range of float32 (3e38); rescale them")
+        raise DataError(f"{where} holds infinite values; correct or remove them")
     if len(values) and (values == values[0]).all():
         raise DataError(f"{where} is {values[0]:g} in every row; there is nothing to learn")
+    with np.errstate(over="ignore"):
+        spread = np.ptp(values)
+    if not np.isfinite(spread) or spread > np.finfo(np.float32).max:
+        raise DataError(f"{where} holds values that lie further apart than float32 can tell (3e38); rescale them")
     return values

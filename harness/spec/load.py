@@ -140,12 +140,7 @@ def _section(document: Document, name: str, model: type[BaseModel]) -> BaseModel
 
 
 def _parse_task(document: Document, folder: Path) -> Any:
-    value = document.data["task"]
-    if isinstance(value, dict):
-        value = dict(value)
-        for key in ("directory", "csv", "parquet", "npz", "images"):
-            if isinstance(value.get(key), str):
-                value[key] = str((folder / Path(value[key]).expanduser()).absolute())
+    value = _absolute(document.data["task"], folder)
     try:
         return parse_task(value)
     except ValidationError as error:
@@ -153,6 +148,17 @@ def _parse_task(document: Document, folder: Path) -> Any:
         raise explain(document, ("task",), model, error) from None
     except ValueError as error:
         raise document.error(("task",), str(error)) from None
+
+
+def _absolute(task: Any, folder: Path) -> Any:
+    """Return what a task says with its paths taken from ``folder``."""
+    if not isinstance(task, dict):
+        return task
+    found = {**task, "test": _absolute(task["test"], folder)} if "test" in task else dict(task)
+    for key in ("directory", "csv", "parquet", "npz", "images"):
+        if isinstance(found.get(key), str):
+            found[key] = str((folder / Path(found[key]).expanduser()).absolute())
+    return found
 
 
 def _parse_space(document: Document) -> Group:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from harness.errors import did_you_mean
 from harness.spec.base import Frozen
@@ -20,11 +20,20 @@ class Split(Frozen):
 
     validation: Fraction = 0.15
     test: Fraction = 0.15
+    group: str | None = None
+    """Column of a table whose rows with one value stay in one part, such as a person's."""
+    order: str | None = None
+    """Column of a table, numbers or dates, by which the last rows are the test part and those before them validation."""
+    duplicates: Literal["anywhere", "together"] = "anywhere"
+    """``together`` keeps samples with identical inputs in one part."""
 
     @model_validator(mode="after")
-    def _leave_something_to_train_on(self) -> Split:
+    def _fits_together(self) -> Split:
         if self.validation + self.test > 0.9:
             raise ValueError("validation and test together may take at most 0.9 of the data")
+        if self.order is not None and (self.group is not None or self.duplicates == "together"):
+            other = "group" if self.group is not None else "duplicates: together"
+            raise ValueError(f"order and {other} exclude each other: rows in order cannot also be kept together")
         return self
 
 
@@ -53,13 +62,58 @@ class BuiltinTask(_Task):
     """Where its files are, for those that are read from files."""
 
 
+def _as_words(value: object) -> object:
+    """Take numbers as the texts that stand for them: ``missing: [-999]``."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+Words = tuple[Annotated[str, BeforeValidator(_as_words)], ...]
+
+
 class _Table(_Task):
     target: str
     kind: Kind = "auto"
     drop: tuple[str, ...] = ()
     """Columns to ignore."""
     categorical: tuple[str, ...] = ()
-    """Columns to treat as categories although they hold numbers."""
+    """Columns to treat as categories although they hold numbers or dates."""
+    dates: Annotated[dict[str, str | None], BeforeValidator(lambda names: _named(names, default=None))] = {}
+    """Columns of dates to learn from, by name or with a format such as ``%d/%m/%Y``."""
+    missing: Words | dict[str, Words] = ()
+    """Texts that stand for a missing value beside the empty field, in every column or by column."""
+    decimal: Literal["", ".", ","] = ""
+    """The decimal mark of numbers written as text; "" finds it."""
+    thousands: Literal["", ",", ".", " ", "'"] = ""
+    """What separates thousands in numbers written as text; "" finds it."""
+
+    def stand_for_missing(self, column: str) -> Words:
+        """Return the texts that mean a missing value in a column."""
+        return self.missing.get(column, ()) if isinstance(self.missing, dict) else self.missing
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> _Table:
+        if self.decimal and self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}; they must differ")
+        return self
+
+
+def _named(value: object, *, default: object) -> object:
+    """Accept a list of names where a mapping from names is meant."""
+    return dict.fromkeys(value, default) if isinstance(value, list | tuple) else value
+
+
+class CsvFile(Frozen):
+    """One more CSV file."""
+
+    csv: Path
+
+
+class ParquetFile(Frozen):
+    """One more Parquet file."""
+
+    parquet: Path
 
 
 class CsvTask(_Table):
@@ -68,6 +122,10 @@ class CsvTask(_Table):
     source: ClassVar[str] = "csv"
 
     csv: Path
+    test: CsvFile | None = None
+    """A file with the same columns whose rows are the test part."""
+    separator: Annotated[str, Field(max_length=1)] = ""
+    """What stands between two values; "" finds it among comma, semicolon, tab and bar."""
 
 
 class ParquetTask(_Table):
@@ -76,6 +134,8 @@ class ParquetTask(_Table):
     source: ClassVar[str] = "parquet"
 
     parquet: Path
+    test: ParquetFile | None = None
+    """A file with the same columns whose rows are the test part."""
 
 
 class NpzTask(_Task):

@@ -139,8 +139,8 @@ class Finisher:
             "target_scaling": target_scaling(dataset),
         }
         result = evaluate(model, batches, **common)
-        outputs, targets = predict(model, batches, **common)
-        self._folder.write("predictions.parquet", to_parquet(_predictions(part.index, targets, outputs)))
+        outputs, _ = predict(model, batches, **common)
+        self._folder.write("predictions.parquet", to_parquet(predictions_frame(dataset, outputs)))
         confusion = result.quality if isinstance(result.quality, ConfusionMatrix) else None
         per_class: dict[str, list[Any]] | None = None
         if confusion:
@@ -180,12 +180,16 @@ def refit_epochs(job: Job, winner: TrialRecord) -> int:
     return winner.best_epoch if constant else job.spec.budget.epochs
 
 
-def _predictions(index: np.ndarray, targets: np.ndarray, outputs: np.ndarray) -> pd.DataFrame:
-    frame = {"index": index, "target": targets}
-    if outputs.ndim == 1:
-        return pd.DataFrame({**frame, "predicted": outputs.astype("float64")})
-    probabilities = {f"probability_{k}": outputs[:, k].astype("float64") for k in range(outputs.shape[1])}
-    return pd.DataFrame({**frame, "predicted": outputs.argmax(axis=1), **probabilities})
+def predictions_frame(dataset: Dataset, outputs: np.ndarray) -> pd.DataFrame:
+    """Return one row per test sample: what it is called, what is right, and what the model says."""
+    frame = dataset.describe_test()
+    if not dataset.class_names:
+        centre = dataset.preprocessing["target"]["mean"]
+        return frame.assign(predicted=outputs.astype(np.float64) + centre)
+    codes = outputs.argmax(axis=1)
+    names = np.array(dataset.class_names, dtype=object)[codes]
+    probabilities = {f"probability_{k}": outputs[:, k].astype(np.float64) for k in range(outputs.shape[1])}
+    return frame.assign(predicted=codes, predicted_name=names, **probabilities)
 
 
 def save_weights(folder: RunFolder, name: str, state: Mapping[str, Tensor]) -> None:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.data import load
+from harness.data.columns import Reading
 from harness.data.targets import encode_targets
 from harness.errors import DataError
 from harness.records import TaskKind
@@ -47,6 +48,11 @@ def load_parquet(tmp_path, table, **options):
     return load(ParquetTask(**{"parquet": path, "target": "sold", **options}), seed=0)
 
 
+def noted(data):
+    """What is told beyond how the target is read."""
+    return [note for note in data.notes if " is read as " not in note or ": target " not in note]
+
+
 def refuse(tmp_path, table, message, *, read=load_csv, **options):
     with pytest.raises(DataError, match=message) as raised:
         read(tmp_path, table, **options)
@@ -59,7 +65,7 @@ def test_numbers_and_categories_find_their_roles(tmp_path):
     assert data.name == "homes"
     assert (data.shape.features, data.shape.cardinalities) == (2, (4,))
     assert data.class_names == ("False", "True")
-    assert data.notes == ()
+    assert data.notes == (f"{tmp_path / 'homes.csv'}: target 'sold' is read as 2 classes: 'False', 'True'",)
     x_NF, c_NK = data.train.inputs
     assert (x_NF.dtype, c_NK.dtype) == (np.float32, np.int64)
     assert c_NK.min() == 1
@@ -98,7 +104,7 @@ def test_rows_without_target_are_dropped_with_a_note_and_keep_their_positions(tm
     table["sold"] = table["sold"].astype(object)
     table.loc[[0, 7], "sold"] = None
     data = load_csv(tmp_path, table)
-    (note,) = data.notes
+    (note,) = noted(data)
     assert "2 rows without a value of 'sold': dropped" in note
     positions = np.sort(np.concatenate(list(data.split_index.values())))
     assert np.array_equal(positions, np.setdiff1d(np.arange(ROWS), [0, 7]))
@@ -116,14 +122,14 @@ def test_rows_without_target_are_dropped_with_a_note_and_keep_their_positions(tm
 )
 def test_useless_columns_are_dropped_with_a_note(tmp_path, values, note):
     data = load_csv(tmp_path, frame(extra=values))
-    assert data.notes == (f"{tmp_path / 'homes.csv'}: column {note}",)
+    assert noted(data) == [f"{tmp_path / 'homes.csv'}: column {note}"]
     assert (data.shape.features, data.shape.cardinalities) == (2, (4,))
 
 
 def test_identifying_integers_are_kept_with_a_note(tmp_path):
     data = load_csv(tmp_path, frame(extra=np.arange(ROWS) + 1000))
     assert data.shape.features == 3
-    assert "different integer in every row; if it is an identifier, put it under `drop`" in data.notes[0]
+    assert "different integer in every row; if it is an identifier, put it under `drop`" in noted(data)[0]
 
 
 def test_a_text_asked_for_as_categorical_is_kept_though_all_differ(tmp_path):
@@ -150,7 +156,7 @@ def test_numbers_gone_wrong_are_told_by_line_after_rows_without_target(tmp_path)
 @pytest.mark.parametrize("written", ["2024-03-%02d", "2024-03-%02d 12:30", "2024-03-%02dT12:30:00+01:00"])
 def test_columns_of_dates_are_refused(tmp_path, written):
     days = [written % (1 + row % 28) for row in range(ROWS)]
-    refuse(tmp_path, frame(built=days), "column 'built' holds dates or times.*`drop`")
+    refuse(tmp_path, frame(built=days), "column 'built' holds dates.*`dates: .'built'.`.*`drop`")
     assert load_csv(tmp_path, frame(built=days), drop=("built",)).shape.features == 2
 
 
@@ -258,9 +264,14 @@ def test_damaged_and_ambiguous_parquet_is_refused(tmp_path):
 
 
 def test_row_labels_of_pandas_in_parquet_are_no_column(tmp_path):
-    data = load_parquet(tmp_path, frame().iloc[::-1])
+    table = frame().sample(frac=1, random_state=0)
+    data = load_parquet(tmp_path, table)
     assert data.preprocessing["columns"] == ["area", "rooms", "city"]
-    assert data.notes == ()
+    (note,) = noted(data)
+    assert "a column without a name holds row labels: not learnt from" in note
+    data.open_test()
+    described = data.describe_test()
+    assert described["row"].tolist() == [str(table.index[position]) for position in described["index"]]
 
 
 def test_fingerprint_is_that_of_the_file(tmp_path):
@@ -271,33 +282,51 @@ def test_fingerprint_is_that_of_the_file(tmp_path):
     assert load_csv(tmp_path, table).fingerprint != first
 
 
+def encode(values, kind="auto"):
+    return encode_targets(pd.Series(values), kind, "t", Reading("file", lambda row: f"row {row}"))
+
+
 @pytest.mark.parametrize(
-    ("values", "kind", "noted"),
+    ("values", "kind", "hint"),
     [
-        (["b", "a", "b"], TaskKind.CLASSIFICATION, False),
-        ([True, False, True], TaskKind.CLASSIFICATION, False),
-        ([0, 1, 2], TaskKind.CLASSIFICATION, False),
-        (list(range(20)), TaskKind.CLASSIFICATION, False),
-        (list(range(21)), TaskKind.REGRESSION, True),
-        ([0.5, 1.0, 2.0], TaskKind.REGRESSION, False),
-        ([0.0, 1.0, 2.0], TaskKind.REGRESSION, True),
+        (["b", "a", "b"], TaskKind.CLASSIFICATION, ""),
+        ([True, False, True], TaskKind.CLASSIFICATION, ""),
+        ([0, 1, 0], TaskKind.CLASSIFICATION, ""),
+        ([0, 1, 2], TaskKind.CLASSIFICATION, "kind: regression"),
+        (["0", "1", "2"], TaskKind.CLASSIFICATION, "kind: regression"),
+        (["001", "002", "003"], TaskKind.CLASSIFICATION, ""),
+        (list(range(20)), TaskKind.CLASSIFICATION, "kind: regression"),
+        (list(range(21)), TaskKind.REGRESSION, "kind: classification"),
+        (list(map(str, range(21))), TaskKind.REGRESSION, "kind: classification"),
+        ([0.5, 1.0, 2.0], TaskKind.REGRESSION, ""),
+        (["0.5", "1.0", "2.0"], TaskKind.REGRESSION, ""),
+        ([0.0, 1.0, 2.0], TaskKind.REGRESSION, "kind: classification"),
+        ([Decimal("2.50"), Decimal("3.00"), Decimal("4.00")], TaskKind.REGRESSION, ""),
+        ([Decimal("2"), Decimal("3"), Decimal("4")], TaskKind.CLASSIFICATION, "kind: regression"),
     ],
 )
-def test_kind_of_target_follows_the_documented_rule(values, kind, noted):
-    targets, classes, notes = encode_targets(pd.Series(values), "auto", "t")
+def test_kind_of_target_follows_the_documented_rule(values, kind, hint):
+    targets, classes, notes = encode(values)
     assert (TaskKind.CLASSIFICATION if classes else TaskKind.REGRESSION) == kind
-    assert bool(notes) == noted
-    assert targets.dtype == (np.int64 if classes else np.float32)
+    assert len(notes) == 1
+    assert ("classes" if classes else "values") in notes[0]
+    assert hint in notes[0]
+    assert ("say `kind" in notes[0]) == bool(hint)
+    assert targets.dtype == (np.int64 if classes else np.float64)
 
 
 def test_kind_can_be_said_and_classes_sort_by_value():
-    targets, classes, _ = encode_targets(pd.Series([10.0, 9.0, 10.5, 9.0]), "classification", "t")
+    targets, classes, _ = encode([10.0, 9.0, 10.5, 9.0], "classification")
     assert (targets.tolist(), classes) == ([1, 0, 2, 0], ("9", "10", "10.5"))
-    assert encode_targets(pd.Series([10, 9, 11]), "regression", "t")[0].tolist() == [10.0, 9.0, 11.0]
-    with pytest.raises(DataError, match="t holds 'x', which is not a number"):
-        encode_targets(pd.Series(["1", "x"]), "regression", "t")
-    with pytest.raises(DataError, match="beyond the range of float32"):
-        encode_targets(pd.Series([1.0, 1e39]), "regression", "t")
+    assert encode(["10", "9", "10.5", "9.0"], "classification")[1] == ("9", "10", "10.5")
+    assert encode(["010", "9", "08"], "classification")[1] == ("010", "08", "9")
+    assert encode([10, 9, 11], "regression")[0].tolist() == [10.0, 9.0, 11.0]
+    with pytest.raises(DataError, match="t holds numbers but for 'x'"):
+        encode(["1", "x"], "regression")
+    with pytest.raises(DataError, match="t holds 'y', which is not a number"):
+        encode(["y", "x"], "regression")
+    with pytest.raises(DataError, match="further apart than float32"):
+        encode([1.0, 1e39], "regression")
 
 
 def test_integer_target_with_gaps_stays_a_class(tmp_path):

@@ -1,0 +1,212 @@
+"""CSV files as people save them: which character separates the values, where the header is, and every value as text."""
+
+from __future__ import annotations
+
+import csv
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import pandas as pd
+
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
+"""What may separate values, what is least likely to stand inside of a value first."""
+_SAMPLE = 2**16
+"""Characters that are looked at to find the separator."""
+_CONSISTENT = 0.9
+"""Share of the lines that must have the same number of values for a separator to be the one."""
+_DIRECTIVE = re.compile(r'"?sep=(.)"?\s*')
+"""The first line by which Excel says what separates the values."""
+_PACKED = {
+    b"\x1f\x8b": "packed with gzip; unpack it with `gunzip`",
+    b"BZh": "packed with bzip2; unpack it with `bunzip2`",
+    b"\xfd7zXZ": "packed with xz; unpack it with `unxz`",
+    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it with `unzstd`",
+    b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook; save the sheet as CSV",
+    b"PAR1": "a Parquet file; name it as `parquet:`",
+    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the values of a file are laid out."""
+
+    path: Path
+    separator: str
+    directive: bool
+    """Whether the first line names the separator."""
+    header: tuple[str, ...]
+
+    @contextmanager
+    def below_header(self) -> Iterator[tuple[TextIO, int]]:
+        """Open the file behind its header; with the number of lines that were passed."""
+        with _open(self.path) as file:
+            lines = 0
+            if self.directive:
+                file.readline()
+                lines = 1
+            reader = _reader(file, self.separator)
+            next(record for record in reader if record)
+            yield file, lines + reader.line_num
+
+    def line_of(self, row: int) -> int:
+        """Return the number, from 1, of the line where data row ``row`` ends; a quoted value may span several."""
+        with self.below_header() as (file, passed):
+            reader = _reader(file, self.separator)
+            lines = (reader.line_num for record in reader if record not in ([], [""]))
+            return passed + next(islice(lines, row, None), row + 1)
+
+
+def read_csv_file(path: Path, separator: str) -> tuple[pd.DataFrame, Layout, tuple[str, ...]]:
+    """Return every value of the file as text (NaN where the field is empty), how it is laid out, and notes.
+
+    The columns have the names of the header, in which blanks around a name do not count. ``separator`` "" is found.
+    Raises :class:`DataError`.
+    """
+    _refuse_other_formats(path)
+    try:
+        layout, notes = _find_layout(path, separator)
+    except UnicodeDecodeError as error:
+        raise _not_utf_8(path, error) from None
+    try:
+        frame = _read_texts(layout)
+    except UnicodeDecodeError as error:
+        raise _not_utf_8(path, error) from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
+        odd = _first_odd(layout, error)
+        raise DataError(f"{path}: is not a table with as many values in every line ({odd})") from None
+    short = _short_lines(layout, frame)
+    if short:
+        told = f"{path}: {len(short)} lines have fewer values than the header (the first is line {short[0]}): missing"
+        notes = (*notes, told)
+    return frame, layout, notes
+
+
+def _not_utf_8(path: Path, error: UnicodeDecodeError) -> DataError:
+    return DataError(f"{path}: is not UTF-8 text ({error.reason}); save it as UTF-8")
+
+
+def _open(path: Path) -> TextIO:
+    return path.open(encoding="utf-8-sig")
+
+
+def _reader(lines: TextIO | Sequence[str], separator: str) -> Reader:
+    return csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t")
+
+
+def _refuse_other_formats(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(8)
+    for mark, what in _PACKED.items():
+        if start.startswith(mark):
+            raise DataError(f"{path}: is {what}")
+
+
+def _find_layout(path: Path, separator: str) -> tuple[Layout, tuple[str, ...]]:
+    with _open(path) as file:
+        sample = file.read(_SAMPLE)
+        whole = not file.read(1)
+    lines = sample.splitlines(keepends=True)
+    if not whole and len(lines) > 1:
+        lines.pop()  # it may be cut in two
+    directive = _DIRECTIVE.fullmatch(lines[0]) if lines else None
+    if directive:
+        lines.pop(0)
+    if not any(line.strip() for line in lines):
+        raise DataError(f"{path}: is empty; expected a header line and rows below it")
+    chosen = separator or (directive[1] if directive else "") or _find_separator(lines)
+    records = [record for record in _records(lines, chosen) if record]
+    _refuse_titles(path, records)
+    told = () if chosen == "," or separator else (f"{path}: values are separated by {SEPARATORS.get(chosen, chosen)}",)
+    header = tuple(name.strip() for name in records[0])
+    return Layout(path, chosen, directive is not None, header), told
+
+
+def _records(lines: Sequence[str], separator: str) -> list[list[str]]:
+    try:
+        return list(_reader(lines, separator))
+    except csv.Error:
+        return []
+
+
+def _find_separator(lines: Sequence[str]) -> str:
+    """Return the separator that cuts nearly every line into the same number of values, the header among them."""
+    for separator in SEPARATORS:
+        widths = [len(record) for record in _records(lines, separator) if record]
+        while len(widths) > 1 and widths[0] == 1:
+            widths.pop(0)  # titles above the header
+        usual, count = Counter(widths).most_common(1)[0] if widths else (0, 0)
+        if usual > 1 and widths[0] == usual and count >= _CONSISTENT * len(widths):
+            return separator
+    return ","
+
+
+def _refuse_titles(path: Path, records: Sequence[Sequence[str]]) -> None:
+    """Refuse lines above the header: they would become the names of the columns."""
+    filled = [sum(bool(value.strip()) for value in record) for record in records]
+    usual = Counter(filled[1:]).most_common(1)[0][0] if len(filled) > 2 else 0
+    above = next((number for number, count in enumerate(filled) if count > 1), 0)
+    if above and usual > 1:
+        title = next(value for value in records[0] if value.strip()) if filled[0] else ""
+        raise DataError(
+            f"{path}: starts with {title!r} and has {usual} values in the lines below: a title above the header?"
+            f" Remove the {above} lines above the header"
+        )
+
+
+def _read_texts(layout: Layout) -> pd.DataFrame:
+    names = [str(number) for number in range(len(layout.header))]
+    with layout.below_header() as (file, _), warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header would lose data
+        try:
+            frame = pd.read_csv(
+                file,
+                sep=layout.separator,
+                header=None,
+                names=names,
+                index_col=False,
+                dtype=str,
+                keep_default_na=False,
+                skipinitialspace=layout.separator != "\t",
+            )
+        except pd.errors.EmptyDataError:
+            frame = pd.DataFrame(columns=names, dtype=str)
+    frame.columns = pd.Index(layout.header)
+    return frame
+
+
+def _short_lines(layout: Layout, frame: pd.DataFrame) -> list[int]:
+    """Return the lines with fewer values than the header: pandas fills them up with empty ones."""
+    if not len(layout.header) or not len(frame) or not (frame.iloc[:, -1] == "").any():
+        return []
+    with layout.below_header() as (file, passed):
+        reader = _reader(file, layout.separator)
+        lines = ((passed + reader.line_num, record) for record in reader if record not in ([], [""]))
+        return [line for line, record in lines if len(record) < len(layout.header)]
+
+
+def _first_odd(layout: Layout, error: Exception) -> str:
+    """Return where the first line with more values than the header is, else what the parser says."""
+    with layout.below_header() as (file, passed):
+        reader = _reader(file, layout.separator)
+        try:
+            for record in reader:
+                if len(record) > len(layout.header):
+                    return f"line {passed + reader.line_num} has {len(record)}, the header {len(layout.header)}"
+        except csv.Error:
+            pass
+    return str(error).strip()

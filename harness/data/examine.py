@@ -1,0 +1,90 @@
+"""What is suspicious about the samples of a task: copies across the parts, and columns that give the answer away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from harness.data.alike import alike
+from harness.data.source import Source
+from harness.data.splits import Indices
+
+_LEAST = 20
+"""Training samples below which a column may fit the target by chance."""
+_EXACT = 1.0 - 1e-12
+"""Correlation from which a column is the target itself, but for a factor and an offset."""
+
+
+def suspicions(source: Source, indices: Indices) -> Iterator[str]:
+    """Yield what a user should know before the scores are believed."""
+    yield from _copies(source, indices)
+    if isinstance(source.inputs, pd.DataFrame) and len(indices.train) >= _LEAST:
+        targets = source.targets[indices.train]
+        for name in source.inputs.columns:
+            told = _gives_away(source.inputs[name].iloc[indices.train], targets, bool(source.class_names))
+            if told:
+                yield f"{source.name}: column {name!r} {told}; if it is known only afterwards, put it under `drop`"
+
+
+def _copies(source: Source, indices: Indices) -> Iterator[str]:
+    codes = alike(source.inputs)
+    learnt_from = codes[np.concatenate([indices.train, indices.validation])]
+    same_test = int(np.isin(codes[indices.test], learnt_from).sum())
+    same_validation = int(np.isin(codes[indices.validation], codes[indices.train]).sum())
+    if not same_test and not same_validation:
+        return
+    remedy = (
+        "remove the copies"
+        if source.official_test or source.order is not None
+        else "`split: {duplicates: together}` keeps copies in one part"
+    )
+    yield (
+        f"{source.name}: {same_test:,} of {len(indices.test):,} test samples and {same_validation:,} of"
+        f" {len(indices.validation):,} validation samples have the same inputs as a sample that is learnt from, so that"
+        f" their scores flatter; {remedy}"
+    )
+
+
+def _gives_away(column: pd.Series, targets: np.ndarray, classes: bool) -> str:
+    """Return how a column alone tells the target of every training sample, or ""."""
+    if column.isna().any():
+        return ""
+    codes, values = pd.factorize(column, sort=True)
+    repeated = len(values) <= len(column) / 2
+    if classes:
+        one_class = _constant_within(codes, targets)
+        if not one_class or not (repeated or _in_one_piece(codes, targets)):
+            return ""
+        return "alone tells the class of every training sample"
+    if column.dtype == np.float64:
+        numbers = column.to_numpy()
+        if np.array_equal(numbers, targets):
+            return "is equal to the target"
+        if _correlation(numbers, targets) > _EXACT:
+            return "is the target but for a factor and an offset"
+        if _correlation(rankdata(numbers), rankdata(targets)) > _EXACT:
+            return "has the order of the target"
+        return ""
+    return "alone tells the target of every training sample" if repeated and _constant_within(codes, targets) else ""
+
+
+def _constant_within(codes: np.ndarray, targets: np.ndarray) -> bool:
+    """Tell whether samples with one code have one target."""
+    first = np.full(codes.max() + 1, -1)
+    first[codes] = np.arange(len(codes))
+    return bool((targets[first[codes]] == targets).all())
+
+
+def _in_one_piece(codes: np.ndarray, targets: np.ndarray) -> bool:
+    """Tell whether each class is one interval of a column, whose sorted values the codes number."""
+    in_order = targets[np.argsort(codes, kind="stable")]
+    return int((in_order[1:] != in_order[:-1]).sum()) == len(np.unique(targets)) - 1
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        value = abs(float(np.corrcoef(first, second)[0, 1]))
+    return value if np.isfinite(value) else 0.0
