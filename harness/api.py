@@ -94,7 +94,7 @@ class Silent:
     def trial_ended(self, record: TrialRecord) -> None:
         """Show nothing."""
 
-    def final_started(self, how: str, epochs: int) -> None:
+    def final_started(self, how: str, epochs: int, why: str) -> None:
         """Show nothing."""
 
 

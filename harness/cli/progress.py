@@ -89,9 +89,9 @@ class Lines:
         """Trials of the run that have ended."""
         return self._begun - len(self._running)
 
-    def final_started(self, how: str, epochs: int) -> None:
+    def final_started(self, how: str, epochs: int, why: str) -> None:
         """Print what happens to the winner."""
-        self._console.print(_final(how, epochs))
+        self._console.print(Text(_final(how, epochs, why)))
 
     def describe(self, record: TrialRecord) -> str:
         """Return one line on a trial, and remember the best value."""
@@ -122,6 +122,8 @@ class Bars(Lines):
             transient=True,
         )
         self._task = self._progress.add_task("trials", total=self._trials, now="")
+        self._trained = 0
+        """Epochs of the step to the final model that is under way."""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -140,7 +142,8 @@ class Bars(Lines):
     def epoch_ended(self, epoch: EpochRecord) -> None:
         """Show the epoch and its value."""
         if not epoch.validation:
-            now = f"refit: epoch {epoch.epoch}/{self._epochs}"
+            self._trained += 1
+            now = f"final model: epoch {self._trained}/{self._epochs}"
         else:
             value = cell(epoch.validation.get(self._metric, float("nan")))
             now = f"trial {epoch.trial}: epoch {epoch.epoch}/{self._epochs}, {self._metric} {value}"
@@ -152,16 +155,23 @@ class Bars(Lines):
         self._progress.update(self._task, completed=self.ended, now="")
         self._console.print(Text(self.describe(record)))
 
-    def final_started(self, how: str, epochs: int) -> None:
+    def final_started(self, how: str, epochs: int, why: str) -> None:
         """Say what happens to the winner, and count its epochs."""
-        super().final_started(how, epochs)
-        self._epochs = epochs
+        super().final_started(how, epochs, why)
+        self._epochs, self._trained = epochs, 0
 
 
-def _final(how: str, epochs: int) -> str:
-    if how == "refit":
-        return f"refitting the winner on training and validation data ({epochs} epochs), then one look at the test data"
-    return "scoring the winner once on the test data"
+_FINAL = {
+    "rehearse": "training the winner anew on the training data alone, to see how a refit would do",
+    "refit": "refitting the winner on training and validation data, then one look at the test data",
+    "ensemble": "refitting it with several seeds on training and validation data, then one look at the test data",
+    "keep": "keeping the winner's weights for one look at the test data",
+}
+
+
+def _final(how: str, epochs: int, why: str) -> str:
+    length = f" ({epochs} epochs)" if epochs else ""
+    return f"{_FINAL[how]}{length}{': ' if why else ''}{why}"
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,20 @@ from __future__ import annotations
 from harness.models import cnn, mlp
 from harness.models.build import build, schema, validate
 from harness.models.calling import evaluating, example_inputs
+from harness.models.ensemble import Ensemble
 from harness.models.family import Family, families
 from harness.models.own import is_own
 
-__all__ = ["Family", "build", "cnn", "evaluating", "example_inputs", "families", "is_own", "mlp", "schema", "validate"]
+__all__ = [
+    "Ensemble",
+    "Family",
+    "build",
+    "cnn",
+    "evaluating",
+    "example_inputs",
+    "families",
+    "is_own",
+    "mlp",
+    "schema",
+    "validate",
+]

@@ -17,7 +17,7 @@ from harness.spec.load import canonical, corner_values, load_spec, parse_spec, r
 from harness.spec.parameters import Categorical, Choice, Fixed, Group, Node, Parameter, Range, parameters, size
 from harness.spec.shipped import shipped_spaces
 from harness.spec.task import TaskSpec
-from harness.spec.training import PRECISIONS, Augment, Training
+from harness.spec.training import PRECISIONS, Augment, Averaged, Training
 
 __all__ = [
     "CHOICES",
@@ -28,6 +28,7 @@ __all__ = [
     "QUALITY",
     "VALUE_OBJECTIVES",
     "Augment",
+    "Averaged",
     "Budget",
     "Candidate",
     "Categorical",

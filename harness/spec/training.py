@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationError
 
+from harness.errors import did_you_mean
 from harness.spec.base import Frozen
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+FINALS = ("auto", "refit", "keep")
 
 
 class Augment(Frozen):
@@ -30,6 +32,25 @@ class Augment(Frozen):
     """Blank a square with this share of the shorter side."""
     mixup: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
     """Alpha of mixup's beta distribution (Zhang et al., 2018, arXiv:1710.09412); for tables too."""
+
+
+class Averaged(Frozen):
+    """A final model of several: the winner trained anew with so many seeds, and their predictions averaged."""
+
+    ensemble: Annotated[int, Field(strict=True, ge=2, le=64)]
+
+
+def _final(value: object) -> object:
+    """Say in one line what may stand here; pydantic's own findings would tell of each alternative."""
+    if isinstance(value, Averaged) or value in FINALS:
+        return value
+    if isinstance(value, str):
+        hint = did_you_mean(value, FINALS)
+        raise ValueError(f"{value!r} is not one of auto, refit, keep, {{ensemble: N}}{hint if 'mean' in hint else ''}")
+    try:
+        return Averaged.model_validate(value)
+    except ValidationError:
+        raise ValueError(f"expected auto, refit, keep, or {{ensemble: N}} with N from 2 to 64, got {value!r}") from None
 
 
 class Training(Frozen):
@@ -52,5 +73,6 @@ class Training(Frozen):
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Its own number, at most ``budget.epochs``, along which its schedule runs; none: all of those."""
     augment: Augment = Augment()
-    final: Literal["refit", "keep"] = "refit"
-    """What becomes of the winner: trained anew on training + validation, or kept as it is."""
+    final: Annotated[Literal["auto", "refit", "keep"] | Averaged, BeforeValidator(_final)] = "auto"
+    """What becomes of the winner: trained anew on training + validation, kept as it is, or (``auto``) what a rehearsal
+    on the training part shows to be no worse; or several, averaged."""

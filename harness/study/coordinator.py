@@ -183,7 +183,8 @@ class Coordinator:
         shared = self._packing.allowed() > 1 and not running.alone and not self._exclusive
         left_s = self._stop.left_s
         if self._archive.best is None and self._job.spec.training.final == "refit":
-            left_s /= 1.0 + refit_growth(self._job)  # the winner is trained once more in this time
+            # The winner is trained once more in this time; any other final may be to keep its weights.
+            left_s /= 1.0 + refit_growth(self._job)
         running.assignment = replace(running.assignment, checkpoint=checkpoint, shared=shared, left_s=left_s)
         self._running[trial] = running
         self._executor.submit(running.assignment)

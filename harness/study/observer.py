@@ -19,10 +19,13 @@ class Observer(Protocol):
         """Learn that a trial begins, or goes on."""
 
     def epoch_ended(self, epoch: EpochRecord) -> None:
-        """Learn that an epoch of a trial ended, or one of the final refit, which has no validation."""
+        """Learn that an epoch of a trial ended, or one of the final model's trainings, which have no validation."""
 
     def trial_ended(self, record: TrialRecord) -> None:
         """Learn how a trial, or a stretch of it, ended."""
 
-    def final_started(self, how: str, epochs: int) -> None:
-        """Learn that the winner is being refitted for so many epochs, or kept, and scored."""
+    def final_started(self, how: str, epochs: int, why: str) -> None:
+        """Learn of each step to the final model: ``rehearse``, then ``refit``, ``ensemble`` or ``keep``.
+
+        It trains so many epochs altogether. ``why`` says what decided for it, or is empty.
+        """

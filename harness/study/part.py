@@ -33,11 +33,10 @@ from harness.store.files import read_object
 from harness.store.run import changed_files
 from harness.study import telemetry
 from harness.study.archive import Archive
-from harness.study.building import refit_growth
 from harness.study.coordinator import Coordinator
 from harness.study.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.executor import Executor
-from harness.study.final import Finisher, refit_epochs
+from harness.study.final import Finisher, time_aside_s
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.soundness import check_candidates
@@ -142,10 +141,9 @@ class SearchPart:
                 self._set_time_aside(archive.best)
 
     def _set_time_aside(self, best: TrialRecord | None) -> None:
-        """Keep what the refit of the best trial so far will take."""
-        if best is not None and self._job.spec.training.final == "refit":
-            epoch_s = best.figures.get("epoch_s", best.seconds / max(1, best.epochs))
-            self._stop.reserve_s = refit_growth(self._job) * epoch_s * refit_epochs(self._job, best)
+        """Keep what making the final model of the best trial so far will take."""
+        if best is not None:
+            self._stop.reserve_s = time_aside_s(self._job, best)
 
     def _score(self, best: TrialRecord | None) -> Mapping[str, Any] | None:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
@@ -154,9 +152,8 @@ class SearchPart:
         earlier, winner = self._scored.get("test"), self._scored.get("best")
         if earlier and isinstance(winner, dict) and winner.get("trial") == best.trial:
             return cast("Mapping[str, Any]", earlier)
-        self._observer.final_started(self._job.spec.training.final, refit_epochs(self._job, best))
         try:
-            finisher = Finisher(self._job, self._dataset, self._folder, best, self._stop, self._observer.epoch_ended)
+            finisher = Finisher(self._job, self._dataset, self._folder, best, self._stop, self._observer)
             with Sampler(meters_for(self._job.device)) as sampler:
                 test = finisher.finish(self._open_test).as_dict()
             telemetry.write(self._folder, f"final-{self._test_opened}", sampler.drain())

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import harness
+from harness.api import Silent
 from harness.errors import HarnessError
 from harness.records import Outcome, Plan, TrialRecord
 from harness.report import RunFiles, load_run
@@ -209,7 +210,7 @@ def test_torn_weights_of_the_winner_are_named(run):
     made_of = {"candidate": best["candidate"], "params": {}, "outcome": Outcome.COMPLETE, "reason": "x"}
     winner = TrialRecord(trial=best["trial"], plan=cpu_plan(), best_epoch=1, epochs=2, **made_of)
     folder = RunFolder.open(run)
-    finisher = Finisher(opened.job, opened.dataset, folder, winner, Stop(), lambda _: None)
+    finisher = Finisher(opened.job, opened.dataset, folder, winner, Stop(), Silent())
     try:
         expected = finisher.finish(lambda: 1).metrics
         with each_cut(run / "checkpoints" / f"trial-{winner.trial:06d}.safetensors") as positions:

@@ -1,0 +1,38 @@
+"""Several models of one task as one: their predictions averaged.
+
+Shape legend: N models, B batch, C outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harness.records import TaskKind, TaskShape
+
+
+class Ensemble(nn.Module):
+    """Averages what its members predict: probabilities of classes, or values.
+
+    The outputs are of the members' own form, so whatever takes those takes these: of classes the logarithms of the mean
+    probabilities, whose softmax is these again; with one output, the logit of the second of two classes, the logit of
+    its mean probability.
+    """
+
+    def __init__(self, members: Sequence[nn.Module], shape: TaskShape) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self._classes = shape.kind is TaskKind.CLASSIFICATION
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return float32 ``B x C``."""
+        outputs_NBC = torch.stack([member(*inputs).float() for member in self.members])
+        if not self._classes:
+            return outputs_NBC.mean(dim=0)
+        if outputs_NBC.shape[-1] == 1:
+            return F.logsigmoid(outputs_NBC).logsumexp(dim=0) - F.logsigmoid(-outputs_NBC).logsumexp(dim=0)
+        return outputs_NBC.log_softmax(dim=-1).logsumexp(dim=0) - math.log(len(self.members))

@@ -1,0 +1,58 @@
+"""What making the final model takes, in epochs of the winner and in seconds, so that time can be set aside for it."""
+
+from __future__ import annotations
+
+from harness.records import TrialRecord
+from harness.spec import Averaged
+from harness.study.building import REFIT_MARGIN, refit_growth
+from harness.study.final.recipes import by_schedule, recipes
+from harness.study.job import Job
+
+AUTO_SHARE = 1 / 3
+"""Of the time of the command, what is set aside at most for a final that nobody asked for in particular."""
+
+
+def members_of(job: Job) -> int:
+    """Return how many models the final one was asked to be made of."""
+    final = job.spec.training.final
+    return final.ensemble if isinstance(final, Averaged) else 1
+
+
+def rehearsal_epochs(job: Job, winner: TrialRecord, members: int) -> int:
+    """Return how many epochs the rehearsals take at most."""
+    if job.spec.training.final in ("refit", "keep"):
+        return 0
+    runs = [shared[-1].until for shared in by_schedule(recipes(job, winner)).values()]
+    return sum(runs) + (members - 1) * max(runs)
+
+
+def refit_cost_epochs(job: Job, winner: TrialRecord, members: int) -> float:
+    """Return how many of the winner's epochs its refits on more samples take, with a margin."""
+    final, lengths = job.spec.training.final, [recipe.until for recipe in recipes(job, winner)]
+    if final == "keep":
+        return 0.0
+    return members * refit_growth(job) * (lengths[0] if final == "refit" else max(lengths))
+
+
+def final_cost_epochs(job: Job, winner: TrialRecord, members: int | None = None) -> float:
+    """Return how many of the winner's epochs making the final model takes: rehearsals and refits, with a margin."""
+    members = members or members_of(job)
+    return REFIT_MARGIN * rehearsal_epochs(job, winner, members) + refit_cost_epochs(job, winner, members)
+
+
+def epoch_seconds(winner: TrialRecord) -> float:
+    """Return the seconds of one of the winner's epochs, with its validation."""
+    return winner.figures.get("epoch_s", winner.seconds / max(1, winner.epochs))
+
+
+def time_aside_s(job: Job, winner: TrialRecord) -> float:
+    """Return the seconds to keep for the final model.
+
+    ``auto`` may come to keep the weights anyway: where rehearsal and refit would take more than ``AUTO_SHARE`` of all
+    the time, the search makes better use of it.
+    """
+    needed_s = epoch_seconds(winner) * final_cost_epochs(job, winner)
+    given_s = job.spec.budget.time
+    if job.spec.training.final == "auto" and given_s is not None and needed_s > AUTO_SHARE * given_s:
+        return 0.0
+    return needed_s

@@ -1,0 +1,137 @@
+"""Which of the models that were measured on the same samples is to be the final one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.records import NAN
+from harness.study.final.recipes import Recipe
+
+Losses = NDArray[np.float64]
+KEPT = "kept weights"
+_LEAST = float(np.finfo(np.float32).tiny)
+"""A probability below this is taken for this: its logarithm would be that of a zero that float32 has rounded to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """One model as it was measured on validation."""
+
+    what: str
+    losses: Losses
+    """The plain loss of each sample."""
+    objective: float = NAN
+    """The first objective."""
+    recipe: Recipe | None = None
+    """None: the weights that the search left."""
+    members: int = 1
+
+    @property
+    def loss(self) -> float:
+        """The plain mean loss."""
+        return float(self.losses.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much larger one mean loss is than another on the same samples, and how sure that is."""
+
+    mean: float
+    standard_error: float
+    """Of the mean of the samples' differences (a paired comparison); NaN for fewer than two samples."""
+
+    @property
+    def worse(self) -> bool:
+        """Whether it is larger by more than one standard error; if that is unknown, whether it is larger at all."""
+        return self.mean > (0.0 if math.isnan(self.standard_error) else self.standard_error)
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What was compared, and what was chosen."""
+
+    tried: tuple[Tried, ...]
+    chosen: Tried
+    against: tuple[Tried | None, ...]
+    """What each was compared with."""
+
+    def rows(self, chosen: str) -> list[dict[str, Any]]:
+        """Return a row for each, of which the one called ``chosen`` became the final model."""
+        return [_row(tried, other, tried.what == chosen) for tried, other in zip(self.tried, self.against, strict=True)]
+
+    @property
+    def why(self) -> str:
+        """The figures that decided, in a few words."""
+        best = min(self.tried[1:], key=lambda tried: tried.loss, default=None)
+        shown = best if self.chosen is self.tried[0] else self.chosen
+        if shown is None:
+            return ""
+        other = self.against[self.tried.index(shown)] or self.tried[0]
+        found = compare(shown.losses, other.losses)
+        return (
+            f"loss on validation {shown.loss:.4g} of {shown.what}, {other.loss:.4g} of {other.what} "
+            f"(difference {found.mean:+.2g}, standard error {found.standard_error:.2g})"
+        )
+
+
+def decide(kept: Tried, singles: Sequence[Tried], average: Tried | None) -> Decision:
+    """Choose by the plain loss on validation, which is a proper score.
+
+    The best of the single refits is taken unless it is worse than the kept weights by more than one standard error of
+    the difference. Validation has chosen the kept weights, so it favours them already. An average is taken unless it is
+    worse than the better of both in the same sense.
+    """
+    best = min(singles, key=lambda tried: tried.loss, default=kept)
+    chosen = kept if compare(best.losses, kept.losses).worse else best
+    tried, against = [kept, *singles], [None, *[kept] * len(singles)]
+    if average is not None:
+        better = min(kept, best, key=lambda each: each.loss)
+        chosen = chosen if compare(average.losses, better.losses).worse else average
+        tried, against = [*tried, average], [*against, better]
+    return Decision(tuple(tried), chosen, tuple(against))
+
+
+def compare(losses: Losses, others: Losses) -> Difference:
+    """Return how much larger the first losses are, sample by sample."""
+    differences = losses - others
+    count = len(differences)
+    error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else NAN
+    return Difference(float(differences.mean()), error)
+
+
+def losses_per_sample(outputs: np.ndarray, targets: np.ndarray, *, loss: str, scale: float = 1.0) -> Losses:
+    """Return the plain loss of each sample in float64.
+
+    Of ``N x C`` probabilities the negative logarithm of the target's; of ``N`` values the squared (``mse``) or Huber
+    (``huber``, delta 1) error over ``scale``, the standard deviation of the targets that were trained on.
+    """
+    if outputs.ndim == 2:
+        probabilities = outputs[np.arange(len(targets)), targets].astype(np.float64)
+        logarithms: Losses = np.log(np.maximum(probabilities, _LEAST))
+        return -logarithms
+    errors = (outputs.astype(np.float64) - targets.astype(np.float64)) / (scale or 1.0)
+    squares: Losses = errors**2
+    if loss == "mse":
+        return squares
+    sizes = np.abs(errors)
+    huber: Losses = np.where(sizes < 1.0, 0.5 * squares, sizes - 0.5)
+    return huber
+
+
+def _row(tried: Tried, other: Tried | None, chosen: bool) -> dict[str, Any]:
+    found = compare(tried.losses, other.losses) if other else Difference(NAN, NAN)
+    return {
+        "what": tried.what,
+        "objective": tried.objective,
+        "loss": tried.loss,
+        "against": other.what if other else "",
+        "difference": found.mean,
+        "standard_error": found.standard_error,
+        "chosen": chosen,
+    }

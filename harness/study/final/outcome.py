@@ -1,0 +1,70 @@
+"""The final model as it was made, and what it scored on the test samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from harness.data import Dataset
+from harness.records import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A final model that waits for its score."""
+
+    how: str
+    """``refit``, ``keep`` or ``ensemble``."""
+    what: str
+    """What it is called among what was compared."""
+    model: nn.Module
+    plan: Plan
+    dataset: Dataset
+    """What it was trained on; the preprocessing is fitted on that."""
+    members: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What making the final model took and, of an ensemble, what using it takes."""
+
+    rehearsal_s: float
+    refit_s: float
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The winner's one look at the test samples."""
+
+    how: str
+    """``refit``, ``keep`` or ``ensemble``."""
+    members: int
+    note: str
+    decision: Sequence[Mapping[str, Any]]
+    """What was compared on validation before, a row each; empty where nothing was."""
+    cost: Cost
+    metrics: Mapping[str, float]
+    per_class: Mapping[str, list[Any]] | None
+    confusion: list[list[int]] | None
+    opened: int
+    """How often this run has looked at the test samples; more than once when a finished run was extended."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for ``stats.json``."""
+        return {
+            "final": self.how,
+            "members": self.members,
+            "note": self.note,
+            "decision": [dict(row) for row in self.decision],
+            "rehearsal_s": self.cost.rehearsal_s,
+            "refit_s": self.cost.refit_s,
+            "figures": dict(self.cost.figures),
+            "opened": self.opened,
+            "metrics": dict(self.metrics),
+            "per_class": dict(self.per_class) if self.per_class else None,
+            "confusion": self.confusion,
+        }

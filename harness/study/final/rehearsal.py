@@ -1,0 +1,114 @@
+"""The winner's recipe measured before it is trusted: trained anew on the training part, compared on validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from harness.data import Batches, TrainingData, derive_seed, place
+from harness.errors import Diverged
+from harness.measure import quality
+from harness.records import Plan, TrialRecord
+from harness.study.building import EVALUATION_BATCH, target_scaling
+from harness.study.final.decision import KEPT, Decision, Tried, decide, losses_per_sample
+from harness.study.final.recipes import Recipe, by_schedule, recipes
+from harness.study.final.retraining import FAILURES, Retraining, reason_of, settled_candidate
+from harness.study.job import Job
+from harness.train import predict
+from harness.train.loss import loss_name
+
+
+class Rehearsal:
+    """Measures what a refit may be, as far as validation can tell; each new seed is another than the trial's."""
+
+    def __init__(self, job: Job, dataset: TrainingData, winner: TrialRecord, retraining: Retraining) -> None:
+        self._job = job
+        self._dataset = dataset
+        self._winner = winner
+        self._candidate = settled_candidate(winner)
+        self._retraining = retraining
+        self._outputs: dict[str, np.ndarray] = {}
+        """What the first seed predicts by each recipe."""
+        self.notes: list[str] = []
+        """Trainings that failed."""
+
+    def run(self, kept: nn.Module, plan: Plan, members: int) -> Decision:
+        """Train by each recipe and, for several members, by the best one again; compare with the kept weights."""
+        tried = self._tried(KEPT, self._predicted(kept, plan))
+        singles = list(self._singles())
+        average = None
+        if members > 1 and singles:
+            best = min(singles, key=lambda single: single.loss)
+            assert best.recipe is not None
+            average = self._average(best.recipe, members)
+        return decide(tried, singles, average)
+
+    def _singles(self) -> Iterator[Tried]:
+        """Yield what each recipe comes to; recipes that share a schedule share a training."""
+        for schedule, shared in by_schedule(recipes(self._job, self._winner)).items():
+            models = self._retraining.train(self._seed(0), schedule, [recipe.until for recipe in shared])
+            yet = list(shared)
+            try:
+                for model in models:
+                    recipe = yet.pop(0)
+                    outputs = self._predicted(model, self._retraining.plan)
+                    self._outputs[recipe.what] = outputs
+                    yield self._tried(f"refit, {recipe.what}", outputs, recipe)
+            except FAILURES as error:
+                failed = " and ".join(recipe.what for recipe in yet) or "its prediction"
+                self.notes.append(f"the rehearsal of a refit with {failed} failed ({reason_of(error)})")
+
+    def _average(self, recipe: Recipe, members: int) -> Tried | None:
+        """Return what the average of so many seeds comes to; the first of them has been trained."""
+        outputs = [self._outputs[recipe.what]]
+        try:
+            for member in range(1, members):
+                for model in self._retraining.train(self._seed(member), recipe.schedule, [recipe.until]):
+                    outputs.append(self._predicted(model, self._retraining.plan))
+            return self._tried(f"average of {members} refits, {recipe.what}", _mean(outputs), recipe, members)
+        except FAILURES as error:
+            self.notes.append(f"the rehearsal of {members} refits failed ({reason_of(error)})")
+            return None
+
+    def _seed(self, member: int) -> int:
+        return derive_seed(self._job.spec.search.seed, "rehearsal", self._winner.trial, member)
+
+    def _predicted(self, model: nn.Module, plan: Plan) -> np.ndarray:
+        outputs, _ = predict(
+            model,
+            place_evaluation(self._job, self._dataset, plan),
+            shape=self._dataset.shape,
+            plan=plan,
+            loss=self._candidate.training.loss,
+            target_scaling=target_scaling(self._dataset),
+        )
+        return outputs
+
+    def _tried(self, what: str, outputs: np.ndarray, recipe: Recipe | None = None, members: int = 1) -> Tried:
+        """Measure predictions of the validation samples. Raises :class:`Diverged` where they are no numbers."""
+        shape, targets = self._dataset.shape, self._dataset.validation.targets
+        _, scale = target_scaling(self._dataset)
+        name = loss_name(shape, self._candidate.training.loss)
+        losses = losses_per_sample(outputs, targets, loss=name, scale=scale)
+        loss = float(losses.mean())
+        if not math.isfinite(loss):
+            raise Diverged(f"its loss on validation is {loss}")
+        measure = quality(shape, torch.device("cpu"))
+        measure.update(torch.from_numpy(outputs), torch.from_numpy(targets))
+        metrics = {"loss": loss, **measure.metrics()}
+        return Tried(what, losses, metrics[self._job.objectives[0].metric], recipe, members)
+
+
+def place_evaluation(job: Job, dataset: TrainingData, plan: Plan) -> Batches:
+    """Return the validation samples, in the largest batches that the plan lets through the model at once."""
+    size = min(EVALUATION_BATCH, plan.micro_batch or EVALUATION_BATCH)
+    return place(dataset.validation, device=job.device, batch_size=size, seed=0, shuffle=False)
+
+
+def _mean(outputs: Iterable[np.ndarray]) -> np.ndarray:
+    mean: np.ndarray = np.mean([each.astype(np.float64) for each in outputs], axis=0)
+    return mean

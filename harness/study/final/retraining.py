@@ -1,0 +1,89 @@
+"""The winner trained anew on one set of samples, never looking at others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from torch import nn
+
+from harness.data import TrainingData
+from harness.errors import Diverged
+from harness.records import EpochRecord, Plan, TrialRecord
+from harness.spec import Candidate
+from harness.study.building import build_model, make_fit, place_training, plan_training, with_batch_size
+from harness.study.job import Job
+from harness.train.gradients import check_weights
+
+FAILURES = (Diverged, RuntimeError, MemoryError)
+"""What training a recipe again may end in, where it did not when the trial was trained."""
+
+
+def settled_candidate(winner: TrialRecord) -> Candidate:
+    """Return the winner's candidate with the batch size that it was trained with."""
+    candidate = Candidate.from_dict(winner.candidate)
+    if winner.plan and candidate.training.batch_size == "auto":
+        return with_batch_size(candidate, winner.plan.batch_size)
+    return candidate
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of what an error says."""
+    return (str(error).strip() or type(error).__name__).partition("\n")[0]
+
+
+class Retraining:
+    """Trains the winner's candidate on the training part of a data set, with one plan for all seeds."""
+
+    def __init__(
+        self,
+        job: Job,
+        dataset: TrainingData,
+        winner: TrialRecord,
+        stop: Callable[[], None],
+        watch: Callable[[EpochRecord], None],
+    ) -> None:
+        self._job = job
+        self._dataset = dataset
+        self._winner = winner
+        self._candidate = settled_candidate(winner)
+        self._stop = stop
+        self._watch = watch
+        self._plan: Plan | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """How it is trained here; known once a training has begun."""
+        assert self._plan is not None
+        return self._plan
+
+    def train(self, seed: int, schedule: int, stops: Sequence[int]) -> Iterator[nn.Module]:
+        """Train along a schedule of so many epochs; yield the model as it is after each of ``stops`` (ascending).
+
+        Raises :class:`Interrupted` when asked to stop, and whatever of FAILURES the training ends in.
+        """
+        job, candidate, dataset, trial = self._job, self._candidate, self._dataset, self._winner.trial
+        model = build_model(job, candidate, dataset, seed)
+        train = place_training(job, candidate, dataset, seed)
+        if self._plan is None:
+            micro_batch = self._winner.plan.micro_batch if self._winner.plan else 0
+            self._plan = plan_training(job, candidate, dataset, train, micro_batch=micro_batch)
+        fit = make_fit(
+            job,
+            candidate,
+            dataset,
+            model,
+            train,
+            None,
+            self._plan,
+            seed=seed,
+            trial=trial,
+            stop=self._stop,
+            epochs=schedule,
+        )
+        for epoch in fit:
+            self._watch(epoch)
+            if epoch.epoch in stops:
+                check_weights(model, epoch.epoch)
+                yield model
+            if epoch.epoch == stops[-1]:
+                return

@@ -1,0 +1,80 @@
+"""The look at the test samples, and the files that it takes to use the winner elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from harness.data import Dataset, place
+from harness.measure import ConfusionMatrix
+from harness.spec import Candidate
+from harness.store import RunFolder, to_parquet
+from harness.study.building import EVALUATION_BATCH, target_scaling
+from harness.study.final.outcome import Made
+from harness.train import Evaluation, evaluate, predict
+
+
+def score(folder: RunFolder, made: Made, candidate: Candidate) -> Evaluation:
+    """Measure the final model on the test samples and write its predictions of them."""
+    part, plan, dataset = made.dataset.open_test(), made.plan, made.dataset
+    size = min(EVALUATION_BATCH, plan.micro_batch or EVALUATION_BATCH)
+    batches = place(part, device=torch.device(plan.device), batch_size=size, seed=0, shuffle=False)
+    common: dict[str, Any] = {
+        "shape": dataset.shape,
+        "plan": plan,
+        "loss": candidate.training.loss,
+        "target_scaling": target_scaling(dataset),
+    }
+    result = evaluate(made.model, batches, **common)
+    outputs, _ = predict(made.model, batches, **common)
+    folder.write("predictions.parquet", to_parquet(predictions_frame(dataset, outputs)))
+    return result
+
+
+def per_class_of(made: Made, result: Evaluation) -> tuple[dict[str, list[Any]] | None, list[list[int]] | None]:
+    """Return the scores of each class and the confusion matrix; None for values."""
+    if not isinstance(result.quality, ConfusionMatrix):
+        return None, None
+    return {"class": list(made.dataset.class_names), **result.quality.per_class()}, result.quality.table()
+
+
+def save_final(folder: RunFolder, made: Made, candidate: Candidate, trial: int) -> None:
+    """Write what is needed to use the winner elsewhere; nothing of it is a pickle."""
+    save_weights(folder, "best/model.safetensors", made.model.state_dict())
+    folder.write_json("best/preprocessing.json", made.dataset.preprocessing)
+    folder.write_json(
+        "best/candidate.json",
+        {
+            "trial": trial,
+            "task": made.dataset.name,
+            "candidate": candidate.as_dict(),
+            **({"ensemble": made.members} if made.members > 1 else {}),
+            "class_names": list(made.dataset.class_names),
+            "shape": asdict(made.dataset.shape),
+        },
+    )
+
+
+def save_weights(folder: RunFolder, name: str, state: Mapping[str, Tensor]) -> None:
+    """Write a state as safetensors."""
+    # Cloned, since safetensors takes no two names for one memory, as tied weights are.
+    folder.write(name, save({key: tensor.detach().cpu().contiguous().clone() for key, tensor in state.items()}))
+
+
+def predictions_frame(dataset: Dataset, outputs: np.ndarray) -> pd.DataFrame:
+    """Return one row per test sample: what it is called, what is right, and what the model says."""
+    frame = dataset.describe_test()
+    if not dataset.class_names:
+        centre = dataset.preprocessing["target"]["mean"]
+        return frame.assign(predicted=outputs.astype(np.float64) + centre)
+    codes = outputs.argmax(axis=1)
+    names = np.array(dataset.class_names, dtype=object)[codes]
+    probabilities = {f"probability_{k}": outputs[:, k].astype(np.float64) for k in range(outputs.shape[1])}
+    return frame.assign(predicted=codes, predicted_name=names, **probabilities)
