@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from harness.records import Outcome, TaskKind
 from harness.report.blocks import Block, Card, Code, Content, Points, Section, Table, facts
+from harness.report.final_section import final_section, final_words
 from harness.report.findings import Findings
 from harness.report.gate_section import gate_section
 from harness.report.remarks import noticed, unmeasured_table
@@ -30,8 +31,6 @@ from harness.report.tables import (
 )
 from harness.report.wording import clipped, duration, goal, number, percent, plural, score, setting, whole
 from harness.store.ledger import Ledger, share
-
-_FINAL = {"refit": "after a refit on training and validation data", "keep": "with the weights that won"}
 
 
 def write_content(findings: Findings) -> Content:
@@ -75,8 +74,8 @@ def _test_line(findings: Findings) -> str:
     parts = [
         f"{name} {score(test['metrics'][name])}{_within(findings, name)}" for name in metrics if name in test["metrics"]
     ]
-    samples, final = findings.stats["task"]["test"], _FINAL.get(test["final"], f"final: {test['final']}")
-    return f"Test: {', '.join(parts)} on {plural(samples, 'sample')}, {final}; {_opened(test)}."
+    samples = plural(findings.stats["task"]["test"], "sample")
+    return f"Test: {', '.join(parts)} on {samples}, {final_words(test)}; {_opened(test)}."
 
 
 def _within(findings: Findings, metric: str) -> str:
@@ -121,6 +120,7 @@ def _sections(findings: Findings) -> Iterator[Section]:
         text=_importance_text(findings),
         blocks=() if findings.importances.reason else (importance_table(findings.importances),),
     )
+    yield final_section(findings)
     yield _test_section(findings)
     yield Section(
         anchor="outcomes",
@@ -193,10 +193,7 @@ def _test_section(findings: Findings) -> Section:
         text = [f"95 % interval of {sure.metric}: {score(sure.low)} to {score(sure.high)} ({sure.method})."]
     if findings.stats["task"]["kind"] == TaskKind.CLASSIFICATION and table is None:
         text.append("No scores of each class were recorded.")
-    note = test.get("note", "")
-    return Section(
-        anchor="test", title="Test set", text=(*text, *([note] if note else [])), blocks=(table,) if table else ()
-    )
+    return Section(anchor="test", title="Test set", text=tuple(text), blocks=(table,) if table else ())
 
 
 def _reproduction(findings: Findings) -> Section:

@@ -65,11 +65,37 @@ PerClass = TypedDict(
 """Test scores of each class, one list position a class."""
 
 
+class ComparedStats(TypedDict):
+    """A model that the final one was chosen from, as it was on validation; null: there is nothing to compare with.
+
+    ``difference`` is its plain loss less that of ``against``, ``standard_error`` that of the mean of the samples'
+    differences, ``objective`` the first objective.
+    """
+
+    what: str
+    members: int
+    objective: float | None
+    loss: float | None
+    against: str
+    difference: float | None
+    standard_error: float | None
+    chosen: bool
+
+
 class TestStats(TypedDict):
-    """The winner on the test part; ``confusion`` has actual classes as rows and predicted ones as columns."""
+    """The winner on the test part; ``confusion`` has actual classes as rows and predicted ones as columns.
+
+    ``final`` is ``refit``, ``keep`` or ``ensemble``. What older versions did not write is not required: ``members`` of
+    the final model, the ``decision`` for it, what it took, and of an ensemble the ``figures`` (see FIGURES).
+    """
 
     final: str
+    members: NotRequired[int]
     note: NotRequired[str]
+    decision: NotRequired[list[ComparedStats]]
+    rehearsal_s: NotRequired[float | None]
+    refit_s: NotRequired[float | None]
+    figures: NotRequired[Scores]
     opened: int
     metrics: Scores
     per_class: PerClass | None

@@ -128,6 +128,7 @@ def _row(tried: Tried, other: Tried | None, chosen: bool) -> dict[str, Any]:
     found = compare(tried.losses, other.losses) if other else Difference(NAN, NAN)
     return {
         "what": tried.what,
+        "members": tried.members,
         "objective": tried.objective,
         "loss": tried.loss,
         "against": other.what if other else "",

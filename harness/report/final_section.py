@@ -1,0 +1,86 @@
+"""The chapter on the final model: what it was chosen from before the test set was opened, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.report.blocks import Section, Table
+from harness.report.findings import Findings
+from harness.report.stats import ComparedStats, TestStats
+from harness.report.wording import duration, goal, number, score, whole
+
+_RULE = (
+    "Before the test set was opened, the winner's recipe was trained anew on the training data alone with another seed "
+    "(a rehearsal) and measured on validation. The best of its lengths is used for a refit on training and validation "
+    "data unless its loss is worse than that of the kept weights by more than one standard error of the difference, "
+    "sample by sample. Validation chose the kept weights, so it favours them already."
+)
+_AVERAGE = (
+    "The average of several refits is used unless its loss is worse than the better of both by more than one standard "
+    "error."
+)
+
+
+def final_words(test: TestStats) -> str:
+    """Say how the model that was scored on the test set came about."""
+    if test["final"] == "ensemble":
+        return f"averaged over {test.get('members', 0)} refits on training and validation data"
+    words = {"refit": "after a refit on training and validation data", "keep": "with the weights that won"}
+    return words.get(test["final"], f"final: {test['final']}")
+
+
+def final_section(findings: Findings) -> Section:
+    """Return the chapter; it is empty where nothing was compared and nothing is noted."""
+    test = findings.stats["test"]
+    if test is None:
+        return Section(anchor="final", title="The final model")
+    rows = test.get("decision") or []
+    table = (decision_table(rows, findings.metrics[0]),) if rows else ()
+    return Section(anchor="final", title="The final model", text=(*_rules(rows), *_said(test)), blocks=table)
+
+
+def decision_table(rows: Sequence[ComparedStats], metric: str) -> Table:
+    """Return what was compared on validation, and what was chosen."""
+    cells = tuple(
+        (
+            row["what"],
+            goal(metric, row["objective"]),
+            score(row["loss"]),
+            row["against"],
+            number(row["difference"]),
+            number(row["standard_error"]),
+            "yes" if row["chosen"] else "",
+        )
+        for row in rows
+    )
+    first = metric if metric != "loss" else "objective (loss)"
+    columns = ("model", first, "loss", "compared with", "difference", "standard error", "chosen")
+    return Table(
+        caption="What the final model was chosen from, on validation",
+        columns=columns,
+        rows=cells,
+        numeric=frozenset((first, "loss", "difference", "standard error")),
+    )
+
+
+def _rules(rows: Sequence[ComparedStats]) -> Iterator[str]:
+    """Yield how it was decided."""
+    if rows:
+        yield _RULE
+    if any(row["members"] > 1 for row in rows):
+        yield _AVERAGE
+
+
+def _said(test: TestStats) -> Iterator[str]:
+    """Yield what making the final model took, what using it takes where that is not the winner's cost, and the note."""
+    spent = {"rehearsal": test.get("rehearsal_s") or 0.0, "refit": test.get("refit_s") or 0.0}
+    parts = [f"{what} {duration(seconds)}" for what, seconds in spent.items() if seconds > 0.0]
+    if parts:
+        yield f"Time taken: {', '.join(parts)}."
+    if figures := test.get("figures"):
+        yield (
+            f"The average of {test.get('members', 0)} models has {whole(figures.get('parameters'))} parameters "
+            f"altogether and a latency of {number(figures.get('latency_p50_ms'))} ms (one sample, median)."
+        )
+    if note := test.get("note"):
+        yield note

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.errors import StorageError
+from harness.report import build
+from harness.report.wording import NOT_MEASURED
+
+KEPT = {"what": "kept weights", "members": 1, "objective": 0.9, "loss": 0.31, "against": "", "chosen": False}
+CUT = {"what": "refit, 3 of 9 epochs", "members": 1, "objective": 0.91, "loss": 0.3, "chosen": True}
+ROWS = [
+    {**KEPT, "difference": None, "standard_error": None},
+    {**CUT, "against": "kept weights", "difference": -0.01, "standard_error": 0.02},
+]
+
+
+@pytest.fixture
+def report_with(make_run):
+    """Return a function that changes the test part of a run's stats and returns its report."""
+
+    def report_with(**changes):
+        folder = make_run(trials=2, outcomes="complete")
+        file = folder / "stats.json"
+        stats = json.loads(file.read_text("utf-8"))
+        stats["test"] |= changes
+        file.write_text(json.dumps(stats), "utf-8")
+        return build(folder)["report.md"]
+
+    return report_with
+
+
+def test_what_was_compared_stands_in_the_report_with_what_was_chosen(report_with):
+    text = report_with(decision=ROWS, members=1, rehearsal_s=2.0, refit_s=3.0, figures={})
+    chapter = text.partition("## The final model")[2].partition("\n## ")[0]
+    unknown = f"{NOT_MEASURED} | {NOT_MEASURED}"
+    assert f"| kept weights | 0.9000 | 0.3100 |  | {unknown} |  |" in chapter
+    assert "| refit, 3 of 9 epochs | 0.9100 | 0.3000 | kept weights | -0.01000 | 0.02000 | yes |" in chapter
+    assert "Validation chose the kept weights, so it favours them already." in chapter
+    assert "Time taken: rehearsal 2.00 s, refit 3.00 s." in chapter
+    assert "average" not in chapter
+
+
+def test_an_average_says_how_many_it_is_of_and_what_it_costs(report_with):
+    average = {**ROWS[1], "what": "average of 4 refits, 3 of 9 epochs", "members": 4}
+    figures = {"parameters": 5928.0, "flops": None, "latency_p50_ms": 0.25}
+    rows = [ROWS[0], {**ROWS[1], "chosen": False}, average]
+    text = report_with(final="ensemble", members=4, decision=rows, rehearsal_s=2.0, refit_s=3.0, figures=figures)
+    assert "averaged over 4 refits on training and validation data; the test set was opened once" in text
+    assert "The average of 4 models has 5,928 parameters altogether and a latency of 0.2500 ms" in text
+    assert "unless its loss is worse than the better of both" in text
+
+
+def test_a_run_of_an_older_version_has_no_chapter_on_its_final_model(report_with):
+    text = report_with()
+    assert "The final model" not in text
+    assert "after a refit on training and validation data; the test set was opened once" in text
+
+
+def test_a_decision_that_is_none_is_refused_by_its_path(report_with):
+    with pytest.raises(StorageError, match=r"stats\.json: test\.decision\.0\.what: Field required"):
+        report_with(decision=[{"loss": 1.0}])
