@@ -1,54 +1,314 @@
+"""The final model of a trained winner: what is rehearsed, what is made of it, and what is written."""
+
+import json
+import math
+import os
+import signal
+
+import numpy as np
+import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import harness
+from harness.api import Silent
+from harness.errors import Diverged
+from harness.hardware import Sampler
+from harness.models import Ensemble
+from harness.records import Outcome
+from harness.spec import parse_spec
+from harness.store import RunFolder
+from harness.store.files import read_json, read_parquet
+from harness.study import Request, Stop, open_search
+from harness.study.archive import weights_file
+from harness.study.building import build_model
+from harness.study.evaluate import Evaluator
+from harness.study.executor import Assignment
+from harness.study.final import Finisher, final_cost_epochs, finisher
+from harness.study.final.decision import Difference
+from harness.study.final.recipes import recipes
+from harness.study.final.rehearsal import Rehearsal
+from harness.study.final.retraining import Retraining
+from harness.study.points import middle_candidate
 
-SPACE = "space={architecture: {mlp: {width: 16}}, batch_size: [64, 128], schedule: SCHEDULE}"
+SPACE = """
+task: {builtin: digits, limit: 400}
+objective: loss
+budget: {epochs: 6}
+training: {precision: fp32}
+space:
+  architecture: {mlp: {width: 16, depth: 1}}
+  optimizer: {adamw: {lr: 0.01}}
+  schedule: cosine
+  batch_size: 64
+"""
+CLASSES = 24
 
 
-class Watch:
-    """Remembers what it was told of the final training."""
+class Watch(Silent):
+    """Remembers what it was told of the final model."""
 
     def __init__(self):
-        self.final = None
-
-    def run_started(self, run, notes):
-        assert run.is_dir()
-        assert list(notes) == []
-
-    def trial_started(self, _number, params):
-        assert params["batch_size"] in (64, 128)
+        self.steps, self.epochs, self.why = [], [], []
 
     def epoch_ended(self, epoch):
-        assert (epoch.validation == {}) == (self.final is not None)
+        if self.steps:
+            assert epoch.validation == {}, "what is trained again never looks at validation"
+            self.epochs.append(epoch.epoch)
 
-    def trial_ended(self, record):
-        assert record.reason
-
-    def final_started(self, how, epochs):
-        self.final = how, epochs
-
-
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_an_annealing_schedule_is_refitted_to_its_end_and_a_constant_rate_to_the_best_epoch(schedule, tmp_path):
-    watch = Watch()
-    overrides = [SPACE.replace("SCHEDULE", schedule), "budget.epochs=6", "training.patience=1", "objective=accuracy"]
-    overrides.append("space.optimizer={sgd: {lr: 0.5}}")
-    result = harness.search("digits", overrides=overrides, trials=2, out=tmp_path, observer=watch, workers=0)
-    best = result.trials.set_index("trial").loc[result.best["trial"]]
-    assert watch.final == ("refit", 6 if schedule == "cosine" else best["best_epoch"])
+    def final_started(self, how, epochs, why):
+        self.steps.append((how, epochs))
+        self.why.append(why)
 
 
-def test_a_refit_that_diverges_keeps_the_weights_of_the_search(tmp_path, monkeypatch):
-    from harness.errors import Diverged
-    from harness.study.final import Finisher
+class Patient:
+    """Lets a trial go on."""
 
-    def diverge(*_arguments):
-        raise Diverged("loss became NaN at step 1 (epoch 1)")
+    def judge(self, _report):
+        return ""
 
-    monkeypatch.setattr(Finisher, "_refit", diverge)
-    overrides = [SPACE.replace("SCHEDULE", "constant"), "budget.epochs=2"]
-    result = harness.search("digits", overrides=overrides, trials=1, out=tmp_path, workers=0)
-    test = result.stats["test"]
-    assert test["final"] == "keep"
-    assert "the refit failed (loss became NaN" in test["note"]
-    assert test["metrics"]["accuracy"] > 0.2
+    def keep(self, _trial, _checkpoint):
+        """Forget it."""
+
+
+class Trained:
+    """A winner as a search leaves it."""
+
+    def __init__(self, folder, overrides):
+        self.overrides, self.folder, self.watch = overrides, folder, Watch()
+        opened = self.opened()
+        candidate = middle_candidate(opened.job.spec, "mlp")
+        assignment = Assignment(trial=0, seed=5, candidate=candidate, params={}, until=opened.job.spec.budget.epochs)
+        evaluation = Evaluator(opened.job, Sampler(()), Stop()).evaluate(assignment, Patient())
+        self.winner, self.epochs = evaluation.record, evaluation.epochs
+        assert self.winner.outcome is Outcome.COMPLETE, self.winner.reason
+        folder.write(weights_file(0), evaluation.weights)
+
+    def opened(self, *overrides):
+        spec = parse_spec(SPACE, origin="x", overrides=[*self.overrides, *overrides])
+        return open_search(Request(spec, device="cpu"))
+
+    def finish(self, *overrides, seconds=None):
+        """Return the final model as ``stats.json`` has it."""
+        opened, self.watch = self.opened(*overrides), Watch()
+        made = Finisher(opened.job, opened.dataset, self.folder, self.winner, Stop(seconds), self.watch)
+        return made.finish(lambda: opened.dataset.test_opened + 1).as_dict()
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory):
+    """Return a function that trains a winner; of the same overrides the same one."""
+    known = {}
+
+    def train(*overrides):
+        if overrides not in known:
+            folder = RunFolder.create(tmp_path_factory.mktemp("runs"), "final")
+            known[overrides] = Trained(folder, overrides)
+        return known[overrides]
+
+    yield train
+    for trained in known.values():
+        trained.folder.close()
+
+
+@pytest.fixture(scope="module")
+def noisy(train, tmp_path_factory):
+    """A wide network on many noisy classes, which has long begun to overfit at the end of its annealing schedule."""
+    rng = np.random.default_rng(0)
+    targets = np.arange(900) % CLASSES
+    inputs = 0.5 * rng.normal(size=(CLASSES, 12))[targets] + rng.normal(size=(900, 12))
+    file = tmp_path_factory.mktemp("data") / "noisy.npz"
+    np.savez(file, x=inputs.astype(np.float32), y=targets)
+    task = f"task={{npz: {file}, inputs: x, targets: y, kind: classification}}"
+    wide = ("space.architecture={mlp: {width: 256, depth: 2}}", "space.optimizer={adamw: {lr: 5e-3}}")
+    return train(task, *wide, "budget.epochs=24")
+
+
+def test_many_noisy_classes_are_not_refitted_into_certainty(noisy, monkeypatch):
+    validation, final = noisy.winner.validation["loss"], noisy.finish()
+    test = final["metrics"]["loss"]
+    assert test < 1.3 * validation
+    assert test < math.log(CLASSES)
+    rows = {row["what"]: row for row in final["decision"]}
+    assert rows["refit, all 24 epochs"]["loss"] > math.log(CLASSES), "the rehearsal foresees it"
+    monkeypatch.setattr(finisher, "recipes", lambda job, winner: recipes(job, winner)[1:])
+    whole = noisy.finish("training.final=refit")
+    assert noisy.watch.steps == [("refit", 24)], "as it was: along the whole of an annealing schedule"
+    assert whole["metrics"]["loss"] > math.log(CLASSES)
+    assert whole["metrics"]["loss"] > 1.3 * test
+
+
+def test_the_trials_own_seed_would_give_what_the_trial_measured(noisy, monkeypatch):
+    monkeypatch.setattr(Rehearsal, "_seed", lambda *_: noisy.winner.seed)
+    best = noisy.winner.best_epoch
+    assert 1 < best < 24
+    kept, *rest = noisy.finish()["decision"]
+    lengths = (f"{best} of 24 epochs", "all 24 epochs", f"a schedule of {best} epochs")
+    rows = {row["what"].removeprefix("refit, "): row for row in rest}
+    assert set(rows) == set(lengths)
+    assert kept["loss"] == pytest.approx(noisy.winner.validation["loss"], rel=1e-5)
+    assert rows[lengths[0]]["difference"] == pytest.approx(0.0, abs=1e-9), "exactly what was measured"
+    assert rows[lengths[1]]["loss"] == pytest.approx(noisy.epochs[-1].validation["loss"], rel=1e-5)
+    assert noisy.watch.epochs[: 24 + best] == [*range(1, best + 1), *range(1, 25)] or noisy.watch.epochs[:24] == [
+        *range(1, 25)
+    ], "one training serves both that share a schedule"
+
+
+def test_a_recipe_is_rehearsed_once_before_it_is_used(train):
+    trained = train()
+    assert trained.winner.best_epoch == 6
+    final = trained.finish()
+    kept, refit = final["decision"]
+    assert (kept["what"], refit["what"]) == ("kept weights", "refit, all 6 epochs")
+    taken = refit["difference"] <= refit["standard_error"]
+    assert (final["final"], refit["chosen"]) == (("refit", True) if taken else ("keep", False))
+    assert trained.watch.steps == [("rehearse", 6), ("refit", 6) if taken else ("keep", 0)]
+    assert trained.watch.epochs == [1, 2, 3, 4, 5, 6] * (2 if taken else 1)
+    assert "of kept weights (difference " in trained.watch.why[1]
+    assert (final["opened"], final["note"], final["members"]) == (1, "", 1)
+    assert final["rehearsal_s"] > 0.0
+    again = trained.finish()
+    assert (again["decision"], again["metrics"]) == (final["decision"], final["metrics"]), "seeds are derived"
+
+
+def test_what_was_asked_for_is_done_unmeasured(noisy):
+    final = noisy.finish("training.final=refit")
+    assert (final["final"], final["decision"]) == ("refit", [])
+    assert noisy.watch.steps == [("refit", noisy.winner.best_epoch)]
+    kept = noisy.finish("training.final=keep")
+    assert (kept["final"], kept["decision"], noisy.watch.epochs) == ("keep", [], [])
+    saved = load_file(noisy.folder.file("best/model.safetensors"))
+    weights = load_file(noisy.folder.file(weights_file(0)))
+    assert all(torch.equal(saved[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize(("task", "loss"), [("digits", "auto"), ("breast-cancer", "binary"), ("diabetes", "huber")])
+def test_an_average_is_saved_with_its_members_and_predicts_their_mean(train, task, loss, monkeypatch):
+    trained = train(f"task={task}", f"training.loss={loss}")
+    monkeypatch.setattr(Difference, "worse", False)
+    final = trained.finish("training.final={ensemble: 3}")
+    assert (final["final"], final["members"]) == ("ensemble", 3)
+    assert [(row["members"], row["chosen"]) for row in final["decision"]][-1] == (3, True)
+    assert [how for how, _ in trained.watch.steps] == ["rehearse", "ensemble"]
+    assert sum(epochs for _, epochs in trained.watch.steps) >= len(trained.watch.epochs)
+    assert final["figures"]["parameters"] == 3 * trained.winner.figures["parameters"]
+    assert final["figures"]["latency_p50_ms"] > 0.0
+
+    opened, saved = trained.opened(), read_json(trained.folder.file("best/candidate.json"))
+    candidate, data = middle_candidate(opened.job.spec, "mlp"), opened.dataset.for_refit()
+    models = [build_model(opened.job, candidate, data, seed=9) for _ in range(saved["ensemble"])]
+    ensemble = Ensemble(models, opened.job.model_shape(candidate, data))
+    ensemble.load_state_dict(load_file(trained.folder.file("best/model.safetensors")))
+    inputs = data.open_test().tensors(torch.device("cpu"))
+    with torch.inference_mode():
+        each = torch.stack([model(*inputs) for model in models])
+    assert not torch.allclose(each[0], each[1]), "every member has a seed of its own"
+    predicted = read_parquet(trained.folder.file("predictions.parquet"))
+    if task == "diabetes":
+        target = data.preprocessing["target"]
+        expected = pd.DataFrame({"predicted": each.mean(dim=0)[:, 0] * target["scale"] + target["mean"]})
+    elif loss == "binary":
+        expected = pd.DataFrame({"probability_1": each.sigmoid().mean(dim=0)[:, 0]})
+    else:
+        mean_NC = each.softmax(dim=2).mean(dim=0)
+        expected = pd.DataFrame({f"probability_{k}": mean_NC[:, k] for k in range(10)})
+    np.testing.assert_allclose(predicted[list(expected)], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_average_that_breaks_a_limit_gives_way_to_one_model(train):
+    final = train().finish("training.final={ensemble: 3}", "limits.parameters=2000")
+    assert "no average of 3: parameters 3,630 > limit 2,000" in final["note"]
+    assert final["members"] == 1
+    assert [row["members"] for row in final["decision"]] == [1, 1]
+
+
+def test_what_there_is_no_time_for_is_not_begun_and_the_note_says_so(train, monkeypatch):
+    trained = train()
+    job = trained.opened().job
+    single = final_cost_epochs(job, trained.winner, 1)
+    monkeypatch.setattr(finisher, "epoch_seconds", lambda _winner: 1000.0 / single)
+    fewer = trained.finish("training.final={ensemble: 3}", seconds=1100.0)
+    assert "no time for an average of 3: with its rehearsal it takes up to " in fewer["note"]
+    assert "refit" not in fewer["note"]
+    assert [row["members"] for row in fewer["decision"]] == [1, 1]
+    none = trained.finish("training.final={ensemble: 3}", seconds=900.0)
+    assert "no time for a refit: with its rehearsal it takes up to 1e+03 s, and 900 s of budget.time" in none["note"]
+    assert (none["final"], none["decision"], trained.watch.epochs) == ("keep", [], [])
+    assert trained.watch.steps == [("keep", 0)]
+
+
+def test_a_rehearsal_that_took_too_long_leaves_no_time_for_the_refit(train, monkeypatch):
+    monkeypatch.setattr(finisher, "refit_cost_epochs", lambda *_: 1e9)
+    monkeypatch.setattr(Difference, "worse", False)
+    final = train().finish(seconds=3600.0)
+    assert final["final"] == "keep"
+    assert [row["chosen"] for row in final["decision"]] == [True, False]
+    assert "no time for the refit after its rehearsal: it takes up to " in final["note"]
+
+
+def diverging(when):
+    """Return a replacement of :meth:`Retraining.train` that diverges on data sets of which ``when`` is true."""
+    train = Retraining.train
+
+    def diverge(self, *arguments):
+        if when(self._dataset):
+            raise Diverged("loss became NaN at step 1 (epoch 1)")
+        yield from train(self, *arguments)
+
+    return diverge
+
+
+@pytest.mark.parametrize("final", ["refit", "auto", "{ensemble: 2}"])
+def test_a_refit_that_diverges_keeps_the_weights_of_the_search(train, final, monkeypatch):
+    monkeypatch.setattr(Retraining, "train", diverging(lambda dataset: len(dataset.validation) == 0))
+    monkeypatch.setattr(Difference, "worse", False)
+    made = train().finish(f"training.final={final}")
+    assert made["final"] == "keep"
+    assert made["note"] == "the refit failed (loss became NaN at step 1 (epoch 1)); the weights of the search were kept"
+    chosen = [row["what"] for row in made["decision"] if row["chosen"]]
+    assert chosen == ([] if final == "refit" else ["kept weights"])
+
+
+@pytest.mark.parametrize("final", ["auto", "{ensemble: 2}"])
+def test_a_rehearsal_that_diverges_keeps_the_weights_of_the_search(train, final, monkeypatch):
+    monkeypatch.setattr(Retraining, "train", diverging(lambda dataset: len(dataset.validation) > 0))
+    made = train().finish(f"training.final={final}")
+    assert made["final"] == "keep"
+    assert [row["what"] for row in made["decision"] if row["chosen"]] == ["kept weights"]
+    assert made["note"].startswith("the rehearsal of a refit with all 6 epochs failed (loss became NaN")
+
+
+def test_predictions_that_are_no_numbers_are_no_candidate(train, monkeypatch):
+    whole = Rehearsal._predicted
+
+    def predicted(self, model, plan):
+        outputs = whole(self, model, plan)
+        return outputs * np.float32("nan") if self._retraining._plan else outputs
+
+    monkeypatch.setattr(Rehearsal, "_predicted", predicted)
+    made = train().finish()
+    assert (made["final"], len(made["decision"])) == ("keep", 1)
+    assert "failed (its loss on validation is nan)" in made["note"]
+
+
+def test_an_interrupted_rehearsal_is_done_again_by_a_resumed_search(tmp_path):
+    class Interrupting(Watch):
+        def epoch_ended(self, epoch):
+            super().epoch_ended(epoch)
+            if len(self.epochs) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    space = tmp_path / "space.yaml"
+    space.write_text(SPACE)
+    options = {"overrides": ["training.final={ensemble: 2}"], "trials": 1, "workers": 0, "out": tmp_path}
+    whole = harness.search(str(space), **options)
+    cut = harness.search(str(space), observer=Interrupting(), **options)
+    assert (cut.state, cut.test, cut.signal) == ("interrupted", None, signal.SIGINT)
+    resumed = harness.search(resume=cut.run, workers=0)
+    assert (resumed.state, resumed.test) == ("complete", whole.test)
+    final, expected = (json.loads((run / "stats.json").read_text())["test"] for run in (resumed.run, whole.run))
+    assert final["decision"] == expected["decision"]
+    assert final["opened"] == 1
+    assert "## The final model" in (resumed.run / "report.md").read_text()
+    assert math.isfinite(resumed.stats["best"]["validation"]["loss"] + resumed.stats["test"]["metrics"]["loss"])
