@@ -29,7 +29,7 @@ from harness.study.final.outcome import Cost, Final, Made
 from harness.study.final.recipes import Recipe, recipes
 from harness.study.final.rehearsal import Rehearsal
 from harness.study.final.retraining import FAILURES, Retraining, reason_of, settled_candidate
-from harness.study.final.scoring import per_class_of, save_final, score
+from harness.study.final.scoring import clipped, per_class_of, save_final, score
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.stop import Stop
@@ -69,6 +69,7 @@ class Finisher:
             made = self._rehearsed()
         opened = open_test()
         result = score(self._folder, made, self._candidate)
+        self._notes += clipped(made.dataset)
         per_class, confusion = per_class_of(made, result)
         save_final(self._folder, made, self._candidate, self._winner.trial)
         return Final(

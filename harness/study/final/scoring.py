@@ -38,6 +38,15 @@ def score(folder: RunFolder, made: Made, candidate: Candidate) -> Evaluation:
     return result
 
 
+def clipped(dataset: Dataset) -> list[str]:
+    """Say how many test values lay so far outside of training that they were taken as if they lay at its edge."""
+    counts = dataset.beyond_training()
+    if not counts:
+        return []
+    listed = ", ".join(f"{count:,} of {column!r}" for column, count in counts.items())
+    return [f"test values far outside of what was learnt from were clipped: {listed}"]
+
+
 def per_class_of(made: Made, result: Evaluation) -> tuple[dict[str, list[Any]] | None, list[list[int]] | None]:
     """Return the scores of each class and the confusion matrix; None for values."""
     if not isinstance(result.quality, ConfusionMatrix):
