@@ -14,6 +14,7 @@
     ├── TimedOut
     ├── Pruned
     ├── Infeasible
+    │   └── TooFewSamples
     └── Interrupted
 
 A message says what was wrong, where, and what to do about it, in one line.
@@ -97,9 +98,13 @@ class Pruned(TrialEnd):
 
 
 class Infeasible(TrialEnd):
-    """A hard limit of the space is broken."""
+    """A hard limit of the space is broken, or what the candidate asks for cannot be trained."""
 
     outcome = Outcome.INFEASIBLE
+
+
+class TooFewSamples(Infeasible):
+    """One sample went through a layer alone that takes the statistics of several."""
 
 
 class Interrupted(TrialEnd):

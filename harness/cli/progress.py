@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness.cli.console import cell, err, printable
 from harness.records import EpochRecord, Outcome, TrialRecord
-from harness.spec import Spec
+from harness.spec import Spec, candidate_at
 from harness.study import Observer
 
 
@@ -52,6 +52,7 @@ class Lines:
         self._begun = 0
         """Trials of the run that were begun, earlier parts of it included."""
         self._running: set[int] = set()
+        self._spec = spec
 
     def __enter__(self) -> Self:
         return self
@@ -124,6 +125,8 @@ class Bars(Lines):
         self._task = self._progress.add_task("trials", total=self._trials, now="")
         self._trained = 0
         """Epochs of the step to the final model that is under way."""
+        self._asked: dict[int, int] = {}
+        """By trial, how many epochs it has."""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -137,6 +140,7 @@ class Bars(Lines):
     def trial_started(self, number: int, params: Mapping[str, Any]) -> None:
         """Move the bar to where a resumed search stands."""
         super().trial_started(number, params)
+        self._asked[number] = candidate_at(self._spec, params).training.epochs or self._epochs
         self._progress.update(self._task, completed=self.ended, now=f"trial {number}")
 
     def epoch_ended(self, epoch: EpochRecord) -> None:
@@ -146,7 +150,7 @@ class Bars(Lines):
             now = f"final model: epoch {self._trained}/{self._epochs}"
         else:
             value = cell(epoch.validation.get(self._metric, float("nan")))
-            now = f"trial {epoch.trial}: epoch {epoch.epoch}/{self._epochs}, {self._metric} {value}"
+            now = f"trial {epoch.trial}: epoch {epoch.epoch}/{self._asked.get(epoch.trial, self._epochs)}, {self._metric} {value}"
         self._progress.update(self._task, now=now)
 
     def trial_ended(self, record: TrialRecord) -> None:

@@ -132,7 +132,7 @@ def _dry_run(
     print_space(spec)
     print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, in the middle of each range")
     print(
-        f"{spec.total} trials of {spec.budget.epochs} epochs: about {duration(cost.total_s)} at most; "
+        f"{spec.total} trials of up to {spec.budget.epochs} epochs: about {duration(cost.total_s)} at most; "
         "early stopping and pruning usually save some of it."
     )
 

@@ -81,7 +81,7 @@ def training_footprint(
     """
     try:
         with _unlogged(), FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as alive:
-            model = make_model().train()
+            model = make_model()
             outputs: Tensor = model(*example_inputs(shape, batch=batch))
             torch.autograd.backward(outputs.square().mean())
     except Exception as error:  # noqa: BLE001 - a model may fail in any way where tensors hold nothing

@@ -16,7 +16,10 @@ from harness.spec.explain import reason
 
 
 def build(architecture: Named, shape: TaskShape, *, trust: bool = False) -> nn.Module:
-    """Return the module for a task, its weights drawn from torch's global generator.
+    """Return the module for a task, its weights drawn from torch's global generator, ready to be trained.
+
+    It is in training mode, but for parts that a module of the user's own keeps frozen; nothing else may call its
+    ``train()``.
 
     ``architecture`` names a family with its parameters, or holds ``family: "package.module:function"`` among them: that
     function is the user's own, imported only with ``trust`` and called as ``function(shape, **other_params)``.

@@ -27,11 +27,27 @@ def example_inputs(shape: TaskShape, *, batch: int = 1, device: torch.device | s
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the model into evaluation mode, and every module back into the mode it had afterwards."""
-    modes = {module: module.training for module in model.modules()}
+    """Put the model into evaluation mode, and every module back into the mode it had afterwards.
+
+    Not by ``train()``, which would thaw a part that was frozen in evaluation mode.
+    """
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        for module, training in modes.items():
+        for module, training in modes:
             module.training = training
+
+
+def begin_training(model: nn.Module) -> None:
+    """Call the model's own ``train()``, and leave the parts in evaluation mode that are in it now.
+
+    So both ways to freeze a part have their say: an override of ``train()``, and ``eval()`` on the part. A model that
+    is in evaluation mode as a whole was left so by what loaded it, and is put into training mode as a whole.
+    """
+    frozen = [module for module in model.modules() if not module.training]
+    whole = len(frozen) == sum(1 for _ in model.modules())
+    model.train()
+    for module in () if whole else frozen:
+        module.training = False

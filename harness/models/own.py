@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import InputError
-from harness.models.calling import evaluating, example_inputs
+from harness.models.calling import begin_training, evaluating, example_inputs
 from harness.records import Named, TaskShape
 
 KEY = "family"
@@ -39,7 +39,10 @@ def check_path(architecture: Named) -> re.Match[str]:
 
 
 def build(architecture: Named, shape: TaskShape, *, trust: bool) -> nn.Module:
-    """Import and call the user's function, and probe what it returns with two samples."""
+    """Import and call the user's function, and probe what it returns with two samples.
+
+    The module is in training mode, but for what the function left in evaluation mode.
+    """
     match = check_path(architecture)
     where = _where(architecture)
     if not trust:
@@ -55,6 +58,7 @@ def build(architecture: Named, shape: TaskShape, *, trust: bool) -> nn.Module:
         raise InputError(f"{where}: {match[0]} raised {_summary(error)}") from error
     if not isinstance(model, nn.Module):
         raise InputError(f"{where}: {match[0]} must return a torch.nn.Module, it returned {_kind(model)}")
+    begin_training(model)
     _probe(model, shape, f"{where}: the module of {match[0]}")
     return model
 

@@ -50,7 +50,7 @@ class Probe:
 
     def step(self, *, precision: str, layout: str) -> Callable[[], None]:
         """Return a forward and a backward pass of a fresh model, ready to be timed."""
-        model = prepare(self.make_model(), device=self.device, layout=layout).train()
+        model = prepare(self.make_model(), device=self.device, layout=layout)
         forward = forward_of(model, device=self.device, precision=precision, layout=layout)
         parameters = list(model.parameters())
 

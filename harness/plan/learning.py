@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,6 +47,7 @@ class Lesson:
     """A few steps of AdamW from one set of initial weights over a few real batches, in one precision or another.
 
     ``make_model`` is called for every way they are taken. Of a batch ``micro_batch`` samples are used (0: all).
+    ``data`` is what tells the batches from others of the same shapes.
     """
 
     def __init__(
@@ -57,12 +58,19 @@ class Lesson:
         *,
         device: torch.device,
         micro_batch: int = 0,
+        data: Hashable = None,
     ) -> None:
         self.loss = loss
+        self._data = data
         self._make_model = make_model
         self._source = batches
         self._device = device
         self._rows = slice(micro_batch or None)
+
+    @property
+    def key(self) -> Hashable:
+        """What the verdicts depend on beside the model and the shapes of its inputs."""
+        return self.loss.name, self._data
 
     def judge(self, precision: str) -> Verdict:
         """Return whether training in ``precision`` hurts the loss. Seeds torch's generators.
@@ -88,7 +96,7 @@ class Lesson:
     def _take(self, precision: str, batches: Sequence[Batch], *, seed: int) -> float:
         """Return the mean loss over the last rounds; ``seed`` is of dropout, the weights are the same every time."""
         _seed(self._device, 0)
-        model = prepare(self._make_model(), device=self._device, layout="contiguous").train()
+        model = prepare(self._make_model(), device=self._device, layout="contiguous")
         forward = forward_of(model, device=self._device, precision=precision, layout="contiguous")
         optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
         scaler = GradScaler(self._device.type, init_scale=FIRST_SCALE, enabled=precision == "fp16")

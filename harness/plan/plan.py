@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import torch
 from torch import nn
@@ -23,6 +23,7 @@ def make_plan(
     device: torch.device,
     precision: str = "auto",
     loss: Loss | None = None,
+    data: Hashable = None,
     threads: int | None = None,
     micro_batch: int = 0,
 ) -> Plan:
@@ -32,14 +33,17 @@ def make_plan(
     ``loss`` (None: it is not compared). ``threads`` is the number of CPU threads this trial may use, by default as many
     as torch uses now; of a batch only ``micro_batch`` samples go through the model at once (0: all). Whatever has to be
     measured is measured with the first batches, takes a second or two, and is remembered for the next candidate of the
-    same shape. Models built for measuring do not disturb torch's random generators. Raises :class:`HardwareError` for a
-    precision that the device cannot do.
+    same shape: times for any batches, a verdict on the loss for those that ``data`` is equal for. Models built for
+    measuring do not disturb torch's random generators. Raises :class:`HardwareError` for a precision that the device
+    cannot do.
     """
     inputs = next(iter(batches.epoch(1))).inputs
     if micro_batch:
         inputs = tuple(x[:micro_batch] for x in inputs)
     probe = Probe(make_model, inputs, device)
-    lesson = None if loss is None else Lesson(make_model, batches, loss, device=device, micro_batch=micro_batch)
+    lesson = None
+    if loss is not None:
+        lesson = Lesson(make_model, batches, loss, device=device, micro_batch=micro_batch, data=data)
     threads = torch.get_num_threads() if threads is None else threads
     with random_state_kept(device), thread_count(threads):
         chosen = choose_precision(precision, probe, lesson)

@@ -22,8 +22,8 @@ def choose_precision(wanted: str, probe: Probe, lesson: Lesson | None = None) ->
 
     ``auto`` measures every precision that is native to the device against fp32, forward and backward, for about a
     second in all, and takes the fastest one that does not hurt the loss of the ``lesson``, once per machine,
-    architecture, batch shape and loss. Without a lesson the loss is not looked at. Anything else is taken as asked for,
-    and raises :class:`HardwareError` where the device cannot do it.
+    architecture, batch shape, loss and data. Without a lesson the loss is not looked at. Anything else is taken as
+    asked for, and raises :class:`HardwareError` where the device cannot do it.
     """
     native = native_precisions(probe.device)
     if wanted != "auto":
@@ -32,7 +32,7 @@ def choose_precision(wanted: str, probe: Probe, lesson: Lesson | None = None) ->
     if not candidates:
         excluded = "; ".join(f"{name}: {native[name]}" for name in LOWER if native.get(name))
         return Choice("fp32", reason=f"fp32: no other precision is native here ({excluded})")
-    key = probe.key(probe.make_model()), lesson.loss.name if lesson is not None else None
+    key = probe.key(probe.make_model()), lesson.key if lesson is not None else None
     return remembered("precision", key, lambda: _measure(probe, candidates, lesson))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from harness.errors import TooFewSamples
 from harness.records import Plan
 
 Inputs = tuple[Tensor, ...]
@@ -16,6 +17,8 @@ Forward = Callable[[Inputs], Tensor]
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """The precisions that torch.autocast mixes with fp32; weights stay in fp32."""
+_REFUSED = "Expected more than 1 value per channel when training"
+"""How torch's message begins where batch norm is to be trained with one value of each channel."""
 
 
 def prepare(model: nn.Module, *, device: torch.device, layout: str) -> nn.Module:
@@ -30,11 +33,17 @@ def forward_of(model: nn.Module, *, device: torch.device, precision: str, layout
     """Return the function from a batch's inputs to the model's outputs in fp32, under this precision and layout.
 
     Autocast is entered for each call: were it left open over a step of the optimiser, its cache would go on using
-    the weights from before the step.
+    the weights from before the step. A single sample that batch norm cannot be trained with raises
+    :class:`TooFewSamples`; where each channel has several values, as in an image, it can.
     """
 
     def plain(inputs: Inputs) -> Tensor:
-        outputs: Tensor = model(*inputs)
+        try:
+            outputs: Tensor = model(*inputs)
+        except ValueError as error:
+            if len(inputs[0]) > 1 or not str(error).startswith(_REFUSED):
+                raise
+            raise TooFewSamples("batch norm takes its statistics from at least two samples at once") from error
         return outputs
 
     def channels_last(inputs: Inputs) -> Tensor:

@@ -112,7 +112,8 @@ def _cards(findings: Findings) -> Iterator[Card]:
 def _sections(findings: Findings) -> Iterator[Section]:
     """Yield every section in reading order; those that stay empty are dropped by the caller."""
     run = findings.run
-    yield Section(anchor="search", title="Search", blocks=(search_table(run),))
+    remarks = _points(tuple(run.stats["search"].get("notes", ())), "Remarks on the space")
+    yield Section(anchor="search", title="Search", blocks=(search_table(run), *remarks))
     yield from _candidates(findings)
     yield Section(
         anchor="importances",

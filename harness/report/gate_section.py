@@ -80,7 +80,7 @@ def _text(gates: Gates, book: Ledger) -> Iterator[str]:
     if book.rejected:
         yield f"{plural(book.rejected, 'candidate')} broke a limit before training{_saved(book)}."
     if gates.unexplained:
-        yield f"{plural(gates.unexplained, 'infeasible trial')} broke a limit by no number that was recorded."
+        yield f"{plural(gates.unexplained, 'infeasible trial')} broke no limit by a number that was recorded."
     if len(gates.calibration):
         yield "Error is the distance of a prediction from what was measured, as a share of what was measured."
     if len(gates.rejections):

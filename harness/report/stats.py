@@ -40,6 +40,7 @@ class SearchStats(TypedDict):
     seed: int
     trials: int
     size: float | None
+    notes: NotRequired[list[str]]
 
 
 class BestStats(TypedDict):

@@ -69,9 +69,9 @@ class Training(Frozen):
     clip_norm: Annotated[float, Field(ge=0.0)] = 0.0
     """Largest global gradient norm; 0 does not clip."""
     patience: Annotated[int, Field(ge=0)] = 0
-    """Stop after this many epochs without improvement on validation; 0 never stops early."""
+    """At a constant rate, stop after this many epochs without improvement on validation; 0 never stops early."""
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Its own number, at most ``budget.epochs``, along which its schedule runs; none: all of those."""
+    """How many, at most ``budget.epochs``, with the schedule running over just these; none: all of those."""
     augment: Augment = Augment()
     final: Annotated[Literal["auto", "refit", "keep"] | Averaged, BeforeValidator(_final)] = "auto"
     """What becomes of the winner: trained anew on training + validation, kept as it is, or (``auto``) what a rehearsal

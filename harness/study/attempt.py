@@ -17,6 +17,8 @@ from harness.spec import Candidate
 from harness.study.building import (
     EVALUATION_BATCH,
     build_model,
+    epochs_of,
+    fewest_epochs,
     followed_here,
     largest_batch,
     make_fit,
@@ -136,9 +138,9 @@ class Attempt:
 
     def _check_whether_it_can_finish(self) -> None:
         """Raise unless all epochs that must be trained fit in the time that is left, as far as that is known."""
-        assignment, patience = self._assignment, self._assignment.candidate.training.patience
+        assignment = self._assignment
         epoch_s = self._progress.gates.predicted.get("epoch_s", math.nan)
-        epochs = min(assignment.until, patience + 1) if patience else assignment.until
+        epochs = min(assignment.until, fewest_epochs(self._job, assignment.candidate))
         spent_s = self._progress.seconds
         check_time(epoch_s, epochs, trial_s=assignment.time_s - spent_s, run_s=assignment.left_s - spent_s)
 
@@ -222,7 +224,7 @@ class Attempt:
             raise TimedOut(f"the time of a trial, {time_s:g} s, was used up")
 
     def _completed(self) -> End:
-        asked, done = self._job.spec.budget.epochs, len(self._progress.epochs)
+        asked, done = epochs_of(self._job, self._assignment.candidate), len(self._progress.epochs)
         if done < asked:
             stopped = f"no improvement after epoch {self._progress.best_epoch}: stopped at epoch {done} of {asked}"
             return End(Outcome.COMPLETE, stopped)

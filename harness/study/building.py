@@ -16,7 +16,7 @@ from harness.plan import Loss, make_plan, sizes_for
 from harness.records import Figures, Plan, TaskKind
 from harness.spec import Candidate, Training
 from harness.study.job import Job
-from harness.train import Fit
+from harness.train import Fit, anneals
 from harness.train.loss import loss_name, make_criterion
 
 REFIT_MARGIN = 1.2
@@ -50,6 +50,12 @@ def smallest_batch(candidate: Candidate, samples: int) -> int:
 def epochs_of(job: Job, candidate: Candidate) -> int:
     """Return how many epochs the candidate is trained at most, which is what its schedule runs along."""
     return min(candidate.training.epochs or job.spec.budget.epochs, job.spec.budget.epochs)
+
+
+def fewest_epochs(job: Job, candidate: Candidate) -> int:
+    """Return how many epochs the candidate is trained at least, unless it is given up."""
+    patience = 0 if anneals(candidate.schedule) else candidate.training.patience
+    return min(epochs_of(job, candidate), patience + 1) if patience else epochs_of(job, candidate)
 
 
 def refit_growth(job: Job) -> float:
@@ -95,6 +101,8 @@ def plan_training(
         device=job.device,
         precision=candidate.training.precision,
         loss=Loss(name, lambda outputs, targets: criterion.loss(criterion.scores(outputs), targets)),
+        # Not the split: a refit trains in the precision of its trial.
+        data=(dataset.fingerprint, candidate.training.augment.model_dump_json()),
         micro_batch=micro_batch,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from harness import models, train
 from harness.errors import InputError, SpecError
 from harness.records import Named
-from harness.spec import CHOICES, DEFAULTS, Choice, Group, Node, Spec, corner_values
+from harness.spec import CHOICES, DEFAULTS, Choice, Fixed, Group, Node, Spec, corner_values
 from harness.study.grid import check_grid
 
 VALIDATE: Mapping[str, Callable[[Named], None]] = {
@@ -19,7 +19,7 @@ VALIDATE: Mapping[str, Callable[[Named], None]] = {
 
 
 def check_spec(spec: Spec) -> None:
-    """Try the ends of every range and each listed value of every option.
+    """Try the ends of every range and each listed value of every option, and how they go together.
 
     Raises :class:`SpecError` with the key path.
     """
@@ -30,8 +30,45 @@ def check_spec(spec: Spec) -> None:
             continue
         for name, option in node.options.items():
             _check_option(key, name, option)
+    _check_course(spec)
     if spec.search.sampler == "grid":
         check_grid(spec.group)
+
+
+def notes_on(spec: Spec) -> tuple[str, ...]:
+    """Return what of a space has no effect, although nothing is wrong with it."""
+    node = spec.group.items.get("patience", Fixed(spec.training.patience))
+    annealing = [name for name in _schedules(spec) if train.anneals(Named(name))]
+    if not annealing or not any(corner_values(node)):
+        return ()
+    return (
+        f"patience is for a constant rate: trials with {' or '.join(annealing)} run their whole schedule; "
+        "search `epochs` to have shorter ones",
+    )
+
+
+def _check_course(spec: Spec) -> None:
+    """Refuse more epochs than the budget has, and a warm-up in which any candidate would spend all of its own."""
+    budget = spec.budget.epochs
+    where = "space.epochs" if "epochs" in spec.group.items else "training.epochs"
+    node = spec.group.items.get("epochs", Fixed(spec.training.epochs))
+    own = [budget if value is None else int(value) for value in corner_values(node)]
+    if (most := max(own)) > budget:
+        raise SpecError(f"{where}: {most} is more than budget.epochs, {budget}; raise budget.epochs to {most}")
+    fewest = min(own)
+    fix = "raise budget.epochs" if fewest == budget else f"raise {where}"
+    for name, option in _schedules(spec).items():
+        warm_up = max(map(float, corner_values(option.items.get("warmup_epochs", Fixed(0)))))
+        if warm_up >= fewest:
+            raise SpecError(
+                f"space.schedule.{name}.warmup_epochs: {warm_up:g} may be all of the {fewest} epochs of a training, "
+                f"whose rate then only rises; keep it below {fewest}, or {fix}"
+            )
+
+
+def _schedules(spec: Spec) -> Mapping[str, Group]:
+    node = spec.group.items.get("schedule")
+    return node.options if isinstance(node, Choice) else {DEFAULTS["schedule"]: Group({})}
 
 
 def _check_option(key: str, name: str, option: Group) -> None:

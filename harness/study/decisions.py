@@ -127,7 +127,8 @@ class Decisions:
         if self._halving is not None:
             return ""
         if self._dominance is not None:
-            return self._dominance.hopeless(epochs, report.figures, horizon=stretch.horizon)
+            asked = stretch.params.get("epochs")
+            return self._dominance.hopeless(epochs, report.figures, horizon=stretch.horizon, asked=asked)
         epoch, value = report.epoch.epoch, report.epoch.validation[self._first.metric]
         if not self._mirror.hopeless(stretch.trial, epoch, value, horizon=stretch.horizon):
             return ""

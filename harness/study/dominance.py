@@ -35,8 +35,11 @@ class Dominance:
     def __init__(self, objectives: Sequence[Objective], epochs: int) -> None:
         self._objectives = tuple(objectives)
         self._signs = np.array([1.0 if objective.maximize else -1.0 for objective in objectives])
+        self._epochs = epochs
         self._warmup = 1 + epochs // 5
         self._complete: list[int] = []
+        self._asked: dict[int, int] = {}
+        """By trial, how many epochs it has."""
         self._at: dict[int, np.ndarray] = {}
         """By epoch: trial number x objective, all to be made large; NaN for trials that did not come so far."""
 
@@ -46,24 +49,34 @@ class Dominance:
         if record.outcome is not Outcome.COMPLETE:
             return
         insort(self._complete, record.trial)
+        self._asked[record.trial] = record.candidate.get("epochs") or self._epochs
         rates: list[float] = []
         for epoch in epochs:
             insort(rates, epoch.train_samples_s)
             self._rows(epoch.epoch, record.trial)[record.trial] = self._vector(epoch, record.figures, rates)
 
     def hopeless(
-        self, epochs_so_far: Sequence[EpochRecord], figures: Mapping[str, float], *, horizon: int | None
+        self,
+        epochs_so_far: Sequence[EpochRecord],
+        figures: Mapping[str, float],
+        *,
+        horizon: int | None,
+        asked: int | None = None,
     ) -> str:
         """Return why a trial is to be given up after the last of its epochs, or ``""``.
 
-        It is compared with the trials up to number ``horizon``, or with all. ``figures`` are those that are known
-        before the training. An objective that was not measured dominates nothing and is not dominated.
+        It is compared with the trials up to number ``horizon``, or with all, but not with those that are shorter than
+        the epochs that were ``asked`` of it (None: all): at the same epoch they have annealed further. ``figures`` are
+        those that are known before the training. An objective that was not measured dominates nothing and is not
+        dominated.
         """
         epoch = epochs_so_far[-1].epoch
-        visible = len(self._complete) if horizon is None else bisect_right(self._complete, horizon)
-        if epoch < self._warmup or visible < STARTUP or epoch not in self._at:
+        visible = self._complete if horizon is None else self._complete[: bisect_right(self._complete, horizon)]
+        visible = [trial for trial in visible if self._asked[trial] >= (asked or self._epochs)]
+        if epoch < self._warmup or len(visible) < STARTUP or epoch not in self._at:
             return ""
-        theirs = self._at[epoch][: None if horizon is None else horizon + 1]
+        rows = self._at[epoch]
+        theirs = rows[[trial for trial in visible if trial < len(rows)]]
         best = self._best(epochs_so_far)
         ours = self._vector(best, figures, sorted(epoch.train_samples_s for epoch in epochs_so_far))
         reached = np.count_nonzero(~np.isnan(theirs[:, 0]))
@@ -102,6 +115,6 @@ class Dominance:
         place = bisect_left(self._complete, trial)
         if self._complete[place : place + 1] != [trial]:
             return
-        del self._complete[place]
+        del self._complete[place], self._asked[trial]
         for rows in self._at.values():
             rows[trial : trial + 1] = np.nan

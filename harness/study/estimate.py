@@ -6,8 +6,16 @@ import math
 from dataclasses import dataclass
 from statistics import mean
 
-from harness.spec import options_of
-from harness.study.building import build_model, place_training, plan_training, static_figures
+from harness.errors import TooFewSamples
+from harness.spec import Candidate, options_of
+from harness.study.building import (
+    build_model,
+    epochs_of,
+    place_training,
+    plan_training,
+    static_figures,
+    with_batch_size,
+)
 from harness.study.gates import Gates
 from harness.study.job import Job
 from harness.study.points import middle_candidate
@@ -39,10 +47,20 @@ def total_seconds(job: Job, estimates: list[Estimate]) -> float:
 
 
 def _estimate(job: Job, architecture: str) -> Estimate:
-    candidate, _ = Gates(job, never).settle(middle_candidate(job.spec, architecture))
+    candidate = middle_candidate(job.spec, architecture)
+    try:
+        return _measured(job, architecture, candidate)
+    except TooFewSamples:
+        # Trials with this batch size will end at once; those that take time have at least two samples.
+        return _measured(job, architecture, with_batch_size(candidate, 2))
+
+
+def _measured(job: Job, architecture: str, candidate: Candidate) -> Estimate:
+    candidate, _ = Gates(job, never).settle(candidate)
     model = build_model(job, candidate, job.dataset, seed=0)
     parameters = static_figures(job, candidate, model).values["parameters"]
     train = place_training(job, candidate, job.dataset, seed=0)
     predicted = Prober(job, never).predict(candidate, plan_training(job, candidate, job.dataset, train))
     epoch_s = predicted["epoch_s"]
-    return Estimate(architecture, parameters, 1e3 * predicted["step_s"], epoch_s, epoch_s * job.spec.budget.epochs)
+    trial_s = epoch_s * epochs_of(job, candidate)
+    return Estimate(architecture, parameters, 1e3 * predicted["step_s"], epoch_s, trial_s)

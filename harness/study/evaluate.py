@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from harness.errors import OutOfMemory, TrialEnd
+from harness.errors import OutOfMemory, TooFewSamples, TrialEnd
 from harness.hardware import Sampler, meters_for
 from harness.measure import free_memory, is_out_of_memory, only_new_garbage
 from harness.records import Outcome
@@ -67,12 +67,17 @@ class Evaluator:
 
     def _fitting(self, progress: Progress, watcher: Guarded) -> End:
         """Train; out of memory, again with half the micro-batch, until not even one sample fits."""
-        micro_batch = progress.assignment.micro_batch
+        micro_batch, said = progress.assignment.micro_batch, ""
         while True:
             try:
                 return Attempt(self._job, self._stop, progress, watcher, micro_batch).run()
             except WatcherError as error:
                 raise error.cause from None
+            except TooFewSamples as end:
+                if not 0 < _at_once(progress, micro_batch) < progress.batch:
+                    fix = "set batch_size to 2 or more, or norm to layer, group or none"
+                    return End(end.outcome, f"batch size {progress.batch}: {end}; {fix}")
+                return End(Outcome.OOM, f"out of memory, and {end}{said and f': {said}'}")
             except TrialEnd as end:
                 return End(end.outcome, str(end))
             except Exception as error:  # noqa: BLE001 - a candidate may hold any code, and none of it ends the study
@@ -82,12 +87,17 @@ class Evaluator:
             # Outside of the handler: until here the traceback held what is to be freed.
             if progress.assignment.shared:
                 return End(Outcome.OOM, f"out of memory while sharing the device: {said}")
-            tried = (progress.plan.micro_batch if progress.plan else micro_batch) or progress.batch
+            tried = _at_once(progress, micro_batch)
             if tried <= 1:
                 return End(Outcome.OOM, f"{OutOfMemory('not even one sample fits in memory')}: {said}")
             micro_batch = halved(tried)
             progress.restart()
             free_memory(self._job.device)
+
+
+def _at_once(progress: Progress, micro_batch: int) -> int:
+    """Return how many samples went through the model at once, in a try with at most ``micro_batch`` (0: all)."""
+    return (progress.plan.micro_batch if progress.plan else micro_batch) or progress.batch
 
 
 def _crashed(error: Exception) -> End:

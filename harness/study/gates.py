@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -21,7 +21,14 @@ from harness.measure import free_memory, held_mib, is_out_of_memory, training_fo
 from harness.plan import choose_batch_size, prepare, random_state_kept, sizes_for
 from harness.records import NAN, PREDICTED, Figures, Plan
 from harness.spec import Candidate, Spec
-from harness.study.building import build_model, largest_batch, place_training, plan_training, with_batch_size
+from harness.study.building import (
+    build_model,
+    epochs_of,
+    largest_batch,
+    place_training,
+    plan_training,
+    with_batch_size,
+)
 from harness.study.job import Job
 from harness.study.limits import check
 from harness.study.probing import Prober
@@ -92,7 +99,9 @@ class Gates:
         with self._timed():
             middle, plan = self._middle(candidate, sizes)
             with random_state_kept(self._job.device):
-                key = self._prober.key(middle, plan), self._limits.memory_mb
+                key: Hashable = self._prober.key(middle, plan)
+            if limit_mb < math.inf:
+                key = key, limit_mb, samples.placed_bytes
             choice = choose_batch_size(sizes, rate, key=key)
         return with_batch_size(candidate, int(choice.value)), f"batch size {choice.reason}"
 
@@ -132,7 +141,7 @@ class Gates:
             if probes(self._job.spec):
                 predicted = self._prober.predict(candidate, plan)
                 self.predicted |= {name: value for name, value in predicted.items() if name in PREDICTED}
-                self.predicted["train_seconds"] = self.predicted["epoch_s"] * self._job.spec.budget.epochs
+                self.predicted["train_seconds"] = self.predicted["epoch_s"] * epochs_of(self._job, candidate)
                 check(self._limits, self.predicted, "predicted")
 
     @property

@@ -131,8 +131,9 @@ class Mirror:
     def hopeless(self, number: int, epoch: int, value: float, *, horizon: int | None) -> bool:
         """Tell whether the pruner gives a trial up after an epoch, with this value of the first objective.
 
-        It sees this trial and those that have a result, up to number ``horizon`` or all. An epoch that is reported
-        again takes the place of the earlier report and of all that followed.
+        It sees this trial and those that have a result, up to number ``horizon`` or all, but none with fewer epochs of
+        its own, which has annealed further at the same one. An epoch that is reported again takes the place of the
+        earlier report and of all that followed.
         """
         if isinstance(self._pruner, NopPruner) or math.isnan(value):
             return False
@@ -142,13 +143,18 @@ class Mirror:
         trial.intermediate_values = {**trial.intermediate_values, epoch: value}
         self._storage.put(trial)
 
+        epochs = self._epochs(trial)
+
         def seen(other: FrozenTrial) -> bool:
-            return other.number == number or (
-                other.state.is_finished() and (horizon is None or other.number <= horizon)
-            )
+            known = other.state.is_finished() and (horizon is None or other.number <= horizon)
+            return other.number == number or (known and self._epochs(other) >= epochs)
 
         with self._storage.only(seen):
             return self._pruner.prune(self._judging, trial)
+
+    def _epochs(self, trial: FrozenTrial) -> int:
+        """Return how many epochs a trial has, as far as the space varies them."""
+        return trial.params.get("epochs") or self._spec.budget.epochs
 
     def _blank(self, number: int, reported: Mapping[int, float] = {}) -> FrozenTrial:
         """Return a trial as it was asked for, with nothing but some of its reports."""

@@ -13,7 +13,7 @@ class Observer(Protocol):
     """Who watches a search: a progress display, a test."""
 
     def run_started(self, run: Path, notes: Sequence[str]) -> None:
-        """Learn where the run is written, and what was noticed of its data."""
+        """Learn where the run is written, and what was noticed of its data and its space."""
 
     def trial_started(self, number: int, params: Mapping[str, Any], /) -> None:
         """Learn that a trial begins, or goes on."""

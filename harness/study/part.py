@@ -33,6 +33,7 @@ from harness.store.files import read_object
 from harness.store.run import changed_files
 from harness.study import telemetry
 from harness.study.archive import Archive
+from harness.study.check import notes_on
 from harness.study.coordinator import Coordinator
 from harness.study.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.executor import Executor
@@ -108,7 +109,7 @@ class SearchPart:
             # From here on the run can be resumed, since all that takes is there.
             self._set_state("running")
             self._resumable = True
-            self._observer.run_started(self._folder.path, self._job.dataset.notes)
+            self._observer.run_started(self._folder.path, (*self._job.dataset.notes, *notes_on(job.spec)))
             archive = Archive(self._folder, database, job.objectives, job.spec.limits)
             check_candidates(self._folder.path, job.spec, archive.known)
             self._set_time_aside(archive.best)

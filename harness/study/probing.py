@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from harness.data import place
+from harness.data import Part, place
 from harness.hardware import Sampler
 from harness.measure import PeakMemory, held_mib
 from harness.models import is_own
@@ -107,7 +107,8 @@ class Prober:
         dataset, training = self.job.dataset, candidate.training
         model = build_model(self.job, candidate, dataset, seed=0)
         inputs = dataset.train.first(1).tensors(self.job.device)
-        sizes = min(plan.batch_size, len(dataset.train)), min(EVALUATION_BATCH, len(dataset.validation))
+        batch = min(plan.batch_size, len(dataset.train))
+        sizes = batch, _steps_an_epoch(dataset.train, batch), min(EVALUATION_BATCH, len(dataset.validation))
         options = (training.loss, training.l1 > 0, training.clip_norm > 0, training.augment.model_dump_json())
         optimizer = (candidate.optimizer.name, *sorted(n for n, value in candidate.optimizer.params.items() if value))
         planned = (plan.micro_batch, plan.precision, plan.layout, plan.data_path)
@@ -148,7 +149,7 @@ class Prober:
     def _steps(self, candidate: Candidate, plan: Plan, batch: int) -> Steps:
         """Train for a moment in batches of one size."""
         job, optimizer = self.job, candidate.optimizer
-        part = job.dataset.train.first(batch * max(1, min(STEPS_AN_EPOCH, len(job.dataset.train) // batch)))
+        part = job.dataset.train.first(batch * _steps_an_epoch(job.dataset.train, batch))
         with PeakMemory(job.device) as peak:
             train = place(
                 part,
@@ -211,6 +212,10 @@ class Prober:
                 )
                 seconds.append(time.perf_counter() - start)
         return min(seconds[1:]) / len(part), peak.mib
+
+
+def _steps_an_epoch(train: Part, batch: int) -> int:
+    return max(1, min(STEPS_AN_EPOCH, len(train) // batch))
 
 
 def straight(first: tuple[int, float], second: tuple[int, float]) -> tuple[float, float]:

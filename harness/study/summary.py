@@ -11,6 +11,7 @@ from harness.records import Outcome, TrialRecord
 from harness.spec import size
 from harness.store import trials_frame
 from harness.store.ledger import ledger
+from harness.study.check import notes_on
 from harness.study.job import Job
 from harness.study.objectives import pareto
 from harness.study.pruners import pruner_name
@@ -52,6 +53,7 @@ def summarise(
             "seed": spec.search.seed,
             "trials": total,
             "size": points if math.isfinite(points) else None,
+            "notes": list(notes_on(spec)),
         },
         "elapsed_s": elapsed_s,
         "outcomes": outcomes["trials"].to_dict(),

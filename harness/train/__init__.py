@@ -7,11 +7,12 @@ from harness.train.evaluation import Evaluation, evaluate, predict
 from harness.train.loop import Fit, never
 from harness.train.loss import outputs_for
 from harness.train.optimizer import build_optimizer, optimizers, state_per_parameter, validate_optimizer
-from harness.train.schedule import build_schedule, schedules, validate_schedule
+from harness.train.schedule import anneals, build_schedule, schedules, validate_schedule
 
 __all__ = [
     "Evaluation",
     "Fit",
+    "anneals",
     "build_optimizer",
     "build_schedule",
     "evaluate",

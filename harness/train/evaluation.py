@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from harness.data import Batches
 from harness.measure import Quality, quality
+from harness.models import evaluating
 from harness.plan import Forward, forward_of, prepare, running
 from harness.records import NAN, Plan, TaskKind, TaskShape
 from harness.spec.training import Training
@@ -63,7 +63,7 @@ def predict(
     criterion = _criterion(shape, plan, loss, target_scaling)
     forward = _forward(model, plan)
     outputs, targets = [], []
-    with running(plan), _evaluating(model):
+    with running(plan), evaluating(model), torch.inference_mode():
         for batch in batches.epoch(1):
             predictions = criterion.predictions(criterion.scores(forward(batch.inputs)))
             outputs.append(predictions.softmax(dim=1) if shape.kind is TaskKind.CLASSIFICATION else predictions)
@@ -78,7 +78,7 @@ def assess(
     measure = quality(shape, device)
     loss_sum = torch.zeros((), device=device)
     samples = 0
-    with _evaluating(model):
+    with evaluating(model), torch.inference_mode():
         for scores, targets in _windows(forward, batches, criterion, window(batches.batch_size, shape.outputs)):
             loss_sum += criterion.loss(scores, targets) * len(targets)
             measure.update(criterion.predictions(scores), targets)
@@ -98,18 +98,6 @@ def _windows(forward: Forward, batches: Batches, criterion: Criterion, steps: in
             scores, targets = [], []
     if scores:
         yield torch.cat(scores), torch.cat(targets)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the model into evaluation mode, without autograd; leave it in the mode it was in."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def _criterion(shape: TaskShape, plan: Plan, loss: str, target_scaling: tuple[float, float]) -> Criterion:

@@ -24,7 +24,7 @@ from harness.train.gradients import ExplosionWatch, check_weights
 from harness.train.loss import make_criterion
 from harness.train.optimizer import build_optimizer
 from harness.train.randomness import seed_torch
-from harness.train.schedule import build_schedule
+from harness.train.schedule import anneals, build_schedule
 from harness.train.snapshot import Course, Snapshots, identity_of
 from harness.train.step import Step
 from harness.train.tally import Tally, window
@@ -37,8 +37,9 @@ def never() -> None:
 class Fit:
     """Trains ``model`` in place; iterating trains an epoch at a time and yields its :class:`EpochRecord`.
 
-    Iteration ends after ``epochs``, or when ``training.patience`` epochs in a row were no better. It can be given up at
-    any record, and goes on from there when iterated anew. Between records torch's settings are as they were.
+    Iteration ends after ``epochs``, or when ``training.patience`` epochs in a row were no better; a schedule that
+    anneals is gone to its end whatever the patience. It can be given up at any record, and goes on from there when
+    iterated anew. Between records torch's settings are as they were, and every module's mode is the one it came in.
 
     Args:
         model: built for ``outputs_for(shape, training.loss)`` outputs; moved to the plan's device and layout.
@@ -92,7 +93,7 @@ class Fit:
         self._model, self._train, self._validation, self._shape = model, train, validation, shape
         self._plan, self._device, self._seed, self._trial, self._stop = plan, device, seed, trial, stop
         self._epochs, self._class_counts = epochs, class_counts
-        self._patience = 0 if validation is None else training.patience
+        self._patience = 0 if validation is None or anneals(schedule) else training.patience
         self._metric, maximize = objective or _default_objective(shape)
         self._criterion = make_criterion(
             shape, training, class_counts=class_counts, target_scaling=target_scaling, device=device
@@ -193,8 +194,6 @@ class Fit:
 
     def _train_epoch(self) -> Tally:
         seed_torch(self._device, derive_seed(self._seed, self._epoch))
-        if not self._model.training:
-            self._model.train()
         steps = len(self._train)
         before = (self._epoch - 1) * steps
         every = window(self._train.batch_size, self._shape.outputs)

@@ -113,10 +113,13 @@ class Step:
 def parts(batch: Batch, most: int) -> Iterator[Batch]:
     """Yield a batch in consecutive parts of at most ``most`` samples, as few as can be and of about the same size.
 
-    A small remainder would give batch norm next to nothing to take its statistics from.
+    A small remainder would give batch norm next to nothing to take its statistics from, and a single sample nothing at
+    all: an odd batch in parts of two has one part of three.
     """
     samples = len(batch.targets)
     count = -(-samples // most)
+    if most > 1:
+        count = min(count, max(1, samples // 2))
     for number in range(count):
         rows = slice(samples * number // count, samples * (number + 1) // count)
         yield Batch(

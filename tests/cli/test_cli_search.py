@@ -243,7 +243,7 @@ def test_a_dry_run_shows_space_and_cost_and_writes_nothing(harness, tiny, tmp_pa
     done = harness("search", tiny, "--dry-run", "--out", tmp_path / "runs")
     assert done.code == 0
     assert "architecture.mlp.depth" in done.out
-    assert "4 trials of 2 epochs" in done.out
+    assert "4 trials of up to 2 epochs" in done.out
     assert not (tmp_path / "runs").exists()
     cost = json.loads(harness("search", tiny, "--dry-run", "--json").out)
     assert cost["architectures"][0]["architecture"] == "mlp"

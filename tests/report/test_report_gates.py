@@ -215,7 +215,7 @@ def test_the_chapter_says_what_was_rejected_where_and_what_that_saved(make_run):
         in (section)
     )
     assert " measured (not counted: 1 without a prediction)." in section
-    assert "1 infeasible trial broke a limit by no number that was recorded." in section
+    assert "1 infeasible trial broke no limit by a number that was recorded." in section
     assert "Gates took 1.75 s, " in section
 
 
