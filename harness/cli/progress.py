@@ -150,7 +150,8 @@ class Bars(Lines):
             now = f"final model: epoch {self._trained}/{self._epochs}"
         else:
             value = cell(epoch.validation.get(self._metric, float("nan")))
-            now = f"trial {epoch.trial}: epoch {epoch.epoch}/{self._asked.get(epoch.trial, self._epochs)}, {self._metric} {value}"
+            asked = self._asked.get(epoch.trial, self._epochs)
+            now = f"trial {epoch.trial}: epoch {epoch.epoch}/{asked}, {self._metric} {value}"
         self._progress.update(self._task, now=now)
 
     def trial_ended(self, record: TrialRecord) -> None:

@@ -78,7 +78,7 @@ def _text(gates: Gates, book: Ledger) -> Iterator[str]:
     if book.gates_s > 0:
         yield f"Gates took {duration(book.gates_s)}, {percent(share(book.gates_s, book.device_s))} of the device time."
     if book.rejected:
-        yield f"{plural(book.rejected, 'candidate')} broke a limit before training{_saved(book)}."
+        yield f"Rejected before training: {plural(book.rejected, 'candidate')}{_saved(book)}."
     if gates.unexplained:
         yield f"{plural(gates.unexplained, 'infeasible trial')} broke no limit by a number that was recorded."
     if len(gates.calibration):

@@ -210,9 +210,8 @@ def test_the_chapter_says_what_was_rejected_where_and_what_that_saved(make_run):
         "parameters": ["2,000,000", "1", "1", "0", "0"],
         "latency_ms": ["5 ms", "2", "0", "1", "1"],
     }
-    assert (
-        "3 candidates broke a limit before training, which saved 100.0 s of training, predicted and not measured"
-        in (section)
+    assert "Rejected before training: 3 candidates, which saved 100.0 s of training, predicted and not measured" in (
+        section
     )
     assert " measured (not counted: 1 without a prediction)." in section
     assert "1 infeasible trial broke no limit by a number that was recorded." in section
@@ -222,7 +221,7 @@ def test_the_chapter_says_what_was_rejected_where_and_what_that_saved(make_run):
 def test_what_was_not_predicted_is_said_to_be_unknown(make_run):
     folder = make_run(trials=10, gated=False)
     section = chapter(folder)
-    assert "1 candidate broke a limit before training; what training them would have cost was not predicted." in section
+    assert "Rejected before training: 1 candidate; what training them would have cost was not predicted." in section
     assert "| prediction |" not in section
     assert 'data-chart="chart-gates' not in build(folder)["report.html"]
 

@@ -103,7 +103,13 @@ def changed(data, **caller):
 
 
 CNN = "space={architecture: {cnn: {stages: 1, width: 8, norm: batch}}, batch_size: 32, augment: {mixup: 0.4}}"
-PATIENT = ["training.patience=2", "budget.epochs=30", "space.optimizer={sgd: {lr: 0.3}}", "space.batch_size=16"]
+PATIENT = [
+    "training.patience=2",
+    "space.schedule=constant",
+    "budget.epochs=30",
+    "space.optimizer={sgd: {lr: 0.3}}",
+    "space.batch_size=16",
+]
 
 
 @pytest.mark.parametrize("overrides", [[], [CNN], PATIENT], ids=["mlp", "cnn", "patience"])

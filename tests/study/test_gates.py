@@ -370,8 +370,12 @@ def test_what_cannot_finish_in_the_time_of_the_run_stays_open_and_is_not_started
     ended = evaluate(real.job_of("budget.time=1h"), left_s=300.0)
     assert (ended.outcome, ended.epochs) == (Outcome.INTERRUPTED, [])
     assert ended.record.reason.startswith("not started: 4 epochs take about 400 s, and ")
-    early = evaluate(real.job_of("budget.time=1h", "training.patience=1"), left_s=300.0)
-    assert early.outcome is Outcome.COMPLETE, "with patience it may end after two epochs"
+    patient = real.job_of("budget.time=1h", "training.patience=1", "space.schedule=constant")
+    assert evaluate(patient, left_s=300.0).outcome is Outcome.COMPLETE, "with patience it may end after two epochs"
+    annealing = evaluate(real.job_of("budget.time=1h", "training.patience=1"), left_s=300.0)
+    assert annealing.outcome is Outcome.INTERRUPTED, "its schedule is gone to its end"
+    short = evaluate(real.job_of("budget.time=1h", "training.epochs=2"), left_s=300.0)
+    assert short.outcome is Outcome.COMPLETE, "it has two epochs of its own"
 
 
 @pytest.mark.parametrize(("trial_s", "run_s"), [(10.0, 10.0), (math.inf, 10.5)])

@@ -77,8 +77,13 @@ def test_parts_are_few_consecutive_and_of_about_the_same_size(samples, most):
     batch = Batch((torch.arange(samples), torch.arange(samples)), torch.arange(samples), torch.arange(samples), None)
     cut = list(parts(batch, most))
     sizes = [len(part.targets) for part in cut]
-    assert len(sizes) == math.ceil(samples / most)
-    assert max(sizes) <= most
+    if most == 2 and samples > 1:
+        assert set(sizes) <= {2, 3}, "an odd batch leaves no sample alone"
+        assert sizes.count(3) == samples % 2
+    else:
+        assert len(sizes) == math.ceil(samples / most)
+        assert max(sizes) <= most
+    assert most == 1 or samples == 1 or min(sizes) > 1
     assert max(sizes) - min(sizes) <= 1
     for tensors in zip(*((*part.inputs, part.targets, part.mixed_targets) for part in cut), strict=True):
         assert torch.equal(torch.cat(tensors), torch.arange(samples))
