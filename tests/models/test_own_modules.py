@@ -4,10 +4,13 @@ import sys
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from harness.errors import InputError
-from harness.models import build, validate
+from harness.models import build, evaluating, validate
+from harness.models.calling import begin_training
 from harness.records import Named, TaskKind, TaskShape
 
 SHAPE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, features=2, cardinalities=(4,))
@@ -138,3 +141,44 @@ def test_what_cannot_be_used_is_refused_in_one_line(architecture, message):
 def test_the_form_of_the_path_is_checked_without_importing():
     with pytest.raises(InputError, match=r"expected 'package\.module:function'"):
         validate(own("net.py"))
+
+
+class Frozen(nn.Sequential):
+    """Freezes its first part as many do: by an override of ``train()``."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        self[0].eval()
+        return self
+
+
+def layers(kind=nn.Sequential):
+    return kind(nn.BatchNorm1d(2), nn.Dropout(), nn.Linear(2, 3))
+
+
+def modes_of(model):
+    return [layer.training for layer in model]
+
+
+def test_both_ways_to_freeze_a_part_have_their_say():
+    overridden, by_hand, whole, plain = layers(Frozen), layers(), layers().eval(), layers()
+    by_hand[0].eval()
+    for model in (overridden, by_hand, whole, plain):
+        begin_training(model)
+    assert modes_of(overridden) == modes_of(by_hand) == [False, True, True]
+    assert modes_of(whole) == modes_of(plain) == [True, True, True]
+
+
+@settings(max_examples=50, deadline=None)
+@given(modes=st.lists(st.booleans(), min_size=3, max_size=3), kind=st.sampled_from([nn.Sequential, Frozen]))
+def test_evaluation_leaves_every_mode_as_it_was(modes, kind):
+    model = layers(kind)
+    for layer, training in zip(model, modes, strict=True):
+        layer.training = training
+    with evaluating(model):
+        assert not any(module.training for module in model.modules())
+    assert modes_of(model) == modes
+    begin_training(model)
+    once = modes_of(model)
+    begin_training(model)
+    assert modes_of(model) == once, "what is ready to be trained is left as it is"

@@ -170,3 +170,32 @@ def test_of_every_batch_only_a_micro_batch_is_used(lesson):
 
     lesson(lambda: Counting(6, 1), micro_batch=8).judge("bf16")
     assert seen == [8] * STEPS * 3
+
+
+def test_a_verdict_is_of_its_data_and_no_other(native, clock, cpu):
+    native("bf16")
+    clock(fp32=2.0, bf16=1.0)
+
+    class Larger(Sums):
+        """The same shapes, and targets ten times as large."""
+
+        def __init__(self):
+            super().__init__()
+            self.batches = [Batch(batch.inputs, 10.0 * batch.targets) for batch in self.batches]
+
+    said = {
+        data: make_plan(plain, batches, device=cpu, loss=MSE, data=data).precision_reason
+        for data, batches in (("small", Sums()), ("large", Larger()))
+    }
+    (_, small), (_, large) = (numbers(reason) for reason in said.values())
+    assert large > 50 * small
+    again = make_plan(plain, Larger(), device=cpu, loss=MSE, data="small")
+    assert again.precision_reason == said["small"], "what is told to be the same data is not looked at again"
+
+
+def test_the_layout_is_timed_once_for_any_data(images, cnn, clock, cpu):
+    compared = clock(contiguous=1.0, channels_last=2.0)
+    flat = Loss("mse", lambda outputs, targets: F.mse_loss(outputs[:, 0], targets))
+    for data in ("one", "other"):
+        make_plan(cnn, images, device=cpu, loss=flat, data=data)
+    assert compared == [("contiguous", "channels_last")]

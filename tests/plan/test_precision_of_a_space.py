@@ -3,6 +3,8 @@
 import math
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 from torch import nn
 
@@ -48,3 +50,31 @@ def test_auto_compares_the_loss_of_the_candidates_own_task(native, clock, cpu, t
     assert plan.precision == "bf16"
     assert 0.0 < reference < 1.5 * untrained
     assert loss == pytest.approx(reference, rel=0.02)
+
+
+def test_a_table_of_the_same_shape_is_looked_at_anew(native, clock, cpu, tmp_path):
+    native("bf16")
+    compared = clock(fp32=2.0, bf16=1.0)
+    rng = np.random.default_rng(0)
+    for name in ("one", "two"):
+        pd.DataFrame(rng.normal(size=(60, 3)), columns=["a", "b", "y"]).to_csv(tmp_path / f"{name}.csv", index=False)
+
+    def plan_of(name, *overrides):
+        text = f"task: {{csv: {tmp_path / name}.csv, target: y}}\nspace: {{architecture: {{mlp: {{depth: 0}}}}}}"
+        spec = parse_spec(text, origin="x", overrides=overrides)
+        dataset = load(spec.task, seed=0)
+        job = Job(spec, dataset.training_data(), cpu, resolve_objectives(spec, dataset.shape.kind))
+        candidate = candidate_at(spec, {})
+        plans = []
+        for part in (job.dataset, dataset.for_refit()):
+            train = place_training(job, candidate, part, seed=0)
+            plans.append(plan_training(job, candidate, part, train).precision_reason)
+        return plans
+
+    (first, refit), (second, _) = plan_of("one"), plan_of("two")
+    assert first != second, "the losses are those of the table"
+    assert plan_of("one") == [first, refit]
+    shapes = 1 if first == refit else 2  # a refit has more rows, and a batch of all rows another shape
+    assert compared == [("fp32", "bf16")] * 2 * shapes
+    plan_of("one", "training.augment={mixup: 0.4}")
+    assert len(compared) == 3 * shapes

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from harness.errors import TooFewSamples
 from harness.plan import forward_of, prepare
 from harness.plan.running import tf32_arithmetic, thread_count
 
@@ -56,3 +57,33 @@ def test_settings_come_back_after_an_error():
     with pytest.raises(ZeroDivisionError), thread_count(threads + 1):
         raise ZeroDivisionError
     assert torch.get_num_threads() == threads
+
+
+def forward_through(model):
+    return forward_of(model, device=torch.device("cpu"), precision="fp32", layout="contiguous")
+
+
+def test_one_sample_is_too_few_where_torch_says_so_and_nowhere_else():
+    table, image = nn.BatchNorm1d(3), nn.BatchNorm2d(3)
+    with pytest.raises(TooFewSamples, match="batch norm takes its statistics from at least two samples at once"):
+        forward_through(table)((torch.randn(1, 3),))
+    with pytest.raises(TooFewSamples):
+        forward_through(image)((torch.randn(1, 3, 1, 1),))
+    assert forward_through(table)((torch.randn(2, 3),)).shape == (2, 3)
+    assert forward_through(image)((torch.randn(1, 3, 2, 1),)).shape == (1, 3, 2, 1)
+    assert forward_through(table.eval())((torch.randn(1, 3),)).shape == (1, 3)
+
+
+def test_other_errors_of_a_model_are_its_own():
+    class Wrong(nn.Module):
+        def forward(self, x_BF):
+            raise ValueError(f"something else of {len(x_BF)}")
+
+    class Joining(nn.BatchNorm1d):
+        def forward(self, x_BF):
+            return super().forward(x_BF.sum(0, keepdim=True))
+
+    with pytest.raises(ValueError, match="something else"):
+        forward_through(Wrong())((torch.randn(1, 3),))
+    with pytest.raises(ValueError, match="Expected more than 1 value"):
+        forward_through(Joining(3))((torch.randn(4, 3),))

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -190,3 +191,14 @@ def test_pruners_of_one_objective_name_the_one_for_several(pruner):
 def test_one_objective_may_be_judged_by_dominance():
     assert pruner_name(parse_spec(SPACE, origin="x", overrides=["search.pruner=dominated"])) == "dominated"
     assert pruner_name(parse_spec(SPACE, origin="x")) == "median"
+
+
+@pytest.mark.parametrize(("theirs", "given_up"), [(4, False), (5, True), (None, True)])
+def test_a_trial_is_not_compared_with_shorter_ones(theirs, given_up):
+    dominance = Dominance([ACCURACY, PARAMETERS], 6)
+    for trial in range(6):
+        record = replace(record_of(trial, {"parameters": 10.0}), candidate={"epochs": theirs})
+        dominance.tell(record, epochs_of(trial, [{"accuracy": 0.9}] * (theirs or 6)))
+    worse = epochs_of(9, [{"accuracy": 0.4}] * 3)
+    assert bool(dominance.hopeless(worse, {"parameters": 20.0}, horizon=None, asked=5)) == given_up
+    assert bool(dominance.hopeless(worse, {"parameters": 20.0}, horizon=None)) == (theirs is None)

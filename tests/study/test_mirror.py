@@ -429,3 +429,24 @@ def test_the_cost_of_a_trial_does_not_grow_with_their_number():
 
 def test_only_samplers_with_notes_are_asked_again():
     assert {name for name in samplers if needs_replay(spec_of(SPACE, sampler=name))} == {"cmaes", "nsga2", "qmc"}
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_a_trial_is_not_compared_with_shorter_ones(pruner):
+    """At the same epoch those have annealed further; with as long ones it is."""
+    space = f"{ONE[:-1]}, epochs: {{int: [4, 9]}}}}"
+
+    def verdicts(*, others, own):
+        mirror = Mirror(spec_of(space, "budget.epochs=9", pruner=pruner), FIRST)
+        for number in range(24):
+            mirror.insert({"batch_size": 32, "epochs": others if number < 20 else own})
+            if number < 20:
+                curve = [0.5 + 0.01 * number] * others
+                for epoch, value in enumerate(curve, 1):
+                    mirror.hopeless(number, epoch, value, horizon=None)
+                mirror.tell(record_of(number, values=(curve[-1],)), epochs_of(number, curve))
+        return [mirror.hopeless(n, epoch, 0.1, horizon=None) for n in range(20, 24) for epoch in range(1, own + 1)]
+
+    assert not any(verdicts(others=8, own=9))
+    assert any(verdicts(others=9, own=9))
+    assert any(verdicts(others=9, own=8))

@@ -70,3 +70,18 @@ def test_nothing_to_learn_is_left_behind(labelled, mlp, plan, labels_shape):
     outputs, _ = predict(model, labelled(), shape=labels_shape, plan=plan())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert isinstance(outputs, np.ndarray)
+
+
+@pytest.mark.parametrize("function", [evaluate, predict])
+def test_every_part_gets_back_the_mode_that_it_had(labelled, plan, labels_shape, function):
+    seen = []
+
+    class Watched(nn.Dropout):
+        def forward(self, x_BF):
+            seen.append(self.training)
+            return super().forward(x_BF)
+
+    model = nn.Sequential(nn.BatchNorm1d(5).eval(), Watched(0.5), nn.Linear(5, 3).eval())
+    function(model, labelled(), shape=labels_shape, plan=plan())
+    assert [module.training for module in model.modules()] == [True, False, True, False]
+    assert set(seen) == {False}

@@ -306,3 +306,28 @@ def test_gradients_that_vanish_on_the_way_back_are_noted(make_fit, labelled):
     layers = [layer for _ in range(12) for layer in (nn.Linear(5, 5), nn.Sigmoid())]
     record = next(iter(make_fit(nn.Sequential(*layers, nn.Linear(5, 3)), labelled())))
     assert record.note.startswith("vanishing gradients: the first layer's are")
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+def test_a_schedule_that_anneals_is_gone_to_its_end_whatever_the_patience(
+    make_fit, labelled, mlp, monkeypatch, schedule
+):
+    scripted(monkeypatch, [0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
+    fit = make_fit(mlp(), labelled(), labelled(), epochs=6, schedule=Named(schedule), training=Training(patience=1))
+    records = list(fit)
+    assert [record.epoch for record in records] == [1, 2, 3, 4, 5, 6]
+    assert fit.best_epoch == 2
+    assert records[-1].learning_rate < 0.1 * records[1].learning_rate
+    assert not any("stopped early" in record.note for record in records)
+
+
+def test_a_part_that_is_frozen_stays_so_and_the_rest_learns(make_fit, labelled):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm1d(5), nn.Dropout(0.5), nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    model[0].eval()
+    modes = [module.training for module in model.modules()]
+    before = model[0].running_mean.clone()
+    for _ in make_fit(model, labelled(), labelled(seed=1)):
+        assert [module.training for module in model.modules()] == modes
+    assert torch.equal(model[0].running_mean, before)
+    assert model[3].num_batches_tracked == 12

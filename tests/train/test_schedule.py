@@ -84,3 +84,11 @@ def test_factors_stay_between_nothing_and_the_full_rate(name, steps, epochs):
 def test_a_wrong_name_or_parameter_is_refused_with_its_key_path(named, message):
     with pytest.raises(InputError, match=message):
         validate_schedule(named)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.integers(1, 60), peak=st.floats(0.01, 0.99))
+def test_one_cycle_reaches_about_its_rate_unless_it_has_a_handful_of_steps(steps, peak):
+    assert max(factors(Named("one_cycle"), steps, 1)) > 0.81
+    if steps >= 10:
+        assert max(factors(Named("one_cycle", {"peak": peak}), steps, 1)) > 0.97
