@@ -39,24 +39,30 @@ def notes_on(spec: Spec) -> tuple[str, ...]:
     """Return what of a space has no effect, although nothing is wrong with it."""
     node = spec.group.items.get("patience", Fixed(spec.training.patience))
     annealing = [name for name in _schedules(spec) if train.anneals(Named(name))]
-    if not annealing or not any(corner_values(node)):
-        return ()
-    return (
-        f"patience is for a constant rate: trials with {' or '.join(annealing)} run their whole schedule; "
-        "search `epochs` to have shorter ones",
-    )
+    notes = []
+    if annealing and any(corner_values(node)):
+        notes.append(
+            f"patience is for a constant rate: trials with {' or '.join(annealing)} run their whole schedule; "
+            "search `epochs` to have shorter ones"
+        )
+    where, own = _own_epochs(spec)
+    if (most := max(own)) > spec.budget.epochs:
+        notes.append(f"{where}: {most} is more than budget.epochs, {spec.budget.epochs}, and counts as that")
+    return tuple(notes)
+
+
+def _own_epochs(spec: Spec) -> tuple[str, list[int]]:
+    """Return where a space says how many epochs a candidate has, and the ends of what it says."""
+    where = "space.epochs" if "epochs" in spec.group.items else "training.epochs"
+    node = spec.group.items.get("epochs", Fixed(spec.training.epochs))
+    return where, [spec.budget.epochs if value is None else int(value) for value in corner_values(node)]
 
 
 def _check_course(spec: Spec) -> None:
-    """Refuse more epochs than the budget has, and a warm-up in which any candidate would spend all of its own."""
-    budget = spec.budget.epochs
-    where = "space.epochs" if "epochs" in spec.group.items else "training.epochs"
-    node = spec.group.items.get("epochs", Fixed(spec.training.epochs))
-    own = [budget if value is None else int(value) for value in corner_values(node)]
-    if (most := max(own)) > budget:
-        raise SpecError(f"{where}: {most} is more than budget.epochs, {budget}; raise budget.epochs to {most}")
-    fewest = min(own)
-    fix = "raise budget.epochs" if fewest == budget else f"raise {where}"
+    """Refuse a warm-up in which any candidate would spend all of its epochs."""
+    where, own = _own_epochs(spec)
+    fewest = min(*own, spec.budget.epochs)
+    fix = "raise budget.epochs" if fewest == spec.budget.epochs else f"raise {where}"
     for name, option in _schedules(spec).items():
         warm_up = max(map(float, corner_values(option.items.get("warmup_epochs", Fixed(0)))))
         if warm_up >= fewest:
