@@ -124,7 +124,7 @@ def _read(column: pd.Series, label: str, reading: Reading) -> tuple[np.ndarray, 
         return categories_of(column), ()
     held = infer_dtype(column, skipna=True)
     if held in _TIMES or (is_integer_dtype(column.dtype) and holds_dates(column)):
-        raise _is_time(label, "dates or times" if held in _TIMES else "dates as whole numbers (20240314)")
+        raise _is_time(label, f"typed as {held}" if held in _TIMES else "as whole numbers: 20240314")
     if is_bool_dtype(column.dtype) or held in ("boolean", "categorical"):
         return as_text(column), ()
     if is_text(column):
@@ -138,7 +138,7 @@ def _from_text(column: pd.Series, label: str, reading: Reading) -> tuple[np.ndar
     found = read_numbers(column, reading.style, reading.hints)
     if isinstance(found, Numbers):
         if found.integers and integers_look_like_dates(found.values[~np.isnan(found.values)]):
-            raise _is_time(label, "dates as whole numbers (20240314)")
+            raise _is_time(label, "as whole numbers: 20240314")
         values = _finite(column, found.values, label, reading)
         return values, (f"is read as numbers: {found.told}",) if found.told else ()
     times = looks_like_dates(column)
@@ -213,7 +213,7 @@ def _finite(column: pd.Series, values: np.ndarray, label: str, reading: Reading)
 def _is_time(label: str, what: str) -> DataError:
     name = label.rpartition("column ")[2]
     use = "" if what == "durations" else f" put it under `dates` (`dates: [{name}]`) to learn from the calendar, or"
-    return DataError(f"{label} holds {what}, which are not read as they are;{use} put it under `drop`")
+    return DataError(f"{label} holds dates or times ({what}), which are not read as they are;{use} put it under `drop`")
 
 
 def _why_dropped(values: np.ndarray, *, asked_for: bool) -> str:

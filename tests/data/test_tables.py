@@ -140,23 +140,27 @@ def test_a_text_asked_for_as_categorical_is_kept_though_all_differ(tmp_path):
 def test_a_number_gone_wrong_is_named_with_its_line(tmp_path):
     area = [f"{row}.5" for row in range(ROWS)]
     area[41] = "twelve"
-    refuse(tmp_path, frame(area=area), r"column 'area' holds numbers but for 'twelve' in line 43; .*`categorical`")
+    refuse(
+        tmp_path,
+        frame(area=area),
+        r"column 'area' holds numbers but for 'twelve' \(1 time\), first in line 43; .*`categorical`",
+    )
     table = frame(area=area, city=['"two\nlines"'] + ["Bern", "Chur"] * (ROWS // 2 - 1) + ["Chur"])
-    refuse(tmp_path, table, "'twelve' in line 44")
-    refuse(tmp_path, frame(area=area), "'twelve' in row 42", read=load_parquet)
+    refuse(tmp_path, table, "'twelve'.* line 44")
+    refuse(tmp_path, frame(area=area), "'twelve'.* row 42", read=load_parquet)
 
 
 def test_numbers_gone_wrong_are_told_by_line_after_rows_without_target(tmp_path):
     table = frame(area=[str(row) for row in range(ROWS - 1)] + ["?"])
     table["sold"] = table["sold"].astype(object)
     table.loc[3, "sold"] = None
-    refuse(tmp_path, table, f"'\\?' in line {ROWS + 1}")
+    refuse(tmp_path, table, f"'\\?' .* line {ROWS + 1}; .*missing: ")
 
 
 @pytest.mark.parametrize("written", ["2024-03-%02d", "2024-03-%02d 12:30", "2024-03-%02dT12:30:00+01:00"])
 def test_columns_of_dates_are_refused(tmp_path, written):
     days = [written % (1 + row % 28) for row in range(ROWS)]
-    refuse(tmp_path, frame(built=days), "column 'built' holds dates.*`dates: .'built'.`.*`drop`")
+    refuse(tmp_path, frame(built=days), "column 'built' holds dates or times .*`dates: .'built'.`.*`drop`")
     assert load_csv(tmp_path, frame(built=days), drop=("built",)).shape.features == 2
 
 
@@ -333,3 +337,251 @@ def test_integer_target_with_gaps_stays_a_class(tmp_path):
     table = frame(sold=[0.0, 1.0, None] * (ROWS // 3))
     table["sold"] = table["sold"].astype("Int64")
     assert load_csv(tmp_path, table).class_names == ("0", "1")
+
+
+def rows(*columns, header="x,sold", separator=","):
+    lines = [separator.join(map(str, values)) for values in zip(*columns, strict=True)]
+    return "\n".join([header, *lines]) + "\n"
+
+
+SOLD = ["yes", "no"] * (ROWS // 2)
+NUMBERS = [f"{number / 7:.2f}" for number in range(ROWS)]
+
+
+@pytest.mark.parametrize("word", ["NA", "None", "null", "nan", "n/a", "NULL", "NaN"])
+def test_words_for_missing_values_are_categories_and_classes_in_csv_and_parquet_alike(tmp_path, word):
+    table = pd.DataFrame({"x": NUMBERS, "size": ["S", word, "L"] * (ROWS // 3), "sold": [word, "no"] * (ROWS // 2)})
+    csv, parquet = load_csv(tmp_path, table), load_parquet(tmp_path, table)
+    for data in (csv, parquet):
+        assert set(data.class_names) == {word, "no"}
+        assert word in data.preprocessing["categorical"][0]["categories"]
+        assert sum(map(len, data.split_index.values())) == ROWS
+        assert any(f"'{word}' ({ROWS // 2} times)" in note for note in noted(data) or data.notes)
+    assert csv.preprocessing == parquet.preprocessing
+    assert np.array_equal(csv.train.inputs[1], parquet.train.inputs[1])
+
+
+def test_missing_words_can_be_said_for_all_columns_or_for_one(tmp_path):
+    table = pd.DataFrame({"x": ["?", *NUMBERS[1:]], "size": ["?", "S", "L"] * (ROWS // 3), "sold": SOLD})
+    everywhere = load_csv(tmp_path, table, missing=("?",))
+    assert everywhere.preprocessing["categorical"][0]["categories"] == ["L", "S"]
+    only_there = load_csv(tmp_path, table, missing={"x": ("?",)})
+    assert only_there.preprocessing["categorical"][0]["categories"] == ["?", "L", "S"]
+    refuse(tmp_path, table, r"holds numbers but for '\?'.*missing: \[\"\?\"\]")
+    refuse(tmp_path, table, "missing 'y' is not a column", missing={"y": ("?",)})
+    coded = pd.DataFrame({"x": [-999.0, *map(float, NUMBERS[1:])], "sold": SOLD})
+    for read in (load_csv, load_parquet):
+        assert read(tmp_path, coded, missing=(-999,)).preprocessing["numeric"][0]["median"] > 0
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "told"),
+    [
+        (lambda number: f"{number:.2f}".replace(".", ","), 1, "decimal comma"),
+        (lambda number: f"{1000 * number:,.2f}", 1000, "thousands"),
+        (lambda number: f"{number:.2f}%", 1, "percent"),
+        (lambda number: f"${number:.2f}", 1, "$"),
+        (lambda number: f"{number:.2f} €", 1, "€"),
+        (lambda number: f"{number:.2f} kg", 1, "kg"),
+        (lambda number: f"({number:.2f})", -1, "accounting"),
+        (lambda number: f"\u2212{number:.2f}", -1, ""),
+        (lambda number: f"\u00a0{number:.2f}\u00a0", 1, ""),
+    ],
+)
+def test_numbers_written_by_people_are_numbers_in_columns_and_targets(tmp_path, written, value, told):
+    numbers = [2 + number / 7 for number in range(ROWS)]
+    quoted = [f'"{written(number)}"' for number in numbers]
+    table = rows(quoted, quoted, [number**2 for number in numbers], header="x,sold,z")
+    data = load_csv(tmp_path, table)
+    assert [fitted["column"] for fitted in data.preprocessing["numeric"]] == ["x", "z"]
+    train = data.split_index["train"]
+    read = np.array([round(number * (1000 if value == 1000 else 1), 2) for number in numbers]) * np.sign(value)
+    assert data.true_targets("train").tolist() == pytest.approx(read[train].tolist())
+    assert data.preprocessing["numeric"][0]["mean"] == pytest.approx(read[train].mean())
+    assert any("column 'x'" in note and told in note for note in data.notes) or not told
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_other_separators_are_found_and_told(tmp_path, separator, name):
+    numbers = [text.replace(".", ",") for text in NUMBERS]
+    content = rows(numbers, SOLD, header=f"x{separator}sold", separator=separator)
+    data = load_csv(tmp_path, content)
+    assert data.shape.features == 1
+    assert any(f"separated by {name}" in note for note in data.notes)
+    directed = load_csv(tmp_path, f"sep={separator}\n{content}")
+    assert directed.preprocessing == data.preprocessing
+    assert load_csv(tmp_path, content, separator=separator).preprocessing == data.preprocessing
+
+
+def test_a_separator_of_ones_own_and_a_title_above_the_header(tmp_path):
+    content = rows(NUMBERS, SOLD, header="x~sold", separator="~")
+    refuse(tmp_path, content, "the only one is 'x~sold'.*separator:")
+    assert load_csv(tmp_path, content, separator="~").shape.features == 1
+    plain = rows(NUMBERS, SOLD)
+    refuse(
+        tmp_path, f"Sales of 2024\n\n{plain}", "starts with 'Sales of 2024'.*title above the header. Remove the 1 lines"
+    )
+    refuse(tmp_path, f"Sales of 2024,\n{plain}", "title above the header")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x1f\x8b\x08\x00rest", "packed with gzip; unpack it"),
+        (b"PK\x03\x04rest", "zip archive or an Excel workbook"),
+        (b"PAR1rest", "Parquet file; name it as `parquet:`"),
+        ("x,sold\n1,2\n".encode("utf-16"), "UTF-16 text; save it as UTF-8"),
+        ("x,sold\nä,2\n".encode("latin-1"), "not UTF-8 text"),
+    ],
+)
+def test_files_of_other_formats_are_named(tmp_path, content, message):
+    refuse(tmp_path, content, message)
+
+
+def test_lines_that_end_early_are_told(tmp_path):
+    lines = rows(NUMBERS, SOLD, NUMBERS[::-1], header="x,sold,z").splitlines()
+    lines[7] = lines[7].rpartition(",")[0]
+    data = load_csv(tmp_path, "\n".join(lines) + "\n")
+    assert any("1 lines have fewer values than the header (the first is line 8)" in note for note in data.notes)
+
+
+def test_codes_with_leading_zeros_are_text(tmp_path):
+    codes = ["02134", "10027", "01010"] * (ROWS // 3)
+    data = load_csv(tmp_path, rows(codes, ["001", "002"] * (ROWS // 2)))
+    assert data.preprocessing["categorical"][0]["categories"] == ["01010", "02134", "10027"]
+    assert data.class_names == ("001", "002")
+
+
+def test_large_whole_numbers_stay_exact_or_are_refused(tmp_path):
+    ids = pd.array([2**60 + row % 3 for row in range(ROWS)], dtype="Int64")
+    ids[5] = pd.NA
+    table = pd.DataFrame({"x": NUMBERS, "id": ids, "sold": ids})
+    for read in (load_csv, load_parquet):
+        refuse(tmp_path, table, "column 'id' holds .*beyond 2.53", read=read)
+        data = read(tmp_path, table, categorical=("id",))
+        assert data.class_names == tuple(str(2**60 + row) for row in range(3))
+        assert data.preprocessing["categorical"][0]["categories"] == list(data.class_names)
+        refuse(tmp_path, table, "target 'sold' holds .*beyond 2.53", read=read, drop=("id",), kind="regression")
+
+
+@pytest.mark.parametrize("offset", [1.7e9, 2_460_000.5, -1e12])
+def test_targets_far_from_zero_keep_their_differences(tmp_path, offset):
+    values = offset + np.arange(ROWS) / 4
+    table = pd.DataFrame({"x": np.sin(np.arange(ROWS)), "sold": values})
+    for read in (load_csv, load_parquet):
+        data = read(tmp_path, table)
+        train = data.split_index["train"]
+        assert data.true_targets("train").tolist() == values[train].tolist()
+        assert np.diff(data.train.targets).tolist() == pytest.approx(np.diff(values[train]).tolist(), rel=1e-3)
+        assert len(np.unique(data.train.targets)) == len(train)
+
+
+def test_durations_clock_times_and_dates_cannot_be_predicted(tmp_path):
+    for values in (["10:20", "11:30"], ["1 days 02:00:00", "2 days 01:00:00"], ["2024-03-01", "2024-03-02"]):
+        refuse(tmp_path, rows(NUMBERS, values * (ROWS // 2)), "target 'sold' holds .*cannot be predicted")
+    table = pd.DataFrame({"x": NUMBERS, "sold": pd.to_timedelta(np.arange(ROWS), unit="h")})
+    refuse(tmp_path, table, "cannot be predicted", read=load_parquet)
+
+
+def test_dates_become_calendar_numbers(tmp_path):
+    days = pd.date_range("2023-01-30", periods=ROWS, freq="31h")
+    table = pd.DataFrame({"day": days, "x": NUMBERS, "sold": SOLD})
+    typed = load_parquet(tmp_path, table, dates=("day",))
+    written = load_csv(tmp_path, table.assign(day=days.strftime("%m/%d/%Y %H:%M")), dates={"day": None})
+    names = [fitted["column"] for fitted in typed.preprocessing["numeric"]]
+    assert {"day: days", "day: weekday_sin", "day: hour_cos", "x"} <= set(names)
+    assert "day: year" not in names  # one year: constant
+    assert typed.preprocessing["numeric"] == written.preprocessing["numeric"]
+    refuse(tmp_path, table, r"column 'day' holds dates or times.*dates: \['day'\]", read=load_parquet)
+    refuse(tmp_path, table.assign(day=["soon", *days[1:].astype(str)]), "'soon' is not a date", dates=("day",))
+    whole = table.assign(day=days.strftime("%Y%m%d").astype(int))
+    refuse(tmp_path, whole, "as whole numbers", read=load_csv)
+    refuse(tmp_path, whole, "as whole numbers", read=load_parquet)
+
+
+def test_an_index_of_times_is_told_and_can_be_named(tmp_path):
+    table = pd.DataFrame({"x": NUMBERS, "sold": SOLD}, index=pd.date_range("2024-01-01", periods=ROWS))
+    data = load_parquet(tmp_path, table)
+    assert any("row labels" in note and "dates" in note for note in data.notes)
+    refuse(tmp_path, table.rename_axis("day"), r"column 'day' holds dates", read=load_parquet)
+
+
+def test_groups_stay_in_one_part_and_order_puts_the_last_rows_into_test(tmp_path):
+    table = frame(person=np.arange(ROWS) // 5, step=np.arange(ROWS)[::-1])
+    grouped = load_csv(tmp_path, table, split={"group": "person"})
+    parts = [set(table["person"][index]) for index in grouped.split_index.values()]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+    assert "person" not in grouped.preprocessing["columns"]
+    ordered = load_csv(tmp_path, table, split={"order": "step"})
+    assert sorted(ordered.split_index["test"]) == list(range(9))
+    assert sorted(ordered.split_index["validation"]) == list(range(9, 18))
+    refuse(tmp_path, table, "split.order 'city' holds text|split.order 'city': ", split={"order": "city"})
+    refuse(tmp_path, table, "split.group 'persn' is not a column; did you mean 'person'", split={"group": "persn"})
+    refuse(tmp_path, table.assign(person=ROWS * [1]), "1 groups are fewer than one for each", split={"group": "person"})
+
+
+def test_copies_are_told_or_kept_together(tmp_path):
+    table = pd.concat([frame().iloc[:20]] * 3)
+    data = load_csv(tmp_path, table)
+    assert any("have the same inputs as a sample that is learnt from" in note for note in data.notes)
+    together = load_csv(tmp_path, table, split={"duplicates": "together"})
+    parts = [set(index % 20) for index in together.split_index.values()]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+def test_a_column_that_gives_the_target_away_is_told(tmp_path):
+    values = np.sin(np.arange(ROWS)) + np.arange(ROWS) / 9
+    for leak, told in (
+        (values, "is equal to the target"),
+        (3 * values - 1, "is the target but for a factor"),
+        (np.exp(values), "has the order of the target"),
+    ):
+        data = load_csv(tmp_path, frame(leak=leak, sold=values))
+        assert any("'leak'" in note and told in note for note in data.notes), told
+    for leak in (["a", "b"] * (ROWS // 2), np.where(np.arange(ROWS) % 2, 9.5, 1) + np.arange(ROWS) / 99):
+        data = load_csv(tmp_path, frame(leak=leak))
+        assert any("'leak' alone tells the class" in note for note in data.notes)
+    assert not any("alone tells" in note for note in load_csv(tmp_path, frame()).notes)
+
+
+def test_a_test_file_of_ones_own_is_the_test_part(tmp_path):
+    table, other = frame(), frame(area=np.arange(ROWS) * 1.5).iloc[:20]
+    other.to_csv(tmp_path / "later.csv", index=False)
+    data = load_csv(tmp_path, table, test={"csv": tmp_path / "later.csv"})
+    assert data.test_size == 20
+    assert data.split_index["test"].tolist() == list(range(20))
+    assert len(data.train) + len(data.validation) == ROWS
+    other.drop(columns="city").to_csv(tmp_path / "later.csv", index=False)
+    refuse(tmp_path, table, "later.csv: has no column 'city'", test={"csv": tmp_path / "later.csv"})
+    other.assign(area="?").to_csv(tmp_path / "later.csv", index=False)
+    refuse(tmp_path, table, r"line 2 of .*later.csv", test={"csv": tmp_path / "later.csv"})
+
+
+def test_values_far_outside_of_training_are_clipped_and_counted(tmp_path):
+    table = frame()
+    held = load_csv(tmp_path, table).split_index["test"]
+    table.loc[held[0], "area"] = 1e9
+    data = load_csv(tmp_path, table)
+    assert data.beyond_training() == {"area": 1}
+    assert np.abs(data.open_test().inputs[0]).max() < 10
+
+
+def test_names_in_composed_and_decomposed_letters_are_one(tmp_path):
+    table = frame().rename(columns={"area": "Gro\u0308\u00dfe", "city": " Stadt "})
+    data = load_csv(tmp_path, table, drop=("Gr\u00f6\u00dfe", "Stadt"))
+    assert data.preprocessing["columns"] == ["rooms"]
+
+
+@pytest.mark.parametrize(
+    "values", [["yes", "yes ", "no"], ["Yes", "yes", "no"], ["caf\u00e9", "cafe\u0301", "no"], ["a  b", "a b", "no"]]
+)
+def test_classes_and_categories_that_look_alike_are_told(tmp_path, values):
+    data = load_csv(tmp_path, frame(sold=values * (ROWS // 3), extra=values * (ROWS // 3)))
+    told = [note for note in data.notes if "differ only in case, blanks or the composition" in note]
+    assert len(told) == 2
+    assert len(data.class_names) == 3
+
+
+def test_text_that_is_nearly_an_identifier_is_told(tmp_path):
+    names = [f"v{row % 40}" for row in range(ROWS)]
+    assert any("nearly an identifier" in note for note in load_csv(tmp_path, frame(extra=names)).notes)
