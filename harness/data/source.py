@@ -33,6 +33,10 @@ class Source:
     """float64 (N,): the last samples by it are the test part."""
     columns: tuple[str, ...] = ()
     """Columns of a table before constant and id-like ones were dropped, in order."""
+    files: tuple[str, ...] = ()
+    """Names of the picture files, relative to the folder, one per sample."""
+    parts: np.ndarray | None = None
+    """int8 (N,): 0 train, 1 validation, 2 test, where the folder itself says which part a sample is in."""
     official_test: int = 0
     """So many of the last samples are the official test set."""
     notes: tuple[str, ...] = ()

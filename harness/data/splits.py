@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +34,9 @@ class Indices:
 
 
 def split_samples(source: Source, split: Split, limit: int | None, seed: int) -> Indices:
-    """Draw the parts. An official test set is kept; ``limit`` thins out what is left for training and validation.
+    """Draw the parts, but for those that the source itself has; ``limit`` thins out training and validation.
 
+<<<<<<< HEAD
     The test part depends on (data, ``split``, seed) alone, so that a run with a ``limit`` is judged on the same
     samples as one without. Raises :class:`DataError` when a part would lack a class, or be empty.
     """
@@ -126,23 +128,70 @@ class _Drawing:
             if miss < best_miss:
                 best, best_miss = taken, miss
         return rows[np.isin(codes, best)]
+=======
+    A part that is given is kept as it is, and a missing one is drawn from what there is to train on. The test part
+    depends on (data, ``split.test``, seed) alone, so that a run with a ``limit`` is judged on the same samples as one
+    without. Raises :class:`DataError` when a part would lack a class, or be empty.
+    """
+    given = _given(source)
+    _check_enough(source, given)
+    rest, validation, test = given.train, given.validation, given.test
+    share = split.validation
+    if not len(test):
+        rest, test = _hold_out(source, rest, split.test * len(rest), derive_seed(seed, "test"))
+        share /= 1.0 - split.test
+    if limit is not None and limit < len(rest) + len(validation):
+        kept = max(1, round(limit * len(validation) / (len(rest) + len(validation)))) if len(validation) else 0
+        _, rest = _hold_out(source, rest, limit - kept, derive_seed(seed, "limit"))
+        if kept:
+            _, validation = _hold_out(source, validation, kept, derive_seed(seed, "limit validation"))
+    if not len(validation):
+        rest, validation = _hold_out(source, rest, share * len(rest), derive_seed(seed, "validation"))
+    indices = Indices(rest, validation, test)
+    drawn = [name for name in ("validation", "test") if not len(getattr(given, name))]
+    _check_classes(source, indices, limit, drawn)
+    return indices
 
 
-def _check_enough(source: Source) -> None:
-    shared_out = len(source) - source.official_test
-    if shared_out < _FEWEST:
-        raise DataError(f"{source.name}: {shared_out} samples are too few to split; it takes {_FEWEST}")
-    if source.class_names:
-        counts = np.bincount(source.targets[:shared_out], minlength=len(source.class_names))
+def _given(source: Source) -> Indices:
+    """Return the parts that the source itself has; an empty one is to be drawn from ``train``."""
+    everything = np.arange(len(source))
+    if source.parts is not None:
+        train, validation, test = (everything[source.parts == part] for part in range(3))
+        return Indices(train, validation, test)
+    last = len(source) - source.official_test
+    return Indices(everything[:last], everything[:0], everything[last:])
+
+
+def _hold_out(source: Source, rows: np.ndarray, wanted: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the other rows, and about ``wanted`` drawn without replacement in the proportions of the classes."""
+    held = resample(
+        rows,
+        replace=False,
+        n_samples=max(1, round(wanted)),
+        random_state=seed % 2**32,
+        stratify=source.targets[rows] if source.class_names else None,
+    )
+    return np.setdiff1d(rows, held, assume_unique=True), np.sort(held)
+>>>>>>> 698da7e (Images: transparency, 16-bit levels, further frames and parts are read for what they are, and told)
+
+
+def _check_enough(source: Source, given: Indices) -> None:
+    rest = given.train
+    if len(rest) < _FEWEST:
+        raise DataError(f"{source.name}: {len(rest)} samples are too few to split; it takes {_FEWEST}")
+    parts = ["training", *(name for name in ("validation", "test") if not len(getattr(given, name)))]
+    if source.class_names and len(parts) > 1:
+        counts = np.bincount(source.targets[rest], minlength=len(source.class_names))
         rarest = int(counts.argmin())
-        if counts[rarest] < (2 if source.official_test else 3):
+        if counts[rarest] < len(parts):
             raise DataError(
                 f"{source.name}: class {source.class_names[rarest]!r} has {counts[rarest]} samples, fewer than one for"
-                " each of training, validation and test; add samples or remove the class"
+                f" each of {', '.join(parts[:-1])} and {parts[-1]}; add samples or remove the class"
             )
 
 
-def _check_classes(source: Source, indices: Indices, limit: int | None) -> None:
+def _check_classes(source: Source, indices: Indices, limit: int | None, drawn: Sequence[str]) -> None:
     if not len(indices.train):
         raise DataError(f"{source.name}: no samples are left to train on; lower `split` or raise `limit`")
     for part, rows in (("train", indices.train), ("validation", indices.validation), ("test", indices.test)):
@@ -152,16 +201,16 @@ def _check_classes(source: Source, indices: Indices, limit: int | None) -> None:
             every = int((source.targets == missing).sum())
             raise DataError(
                 f"{source.name}: class {source.class_names[missing]!r} ({every} samples) has none among the {len(rows)}"
-                f" {part} samples; {_remedies(part, limit, official=source.official_test > 0)}"
+                f" {part} samples; {_remedies(part, limit, drawn)}"
             )
 
 
-def _remedies(part: str, limit: int | None, *, official: bool) -> str:
+def _remedies(part: str, limit: int | None, drawn: Sequence[str]) -> str:
     ways = ["add samples or remove the class"]
-    if part == "validation" or (part == "test" and not official):
+    if part in drawn:
         ways.insert(0, f"raise `split.{part}`")
-    if part == "train":
-        ways.insert(0, "lower `split.validation` and `split.test`")
+    if part == "train" and drawn:
+        ways.insert(0, "lower " + " and ".join(f"`split.{name}`" for name in drawn))
     if limit is not None and part != "test":
         ways.insert(0, f"raise `limit` ({limit})")
     return ", ".join(ways)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -16,7 +17,7 @@ Kind = Literal["auto", "classification", "regression"]
 
 
 class Split(Frozen):
-    """Shares of the samples held out; a data set with an official test set keeps it and ignores ``test``."""
+    """Shares of the samples held out; what a data set itself sets apart is kept, and its share here ignored."""
 
     validation: Fraction = 0.15
     test: Fraction = 0.15
@@ -149,8 +150,31 @@ class NpzTask(_Task):
     kind: Kind = "auto"
 
 
+def _ground(value: object) -> object:
+    """Bring a colour to a name or three levels; a message of ours instead of one for each form that did not fit."""
+    if isinstance(value, str):
+        if value in ("auto", "white", "black"):
+            return value
+        if re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+            return tuple(bytes.fromhex(value[1:]))
+    levels = range(256)
+    if isinstance(value, list | tuple) and len(value) == 3 and all(type(x) is int and x in levels for x in value):
+        return tuple(value)
+    hint = "; an unquoted # starts a comment" if value is None else ""
+    raise ValueError(f'expected auto, white, black, [r, g, b] with levels 0 to 255, or "#rrggbb" in quotes{hint}')
+
+
+Level = Annotated[int, Field(ge=0, le=255)]
+Ground = Annotated[
+    Literal["auto", "white", "black"] | tuple[Level, Level, Level],
+    BeforeValidator(
+        _ground, json_schema_input_type=Literal["auto", "white", "black"] | tuple[Level, Level, Level] | str
+    ),
+]
+
+
 class ImagesTask(_Task):
-    """A folder with one sub-folder of images per class."""
+    """A folder with one sub-folder of images per class, or with such folders below train, val and test."""
 
     source: ClassVar[str] = "images"
 
@@ -158,6 +182,9 @@ class ImagesTask(_Task):
     size: tuple[Annotated[int, Field(ge=4, le=1024)], Annotated[int, Field(ge=4, le=1024)]] = (32, 32)
     """Height and width to which every image is resized."""
     channels: Literal[1, 3] = 3
+    background: Ground = "auto"
+    """What shows through transparent pixels: one colour for all images; ``auto`` is white below dark shapes, black
+    below light ones."""
 
     @field_validator("size", mode="before")
     @classmethod

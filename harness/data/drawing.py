@@ -1,0 +1,86 @@
+"""Which samples are held out: drawn class by class, in whole groups, or the last ones in an order."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.utils import resample
+
+from harness.data.alike import alike
+from harness.data.source import Source
+from harness.errors import DataError
+from harness.spec.task import Split
+
+_DRAWS = 50
+"""Draws of groups, of which the one is taken that comes closest to the size and the classes asked for."""
+
+
+class Drawing:
+    """Holds out samples of a source."""
+
+    def __init__(self, source: Source, split: Split) -> None:
+        self._source = source
+        self._groups = _groups(source, split)
+
+    def hold_out(self, rows: np.ndarray, wanted: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the other rows, and about ``wanted``: the last in order, whole groups, or drawn class by class."""
+        count = max(1, round(wanted))
+        if self._source.order is not None:
+            held = rows[np.argsort(self._source.order[rows], kind="stable")[-count:]]
+        elif self._groups is not None:
+            held = self._whole_groups(rows, count, seed)
+        else:
+            stratify = self._source.targets[rows] if self._source.class_names else None
+            held = resample(rows, replace=False, n_samples=count, random_state=seed % 2**32, stratify=stratify)
+        return np.setdiff1d(rows, held, assume_unique=True), np.sort(held)
+
+    def _whole_groups(self, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+        """Return the rows of groups drawn at random, the best of some draws by size and shares of the classes."""
+        assert self._groups is not None
+        _, codes = np.unique(self._groups[rows], return_inverse=True)
+        classes = max(1, len(self._source.class_names))
+        targets = self._source.targets[rows] if self._source.class_names else np.zeros(len(rows), np.int64)
+        counts_GC = np.zeros((codes.max() + 1, classes))
+        np.add.at(counts_GC, (codes, targets), 1.0)
+        wanted_C = counts_GC.sum(axis=0) * count / len(rows)
+        generator = np.random.default_rng(seed)
+        best, best_miss = np.empty(0, np.int64), np.inf
+        for _ in range(_DRAWS):
+            drawn = generator.permutation(len(counts_GC))
+            sizes = counts_GC[drawn].sum(axis=1).cumsum()
+            # All but one group at most, so that something is left.
+            taken = drawn[: min(max(1, int(np.searchsorted(sizes, count, side="right"))), len(drawn) - 1)]
+            got_C = counts_GC[taken].sum(axis=0)
+            miss = np.abs(got_C - wanted_C).sum() + (len(rows) if (got_C == 0).any() else 0)
+            if miss < best_miss:
+                best, best_miss = taken, miss
+        return rows[np.isin(codes, best)]
+
+
+def _groups(source: Source, split: Split) -> np.ndarray | None:
+    """Return which samples stay together, as codes; None where each is for itself."""
+    codes = []
+    if source.groups is not None:
+        codes.append(np.unique(source.groups.astype(str), return_inverse=True)[1])
+    elif split.group is not None or (split.order is not None and source.order is None):
+        key = "group" if split.group is not None else "order"
+        raise DataError(f"{source.name}: split.{key} names a column, and this data is no table with named columns")
+    if split.duplicates == "together":
+        codes.append(alike(source.inputs))
+    if len(codes) == 2:
+        return _joined(*codes)
+    if codes and len(np.unique(codes[0])) < 3:
+        raise DataError(
+            f"{source.name}: {len(np.unique(codes[0]))} groups are fewer than one for each of training, validation and"
+            " test; name a column with more values under `split.group`"
+        )
+    return codes[0] if codes else None
+
+
+def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return codes of the groups that two groupings of the same samples grow together to."""
+    size = first.max() + 1 + second.max() + 1
+    links = coo_array((np.ones(len(first)), (first, second + first.max() + 1)), shape=(size, size))
+    codes: np.ndarray = connected_components(links, directed=False)[1][first]
+    return codes
