@@ -15,7 +15,17 @@ from harness.errors import DataError
 
 _DEEP = re.compile(r"I;16.*|I;12|(L|LA|RGB|RGBX|RGBA|RGBa|CMYK);16[BLN]")
 """Pillow's names for the layout of files with more than 8 bits per channel; ``BGR;16`` has fewer."""
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, ArithmeticError, LookupError, TypeError)
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    RuntimeError,
+    struct.error,
+)
 """What Pillow's decoders raise at files that are not what they claim to be."""
 
 

@@ -45,10 +45,13 @@ READERS = {
         lambda path: load(NpzTask(npz=path), seed=0),
     ),
     "gz": (gzip.compress(b"\0\0\x08\x01\0\0\0\x05hello"), lambda path: read_idx(path, ndim=1)),
-    "png": (
-        written(lambda out: Image.fromarray(PIXELS).save(out, "png")),
-        lambda path: read_images([path], size=(5, 5), channels=3),
-    ),
+    **{
+        kind: (
+            written(lambda out, kind=kind: Image.fromarray(PIXELS).save(out, kind)),
+            lambda path: read_images([path], size=(5, 5), channels=3),
+        )
+        for kind in ("png", "gif", "tiff", "webp", "jpeg", "avif")
+    },
 }
 
 

@@ -35,20 +35,21 @@ def test_sub_folders_are_classes_and_images_are_resized(folder):
 def test_image_of_the_asked_size_keeps_its_pixels_in_channel_order(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (5, 4, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")
-    assert np.array_equal(read_images([tmp_path / "x.png"], size=(5, 4), channels=3)[0], pixels.transpose(2, 0, 1))
-    grey = read_images([tmp_path / "x.png"], size=(5, 4), channels=1)[0, 0]
+    images, notes = read_images([tmp_path / "x.png"], size=(5, 4), channels=3)
+    assert np.array_equal(images[0], pixels.transpose(2, 0, 1))
+    assert notes == ()
+    grey = read_images([tmp_path / "x.png"], size=(5, 4), channels=1)[0][0, 0]
     assert np.allclose(grey, pixels @ [0.299, 0.587, 0.114], atol=1)
 
 
-def test_images_are_turned_upright_and_transparency_is_no_obstacle(tmp_path):
+def test_images_are_turned_upright(tmp_path):
     pixels = np.arange(8, dtype=np.uint8).reshape(2, 4)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
-    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    assert np.array_equal(read_images([tmp_path / "turned.png"], size=(4, 2), channels=1)[0, 0], np.rot90(pixels, k=-1))
-    palette = Image.fromarray(np.tile(pixels[:, :, None], 3)).convert("P")
-    palette.save(tmp_path / "palette.png", transparency=bytes(range(256)))
-    assert read_images([tmp_path / "palette.png"], size=(4, 4), channels=3).shape == (1, 3, 4, 4)
+    for dtype in (np.uint8, np.uint16):
+        Image.fromarray(pixels.astype(dtype) * (np.iinfo(dtype).max // 255)).save(tmp_path / "turned.png", exif=exif)
+        upright = read_images([tmp_path / "turned.png"], size=(4, 2), channels=1)[0][0, 0]
+        assert np.array_equal(upright, np.rot90(pixels, k=-1))
 
 
 def test_hidden_and_other_files_are_left_out(folder):
@@ -81,11 +82,18 @@ def test_a_corrupt_image_is_named(folder, content):
     assert str(broken) in str(raised.value)
 
 
-def test_decompression_bombs_and_deep_images_are_refused(folder, monkeypatch):
+def test_what_was_special_about_the_images_is_told_with_the_folder(folder):
     Image.new("I;16", (9, 9), 40_000).save(folder / "cats" / "3.png")
-    with pytest.raises(DataError, match=r"3\.png: has more than 8 bits per channel"):
-        load(ImagesTask(images=folder), seed=0)
-    (folder / "cats" / "3.png").unlink()
+    Image.new("RGBA", (9, 9), (10, 20, 30, 0)).save(folder / "dogs" / "3.png")
+    Image.new("L", (9, 9)).save(folder / "dogs" / "4.gif", save_all=True, append_images=[Image.new("L", (9, 9), 99)])
+    data = load(ImagesTask(images=folder, background=(7, 8, 9)), seed=0)
+    assert all(note.startswith(f"{folder}: ") for note in data.notes)
+    told = ("blended with a ground of (7, 8, 9)", "one plain colour", "1 images have more than 8 bits", "dogs/4.gif")
+    assert len(data.notes) == len(told)
+    assert all(text in note for text, note in zip(told, data.notes, strict=True))
+
+
+def test_decompression_bombs_are_refused(folder, monkeypatch):
     for pixels in (50, 30):  # 63 pixels: a warning in Pillow's eyes, then an error
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
         with pytest.raises(DataError, match="too many pixels"):
@@ -111,5 +119,5 @@ def test_folders_without_images_or_classes_are_refused(folder, tmp_path_factory)
 
 def test_more_than_half_of_the_host_memory_is_refused_with_the_figure(folder, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2 * 2**20))
-    with pytest.raises(DataError, match=r"24 images of 256x256: would take 4 MiB, more than half .* \(1 MiB\)"):
+    with pytest.raises(DataError, match=r"24 images of 256x256: would take 6 MiB, more than half .* \(1 MiB\)"):
         load(ImagesTask(images=folder, size=256), seed=0)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,6 +63,49 @@ def test_limit_just_below_all_and_above_all():
         sizes[limit] = len(parts.train) + len(parts.validation)
         assert len(parts.test) == 18
     assert sizes == {101: 101, 102: 102, 103: 102, None: 102}
+
+
+def with_parts(counts, parts):
+    return replace(source(counts), parts=np.array(parts, np.int8))
+
+
+@given(
+    sizes=st.tuples(st.integers(20, 60), st.sampled_from([0, 10, 25]), st.sampled_from([0, 10, 25])),
+    limit=st.sampled_from([None, 15, 40, 60]),
+    seed=st.integers(0, 2**63 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_parts_that_are_given_are_kept_and_others_drawn_from_train(sizes, limit, seed):
+    one = np.repeat([0, 1, 2], sizes)
+    data = with_parts([len(one)] * 2, np.tile(one, 2))
+    drawn = split_samples(data, Split(validation=0.25, test=0.25), limit, seed)
+    for number, rows in ((1, drawn.validation), (2, drawn.test)):
+        assert set(data.parts[rows]) == ({number} if sizes[number] else {0})
+    assert set(data.parts[drawn.train]) == {0}
+    if sizes[2]:
+        assert np.array_equal(drawn.test, np.flatnonzero(data.parts == 2))
+    learned = len(drawn.train) + len(drawn.validation)
+    tested_of_train = 0 if sizes[2] else len(drawn.test)
+    assert learned == min(limit or 10_000, 2 * (sizes[0] + sizes[1]) - tested_of_train)
+    everything = np.concatenate([drawn.train, drawn.validation, drawn.test])
+    assert len(np.unique(everything)) == len(everything)
+    unlimited = split_samples(data, Split(validation=0.25, test=0.25), None, seed)
+    assert np.array_equal(unlimited.test, drawn.test)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "limit", "message"),
+    [
+        ((16, 0, 4), (0, 0, 6), None, r"class 'c1' has 0 samples, fewer than one for each of training and validation"),
+        ((14, 4, 2), (0, 1, 2), None, r"class 'c1' \(3 samples\) has none among the 14 train samples; add samples"),
+        ((24, 12, 4), (3, 1, 1), 10, r"has none among the . validation samples; raise `limit` \(10\), add samples"),
+        ((30, 9, 9), (30, 9, 0), None, r"class 'c1' \(39 samples\) has none among the 9 test samples; add samples"),
+    ],
+)
+def test_a_class_that_a_given_part_lacks_is_named(first, second, limit, message):
+    parts = [number for sizes in (first, second) for number, size in enumerate(sizes) for _ in range(size)]
+    with pytest.raises(DataError, match=message):
+        split_samples(with_parts([sum(first), sum(second)], parts), Split(), limit, 0)
 
 
 def test_official_test_samples_are_never_trained_on():

@@ -129,6 +129,24 @@ def test_overrides_reach_any_depth_and_name_themselves_when_wrong():
         parse(BASE, "space.batch_size={int: [4, 1]}")
 
 
+@pytest.mark.parametrize(
+    ("written", "colour"),
+    [("auto", "auto"), ("white", "white"), ("'#0080Ff'", (0, 128, 255)), ("[1, 2, 3]", (1, 2, 3))],
+)
+def test_the_ground_of_images_is_a_name_or_a_colour(written, colour):
+    spec = parse(f"task: {{images: icons, background: {written}}}\nspace: {{architecture: mlp}}")
+    assert spec.task.background == colour
+    assert spec_hash(parse(yaml.safe_dump(canonical(spec), sort_keys=False))) == spec_hash(spec)
+
+
+@pytest.mark.parametrize("wrong", ["grey", "'#fff'", "[1, 2]", "[1, 2, 256]", "[1, 2, 0.5]", "[1, 2, true]", "-1", ""])
+def test_a_ground_that_is_no_colour_is_refused_in_one_line(wrong):
+    text = f"task:\n  images: icons\n  background: {wrong}\nspace: {{architecture: mlp}}"
+    with pytest.raises(SpecError, match=r"task\.background: expected auto, white, black, \[r, g, b\]") as raised:
+        parse(text)
+    assert ("an unquoted # starts a comment" in str(raised.value)) == (wrong == "")
+
+
 def test_paths_of_a_task_start_at_the_space_file(tmp_path):
     file = tmp_path / "s.yaml"
     file.write_text("task: {csv: data.csv, target: y}\nspace: {architecture: mlp}\n")
