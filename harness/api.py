@@ -22,7 +22,7 @@ import pandas as pd
 from harness.errors import NoSuccessfulTrialError
 from harness.hardware import choose_device, describe_precisions, probe
 from harness.records import EpochRecord, TrialRecord
-from harness.report import write_report
+from harness.report import ResultWarning, load_run, result_warnings, write_report
 from harness.spec import Spec, load_spec
 from harness.store import read_json, seal
 from harness.store.files import read_parquet
@@ -72,6 +72,11 @@ class SearchResult:
     def test(self) -> Mapping[str, float] | None:
         """The winner's metrics on the test samples."""
         return self.stats["test"]["metrics"] if self.stats["test"] else None
+
+    @property
+    def warnings(self) -> tuple[ResultWarning, ...]:
+        """What is doubtful about the winner, as the report says it on top."""
+        return result_warnings(load_run(self.run))
 
     @property
     def report(self) -> Path:

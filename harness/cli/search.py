@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,6 +13,7 @@ from harness.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from harness.api import SearchResult
+    from harness.report.stats import Stats
 
 EXECUTORS = ("local", "ray")
 
@@ -138,10 +140,12 @@ def _dry_run(
 
 
 def _show(result: SearchResult, *, json: bool) -> None:
-    from harness.cli.console import print_json, print_table
+    from dataclasses import asdict
+
+    from harness.cli.console import err, print_json, print_table, printable
     from harness.report import summary_table
 
-    best = result.best
+    best, warnings = result.best, result.warnings
     if json:
         print_json(
             {
@@ -150,6 +154,7 @@ def _show(result: SearchResult, *, json: bool) -> None:
                 "trials": result.stats["outcomes"],
                 "best": {key: best[key] for key in ("trial", "params", "validation")} if best else None,
                 "test": result.test,
+                "warnings": [asdict(warning) for warning in warnings],
                 "report": str(result.report),
             }
         )
@@ -160,6 +165,21 @@ def _show(result: SearchResult, *, json: bool) -> None:
     if result.test and best:
         scores = ", ".join(f"{name} {value:.4f}" for name, value in result.test.items() if value == value)
         print(f"Test score of the winner (trial {best['trial']}): {scores}")
+        _show_baseline(result.stats)
     if result.state == "interrupted":
         print(f"Interrupted; go on with: harness search --resume {result.run}")
+    for warning in warnings:
+        err().print(printable(f"warning: {warning.code}: {warning.text}"), markup=False)
     print(f"Report: {result.report}")
+
+
+def _show_baseline(stats: Mapping[str, Any]) -> None:
+    """Print the test scores of the best baseline, for the first objective."""
+    from harness.report import best_baseline
+
+    metric = stats["objective"][0]["metric"]
+    rival = best_baseline(cast("Stats", stats), metric)
+    if rival is not None and rival["test"] is not None:
+        names = dict.fromkeys((metric, "loss"))
+        scores = ", ".join(f"{name} {rival['test'][name]:.4f}" for name in names)
+        print(f"Best baseline beside it ({rival['name']}): {scores}")

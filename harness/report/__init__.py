@@ -7,14 +7,17 @@ from harness.report.build import build
 from harness.report.findings import Findings, Interval, analyse
 from harness.report.load import RunFiles, load_run
 from harness.report.publish import write_report
+from harness.report.result_warnings import ResultWarning, best_baseline, result_warnings
 from harness.report.statistics import Importances, importances, pareto_front, ranked, summary_table
 
 __all__ = [
     "Findings",
     "Importances",
     "Interval",
+    "ResultWarning",
     "RunFiles",
     "analyse",
+    "best_baseline",
     "build",
     "build_bench",
     "build_comparison",
@@ -22,6 +25,7 @@ __all__ = [
     "load_run",
     "pareto_front",
     "ranked",
+    "result_warnings",
     "summary_table",
     "write_bench_report",
     "write_report",

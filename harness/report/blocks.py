@@ -20,6 +20,8 @@ class Table:
     """Long and rarely read: HTML shows it on demand."""
     headed: bool = True
     """Whether the columns' names say more than the cells do."""
+    marked: int = 0
+    """So many of the first rows stand out."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,14 @@ class Card:
     detail: str
 
 
+@dataclass(frozen=True)
+class Alert:
+    """A reason to doubt what the report says, by its code."""
+
+    code: str
+    text: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Content:
     """A whole report without its charts."""
@@ -71,6 +81,7 @@ class Content:
     verdict: tuple[str, str]
     cards: tuple[Card, ...]
     sections: tuple[Section, ...]
+    alerts: tuple[Alert, ...] = ()
 
 
 def facts(caption: str, pairs: list[tuple[str, str]], *, folded: bool = False) -> Table:

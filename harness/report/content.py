@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from harness.records import Outcome, TaskKind
-from harness.report.blocks import Block, Card, Code, Content, Points, Section, Table, facts
+from harness.report.baseline_section import baseline_section
+from harness.report.blocks import Alert, Block, Card, Code, Content, Points, Section, Table, facts
 from harness.report.final_section import final_section, final_words
 from harness.report.findings import Findings
 from harness.report.gate_section import gate_section
 from harness.report.remarks import noticed, unmeasured_table
+from harness.report.result_warnings import result_warnings
 from harness.report.statistics import ended, trained
 from harness.report.stats import TestStats
 from harness.report.tables import (
@@ -41,6 +43,7 @@ def write_content(findings: Findings) -> Content:
         title=task["name"],
         subtitle=f"{str(task['kind']).capitalize()} · {goals} · {plural(len(findings.run.trials), 'trial')}",
         verdict=(_winner_line(findings), _test_line(findings)),
+        alerts=tuple(Alert(warning.code, warning.text) for warning in result_warnings(findings.run)),
         cards=tuple(_cards(findings)),
         sections=tuple(section for section in _sections(findings) if section.text or section.blocks),
     )
@@ -115,6 +118,7 @@ def _sections(findings: Findings) -> Iterator[Section]:
     remarks = _points(tuple(run.stats["search"].get("notes", ())), "Remarks on the space")
     yield Section(anchor="search", title="Search", blocks=(search_table(run), *remarks))
     yield from _candidates(findings)
+    yield baseline_section(findings)
     yield Section(
         anchor="importances",
         title="What mattered",

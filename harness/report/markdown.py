@@ -26,6 +26,8 @@ def render_markdown(content: Content) -> str:
     """Return the text of ``report.md``."""
     lines = [f"# {escaped(content.title)}", "", escaped(content.subtitle), ""]
     lines += [f"**{escaped(content.verdict[0])}**", "", f"**{escaped(content.verdict[1])}**", ""]
+    for alert in content.alerts:
+        lines += [f"> **Warning, {escaped(alert.code)}:** {escaped(alert.text)}", ""]
     for section in content.sections:
         lines += _section(section)
     return "\n".join(lines).rstrip() + "\n"
@@ -55,11 +57,13 @@ def _block(block: Block) -> Iterator[str]:
 def _table(table: Table) -> Iterator[str]:
     yield _row(table.columns)
     yield _row(tuple("---:" if name in table.numeric else "---" for name in table.columns), plain=True)
-    yield from map(_row, table.rows)
+    for place, cells in enumerate(table.rows):
+        yield _row(cells, strong=place < table.marked)
 
 
-def _row(cells: tuple[str, ...], *, plain: bool = False) -> str:
-    return f"| {' | '.join(cell if plain else escaped(cell) for cell in cells)} |"
+def _row(cells: tuple[str, ...], *, plain: bool = False, strong: bool = False) -> str:
+    written = [cell if plain else escaped(cell) for cell in cells]
+    return f"| {' | '.join(f'**{cell}**' if strong and cell else cell for cell in written)} |"
 
 
 def _fenced(code: Code) -> Iterator[str]:

@@ -104,6 +104,17 @@ class TestStats(TypedDict):
     interval: NotRequired[dict[str, tuple[float | None, float | None]] | None]
 
 
+class BaselineStats(TypedDict):
+    """What one of scikit-learn's models reached beside the winner; ``note`` says why a metric is null."""
+
+    name: str
+    validation: Scores
+    test: Scores | None
+    seconds: float | None
+    rows: int
+    note: str
+
+
 class Stats(TypedDict):
     """The contents of ``stats.json``."""
 
@@ -116,3 +127,4 @@ class Stats(TypedDict):
     seconds_by_outcome: dict[str, float | None]
     best: BestStats | None
     test: TestStats | None
+    baselines: NotRequired[list[BaselineStats]]

@@ -101,6 +101,8 @@ class Search(Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     deterministic: bool = False
     """Whether any number of workers finds the same trials: each knows only results that all of them would know."""
+    baselines: bool = True
+    """Whether scikit-learn's simplest models are scored beside the winner; decides no trial."""
 
 
 def _objective(value: object) -> object:

@@ -72,8 +72,9 @@ def canonical(spec: Spec) -> dict[str, Any]:
 
 
 def spec_hash(spec: Spec) -> str:
-    """Return a sha256 of everything that decides the trials; how many there are and how long does not."""
+    """Return a sha256 of everything that decides the trials; how many there are, how long, or baselines do not."""
     data = canonical(spec)
+    del data["search"]["baselines"]
     data["budget"] = {"epochs": spec.budget.epochs}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 import yaml
@@ -33,6 +33,7 @@ from harness.store.files import read_object
 from harness.store.run import changed_files
 from harness.study import telemetry
 from harness.study.archive import Archive
+from harness.study.baselines import Scene, run_baselines, seconds_aside
 from harness.study.check import notes_on
 from harness.study.coordinator import Coordinator
 from harness.study.execution import Execution, open_executor, packing_of, threads_of
@@ -67,6 +68,13 @@ class Means:
     argv: Sequence[str]
 
 
+class _Scored(NamedTuple):
+    """What the test samples were opened for."""
+
+    test: Mapping[str, Any] | None
+    baselines: Sequence[Mapping[str, Any]]
+
+
 class SearchPart:
     """From the state of the run folder to its total of trials, the end of the time, or a request to stop."""
 
@@ -85,6 +93,7 @@ class SearchPart:
         self._elapsed_s = float(status.get("elapsed_s", 0.0))
         self._test_opened = int(status.get("test_opened", 0))
         self._scored = _earlier_scores(folder)
+        self._baselines_s = seconds_aside(job.spec, job.dataset)
 
     def run(self) -> Finished:
         """Search, score the winner and write everything but the report; leave a state that tells how it ended."""
@@ -115,12 +124,13 @@ class SearchPart:
             self._set_time_aside(archive.best)
             self._train(archive, executor, total)
             with thread_count(threads_of(job, 1)):
-                test = self._score(archive.best)
+                test, baselines = self._score(archive.best)
             if not self._stop.signal:
                 archive.clear()
             self._write_frames(archive)
+            elapsed_s = self._elapsed()
             stats = summarise(
-                job, self._dataset, archive.records, archive.best, test, total=total, elapsed_s=self._elapsed()
+                job, self._dataset, archive.records, archive.best, test, baselines, total=total, elapsed_s=elapsed_s
             )
         self._folder.write_json("stats.json", stats)
         state = "interrupted" if self._stop.signal else "complete"
@@ -142,25 +152,34 @@ class SearchPart:
                 self._set_time_aside(archive.best)
 
     def _set_time_aside(self, best: TrialRecord | None) -> None:
-        """Keep what making the final model of the best trial so far will take."""
+        """Keep what the baselines and making the final model of the best trial so far will take."""
+        self._stop.reserve_s = self._baselines_s
         if best is not None:
-            self._stop.reserve_s = time_aside_s(self._job, best)
+            self._stop.reserve_s += time_aside_s(self._job, best)
 
-    def _score(self, best: TrialRecord | None) -> Mapping[str, Any] | None:
+    def _score(self, best: TrialRecord | None) -> _Scored:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
         if best is None or self._stop.signal:
-            return None
+            return _Scored(None, ())
         earlier, winner = self._scored.get("test"), self._scored.get("best")
         if earlier and isinstance(winner, dict) and winner.get("trial") == best.trial:
-            return cast("Mapping[str, Any]", earlier)
+            baselines = self._scored.get("baselines", ()) if self._job.spec.search.baselines else ()
+            return _Scored(cast("Mapping[str, Any]", earlier), cast("Sequence[Mapping[str, Any]]", baselines))
         try:
             finisher = Finisher(self._job, self._dataset, self._folder, best, self._stop, self._observer)
             with Sampler(meters_for(self._job.device)) as sampler:
                 test = finisher.finish(self._open_test).as_dict()
             telemetry.write(self._folder, f"final-{self._test_opened}", sampler.drain())
-            return test
+            return _Scored(test, self._beside(finisher))
         except Interrupted:
-            return None
+            return _Scored(None, ())
+
+    def _beside(self, finisher: Finisher) -> list[Mapping[str, Any]]:
+        """Return what baselines reach on the samples that the winner was scored on."""
+        if finisher.scored_on is None or not self._job.spec.search.baselines:
+            return []
+        scene = Scene(self._job.dataset, *finisher.scored_on)
+        return [row.as_dict() for row in run_baselines(scene, self._job.spec.search.seed, self._stop)]
 
     def _open_test(self) -> int:
         """Count a look at the test samples before it happens, so that not even a crash hides it."""

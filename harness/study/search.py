@@ -64,7 +64,8 @@ def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Sp
     resumed = load_spec(space or str(run / "space.yaml"), overrides)
     if spec_hash(resumed) != spec_hash(original):
         changed = _differences(canonical(original), canonical(resumed))
-        key = next(path for path in changed if not path.startswith("budget.") or path == "budget.epochs")
+        free = ("budget.", "search.baselines")
+        key = next(path for path in changed if not path.startswith(free) or path == "budget.epochs")
         raise InputError(
             f"{run}: cannot be resumed with another space: {key} differs; "
             "of a run only its budget may change, and of that not the epochs. Start a new run for the changed space"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.data import Dataset
@@ -25,6 +25,7 @@ def summarise(
     records: Mapping[int, TrialRecord],
     best: TrialRecord | None,
     test: Mapping[str, Any] | None,
+    baselines: Sequence[Mapping[str, Any]],
     *,
     total: int,
     elapsed_s: float,
@@ -61,6 +62,7 @@ def summarise(
         "ledger": book.as_dict(),
         "best": _best(job, records, best),
         "test": test,
+        "baselines": list(baselines),
     }
 
 

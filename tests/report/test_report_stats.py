@@ -43,7 +43,7 @@ def summary():
     dataset = load(spec.task, seed=0)
     job = Job(spec, dataset.training_data(), torch.device("cpu"), resolve_objectives(spec, dataset.shape.kind))
     by_number = {each.trial: each for each in records}
-    stats = summarise(job, dataset, by_number, records[0], None, total=7, elapsed_s=12.0)
+    stats = summarise(job, dataset, by_number, records[0], None, [], total=7, elapsed_s=12.0)
     return json.loads(json.dumps(plain(stats), allow_nan=False))
 
 

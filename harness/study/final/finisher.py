@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from harness.data import Dataset, derive_seed
+from harness.data import Dataset, Part, derive_seed
 from harness.errors import StorageError
 from harness.models import Ensemble
 from harness.records import Figures, Plan, TrialRecord
@@ -52,6 +52,8 @@ class Finisher:
         self._decision: Decision | None = None
         self._rehearsal_s = self._refit_s = 0.0
         self._figures = Figures()
+        self.scored_on: tuple[Dataset, Part] | None = None
+        """The data of the final model and the test samples, once these were opened: to score others beside it."""
 
     def finish(self, open_test: Callable[[], int]) -> Final:
         """Make the final model, score it on the test samples, and write ``best/`` and ``predictions.parquet``.
@@ -68,7 +70,9 @@ class Finisher:
         else:
             made = self._rehearsed()
         opened = open_test()
-        result = score(self._folder, made, self._candidate)
+        part = made.dataset.open_test()
+        result = score(self._folder, made, part, self._candidate)
+        self.scored_on = made.dataset, part
         self._notes += clipped(made.dataset)
         per_class, confusion = per_class_of(made, result)
         save_final(self._folder, made, self._candidate, self._winner.trial)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from harness.data import Dataset, place
+from harness.data import Dataset, Part, place
 from harness.measure import ConfusionMatrix
 from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
@@ -21,9 +21,9 @@ from harness.study.final.outcome import Made
 from harness.train import Evaluation, evaluate, predict
 
 
-def score(folder: RunFolder, made: Made, candidate: Candidate) -> Evaluation:
+def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate) -> Evaluation:
     """Measure the final model on the test samples and write its predictions of them."""
-    part, plan, dataset = made.dataset.open_test(), made.plan, made.dataset
+    plan, dataset = made.plan, made.dataset
     size = min(EVALUATION_BATCH, plan.micro_batch or EVALUATION_BATCH)
     batches = place(part, device=torch.device(plan.device), batch_size=size, seed=0, shuffle=False)
     common: dict[str, Any] = {

@@ -1,0 +1,63 @@
+"""The chapter that stands the winner beside scikit-learn's models."""
+
+from __future__ import annotations
+
+import math
+
+from harness.report.blocks import Section, Table
+from harness.report.findings import Findings
+from harness.report.result_warnings import maximized, value
+from harness.report.stats import Scores, Stats
+from harness.report.wording import NOT_MEASURED, duration, score
+
+_TEXT = (
+    "scikit-learn's models with their defaults, fitted on the training samples to be scored on validation, and on "
+    "both to be scored on the same test samples as the winner, in the same opening of the test set. The time of the "
+    "winner is that of its one trial, of a baseline that of both fits and their scoring."
+)
+
+
+def baseline_section(findings: Findings) -> Section:
+    """Return the chapter; it is empty of a run without a winner or without baselines."""
+    stats = findings.stats
+    if stats["best"] is None or not stats.get("baselines"):
+        return Section(anchor="baselines", title="Beside the baselines")
+    return Section(anchor="baselines", title="Beside the baselines", text=(_TEXT,), blocks=(baseline_table(findings),))
+
+
+def baseline_table(findings: Findings) -> Table:
+    """Return the winner, marked, and each baseline with its scores on validation and test."""
+    stats, best, row = findings.stats, findings.stats["best"], findings.winner
+    assert best is not None
+    assert row is not None
+    first = findings.metrics[0]
+    metrics = list(dict.fromkeys([first, "loss"]))
+    test = (stats["test"] or {"metrics": None})["metrics"]
+    own = (f"winner: {row['architecture']}, trial {best['trial']}", *_pairs(metrics, best["validation"], test))
+    rows = [(*own, "", duration(row["seconds"]), "")]
+    for baseline in stats.get("baselines", []):
+        ahead = _ahead(stats, first, test, baseline["test"])
+        scores = _pairs(metrics, baseline["validation"], baseline["test"])
+        rows.append((baseline["name"], *scores, ahead, duration(baseline["seconds"]), baseline["note"]))
+    titles = [f"{part} {metric}" for metric in metrics for part in ("validation", "test")]
+    columns = ("model", *titles, "winner ahead by", "time", "remarks")
+    return Table(
+        caption="The winner and the baselines",
+        columns=columns,
+        rows=tuple(rows),
+        numeric=frozenset(columns[1:-1]),
+        marked=1,
+    )
+
+
+def _pairs(metrics: list[str], validation: Scores, test: Scores | None) -> tuple[str, ...]:
+    return tuple(score(value(part, metric)) for metric in metrics for part in (validation, test))
+
+
+def _ahead(stats: Stats, metric: str, own: Scores | None, other: Scores | None) -> str:
+    """Return by how much the winner's test score is better, with its sign."""
+    difference = value(own, metric) - value(other, metric)
+    if math.isnan(difference):
+        return NOT_MEASURED
+    ahead = difference if maximized(stats, metric) else -difference
+    return f"+{score(ahead)}" if ahead > 0 else score(ahead)

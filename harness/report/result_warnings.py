@@ -1,0 +1,210 @@
+"""What a reader must know before trusting a result: each warning has a code, its evidence in numbers, and a remedy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from harness.records import LABEL_METRICS, NAN, TaskKind
+from harness.report.load import RunFiles
+from harness.report.stats import BaselineStats, Scores, Stats
+from harness.report.wording import plural, score
+from harness.spec import QUALITY
+
+FAR = 1.25
+"""Test loss over validation loss from which the two are far apart, if by more than two standard errors as well."""
+FEW = 50
+"""Validation samples below which a choice among trials is largely luck."""
+
+_PRIOR = "class prior"
+_LEAST_CHANCE = float(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True)
+class ResultWarning:
+    """One reason to doubt a result."""
+
+    code: str
+    evidence: str
+    remedy: str
+
+    @property
+    def text(self) -> str:
+        """Evidence and remedy as sentences."""
+        return f"{self.evidence[0].upper()}{self.evidence[1:]}. {self.remedy}."
+
+
+@dataclass(frozen=True)
+class _Result:
+    """The winner's scores as the rules look at them."""
+
+    stats: Stats
+    validation: Scores
+    test: Scores
+    candidate: dict[str, object]
+    sample_error: float
+    """Standard deviation of one test sample's loss, in units of its mean; NaN where it is not known."""
+
+    @property
+    def comparable(self) -> tuple[str, ...]:
+        """The metrics in which baselines and winner mean the same: a Huber loss is no squared error."""
+        names = dict.fromkeys([self.stats["objective"][0]["metric"], "loss"])
+        return tuple(name for name in names if name != "loss" or self.candidate.get("loss") != "huber")
+
+    def standard_error(self, metric: str, samples: float) -> float:
+        """Return the standard error of a test score over so many samples; NaN where it is not known."""
+        if metric in LABEL_METRICS:
+            right = value(self.test, "accuracy")
+            return math.sqrt(max(0.0, right * (1 - right)) / samples)
+        return self.sample_error * value(self.test, "loss") / math.sqrt(samples) if metric == "loss" else NAN
+
+
+def value(scores: Scores | None, metric: str) -> float:
+    """Return a score, NaN where there is none."""
+    found = (scores or {}).get(metric)
+    return NAN if found is None else found
+
+
+def best_baseline(stats: Stats, metric: str) -> BaselineStats | None:
+    """Return the baseline with the best test score; None where none was scored."""
+    sign = -1.0 if maximized(stats, metric) else 1.0
+    scored = [row for row in stats.get("baselines", []) if math.isfinite(value(row["test"], metric))]
+    return min(scored, key=lambda row: sign * value(row["test"], metric), default=None)
+
+
+def maximized(stats: Stats, metric: str) -> bool:
+    """Tell whether more of a quality is better: as the search was told, else as its name says."""
+    told = {item["metric"]: item["direction"] for item in stats["objective"]}
+    return told.get(metric, QUALITY[metric]) == "maximize"
+
+
+def result_warnings(run: RunFiles) -> tuple[ResultWarning, ...]:
+    """Return what is doubtful about the winner of a run, the gravest first; nothing of a run without test scores."""
+    best, test = run.stats["best"], run.stats["test"]
+    if best is None or test is None:
+        return ()
+    spread = _relative_spread(run.predictions, run.stats["task"]["kind"])
+    result = _Result(run.stats, best["validation"], test["metrics"], best["candidate"], spread)
+    rules = (_worse_than_guessing, _worse_than_baseline, _far_from_validation, _tiny_validation)
+    return tuple(warning for rule in rules for warning in rule(result))
+
+
+def _worse_than_guessing(result: _Result) -> Iterator[ResultWarning]:
+    evidence = list(_regression_guess(result) if _is_regression(result) else _class_guess(result))
+    if evidence:
+        remedy = "Look for wrong targets or inputs first; then train longer or search other learning rates"
+        yield ResultWarning("worse-than-guessing", "; ".join(evidence), remedy)
+
+
+def _is_regression(result: _Result) -> bool:
+    return result.stats["task"]["kind"] == TaskKind.REGRESSION
+
+
+def _regression_guess(result: _Result) -> Iterator[str]:
+    r2 = value(result.test, "r2")
+    if r2 <= 0:
+        yield f"test R² {score(r2)}: the mean of the test values predicts them as well"
+
+
+def _class_guess(result: _Result) -> Iterator[str]:
+    classes = len(result.stats["task"]["classes"])
+    if result.candidate.get("class_weights") == "balanced":
+        # Neither accuracy nor log loss is what balanced weights aim at.
+        recall = value(result.test, "recall_macro")
+        if recall <= 1 / classes:
+            yield f"test recall_macro {score(recall)}: answers that ignore the inputs reach {score(1 / classes)}"
+        return
+    prior = next((row["test"] for row in result.stats.get("baselines", []) if row["name"] == _PRIOR), None)
+    loss, known = value(result.test, "loss"), value(prior, "loss")
+    bound, whose = (known, "the shares of the classes") if math.isfinite(known) else (math.log(classes), "equal shares")
+    if loss > bound:
+        yield f"test loss {score(loss)}: to predict {whose} for every sample gives {score(bound)}"
+    accuracy, commonest = value(result.test, "accuracy"), value(prior, "accuracy")
+    if math.isnan(commonest):
+        commonest = _commonest(result.stats)
+    if accuracy <= commonest and accuracy < 1:
+        yield f"test accuracy {score(accuracy)}: to answer the commonest class always gives {score(commonest)}"
+
+
+def _commonest(stats: Stats) -> float:
+    """Return the share of the commonest class among the test samples."""
+    per_class = stats["test"]["per_class"] if stats["test"] else None
+    support = per_class["support"] if per_class else []
+    return max(support) / sum(support) if sum(support) else NAN
+
+
+def _worse_than_baseline(result: _Result) -> Iterator[ResultWarning]:
+    evidence = []
+    names: dict[str, None] = {}
+    for metric in result.comparable:
+        rival = best_baseline(result.stats, metric)
+        if rival is None:
+            continue
+        own, other = value(result.test, metric), value(rival["test"], metric)
+        behind = other - own if maximized(result.stats, metric) else own - other
+        if behind > 0:
+            names[rival["name"]] = None
+            difference = f"worse by {score(behind)}{_chance(result, metric, behind)}"
+            evidence.append(f"test {metric} {score(own)} against {score(other)} of {rival['name']}, {difference}")
+    if evidence:
+        remedy = f"Use {' or '.join(names)}, or search more trials, epochs or a wider space"
+        yield ResultWarning("worse-than-baseline", "; ".join(evidence), remedy)
+
+
+def _chance(result: _Result, metric: str, behind: float) -> str:
+    samples = result.stats["task"]["test"]
+    error = result.standard_error(metric, samples) if samples else NAN
+    return f" (within two standard errors on {plural(samples, 'sample')})" if behind <= 2 * error else ""
+
+
+def _far_from_validation(result: _Result) -> Iterator[ResultWarning]:
+    validation, test = value(result.validation, "loss"), value(result.test, "loss")
+    task, how = result.stats["task"], result.stats["test"]["final"] if result.stats["test"] else ""
+    # Validation and test are both samples: their difference has the error of both.
+    samples = 1 / (1 / max(1, task["test"]) + 1 / max(1, task["validation"]))
+    error = result.standard_error("loss", samples)
+    if not (validation > 0 and test > FAR * validation) or test - validation <= 2 * error:
+        return
+    errors = f", {(test - validation) / error:.1f} standard errors" if error > 0 else ""
+    evidence = (
+        f"test loss {score(test)} against {score(validation)} on validation "
+        f"({100 * (test / validation - 1):+.0f} %{errors})"
+    )
+    if how == "refit":
+        remedy = "Compare with training.final: keep, which keeps the weights that were chosen"
+        yield ResultWarning("refit-far-from-validation", evidence, remedy)
+    else:
+        remedy = "Trust the test score; choose on more validation samples, or among fewer trials"
+        yield ResultWarning("test-far-from-validation", evidence, remedy)
+
+
+def _tiny_validation(result: _Result) -> Iterator[ResultWarning]:
+    samples = result.stats["task"]["validation"]
+    if 0 < samples < FEW:
+        chosen = plural(result.stats["outcomes"].get("complete", 0), "complete trial")
+        step = "" if _is_regression(result) else f", each of them {score(1 / samples)} of accuracy"
+        evidence = f"{plural(samples, 'validation sample')} chose among {chosen}{step}"
+        remedy = "Take the order of the trials as a hint; a larger split.validation or other seeds tell more"
+        yield ResultWarning("tiny-validation", evidence, remedy)
+
+
+def _relative_spread(predictions: pd.DataFrame | None, kind: TaskKind) -> float:
+    """Return the standard deviation of a test sample's loss over its mean; NaN where predictions do not tell it."""
+    if predictions is None or len(predictions) < 2:
+        return NAN
+    if kind == TaskKind.REGRESSION:
+        losses = np.square((predictions["predicted"] - predictions["target"]).to_numpy(np.float64))
+    else:
+        names = [f"probability_{code}" for code in predictions["target"]]
+        if not set(names) <= set(predictions.columns):
+            return NAN
+        table = predictions[list(dict.fromkeys(names))]
+        places = table.columns.get_indexer(pd.Index(names))
+        chances = table.to_numpy(np.float64)[np.arange(len(names)), places]
+        losses = -np.log(np.maximum(chances, _LEAST_CHANCE))
+    mean = float(losses.mean())
+    return float(losses.std(ddof=1)) / mean if mean > 0 else NAN
