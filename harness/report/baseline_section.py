@@ -11,9 +11,9 @@ from harness.report.stats import Scores, Stats
 from harness.report.wording import NOT_MEASURED, duration, score
 
 _TEXT = (
-    "scikit-learn's models with their defaults, fitted on the training samples to be scored on validation, and on "
-    "both to be scored on the same test samples as the winner, in the same opening of the test set. The time of the "
-    "winner is that of its one trial, of a baseline that of both fits and their scoring."
+    "scikit-learn's models with its defaults unless remarked, fitted on the training samples to be scored on "
+    "validation, and on both to be scored on the same test samples as the winner, in the same opening of the test set. "
+    "The time of the winner is that of its one trial, of a baseline that of both fits and their scoring."
 )
 
 
@@ -31,16 +31,17 @@ def baseline_table(findings: Findings) -> Table:
     assert best is not None
     assert row is not None
     first = findings.metrics[0]
-    metrics = list(dict.fromkeys([first, "loss"]))
+    others = [] if first == "loss" else ["loss"]
     test = (stats["test"] or {"metrics": None})["metrics"]
-    own = (f"winner: {row['architecture']}, trial {best['trial']}", *_pairs(metrics, best["validation"], test))
-    rows = [(*own, "", duration(row["seconds"]), "")]
+    own = (best["validation"], test)
+    name = f"winner: {row['architecture']}, trial {best['trial']}"
+    rows = [(name, *_scores([first], *own), "", *_scores(others, *own), duration(row["seconds"]), "")]
     for baseline in stats.get("baselines", []):
-        ahead = _ahead(stats, first, test, baseline["test"])
-        scores = _pairs(metrics, baseline["validation"], baseline["test"])
-        rows.append((baseline["name"], *scores, ahead, duration(baseline["seconds"]), baseline["note"]))
-    titles = [f"{part} {metric}" for metric in metrics for part in ("validation", "test")]
-    columns = ("model", *titles, "winner ahead by", "time", "remarks")
+        parts = (baseline["validation"], baseline["test"])
+        compared = (*_scores([first], *parts), _ahead(stats, first, test, baseline["test"]), *_scores(others, *parts))
+        rows.append((baseline["name"], *compared, duration(baseline["seconds"]), baseline["note"]))
+    titles = [f"{part} {metric}" for metric in (first, *others) for part in ("validation", "test")]
+    columns = ("model", *titles[:2], "winner ahead by", *titles[2:], "time", "remarks")
     return Table(
         caption="The winner and the baselines",
         columns=columns,
@@ -50,7 +51,7 @@ def baseline_table(findings: Findings) -> Table:
     )
 
 
-def _pairs(metrics: list[str], validation: Scores, test: Scores | None) -> tuple[str, ...]:
+def _scores(metrics: list[str], validation: Scores, test: Scores | None) -> tuple[str, ...]:
     return tuple(score(value(part, metric)) for metric in metrics for part in (validation, test))
 
 

@@ -40,8 +40,8 @@ _LINEAR_WORK = 4e7
 """Rows x columns x outputs that a linear model is fitted on: under 3 s for 100 iterations of L-BFGS."""
 _SQUARE_WORK = 1e10
 """Rows x columns² of a ridge regression: about 1 s."""
-_BOOSTING_S = 2.4
-"""Seconds that one fit of gradient boosting may take; on digits that is some 50 rounds."""
+_BOOSTING_S = 2.0
+"""Seconds that one fit of gradient boosting may take; on digits that is some 40 rounds."""
 _CHUNK = 1024
 
 
