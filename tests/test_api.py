@@ -8,7 +8,7 @@ import pytest
 import harness
 from harness.errors import InputError
 
-SPACE = ["space={architecture: {mlp: {width: {int: [8, 64]}}}}", "budget.epochs=2"]
+SPACE = ["space={architecture: {mlp: {width: {int: [8, 64]}}}}", "budget.epochs=2", "search.baselines=false"]
 
 
 def test_a_search_from_python(tmp_path):

@@ -68,7 +68,8 @@ def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Sp
         key = next(path for path in changed if not path.startswith(free) or path == "budget.epochs")
         raise InputError(
             f"{run}: cannot be resumed with another space: {key} differs; "
-            "of a run only its budget may change, and of that not the epochs. Start a new run for the changed space"
+            "of a run only its budget may change, but not the epochs, and search.baselines. "
+            "Start a new run for the changed space"
         )
     return resumed
 

@@ -60,7 +60,7 @@ SPACE = """
 task: {{builtin: digits, limit: 300}}
 objective: accuracy
 budget: {{trials: 4, epochs: 4, checkpoint_time: 0.1}}
-search: {{sampler: grid, pruner: none, deterministic: true, seed: {seed}}}
+search: {{sampler: grid, pruner: none, deterministic: true, seed: {seed}, baselines: false}}
 training: {{precision: fp32}}
 space:
   architecture: {{moody: {{family: "moody:build", mood: {moods}, width: {widths}}}}}

@@ -260,6 +260,27 @@ def test_the_table_for_people_names_scores_and_report(harness, tiny, tmp_path):
     assert "\x1b[" not in done.out + done.err
 
 
+def test_baselines_stand_beside_the_winner_and_doubts_are_told(harness, tiny, tmp_path):
+    arguments = (tiny, "--set", "task=wine", "--set", "space.optimizer={sgd: {lr: 1e-5}}", "--trials", 2)
+    done = harness("search", *arguments, "--set", "search.baselines=true", "--out", tmp_path / "runs")
+    assert done.code == 0, done.err
+    (run,) = (tmp_path / "runs").iterdir()
+    stats = json.loads((run / "stats.json").read_text())
+    assert [row["name"] for row in stats["baselines"]] == ["class prior", "logistic regression", "gradient boosting"]
+    assert all(row["test"]["accuracy"] > 0.3 and row["note"] == "" for row in stats["baselines"])
+    assert stats["test"]["opened"] == json.loads((run / "status.json").read_text())["test_opened"] == 1
+    assert "Best baseline beside it (" in done.out
+    told = [line for line in done.err.splitlines() if line.startswith("warning: ")]
+    assert told[0].startswith("warning: worse-than-guessing: Test loss ")
+    assert told[1].startswith("warning: worse-than-baseline: ")
+    again = harness("search", "--resume", run, "--json")
+    assert [warning["code"] for warning in json.loads(again.out)["warnings"]] == [line.split(": ")[1] for line in told]
+    assert json.loads((run / "stats.json").read_text())["baselines"] == stats["baselines"], "not fitted again"
+    off = harness("search", "--resume", run, "--set", "search.baselines=false", "--json")
+    assert off.code == 0, off.err
+    assert json.loads((run / "stats.json").read_text())["baselines"] == []
+
+
 COMMAND = [sys.executable, "-m", "harness", "search"]
 
 

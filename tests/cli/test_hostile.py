@@ -22,7 +22,7 @@ SPACE = """
 task: digits
 objective: accuracy
 budget: {trials: 1, epochs: 1}
-search: {pruner: none}
+search: {pruner: none, baselines: false}
 training: {final: keep}
 space:
   architecture: {mlp: {depth: [0, 1]}}

@@ -28,7 +28,7 @@ SPACE = """
 task: {builtin: digits, limit: 150}
 objective: accuracy
 budget: {trials: 3, epochs: 3, checkpoint_time: 0.000001}
-search: {pruner: none, sampler: random}
+search: {pruner: none, sampler: random, baselines: false}
 training: {final: keep, precision: fp32}
 space:
   architecture: {mlp: {depth: 1, width: {int: [8, 32]}}}

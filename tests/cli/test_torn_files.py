@@ -30,7 +30,7 @@ SPACE = """
 task: digits
 objective: accuracy
 budget: {trials: 2, epochs: 2}
-search: {pruner: none}
+search: {pruner: none, baselines: false}
 training: {final: keep}
 space:
   architecture: {mlp: {depth: [0, 1], width: {int: [8, 16]}}}

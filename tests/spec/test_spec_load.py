@@ -109,9 +109,10 @@ def test_the_canonical_form_is_a_space_of_the_same_meaning(name):
     assert spec_hash(again) == spec_hash(spec)
 
 
-def test_the_hash_ignores_how_long_to_search_and_nothing_else():
+def test_the_hash_ignores_how_long_to_search_and_baselines_and_nothing_else():
     spec = parse(BASE)
     assert spec_hash(parse(BASE, "budget.trials=99", "budget.time=5m")) == spec_hash(spec)
+    assert spec_hash(parse(BASE, "search.baselines=false")) == spec_hash(spec)
     for override in ("budget.epochs=3", "search.seed=1", "search.sampler=random", "training.batch_size=3", "task=wine"):
         assert spec_hash(parse(BASE, override)) != spec_hash(spec), override
 

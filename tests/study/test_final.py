@@ -36,6 +36,7 @@ SPACE = """
 task: {builtin: digits, limit: 400}
 objective: loss
 budget: {epochs: 6}
+search: {baselines: false}
 training: {precision: fp32}
 space:
   architecture: {mlp: {width: 16, depth: 1}}

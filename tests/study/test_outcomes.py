@@ -48,7 +48,8 @@ def search(tmp_path, monkeypatch):
 
     def run(*faults, **options):
         space = f"space={{architecture: {{mine: {{family: 'planted_faults:build', fault: {json.dumps(faults)}}}}}}}"
-        overrides = [space, "budget.epochs=2", "search.sampler=grid", *options.pop("overrides", [])]
+        overrides = [space, "budget.epochs=2", "search.sampler=grid", "search.baselines=false"]
+        overrides += options.pop("overrides", [])
         options = {"workers": 0, **options}
         return harness.search("digits", overrides=overrides, out=tmp_path / "runs", trust=True, **options)
 
