@@ -1,0 +1,49 @@
+"""What is said of the final model while it is made."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from harness.cli.progress import Bars, Lines
+from harness.records import NAN, EpochRecord
+from harness.spec import parse_spec
+
+SPEC = parse_spec("task: digits\nobjective: loss\nspace: {architecture: mlp}", origin="x")
+
+
+def epoch(number):
+    seconds = {"train_s": 0.1, "validation_s": NAN, "train_samples_s": 10.0}
+    return EpochRecord(
+        trial=3, epoch=number, train={"loss": 1.0}, validation={}, learning_rate=0.1, gradient_norm=1.0, **seconds
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "epochs", "why", "said"),
+    [
+        (
+            "rehearse",
+            14,
+            "",
+            "training the winner anew on the training data alone, to see how a refit would do (14 epochs)",
+        ),
+        ("refit", 4, "loss [0.3]", "refitting the winner on training and validation data, then one look"),
+        ("refit", 4, "loss [0.3]", "at the test data (4 epochs): loss [0.3]"),
+        ("ensemble", 8, "", "refitting it with several seeds on training and validation data"),
+        ("keep", 0, "no time", "keeping the winner's weights for one look at the test data: no time"),
+    ],
+)
+def test_each_step_to_the_final_model_is_a_line_with_what_decided_for_it(how, epochs, why, said):
+    console = Console(file=io.StringIO(), width=200)
+    Lines(console, SPEC).final_started(how, epochs, why)
+    assert said in console.file.getvalue()
+
+
+def test_the_bar_counts_the_epochs_of_a_step_over_all_its_trainings():
+    console = Console(file=io.StringIO(), width=200, force_terminal=True)
+    with Bars(console, SPEC) as bars:
+        bars.final_started("rehearse", 14, "")
+        for number in (1, 2, 1):
+            bars.epoch_ended(epoch(number))
+    assert "final model: epoch 3/14" in console.file.getvalue()
