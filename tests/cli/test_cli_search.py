@@ -88,7 +88,7 @@ def test_the_saved_winner_predicts_what_it_predicted(search, tiny):
     from harness.records import Named, TaskKind, TaskShape
     from harness.spec.task import BuiltinTask
 
-    run = Path(search(tiny)["run"])
+    run = Path(search(tiny, "--set", "training.final=refit")["run"])
     saved = json.loads((run / "best" / "candidate.json").read_text())
     shape = saved["shape"] | {"kind": TaskKind(saved["shape"]["kind"]), "cardinalities": ()}
     model = build(Named(*next(iter(saved["candidate"]["architecture"].items()))), TaskShape(**shape))

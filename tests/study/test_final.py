@@ -234,7 +234,7 @@ def test_what_there_is_no_time_for_is_not_begun_and_the_note_says_so(train, monk
     assert "refit" not in fewer["note"]
     assert [row["members"] for row in fewer["decision"]] == [1, 1]
     none = trained.finish("training.final={ensemble: 3}", seconds=900.0)
-    assert "no time for a refit: with its rehearsal it takes up to 1e+03 s, and 900 s of budget.time" in none["note"]
+    assert "no time for a refit: with its rehearsal it takes up to 1,000 s, and 900 s of budget.time" in none["note"]
     assert (none["final"], none["decision"], trained.watch.epochs) == ("keep", [], [])
     assert trained.watch.steps == [("keep", 0)]
 

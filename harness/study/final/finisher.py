@@ -107,10 +107,10 @@ class Finisher:
             self._rehearsal_s = time.perf_counter() - start
         self._notes += rehearsal.notes
         chosen, why = self._decision.chosen, self._decision.why
-        if chosen.recipe is None or not self._in_time(chosen):
-            self._observer.final_started("keep", 0, why if chosen.recipe is None else self._notes[-1])
-            return kept
-        return self._refitted(chosen.recipe, chosen.members, why, what=chosen.what) or kept
+        if chosen.recipe is not None and self._in_time(chosen):
+            return self._refitted(chosen.recipe, chosen.members, why, what=chosen.what) or kept
+        self._observer.final_started("keep", 0, self._notes[-1] if self._notes else why)
+        return kept
 
     def _affordable(self, kept: Made) -> int:
         """Return of how many models the final one may be made; 0 where not even one can be rehearsed and refitted."""
@@ -124,8 +124,8 @@ class Finisher:
                 return count
             what = f"an average of {count}" if count > 1 else "a refit"
             self._notes.append(
-                f"no time for {what}: with its rehearsal it takes up to {needed_s:.3g} s, and "
-                f"{max(left_s, 0.0):.3g} s of budget.time are left"
+                f"no time for {what}: with its rehearsal it takes up to {_said(needed_s)}, and "
+                f"{_said(left_s)} of budget.time are left"
             )
         return 0
 
@@ -134,8 +134,8 @@ class Finisher:
         if not needed_s > (left_s := self._left_s()):
             return True
         self._notes.append(
-            f"no time for the refit after its rehearsal: it takes up to {needed_s:.3g} s, and {max(left_s, 0.0):.3g} s "
-            "of budget.time are left"
+            f"no time for the refit after its rehearsal: it takes up to {_said(needed_s)}, and "
+            f"{_said(left_s)} of budget.time are left"
         )
         return False
 
@@ -186,3 +186,7 @@ class Finisher:
             raise StorageError(f"{path}: the winner's weights cannot be loaded: {reason}") from error
         assert self._winner.plan is not None
         return Made("keep", KEPT, model, followed_here(self._winner.plan, self._job.device), self._dataset)
+
+
+def _said(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds >= 10.0 else f"{max(seconds, 0.0):.2g} s"
