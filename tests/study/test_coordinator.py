@@ -420,13 +420,20 @@ def test_when_three_trials_in_a_row_cannot_finish_in_the_time_that_is_left_no_mo
         return Evaluation(record, [])
 
     executor = Computed(1, shape=too_late)
-    spec = spec_of("search.pruner=none")
+    spec = spec_of("search.pruner=none", "training.final=refit")
     archive = run(tmp_path / "run", spec, executor, stop=Stop(1000.0))
     assert outcomes(archive) == {"complete": 4, "interrupted": 3}
     first, *others = (assignment.left_s for assignment in executor.submitted)
     assert 395.0 < first <= 400.0, "the winner is trained once more, on 1.25 times the samples, with a margin of 1.2"
     assert all(990.0 < left_s <= 1000.0 for left_s in others)
     assert outcomes(run(tmp_path / "run", spec, Computed(1))) == {"complete": 14}
+
+
+@pytest.mark.parametrize("final", ["auto", "keep", "{ensemble: 4}"])
+def test_a_first_trial_may_take_all_the_time_where_its_weights_may_be_kept(tmp_path, final):
+    executor = Computed(1)
+    run(tmp_path / "run", spec_of("search.pruner=none", f"training.final={final}"), executor, stop=Stop(1000.0))
+    assert 990.0 < executor.submitted[0].left_s <= 1000.0
 
 
 def test_memory_decides_how_many_share_a_device(tmp_path):
