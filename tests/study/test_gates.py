@@ -389,3 +389,15 @@ def test_the_trials_own_time_is_final_and_counts_first():
         check_time(1.0, 10, trial_s=9.0, run_s=1.0)
     with pytest.raises(Interrupted):
         check_time(1.0, 10, trial_s=11.0, run_s=1.0)
+
+
+def test_what_steps_take_is_shared_by_data_of_any_size_that_fills_the_epoch_of_a_probe(real):
+    whole = real.job_of("task={builtin: digits, limit: 800}", "space.batch_size=16")
+
+    def key_of(samples):
+        job = replace(whole, dataset=replace(whole.dataset, train=whole.dataset.train.first(samples)))
+        return Prober(job, never).key(candidate_of(job), plan_of(job))
+
+    few, many, more = map(key_of, (96, 256, 320))
+    assert many == more
+    assert few != many, "six batches lie on the device, and the turn of an epoch comes after six"
