@@ -42,8 +42,8 @@ class Fit:
     iterated anew. Between records torch's settings are as they were, and every module's mode is the one it came in.
 
     Args:
-        model: built for ``outputs_for(shape, training.loss)`` outputs, each part in the mode it is to be trained in (see
-            :func:`harness.models.build`); moved to the plan's device and layout.
+        model: built for ``outputs_for(shape, training.loss)`` outputs, each part in the mode it is to be trained in, as
+            :func:`harness.models.build` leaves it; moved to the plan's device and layout.
         train: batches to learn from; one epoch is one pass over them.
         validation: batches to measure on after every epoch; None: the last epoch, once reached, counts as the best,
             and patience has nothing to go by.
