@@ -94,6 +94,8 @@ class Dataset(TrainingData):
         columns: dict[str, Any] = {"index": source.positions(rows)}
         if source.labels is not None:
             columns["row"] = source.labels[rows]
+        if source.files:
+            columns["file"] = np.array(source.files, dtype=object)[rows]
         columns["target"] = self.true_targets("test")
         if source.class_names:
             columns["target_name"] = np.array(source.class_names, dtype=object)[source.targets[rows]]

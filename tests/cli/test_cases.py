@@ -1,4 +1,4 @@
-"""Inputs of the kinds that people bring, through the command line: each ends as it should, or says in words what it did."""
+"""Inputs of the kinds that people bring, through the command line: each ends as it should, or says what it did."""
 
 import json
 import os
@@ -273,7 +273,8 @@ def test_a_terminal_that_takes_few_letters_is_written_to_all_the_same(tmp_path, 
 def test_a_reader_that_has_seen_enough_and_a_full_disk(tmp_path):
     shutil.copytree(CASES / "head-and-full", tmp_path / "case")
     command = " ".join(COMMAND)
-    script = f"{command} --out out/a | head -1 >/dev/null; echo ${{PIPESTATUS[0]}}; {command} --out out/b >/dev/full; echo $?"
+    first = f"{command} --out out/a | head -1 >/dev/null; echo ${{PIPESTATUS[0]}}"
+    script = f"{first}; {command} --out out/b >/dev/full; echo $?"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path / "case", capture_output=True, text=True, timeout=120)
     gone, full = map(int, done.stdout.split())
     assert gone in (0, 141)
