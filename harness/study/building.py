@@ -150,7 +150,7 @@ def make_fit(
 
 
 def target_scaling(dataset: TrainingData) -> tuple[float, float]:
-    """Return mean and scale of the targets as they are trained on, from which their mean is taken; (0, 1) for classes."""
+    """Return mean and scale of the targets as they are trained on, centred already; (0, 1) for classes."""
     if dataset.shape.kind is not TaskKind.REGRESSION:
         return 0.0, 1.0
     return 0.0, float(dataset.preprocessing["target"]["scale"])
