@@ -191,12 +191,14 @@ FIGURES = (
     "temperature_c",
     "epoch_s",
     "gate_s",
+    "value_se",
 )
 """Names of a trial's figures. ``flops`` counts one sample's forward pass; ``memory_allocated`` is torch's allocator,
 ``memory_device`` and ``memory_process`` are NVML's, ``memory_rss`` the host process; utilisation and power are means,
 memory, temperature are peaks; ``energy_j`` covers the trial's training and validation, ``energy_j_per_sample`` is it
 over the samples that were trained on, ``idle_power_w`` what was drawn before the work began; ``epoch_s`` is the median
-of an epoch with its validation, ``gate_s`` what was spent on predicting all this."""
+of an epoch with its validation, ``gate_s`` what was spent on predicting all this; ``value_se`` is the standard error of
+the first objective on the validation samples."""
 
 PREDICTED = (
     "latency_ms",

@@ -152,7 +152,9 @@ def _show(result: SearchResult, *, json: bool) -> None:
                 "run": str(result.run),
                 "state": result.state,
                 "trials": result.stats["outcomes"],
-                "best": {key: best[key] for key in ("trial", "params", "validation")} if best else None,
+                "best": {key: best[key] for key in ("trial", "params", "validation", "standard_error", "tied")}
+                if best
+                else None,
                 "test": result.test,
                 "warnings": [asdict(warning) for warning in warnings],
                 "report": str(result.report),
@@ -162,6 +164,11 @@ def _show(result: SearchResult, *, json: bool) -> None:
     rows = summary_table(result.trials, dict(result.stats))
     if rows:
         print_table(rows, title="\nBest candidates (by validation)")
+    if best and len(best["tied"]) > 1:
+        print(
+            f"Winner: trial {best['trial']}, the cheapest of {len(best['tied'])} trials "
+            "within one standard error of the best"
+        )
     if result.test and best:
         scores = ", ".join(f"{name} {value:.4f}" for name, value in result.test.items() if value == value)
         print(f"Test score of the winner (trial {best['trial']}): {scores}")

@@ -8,6 +8,7 @@ from harness.measure.memory import MemoryPeak, free_memory, is_out_of_memory, on
 from harness.measure.quality import ConfusionMatrix, Quality, Residuals, quality
 from harness.measure.resident import PeakMemory, ResidentPeak, held_mib
 from harness.measure.timing import Timings, inference_throughput, latency, synchronize, throughput, time_calls
+from harness.measure.uncertainty import standard_error
 
 __all__ = [
     "ConfusionMatrix",
@@ -26,6 +27,7 @@ __all__ = [
     "latency",
     "only_new_garbage",
     "quality",
+    "standard_error",
     "synchronize",
     "throughput",
     "time_calls",

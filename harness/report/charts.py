@@ -13,7 +13,7 @@ from harness.report import plots
 from harness.report.findings import Findings
 from harness.report.gate_plots import predicted_against_measured
 from harness.report.load import PARAMETER, decoded, parameter_columns
-from harness.report.statistics import objective_values
+from harness.report.statistics import leading, objective_values
 from harness.spec import COST
 
 _CURVES = 4
@@ -87,7 +87,7 @@ def _history(findings: Findings) -> Iterator[Chart]:
 
 
 def _curves(findings: Findings) -> Iterator[Chart]:
-    trials = [int(trial) for trial in findings.best["trial"].head(_CURVES)]
+    trials = [int(trial) for trial in leading(findings.best, findings.stats["best"], _CURVES)["trial"]]
     epochs = findings.run.epochs[findings.run.epochs["trial"].isin(trials)]
     wanted = [metric for metric in findings.metrics if metric in METRICS]
     for metric in dict.fromkeys([*wanted, "loss"]):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
+from typing import Any
 
 from harness.records import Outcome, TaskKind
 from harness.report.baseline_section import baseline_section
@@ -16,7 +17,7 @@ from harness.report.gate_section import gate_section
 from harness.report.remarks import noticed, unmeasured_table
 from harness.report.result_warnings import result_warnings
 from harness.report.statistics import ended, trained
-from harness.report.stats import TestStats
+from harness.report.stats import BestStats, TestStats
 from harness.report.tables import (
     candidate_table,
     chosen_table,
@@ -53,14 +54,34 @@ def _winner_line(findings: Findings) -> str:
     best, winner = findings.stats["best"], findings.winner
     if best is None or winner is None:
         return f"No winner: none of the {plural(len(findings.run.trials), 'trial')} completed."
-    scores = ", ".join(f"{metric} {goal(metric, value)}" for metric, value in findings.winner_values.items())
-    complete = ended(findings.run.trials, Outcome.COMPLETE)
-    repeats = int((complete & ~trained(findings.run.trials)).sum())
+    scores = [f"{metric} {goal(metric, value)}" for metric, value in findings.winner_values.items()]
+    error = best.get("standard_error")
+    if error is not None:
+        scores[0] += f" (standard error {goal(findings.metrics[0], error)})"
     front = f", on a Pareto front of {plural(len(best['pareto']), 'trial')}" if len(findings.metrics) > 1 else ""
     return (
         f"Winner: trial {best['trial']}, {winner['architecture']} trained with {winner['optimizer']}: "
-        f"validation {scores}, the best of {plural(int(complete.sum()), 'complete trial')}"
-        f"{f' ({repeats:,} of them repeated)' if repeats else ''}{front}."
+        f"validation {', '.join(scores)}, {_why_it_won(findings, best, winner)}{front}."
+    )
+
+
+def _why_it_won(findings: Findings, best: BestStats, winner: Mapping[Any, Any]) -> str:
+    """Say what the winner is the best or the cheapest of."""
+    complete = ended(findings.run.trials, Outcome.COMPLETE)
+    repeats = int((complete & ~trained(findings.run.trials)).sum())
+    repeated = f" ({repeats:,} of them repeated)" if repeats else ""
+    tied = len(best.get("tied", ()))
+    is_best = f"the best of {plural(int(complete.sum()), 'complete trial')}{repeated}"
+    if tied < 2 or findings.best.empty:
+        return is_best
+    leader = findings.best.iloc[0]
+    cheapest = f"the cheapest ({whole(winner['parameters'])} parameters) of {plural(tied, 'trial')}"
+    if leader["trial"] == best["trial"]:
+        return f"{is_best} and {cheapest} within one standard error of it"
+    value = goal(findings.metrics[0], leader["value"])
+    return (
+        f"{cheapest} within one standard error of the best "
+        f"(trial {leader['trial']}, {value}, {whole(leader['parameters'])} parameters)"
     )
 
 

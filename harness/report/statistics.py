@@ -94,24 +94,38 @@ def ranked(trials: pd.DataFrame, objective: Sequence[Mapping[str, Any]]) -> pd.D
     return chosen.assign(front=front).iloc[order].reset_index(drop=True)
 
 
-def summary_table(trials: pd.DataFrame, stats: Mapping[str, Any], limit: int = 5) -> list[dict[str, Any]]:
-    """Return the best trials as rows to print.
+def leading(best: pd.DataFrame, winner: Mapping[str, Any] | None, limit: int) -> pd.DataFrame:
+    """Return the first ``limit`` of the :func:`ranked` trials, and the winner where it comes later.
 
-    A row has rank, trial, architecture, optimizer, each objective by its metric's name, parameters, latency_p50_ms and
-    seconds; an objective is not told twice, and NaN stands where nothing was measured. ``trials`` and ``stats`` are
-    what ``trials.parquet`` and ``stats.json`` hold.
+    The column ``rank`` counts from 1; ``choice`` says which one is the winner, and which are tied with the best by
+    ``best`` of ``stats.json``, which is ``winner``.
+    """
+    chosen = winner["trial"] if winner else -1
+    tied = (winner or {}).get("tied", ())
+    choice = ["winner" if trial == chosen else "tied" if trial in tied else "" for trial in best["trial"]]
+    shown = best.assign(rank=range(1, len(best) + 1), choice=choice)
+    return shown[(shown["rank"] <= limit) | (shown["choice"] == "winner")].reset_index(drop=True)
+
+
+def summary_table(trials: pd.DataFrame, stats: Mapping[str, Any], limit: int = 5) -> list[dict[str, Any]]:
+    """Return the best trials as rows to print, the winner among them.
+
+    A row has rank, choice (see :func:`leading`), trial, architecture, optimizer, each objective by its metric's name,
+    parameters, latency_p50_ms and seconds; an objective is not told twice, and NaN stands where nothing was measured.
+    ``trials`` and ``stats`` are what ``trials.parquet`` and ``stats.json`` hold.
     """
     objective = stats["objective"]
-    best = ranked(trials, objective).head(limit)
+    best = leading(ranked(trials, objective), stats.get("best"), limit)
     values = objective_values(best, len(objective))
     judged = {COST[item["metric"]][1] for item in objective if item["metric"] in COST}
     figures = [name for name in ("parameters", "latency_p50_ms", "seconds") if name not in judged]
     rows: list[dict[str, Any]] = []
-    for place, (row, scores) in enumerate(zip(best.to_dict("records"), values, strict=True), start=1):
+    for row, scores in zip(best.to_dict("records"), values, strict=True):
         named = {name: str(row[name]) for name in ("architecture", "optimizer")}
         goals = {item["metric"]: float(value) for item, value in zip(objective, scores, strict=True)}
         measured = {name: float(row[name]) for name in figures}
-        rows.append({"rank": place, "trial": int(row["trial"]), **named, **goals, **measured})
+        place = {"rank": int(row["rank"]), "choice": str(row["choice"]), "trial": int(row["trial"])}
+        rows.append({**place, **named, **goals, **measured})
     return rows
 
 

@@ -44,13 +44,18 @@ class SearchStats(TypedDict):
 
 
 class BestStats(TypedDict):
-    """The winner; ``pareto`` lists the front when there are several objectives."""
+    """The winner; ``pareto`` lists the front when there are several objectives.
+
+    ``tied`` lists the trials that validation cannot tell from the best, of which the winner is the cheapest.
+    """
 
     trial: int
     candidate: dict[str, Any]
     params: dict[str, Any]
     validation: Scores
     pareto: list[int]
+    standard_error: NotRequired[float | None]
+    tied: NotRequired[list[int]]
 
 
 PerClass = TypedDict(

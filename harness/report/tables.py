@@ -13,7 +13,7 @@ from harness.report.blocks import Table, facts
 from harness.report.findings import Findings
 from harness.report.load import RunFiles, decoded
 from harness.report.remarks import batch_text, remarks
-from harness.report.statistics import Importances, objective_values
+from harness.report.statistics import Importances, leading, objective_values
 from harness.report.stats import BestStats
 from harness.report.wording import (
     NOT_MEASURED,
@@ -77,9 +77,11 @@ def search_table(run: RunFiles) -> Table:
 
 
 def candidate_table(findings: Findings) -> Table:
-    """Return the best trials, with the figures that were measured on any of them."""
-    best = findings.best.head(_CANDIDATES)
-    rows: dict[str, list[str]] = {"rank": [str(place) for place in range(1, len(best) + 1)]}
+    """Return the best trials and the winner, with the figures that were measured on any of them."""
+    best = leading(findings.best, findings.stats["best"], _CANDIDATES)
+    rows: dict[str, list[str]] = {"rank": [str(place) for place in best["rank"]]}
+    if (best["choice"] == "tied").any():
+        rows["choice"] = list(best["choice"])
     rows["trial"] = [str(trial) for trial in best["trial"]]
     if len(findings.metrics) > 1:
         rows["front"] = ["yes" if front else "" for front in best["front"]]
@@ -96,7 +98,7 @@ def candidate_table(findings: Findings) -> Table:
     if any(course):
         rows["remarks"] = ["; ".join(texts) for texts in course]
     rows["settings"] = [_settings(params) for params in decoded(best["params"])]
-    texts = {"front", "architecture", "optimizer", "settings", "remarks"}
+    texts = {"choice", "front", "architecture", "optimizer", "settings", "remarks"}
     return Table(
         caption=f"The best {plural(len(best), 'candidate')}",
         columns=tuple(rows),

@@ -84,7 +84,7 @@ TIMED_COLUMNS = (
     "layout_reason",
     "data_reason",
     "reasons",
-    *(name for name in FIGURES if name not in ("parameters", "flops")),
+    *(name for name in FIGURES if name not in ("parameters", "flops", "value_se")),
     *PREDICTED_COLUMNS,
     "started_unix_s",
     "seconds",

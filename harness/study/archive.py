@@ -20,7 +20,7 @@ from harness.study.decisions import Known, Result
 from harness.study.executor import Evaluation
 from harness.study.limits import constraints
 from harness.study.mirror import Proposal
-from harness.study.objectives import Objective, best_trial
+from harness.study.objectives import Objective, contenders
 from harness.study.soundness import check_result
 
 FILES = re.compile(r"(resume|trial)-(\d{6,})\.safetensors")
@@ -35,7 +35,7 @@ GO_ON = (Outcome.INTERRUPTED, Outcome.PRUNED)
 
 
 def weights_file(trial: int) -> str:
-    """Return the file of the run with a trial's weights, as the search left them; the best one's is kept."""
+    """Return the file with a trial's weights, as the search left them; kept of the winner, and of what may yet win."""
     return f"checkpoints/trial-{trial:06d}.safetensors"
 
 
@@ -56,9 +56,14 @@ class Archive:
         self._objectives = objectives
         self.known: list[Known] = []
         self.results: dict[int, Result] = {}
-        self.best: TrialRecord | None = None
-        """The complete trial with the best first objective so far."""
+        self._contenders: list[TrialRecord] = []
+        """The winner so far, then what could still become it by further results; the weights of all these are kept."""
         self._load()
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The winner so far: the cheapest of the complete trials that are as good as the best."""
+        return next(iter(self._contenders), None)
 
     @property
     def records(self) -> Mapping[int, TrialRecord]:
@@ -71,9 +76,10 @@ class Archive:
 
     def end(self, evaluation: Evaluation) -> None:
         """Remember how a stretch of a trial ended."""
-        record, before = evaluation.record, self.best
-        better = best_trial(self._objectives[0], [record, *([before] if before else [])]) is record
-        if better:
+        record, before = evaluation.record, self._contenders
+        others = (result.record for trial, result in self.results.items() if trial != record.trial)
+        after = contenders(self._objectives, [*others, record])
+        if any(known.trial == record.trial for known in after):
             self._folder.write(weights_file(record.trial), evaluation.weights)
         if evaluation.traceback:
             self._folder.write(f"logs/trial-{record.trial:06d}.txt", evaluation.traceback)
@@ -82,10 +88,9 @@ class Archive:
         telemetry.write(self._folder, f"{record.trial:06d}-{record.epochs:06d}", evaluation.telemetry)
         self._record(record, evaluation)
         self.results[record.trial] = Result(record, evaluation.epochs)
-        if better:
-            self.best = record
-            if before is not None:
-                self._folder.remove(weights_file(before.trial))
+        self._contenders = after
+        for trial in {known.trial for known in before} - {known.trial for known in after}:
+            self._folder.remove(weights_file(trial))
         if record.outcome is not Outcome.INTERRUPTED and not evaluation.checkpoint:
             self._folder.remove(resume_file(record.trial))
 
@@ -125,9 +130,10 @@ class Archive:
         for stored in self._database.load():
             self.known.append(Known(stored.params, self._shown(stored), self._result(stored)))
         self.results = {number: known.result for number, known in enumerate(self.known) if known.result}
-        self.best = best_trial(self._objectives[0], (result.record for result in self.results.values()))
+        self._contenders = contenders(self._objectives, (result.record for result in self.results.values()))
+        kept = {record.trial for record in self._contenders}
         for kind, trial in self._files():
-            if kind == "trial" and (self.best is None or trial != self.best.trial):
+            if kind == "trial" and trial not in kept:
                 self._folder.remove(weights_file(trial))
             if kind == "resume" and trial in self.results and self.results[trial].record.outcome not in GO_ON:
                 self._folder.remove(resume_file(trial))

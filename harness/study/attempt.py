@@ -28,6 +28,7 @@ from harness.study.building import (
     with_batch_size,
 )
 from harness.study.carried import Carried
+from harness.study.certainty import measure_certainty
 from harness.study.executor import Report
 from harness.study.gates import check_time
 from harness.study.guarded import Guarded
@@ -90,6 +91,14 @@ class Attempt:
         # In the order of their indices, whatever the layout that they were trained in.
         progress.weights = save({name: tensor.contiguous() for name, tensor in setup.fit.best_state.items()})
         check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
+        progress.figures |= measure_certainty(
+            self._job,
+            self._assignment.candidate.training,
+            setup.model,
+            setup.validation,
+            setup.plan,
+            self._assignment.seed,
+        )
         return self._completed()
 
     def _built(self, plan: Plan | None = None) -> _Setup:

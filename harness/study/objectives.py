@@ -54,21 +54,82 @@ def resolve_objectives(spec: Spec, kind: TaskKind) -> tuple[Objective, ...]:
     return tuple(Objective(name, direction == "maximize") for name, direction in chosen.items())
 
 
-def best_trial(first: Objective, records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the complete trial with the best first objective, the earliest of equals; None where there is none."""
-    sign = -1.0 if first.maximize else 1.0
-    complete = [record for record in records if record.outcome is Outcome.COMPLETE]
-    return min(complete, key=lambda record: (sign * record.values[0], record.trial), default=None)
+def best_trial(objectives: Sequence[Objective], records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Return the winner: the cheapest of the trials that :func:`tied` returns; None where no trial is complete."""
+    return next(iter(tied(objectives, records)), None)
+
+
+def tied(objectives: Sequence[Objective], records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the complete trials that the validation samples cannot tell from the best one, the cheapest first.
+
+    That is each whose first objective is no worse than the best of all values taken back by their own standard errors
+    (Breiman et al., 1984, call it the one-standard-error rule). With several objectives it must be on the Pareto front
+    too. Cheap is few parameters, then few FLOPs, then a better value, then a lower number: nothing that a clock
+    measured, so that two runs of one seed have one winner. The order in which results come does not matter, and a
+    trial that is not among them never comes to be by further results.
+    """
+    first, found = objectives[0], _eligible(objectives[0], records)
+    if not found:
+        return []
+    bar = max(_signed(first, record) - _error(record) for record in found)
+    close = [record for record in found if _signed(first, record) >= bar]
+    if len(objectives) > 1:
+        rows = {record.trial: _goals(objectives, record.values) for record in found}
+        close = [record for record in close if not _dominated(rows[record.trial], rows.values())]
+    return sorted(close, key=lambda record: (*_cost(record), -_signed(first, record), record.trial))
+
+
+def contenders(objectives: Sequence[Objective], records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials that are the winner, or could become it by further results; all others never can."""
+    close = tied(objectives, records)
+    if len(objectives) > 1:
+        return close
+    kept: list[TrialRecord] = []
+    for record in close:
+        # One that is no better than a cheaper one is tied with the best no longer than that.
+        if not kept or _signed(objectives[0], record) > _signed(objectives[0], kept[-1]):
+            kept.append(record)
+    return kept
 
 
 def pareto(objectives: Sequence[Objective], values: Mapping[int, tuple[float, ...]]) -> list[int]:
     """Return the trials that no other one beats in every objective, by number."""
-    signed = {
-        trial: [v if objective.maximize else -v for v, objective in zip(row, objectives, strict=True)]
-        for trial, row in values.items()
-    }
+    rows = {trial: _goals(objectives, row) for trial, row in values.items()}
+    return sorted(trial for trial, row in rows.items() if not _dominated(row, rows.values()))
 
-    def dominated(row: list[float]) -> bool:
-        return any(other != row and all(o >= r for o, r in zip(other, row, strict=True)) for other in signed.values())
 
-    return sorted(trial for trial, row in signed.items() if not dominated(row))
+def _eligible(first: Objective, records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the complete trials that were trained; of those that an earlier version left, only the best one.
+
+    They have no standard error, and of the others the weights were not kept.
+    """
+    complete = [record for record in records if record.outcome is Outcome.COMPLETE and record.same_as is None]
+    earlier = [record for record in complete if "value_se" not in record.figures]
+    best = min(earlier, key=lambda record: (-_signed(first, record), record.trial), default=None)
+    return [record for record in complete if record is best or "value_se" in record.figures]
+
+
+def _signed(first: Objective, record: TrialRecord) -> float:
+    """Return the first objective, to be made large."""
+    return record.values[0] if first.maximize else -record.values[0]
+
+
+def _error(record: TrialRecord) -> float:
+    """Return the standard error of the first objective; 0 where it is not known: the trial competes by its value."""
+    error = record.figures.get("value_se", math.nan)
+    return error if 0.0 < error < math.inf else 0.0
+
+
+def _cost(record: TrialRecord) -> tuple[float, float]:
+    """Return parameters and FLOPs; what is not known counts as dear."""
+    parameters, flops = (record.figures.get(name, math.nan) for name in ("parameters", "flops"))
+    return (math.inf if math.isnan(parameters) else parameters, math.inf if math.isnan(flops) else flops)
+
+
+def _goals(objectives: Sequence[Objective], values: Sequence[float]) -> list[float]:
+    """Return all objectives, to be made large."""
+    return [v if objective.maximize else -v for v, objective in zip(values, objectives, strict=True)]
+
+
+def _dominated(row: list[float], others: Iterable[list[float]]) -> bool:
+    return any(other != row and all(o >= r for o, r in zip(other, row, strict=True)) for other in others)

@@ -13,7 +13,7 @@ from harness.store import trials_frame
 from harness.store.ledger import ledger
 from harness.study.check import notes_on
 from harness.study.job import Job
-from harness.study.objectives import pareto
+from harness.study.objectives import pareto, tied
 from harness.study.pruners import pruner_name
 
 SCHEMA_VERSION = 1
@@ -76,6 +76,8 @@ def _best(job: Job, records: Mapping[int, TrialRecord], best: TrialRecord | None
         "candidate": dict(best.candidate),
         "params": dict(best.params),
         "values": list(best.values),
+        "standard_error": best.figures.get("value_se", math.nan),
+        "tied": sorted(record.trial for record in tied(job.objectives, records.values())),
         "validation": dict(best.validation),
         "pareto": pareto(job.objectives, values),
     }

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
 import unicodedata
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from harness.report import build
+from harness.report import build, ranked
 from harness.report.blocks import Code, Content, Points, Section, Table
 from harness.report.markdown import escaped, render_markdown
 
@@ -122,3 +124,42 @@ def test_class_names_cannot_change_the_table_they_stand_in(make_run, name):
     assert not [token for token in tokens if token.type == "html_block"]
     cells = ["".join(c.content for c in token.children) for token in tokens if token.type == "inline"]
     assert plain(name) in cells
+
+
+def with_winner(folder, place, tied):
+    """Make the trial at a place of the ranking the winner, out of the ``tied`` best ones."""
+    stats = json.loads((folder / "stats.json").read_text("utf-8"))
+    best = ranked(pd.read_parquet(folder / "trials.parquet"), stats["objective"])
+    row = best.iloc[place]
+    changes = {"trial": int(row["trial"]), "standard_error": 0.00934, "tied": [int(n) for n in best["trial"][:tied]]}
+    (folder / "stats.json").write_text(json.dumps(stats | {"best": stats["best"] | changes}), "utf-8")
+    return best, build(folder)["report.md"].replace("\\", "")
+
+
+def test_a_winner_that_is_not_the_best_says_why_it_won(make_run):
+    best, text = with_winner(make_run(trials=20, outcomes="complete"), 11, 12)
+    winner, leader = best.iloc[11], best.iloc[0]
+    line = next(line for line in text.splitlines() if "Winner:" in line)
+    assert f"trial {winner['trial']}, " in line
+    assert f"validation f1_macro {winner['value']:.4f} (standard error 0.0093), the cheapest " in line
+    assert f"({winner['parameters']:,.0f} parameters) of 12 trials within one standard error of the best " in line
+    assert f"(trial {leader['trial']}, {leader['value']:.4f}, {leader['parameters']:,.0f} parameters)." in line
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| 1 | ", "| 10 | ", "| 12 | "))]
+    assert [cells[:3] for cells in rows[:3]] == [
+        ["| 1", "tied", str(leader["trial"])],
+        ["| 10", "tied", str(best.iloc[9]["trial"])],
+        ["| 12", "winner", str(winner["trial"])],
+    ]
+
+
+def test_a_winner_that_is_the_best_and_the_cheapest_says_both(make_run):
+    best, text = with_winner(make_run(trials=8, outcomes="complete"), 0, 3)
+    expected = (
+        f"the best of 8 complete trials and the cheapest ({best.iloc[0]['parameters']:,.0f} parameters) of 3 trials"
+    )
+    assert f"{expected} within one standard error of it." in text
+
+
+def test_a_winner_that_stands_alone_is_the_best(make_run):
+    _, text = with_winner(make_run(trials=8, outcomes="complete"), 0, 1)
+    assert "(standard error 0.0093), the best of 8 complete trials." in text

@@ -75,6 +75,7 @@ def test_the_summary_has_a_row_a_trial_in_the_order_of_its_columns():
     rows = summary_table(trials, goals, limit=1)
     assert list(rows[0]) == [
         "rank",
+        "choice",
         "trial",
         "architecture",
         "optimizer",
@@ -90,7 +91,7 @@ def test_the_summary_has_a_row_a_trial_in_the_order_of_its_columns():
 def test_the_summary_tells_an_objective_once():
     goals = [{"metric": "f1_macro", "direction": "maximize"}, {"metric": "latency_ms", "direction": "minimize"}]
     rows = summary_table(frame([[0.5, 2.0]]), {"objective": goals})
-    assert list(rows[0])[4:] == ["f1_macro", "latency_ms", "parameters", "seconds"]
+    assert list(rows[0])[5:] == ["f1_macro", "latency_ms", "parameters", "seconds"]
 
 
 def test_the_summary_of_no_complete_trial_is_empty():
@@ -219,3 +220,12 @@ def test_every_searched_parameter_of_a_run_is_judged(usual_run):
     trials = load_run(usual_run).trials
     names = {name.removeprefix("param.") for name in trials.columns if name.startswith("param.")}
     assert set(importances(trials).table["parameter"]) == names
+
+
+def test_the_winner_is_in_the_summary_though_others_score_better():
+    trials = frame([[0.5], [0.9], [0.8], [0.7]])
+    goals = {"objective": [{"metric": "f1_macro", "direction": "maximize"}], "best": {"trial": 3, "tied": [1, 2, 3]}}
+    rows = summary_table(trials, goals, limit=1)
+    assert [(row["rank"], row["choice"], row["trial"]) for row in rows] == [(1, "tied", 1), (3, "winner", 3)]
+    rows = summary_table(trials, {**goals, "best": {"trial": 1}}, limit=2)
+    assert [(row["rank"], row["choice"], row["trial"]) for row in rows] == [(1, "winner", 1), (2, "", 2)]

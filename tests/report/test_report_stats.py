@@ -31,8 +31,8 @@ def record(number, outcome="complete", **changes):
 @pytest.fixture(scope="module")
 def summary():
     records = [
-        record(0, values=(0.9, 5.0)),
-        record(1, values=(0.8, 1.0), lost_s=1.0),
+        record(0, values=(0.9, 5.0), figures={"parameters": 5.0, "value_se": 0.15}),
+        record(1, values=(0.8, 1.0), lost_s=1.0, figures={"parameters": 9.0, "value_se": 0.15}),
         record(2, values=(0.9, 5.0), seconds=0.0, same_as=0),
         record(3, values=(0.7, 6.0)),
         record(4, "pruned"),
@@ -62,3 +62,8 @@ def test_the_ledger_goes_with_the_stats(summary):
 
 def test_a_repeated_trial_is_not_on_the_pareto_front_beside_its_original(summary):
     assert summary["best"]["pareto"] == [0, 1]
+
+
+def test_what_is_tied_with_the_winner_is_told(summary):
+    assert summary["best"]["tied"] == [0, 1]
+    assert summary["best"]["standard_error"] == 0.15

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import random
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,11 +12,11 @@ import pytest
 from harness.records import METRICS, EpochRecord, Outcome, Plan, TaskKind, TrialRecord
 from harness.spec import parse_spec
 from harness.store import RunFolder, StudyDatabase
-from harness.study.archive import Archive
+from harness.study.archive import Archive, weights_file
 from harness.study.coordinator import Coordinator
 from harness.study.executor import Capabilities, Evaluation, Lost, Report
 from harness.study.job import Job
-from harness.study.objectives import resolve_objectives
+from harness.study.objectives import contenders, resolve_objectives
 from harness.study.packing import Packing
 from harness.study.stop import Stop
 
@@ -99,7 +100,7 @@ def train(assignment, watcher):
         epochs=len(epochs),
         best_epoch=len(epochs),
         validation=last,
-        figures={"parameters": 10.0},
+        figures={"parameters": 10.0 * (1 + assignment.trial % 3), "value_se": 0.05},
         seconds=float(len(epochs)),
         lost_s=assignment.spent_s,
         attempts=assignment.attempt,
@@ -287,6 +288,17 @@ def test_the_power_may_go_off_at_any_persistence_step(pruner, tmp_path):
         assert sorted(file.name for file in path.rglob("*") if file.suffix == ".safetensors") == names
         if pruner == "none":
             assert not set(acknowledged.ended) & set(resumed.started), "what was acknowledged is not trained again"
+
+
+def test_the_weights_of_what_may_yet_win_are_kept_and_no_others(tmp_path):
+    spec, path = spec_of("search.pruner=none"), tmp_path / "run"
+    for total in (4, 9, 14):
+        archive = run(path, spec, Computed(2), total=total)
+        kept = contenders(resolve_objectives(spec, TaskKind.CLASSIFICATION), archive.records.values())
+        assert archive.best is kept[0]
+        files = sorted(file.name for file in path.rglob("trial-*.safetensors"))
+        assert files == sorted(Path(weights_file(record.trial)).name for record in kept)
+    assert archive.best.values[0] < max(record.values[0] for record in archive.records.values())
 
 
 def lost(outcome=Outcome.CRASHED, seconds=5.0):
