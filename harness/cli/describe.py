@@ -11,8 +11,15 @@ from harness.spec import Categorical, Parameter, Spec, parameters, size
 
 def space_rows(spec: Spec) -> list[dict[str, str]]:
     """Return one row per searched parameter."""
+    from harness.study import needed_where
+
+    needed = needed_where(spec.group)
     return [
-        {"parameter": p.path, "values": describe(p), "exists when": p.condition or "always"}
+        {
+            "parameter": p.path,
+            "values": describe(p),
+            "exists when": ", ".join(filter(None, (p.condition, needed.get(p.path)))) or "always",
+        }
         for p in parameters(spec.group)
     ]
 
@@ -21,7 +28,10 @@ def print_space(spec: Spec) -> None:
     """Print the searched parameters and how many candidates they span."""
     rows = space_rows(spec)
     print_table(rows, columns=("parameter", "values", "exists when"))
-    print(f"{len(rows)} parameters, {describe_size(spec)}")
+    first = f", of which {len(spec.search.first)} are tried first" if spec.search.first else ""
+    print(f"{len(rows)} parameters, {describe_size(spec)}{first}")
+    for note in spec.notes:
+        print(f"note: {note}")
 
 
 def describe(parameter: Parameter) -> str:

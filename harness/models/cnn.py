@@ -31,6 +31,7 @@ from harness.models.layers import (
     sequence,
 )
 from harness.records import TaskShape
+from harness.spec.idle import Idle
 
 POOLING: dict[str, type[nn.MaxPool2d] | type[nn.AvgPool2d]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 COLLAPSE: dict[str, type[nn.Module]] = {"average": GlobalAverage, "max": GlobalMax, "none": nn.Flatten}
@@ -174,6 +175,10 @@ def _head(config: CNNConfig, features: int, outputs: int) -> nn.Sequential:
     summary="convolutions in stages of falling resolution and growing width, for images",
     config=CNNConfig,
     inputs=("image",),
+    idle=(
+        Idle(("width_multiplier", "pooling"), where={"stages": 1}),
+        Idle(("residual",), where={"stages": 1, "blocks": 1}),
+    ),
 )
 def build_cnn(config: CNNConfig, shape: TaskShape) -> nn.Module:
     """Return the network for this task, which must be one of images."""

@@ -12,6 +12,7 @@ from torch import nn
 from harness.records import TaskShape
 from harness.registry import Registry
 from harness.spec.base import Frozen
+from harness.spec.idle import Idle
 
 Input = Literal["image", "table"]
 C = TypeVar("C", bound=Frozen)
@@ -35,18 +36,21 @@ class Family:
     """The kinds of input it can be built for."""
     build: Callable[[Any, TaskShape], nn.Module]
     """Takes an instance of ``config`` and the shape of the task; draws weights from torch's global generator."""
+    idle: tuple[Idle, ...] = ()
+    """Parameters that do nothing beside some values of others."""
 
 
 families: Registry[Family] = Registry("architecture")
 
 
 def family(
-    name: str, *, summary: str, config: type[C], inputs: Iterable[Input]
+    name: str, *, summary: str, config: type[C], inputs: Iterable[Input], idle: tuple[Idle, ...] = ()
 ) -> Callable[[Callable[[C, TaskShape], nn.Module]], Callable[[C, TaskShape], nn.Module]]:
     """Register the decorated build function as a family."""
 
     def register(build: Callable[[C, TaskShape], nn.Module]) -> Callable[[C, TaskShape], nn.Module]:
-        families.add(name, Family(name=name, summary=summary, config=config, inputs=frozenset(inputs), build=build))
+        known = Family(name=name, summary=summary, config=config, inputs=frozenset(inputs), build=build, idle=idle)
+        families.add(name, known)
         return build
 
     return register

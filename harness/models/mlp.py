@@ -29,6 +29,7 @@ from harness.models.layers import (
     sequence,
 )
 from harness.records import TaskShape
+from harness.spec.idle import Idle
 
 
 class MLPConfig(FamilyConfig):
@@ -125,6 +126,10 @@ def _block(config: MLPConfig, before: int, after: int) -> nn.Module:
     summary="fully connected layers, for tables (with embeddings of categories) and flattened images",
     config=MLPConfig,
     inputs=("image", "table"),
+    idle=(
+        Idle(("width", "activation", "norm", "dropout"), where={"depth": 0}),
+        Idle(("shape", "residual"), where={"depth": 1}),
+    ),
 )
 def build_mlp(config: MLPConfig, shape: TaskShape) -> nn.Module:
     """Return the network for this task."""

@@ -41,7 +41,7 @@ class Candidate:
 
 
 def candidate_at(spec: Spec, chosen: Mapping[str, Scalar]) -> Candidate:
-    """Return the candidate at ``chosen``, which has a value for every parameter that exists there."""
+    """Return the candidate at ``chosen``; a parameter that has no value there does nothing and is left out."""
     values = _resolve(spec.group, "", chosen)
     named = {key: Named(*next(iter(values.pop(key, {DEFAULTS.get(key): {}}).items()))) for key in CHOICES}
     fixed = spec.training.model_dump()
@@ -56,10 +56,17 @@ def _resolve(node: Node, path: str, chosen: Mapping[str, Scalar]) -> Any:
         case Categorical() | Range():
             return chosen[path]
         case Group(items):
-            return {name: _resolve(item, f"{path}.{name}" if path else name, chosen) for name, item in items.items()}
+            found = {name: f"{path}.{name}" if path else name for name in items}
+            return {
+                name: _resolve(items[name], at, chosen) for name, at in found.items() if _known(items[name], at, chosen)
+            }
         case Choice(options):
             name = str(chosen[path]) if len(options) > 1 else next(iter(options))
             return {name: _resolve(options[name], f"{path}.{name}", chosen)}
+
+
+def _known(node: Node, path: str, chosen: Mapping[str, Scalar]) -> bool:
+    return path in chosen or not isinstance(node, Categorical | Range)
 
 
 def options_of(spec: Spec) -> tuple[str, ...]:

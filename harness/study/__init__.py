@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.study.check import check_spec
     from harness.study.estimate import Estimate, estimate_costs, total_seconds
     from harness.study.execution import Execution
+    from harness.study.idle import needed_where
     from harness.study.observer import Observer
     from harness.study.part import Finished
     from harness.study.schema import space_schema
@@ -29,6 +30,7 @@ __all__ = [
     "Stop",
     "check_spec",
     "estimate_costs",
+    "needed_where",
     "open_search",
     "run_search",
     "space_schema",
@@ -46,6 +48,7 @@ __getattr__ = lazy_names(
             "total_seconds",
         ),
         "execution": ("Execution",),
+        "idle": ("needed_where",),
         "observer": ("Observer",),
         "part": ("Finished",),
         "schema": ("space_schema",),

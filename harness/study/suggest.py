@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from harness.errors import did_you_mean
 from harness.spec import Categorical, Choice, Fixed, Group, Node, Range
-from harness.spec.parameters import Scalar
+from harness.spec.parameters import Scalar, contains
+from harness.study.idle import Effects
 
 Choose = Callable[[str, Categorical | Range], Scalar]
 
 
 def suggest(trial: optuna.Trial, node: Node) -> dict[str, Scalar]:
-    """Return the value of every searched parameter that exists at this candidate, by dotted path."""
+    """Return the value of every searched parameter that exists and does something at this candidate, by dotted path."""
 
     def ask(path: str, parameter: Categorical | Range) -> Scalar:
         if isinstance(parameter, Categorical):
@@ -31,19 +32,20 @@ def suggest(trial: optuna.Trial, node: Node) -> dict[str, Scalar]:
 def locate(node: Node, params: Mapping[str, Scalar]) -> dict[str, BaseDistribution]:
     """Return the distribution of every parameter of a point, in the order in which they are asked for.
 
-    Raises ``ValueError`` where ``params`` are not a point of the space.
+    A parameter that does nothing there may have a value: earlier versions drew one. Raises ``ValueError`` where
+    ``params`` are not a point of the space.
     """
     found: dict[str, BaseDistribution] = {}
 
     def look_up(path: str, parameter: Categorical | Range) -> Scalar:
         if path not in params:
             raise ValueError(f"parameter {path} is missing")
-        if not _contains(parameter, params[path]):
+        if not contains(parameter, params[path]):
             raise ValueError(f"parameter {path} cannot be {params[path]!r}")
         found[path] = distribution(parameter)
         return params[path]
 
-    _walk(node, look_up)
+    _walk(node, look_up, though_idle=params)
     for path in params:
         if path not in found:
             raise ValueError(f"parameter {path} does not exist there{did_you_mean(path, found)}")
@@ -60,8 +62,8 @@ def distribution(parameter: Categorical | Range) -> BaseDistribution:
     return FloatDistribution(low, high, log=log, step=step)
 
 
-def _walk(node: Node, choose: Choose, path: str = "") -> dict[str, Scalar]:
-    """Have every parameter chosen that exists at the candidate that comes of it."""
+def _walk(node: Node, choose: Choose, path: str = "", though_idle: Container[str] = ()) -> dict[str, Scalar]:
+    """Have every parameter chosen that exists at the candidate that comes of it, and does something there."""
     match node:
         case Fixed():
             return {}
@@ -70,7 +72,7 @@ def _walk(node: Node, choose: Choose, path: str = "") -> dict[str, Scalar]:
         case Group(items):
             chosen: dict[str, Scalar] = {}
             for name, item in items.items():
-                chosen |= _walk(item, choose, f"{path}.{name}" if path else name)
+                chosen |= _walk(item, choose, f"{path}.{name}" if path else name, though_idle)
             return chosen
         case Choice(options):
             if len(options) == 1:
@@ -78,17 +80,18 @@ def _walk(node: Node, choose: Choose, path: str = "") -> dict[str, Scalar]:
             else:
                 name = str(choose(path, Categorical(tuple(options))))
                 own = {path: name}
-            return own | _walk(options[name], choose, f"{path}.{name}")
+            return own | _walk_option(options[name], choose, path, name, though_idle)
 
 
-def _contains(parameter: Categorical | Range, value: Scalar) -> bool:
-    if isinstance(parameter, Categorical):
-        return any(type(choice) is type(value) and choice == value for choice in parameter.choices)
-    if isinstance(value, bool) or not isinstance(value, int if parameter.integer else float):
-        return False
-    if parameter.step is None and not parameter.integer:
-        return parameter.low <= value <= parameter.high
-    # The last of many steps may miss the end of the range by the rounding of a float.
-    step = parameter.step or 1
-    steps = (value - parameter.low) / step
-    return abs(steps - round(steps)) < 1e-8 and 0 <= round(steps) <= round((parameter.high - parameter.low) / step)
+def _walk_option(option: Group, choose: Choose, path: str, name: str, though_idle: Container[str]) -> dict[str, Scalar]:
+    """Have the parameters of an option chosen, but for those that do nothing beside the others."""
+    chosen: dict[str, Scalar] = {}
+    effects = Effects(path, name, option)
+    for param, node in effects.in_order():
+        at = f"{path}.{name}.{param}"
+        if effects.idle(param) and at not in though_idle:
+            continue
+        chosen |= _walk(node, choose, at, though_idle)
+        if at in chosen:
+            effects.values[param] = chosen[at]
+    return chosen

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from harness.records import Named
 from harness.registry import Registry
+from harness.spec.idle import Idle
 from harness.train.options import Option, OptionConfig, configure
 from harness.train.weights import split_weights
 
@@ -141,7 +142,9 @@ def implementation(kind: type[Optimizer], device_type: str) -> dict[str, Any]:
     return {"foreach": True}
 
 
-optimizers.add("sgd", Option("gradient descent with momentum", Sgd, _sgd))
+optimizers.add(
+    "sgd", Option("gradient descent with momentum", Sgd, _sgd, idle=(Idle(("nesterov",), where={"momentum": 0.0}),))
+)
 optimizers.add("adam", Option("Adam, weight decay as an L2 penalty", Adam, _adam))
 optimizers.add("adamw", Option("Adam with decoupled weight decay", AdamW, _adamw))
 optimizers.add("rmsprop", Option("RMSprop", RmsProp, _rmsprop))

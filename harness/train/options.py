@@ -13,6 +13,7 @@ from harness.records import Named
 from harness.registry import Registry
 from harness.spec.base import Frozen
 from harness.spec.explain import reason
+from harness.spec.idle import Idle
 
 T = TypeVar("T")
 
@@ -32,6 +33,8 @@ class Option(Generic[T]):
     """Its parameters with their bounds and defaults."""
     build: Callable[..., T]
     """Takes an instance of ``config`` first."""
+    idle: tuple[Idle, ...] = ()
+    """Parameters that do nothing beside some values of others."""
 
 
 def configure(options: Registry[Option[T]], named: Named) -> tuple[Option[T], OptionConfig]:

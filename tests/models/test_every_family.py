@@ -131,3 +131,45 @@ def test_example_inputs_are_what_the_task_is_called_with():
     assert (x.shape, x.dtype) == ((2, 1, 6, 6), torch.float32)
     x, codes = example_inputs(TABLE)
     assert (x.shape, codes.shape, codes.dtype) == ((1, 3), (1, 2), torch.int64)
+
+
+OTHERS = {
+    "width": [8, 16],
+    "shape": ["constant", "pyramid"],
+    "activation": ["relu", "tanh"],
+    "norm": ["none", "batch"],
+    "dropout": [0.0, 0.5],
+    "residual": [False, True],
+    "width_multiplier": [1.0, 3.0],
+    "pooling": ["max", "average"],
+}
+RULES = [(name, rule) for name in families for rule in families[name].idle]
+
+
+@pytest.mark.parametrize(("name", "rule"), RULES)
+def test_what_is_said_to_do_nothing_does_nothing(name, rule):
+    found = []
+    for changed in ({param: value} for param in rule.names for value in OTHERS[param]):
+        torch.manual_seed(7)
+        model = build(Named(name, {**rule.where, **changed}), IMAGE)
+        torch.manual_seed(8)
+        found.append((model.state_dict(), model(*samples(IMAGE))))
+    weights, outputs = found[0]
+    for others, other in found[1:]:
+        assert torch.equal(other, outputs)
+        assert all(torch.equal(others[key], tensor) for key, tensor in weights.items())
+
+
+@pytest.mark.parametrize(("name", "rule"), RULES)
+def test_what_is_said_to_do_nothing_does_something_beyond(name, rule):
+    beyond = {param: limit + 1 for param, limit in rule.where.items()}
+    if name == "mlp" and beyond["depth"] == 1:
+        beyond["depth"] = 2
+    for param in rule.names:
+        outputs = []
+        for value in OTHERS[param]:
+            torch.manual_seed(7)
+            model = build(Named(name, {**beyond, param: value}), IMAGE)
+            torch.manual_seed(8)
+            outputs.append(model(*samples(IMAGE)))
+        assert not torch.equal(*outputs)

@@ -102,3 +102,19 @@ def test_defaults_and_whole_numbers_are_accepted():
     for name in optimizers:
         validate_optimizer(Named(name))
     validate_optimizer(Named("sgd", {"lr": 1, "weight_decay": 0}))
+
+
+RULES = [(name, rule) for name in optimizers for rule in optimizers[name].idle]
+
+
+@pytest.mark.parametrize(("name", "rule"), RULES)
+@pytest.mark.parametrize("beyond", [0.0, 0.5])
+def test_what_is_said_to_do_nothing_does_nothing_and_something_beyond(name, rule, beyond):
+    deciding = {param: limit + beyond for param, limit in rule.where.items()}
+    for param in rule.names:
+        models = [model_with_norm(), model_with_norm()]
+        ends = [
+            train(model, build_optimizer(Named(name, {**deciding, param: value}), model))
+            for model, value in zip(models, (True, False), strict=True)
+        ]
+        assert all(map(torch.equal, *ends)) == (beyond == 0.0)
