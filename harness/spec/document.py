@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from harness.errors import did_you_mean
 from harness.records import LABEL_METRICS, VALUE_METRICS
 from harness.spec.base import Frozen
-from harness.spec.parameters import Group, size
+from harness.spec.first import point_of
+from harness.spec.parameters import Group, Scalar, size
 from harness.spec.task import TaskSpec, parse_task
 from harness.spec.training import Training
 
@@ -103,6 +104,8 @@ class Search(Frozen):
     """Whether any number of workers finds the same trials: each knows only results that all of them would know."""
     baselines: bool = True
     """Whether scikit-learn's simplest models are scored beside the winner; decides no trial."""
+    first: tuple[dict[str, Any], ...] = ()
+    """Candidates that are tried first, each in the form of ``space:``; what one leaves out is drawn at random."""
 
 
 def _objective(value: object) -> object:
@@ -136,6 +139,12 @@ class Spec(Frozen):
     training: Training = Training()
     space: Any
     """A :class:`Group`; parsed apart, since its errors carry paths of their own."""
+    _notes: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should be told of how the file was read."""
+        return self._notes
 
     @model_validator(mode="after")
     def _objectives_fit_together(self) -> Spec:
@@ -159,6 +168,11 @@ class Spec(Frozen):
         """The parsed space."""
         assert isinstance(self.space, Group)
         return self.space
+
+    @property
+    def first(self) -> list[dict[str, Scalar]]:
+        """The parameters that each of ``search.first`` fixes, by dotted path."""
+        return [point_of(self.group, candidate) for candidate in self.search.first]
 
     @property
     def total(self) -> int:

@@ -14,6 +14,7 @@ from harness.errors import SpecError, did_you_mean
 from harness.spec.candidate import CHOICES
 from harness.spec.document import Budget, Limits, Search, Spec
 from harness.spec.explain import explain, reason
+from harness.spec.first import point_of
 from harness.spec.parameters import Group, Node, NodeError, Range, parse_choice, parse_group, parse_node
 from harness.spec.reader import Document, parse_scalar, read_yaml
 from harness.spec.shipped import find_space
@@ -51,11 +52,16 @@ def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides:
     task = _parse_task(document, folder or Path.cwd())
     sections = {name: _section(document, name, model) for name, model in SECTIONS.items() if name in document.data}
     space = _parse_space(document)
+    notes: list[str] = []
+    if isinstance(search := sections.get("search"), Search):
+        sections["search"] = _with_fitting_first(document, search, space, notes)
     try:
         fields = {**sections, "task": task, "space": space}
         if document.data.get("objective") is not None:
             fields["objective"] = document.data["objective"]
-        return Spec.model_validate(fields)
+        spec = Spec.model_validate(fields)
+        spec._notes = tuple(notes)
+        return spec
     except ValidationError as error:
         raise explain(document, (), Spec, error) from None
 
@@ -68,6 +74,9 @@ def canonical(spec: Spec) -> dict[str, Any]:
         del task["directory"]
     data["space"] = _plain(spec.group)
     data["training"] = _without(data["training"], data["space"])
+    if not data["search"]["first"]:
+        # So that the hash of a space is what it was before there was such a key.
+        del data["search"]["first"]
     return data
 
 
@@ -138,6 +147,32 @@ def _section(document: Document, name: str, model: type[BaseModel]) -> BaseModel
         return model.model_validate({} if document.data[name] is None else document.data[name])
     except ValidationError as error:
         raise explain(document, (name,), model, error) from None
+
+
+def _with_fitting_first(document: Document, search: Search, space: Group, notes: list[str]) -> Search:
+    """Return the search with those of its first candidates that can be tried, and note which ones are left out.
+
+    One that is not in the space of its own file is an error; one that is not in it any more, since the command line
+    changed the space, is left out. A grid has an order of its own.
+    """
+    if search.first and search.sampler == "grid":
+        notes.append("search.first is left out: a grid visits every candidate in an order of its own")
+        return search.model_copy(update={"first": ()})
+    touched = any(path[0] == "space" for path in document.overridden)
+    asked = any(path[:2] == ("search", "first") for path in document.overridden)
+    fitting = []
+    for number, candidate in enumerate(search.first):
+        try:
+            point_of(space, candidate, ("search", "first", number))
+        except NodeError as error:
+            problem = document.error(error.path, str(error))
+            if asked or not touched:
+                raise problem from None
+            where = ".".join(map(str, error.path))
+            notes.append(f"{where}: {error}; since --set changed the space, this first candidate is left out")
+        else:
+            fitting.append(candidate)
+    return search.model_copy(update={"first": tuple(fitting)})
 
 
 def _parse_task(document: Document, folder: Path) -> Any:

@@ -215,6 +215,20 @@ def parameters(node: Node, path: str = "", condition: str = "") -> Iterator[Para
             yield from parameters(group, f"{path}.{name}", inner)
 
 
+def contains(node: Categorical | Range, value: Scalar) -> bool:
+    """Tell whether a parameter can take a value; 1, 1.0 and true are three."""
+    if isinstance(node, Categorical):
+        return any(type(choice) is type(value) and choice == value for choice in node.choices)
+    if isinstance(value, bool) or not isinstance(value, int if node.integer else float):
+        return False
+    if node.step is None and not node.integer:
+        return node.low <= value <= node.high
+    # The last of many steps may miss the end of the range by the rounding of a float.
+    step = node.step or 1
+    steps = (value - node.low) / step
+    return abs(steps - round(steps)) < 1e-8 and 0 <= round(steps) <= round((node.high - node.low) / step)
+
+
 def size(node: Node) -> float:
     """Return how many candidates a node spans; ``inf`` as soon as a continuous range is among them."""
     match node:

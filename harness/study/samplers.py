@@ -18,6 +18,7 @@ from optuna.samplers import BaseSampler
 from harness.registry import Registry
 from harness.spec import Range, Spec, parameters, size
 from harness.study.grid import point, shuffled
+from harness.study.idle import needed_where
 from harness.study.suggest import distribution, locate
 
 Build = Callable[[Spec, int], BaseSampler]
@@ -28,11 +29,19 @@ REPLAYED = frozenset({"cmaes", "nsga2", "qmc"})
 NSGA-II, the place in the Sobol sequence. The notes are no part of parameters and results."""
 
 
+STARTUP = 5
+"""Trials before TPE and the Gaussian process go by results. Optuna's 10 would leave a search of 8 or 12 trials to
+chance. It must not depend on how many trials there will be: a search that is extended is the search of one go."""
+
+
 def build_sampler(spec: Spec, number: int) -> BaseSampler:
-    """Return the sampler for trial ``number``."""
+    """Return the sampler for trial ``number``; the first ones are what the space says, and chance for the rest."""
     with warnings.catch_warnings():
         # The samplers below are pinned by tests of their sequences; that Optuna may change them is known.
         warnings.simplefilter("ignore", ExperimentalWarning)
+        if number < len(spec.search.first):
+            drawn = optuna.samplers.RandomSampler(seed=_seed(spec, number))
+            return optuna.samplers.PartialFixedSampler(spec.first[number], drawn)
         return samplers[spec.search.sampler](spec, number)
 
 
@@ -50,10 +59,16 @@ def _seed(spec: Spec, number: int) -> int:
     return trial_seed(spec.search.seed, number)
 
 
+def _startup(spec: Spec) -> int:
+    """Return how many trials come before the model: the first ones and one of chance, five at least, ten at most."""
+    return min(2 * STARTUP, max(STARTUP, len(spec.search.first) + 1))
+
+
 @samplers.register("tpe")
 def _tpe(spec: Spec, number: int) -> BaseSampler:
     """Tree-structured Parzen estimator (Bergstra et al., 2011), joint within each group of conditional parameters."""
-    return optuna.samplers.TPESampler(seed=_seed(spec, number), multivariate=True, group=True)
+    startup = _startup(spec)
+    return optuna.samplers.TPESampler(seed=_seed(spec, number), multivariate=True, group=True, n_startup_trials=startup)
 
 
 @samplers.register("random")
@@ -89,17 +104,20 @@ class _CmaEsSampler(optuna.samplers.CmaEsSampler):
 @samplers.register("cmaes")
 def _cmaes(spec: Spec, number: int) -> BaseSampler:
     """CMA-ES (Hansen, 2016) over the numeric parameters that always exist; the others are drawn at random."""
+    at_times = needed_where(spec.group)
     lasting = {
         parameter.path: distribution(parameter.node)
         for parameter in sorted(parameters(spec.group), key=lambda parameter: parameter.path)
-        if not parameter.condition and isinstance(parameter.node, Range)
+        if not parameter.condition and isinstance(parameter.node, Range) and parameter.path not in at_times
     }
     return _CmaEsSampler(lasting, _seed(spec, number))
 
 
 @samplers.register("gp")
 def _gp(spec: Spec, number: int) -> BaseSampler:
-    return optuna.samplers.GPSampler(seed=_seed(spec, number), warn_independent_sampling=False)
+    return optuna.samplers.GPSampler(
+        seed=_seed(spec, number), warn_independent_sampling=False, n_startup_trials=_startup(spec)
+    )
 
 
 @samplers.register("nsga2")

@@ -55,6 +55,13 @@ def space_schema() -> dict[str, Any]:
         if name not in ("final", "augment")
     }
     augment = _group(Augment.model_json_schema()["properties"])
+    inlined = {name: _inline(model) for name, model in sections.items()}
+    keys = dict.fromkeys((*choices, *searched, "augment"), True)
+    inlined["search"]["properties"]["first"]["items"] = {
+        "type": "object",
+        "properties": keys,
+        "additionalProperties": False,
+    }
     directions = {name: {"enum": ["maximize", "minimize"]} for name in (*QUALITY, *COST)}
     names = {"enum": list(directions)}
     return {
@@ -72,7 +79,7 @@ def space_schema() -> dict[str, Any]:
                     {"type": "object", "properties": directions, "additionalProperties": False},
                 ]
             },
-            **{name: _inline(model) for name, model in sections.items()},
+            **inlined,
             "space": {
                 "type": "object",
                 "required": ["architecture"],

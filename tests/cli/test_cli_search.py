@@ -35,7 +35,7 @@ def test_a_search_leaves_a_whole_run(search, tiny):
     result = search(tiny)
     run = Path(result["run"])
     assert result["trials"] == {"complete": 4}
-    assert set(result["best"]) == {"trial", "params", "validation"}
+    assert set(result["best"]) == {"trial", "params", "validation", "standard_error", "tied"}
     assert 0.5 < result["test"]["accuracy"] <= 1.0
     assert 0.5 < result["test"]["f1_macro"] <= 1.0
     manifest = json.loads((run / "manifest.json").read_text())
@@ -63,13 +63,20 @@ def test_a_search_leaves_a_whole_run(search, tiny):
     assert not [path for path in run.rglob("*") if path.name.endswith(("-wal", "-shm", ".tmp"))]
 
 
-def test_the_winner_is_the_best_on_validation_and_its_predictions_give_its_test_score(search, tiny):
+def test_the_winner_is_the_cheapest_of_the_best_on_validation_and_its_predictions_give_its_test_score(search, tiny):
     from sklearn.metrics import accuracy_score, f1_score
 
     result = search(tiny)
     run = Path(result["run"])
     trials = pd.read_parquet(run / "trials.parquet")
-    assert result["best"]["trial"] == trials.loc[trials["validation_accuracy"].idxmax(), "trial"]
+    accuracy = trials["validation_accuracy"]
+    error = (accuracy * (1 - accuracy) / json.loads((run / "stats.json").read_text())["task"]["validation"]) ** 0.5
+    assert trials["value_se"].to_list() == pytest.approx(error.to_list())
+    tied = trials[accuracy >= (accuracy - error).max()]
+    assert result["best"]["tied"] == tied["trial"].to_list()
+    winner = tied.sort_values(["parameters", "trial"]).iloc[0]
+    assert result["best"]["trial"] == winner["trial"]
+    assert result["best"]["standard_error"] == winner["value_se"]
     predictions = pd.read_parquet(run / "predictions.parquet")
     splits = pd.read_parquet(run / "splits.parquet")
     assert set(predictions["index"]) == set(splits.loc[splits["part"] == "test", "index"])
@@ -331,3 +338,37 @@ def test_nothing_runs_on_more_threads_than_asked(tiny, tmp_path):
     )
     trials = pd.read_parquet(Path(json.loads(done.stdout)["run"]) / "trials.parquet")
     assert trials["threads"].tolist() == [1]
+
+
+def test_candidates_of_the_space_come_first_and_their_order_is_kept(search, tiny):
+    given = "search.first=[{batch_size: 128}, {architecture: {mlp: {depth: 1, width: 32, dropout: 0}}, batch_size: 64}]"
+    whole = search(tiny, "--set", given)
+    trials = pd.read_parquet(Path(whole["run"]) / "trials.parquet")
+    assert trials["param.batch_size"].to_list()[:2] == [128, 64]
+    assert trials.loc[1, ["param.architecture.mlp.depth", "param.architecture.mlp.width"]].to_list() == [1, 32]
+    shallow = trials["param.architecture.mlp.depth"] == 0
+    assert trials["param.architecture.mlp.width"].isna().to_list() == shallow.to_list()
+    part = search(tiny, "--set", given, "--trials", 1)
+    assert rows(search("--resume", part["run"], "--trials", 4)["run"]) == rows(whole["run"])
+
+
+def test_the_winner_is_named_though_others_score_better(harness, tiny, tmp_path):
+    alike = ["depth=1", "width={int: [60, 64]}", "dropout=0.0"]
+    overrides = [f"space.architecture.mlp.{item}" for item in alike] + ["space.optimizer.sgd.lr=0.1"]
+    given = [word for item in overrides for word in ("--set", item)]
+    done = harness("search", tiny, *given, "--out", tmp_path / "runs")
+    assert done.code == 0, done.err
+    stats = json.loads(next((tmp_path / "runs").glob("*/stats.json")).read_text())
+    assert len(stats["best"]["tied"]) > 1, "a few units more or less make no difference"
+    said = f"Winner: trial {stats['best']['trial']}, the cheapest of {len(stats['best']['tied'])} trials within one"
+    assert said in done.out
+    (row,) = [line.split() for line in done.out.splitlines() if " winner " in line]
+    assert row[2] == str(stats["best"]["trial"])
+
+
+def test_a_first_candidate_that_the_command_line_took_out_is_told(harness, tiny, tmp_path):
+    text = tiny.read_text().replace("{pruner: none}", "{pruner: none, first: [{architecture: {mlp: {depth: 0}}}]}")
+    tiny.write_text(text)
+    done = harness("search", tiny, "--set", "space.architecture.mlp.depth=1", "--trials", 1, "--out", tmp_path / "runs")
+    assert done.code == 0, done.err
+    assert "note: search.first.0.architecture.mlp.depth: the space has only 1 here, not 0" in done.err

@@ -16,7 +16,7 @@ SECTIONS = {"limits": Limits, "budget": Budget, "search": Search}
 
 
 def shown(default):
-    if default is None:
+    if default is None or default == ():
         return "none"
     if isinstance(default, bool):
         return str(default).lower()
