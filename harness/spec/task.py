@@ -24,7 +24,7 @@ class Split(Frozen):
     group: str | None = None
     """Column of a table whose rows with one value stay in one part, such as a person's."""
     order: str | None = None
-    """Column of a table, numbers or dates, by which the last rows are the test part and those before them validation."""
+    """Column of a table, numbers or dates: the last rows by it are the test part, those before them validation."""
     duplicates: Literal["anywhere", "together"] = "anywhere"
     """``together`` keeps samples with identical inputs in one part."""
 

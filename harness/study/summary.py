@@ -54,7 +54,7 @@ def summarise(
             "seed": spec.search.seed,
             "trials": total,
             "size": points if math.isfinite(points) else None,
-            "notes": list(notes_on(spec)),
+            "notes": [*spec.notes, *notes_on(spec)],
         },
         "elapsed_s": elapsed_s,
         "outcomes": outcomes["trials"].to_dict(),
