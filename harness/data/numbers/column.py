@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,9 +67,12 @@ class Column:
         """The texts that are numbers; not those with a suffix of their own, such as ``12A`` and ``12B``."""
         taken = {index: take_apart(text) for index, text in enumerate(self.texts)}
         found = {index: numeral for index, numeral in taken.items() if numeral}
-        units = {numeral.unit for numeral in found.values()} - {""}
+        units = Counter[str]()
+        for index, numeral in found.items():
+            units[numeral.unit] += int(self.counts[index])
+        bare = units.pop("", 0)
         known = {unit for unit in units if is_known_unit(unit)}
-        if len(units) == 1 or known == units:
+        if known == units.keys() or (len(units) == 1 and units.total() > bare):
             return found
         # Beside unknown letters, a capital is one of them too: 12A, 12B, 12M.
         known = {"", *(unit for unit in known if not (len(unit) == 1 and unit.isupper()))}

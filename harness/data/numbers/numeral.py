@@ -69,11 +69,11 @@ _MARKED = re.compile(_CORE)
 
 _LETTER = r"[^\W\d_\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2150-\u218b\u2460-\u24ff\u3200-\u32ff]"
 _UNIT = rf"(?:{_LETTER}|[%‰°\"″]|/(?={_LETTER}))(?:{_LETTER}|[ /°·^²³.%‰]|(?<={_LETTER})[23](?![0-9]))*"
-_DRESSED = re.compile(rf"([^0-9.,]{{0,12}})([0-9.,](?:[0-9.,' ]*[0-9.])?{_EXPONENT})([^0-9].{{0,40}})?")
+_DRESSED = re.compile(
+    rf"([^0-9.,]{{0,12}}(?:(?<=Rs|Fr|kr|Kr)[.] *)?)([0-9.,](?:[0-9.,' ]*[0-9.])?{_EXPONENT})([^0-9].{{0,40}})?"
+)
 _BEFORE = re.compile(rf"(\()?\ *([+-])?\ *({CURRENCY})?\ *(\()?([+-])?\ *")
 _AFTER = re.compile(rf"(\))?\ *(?:({CURRENCY})\.?)?\ *({_UNIT})?\ *(\))?(-)?")
-_ABBREVIATED = ("Rs", "Fr", "kr", "Kr")
-"""Currencies with a full stop that is no decimal mark: ``Rs.500``."""
 _LONGEST = 64
 """Longer texts are prose."""
 _NO_UNITS = frozenset({"st", "nd", "rd", "th", "am", "pm", "a.m.", "p.m."})
@@ -118,8 +118,6 @@ def take_apart(text: str) -> Numeral | None:
 
 def _dressed(before: str, digits: str, after: str) -> Numeral | None:
     """Return the parts of a number with more around it than a sign in front."""
-    if before in _ABBREVIATED:
-        digits = digits.removeprefix(".")
     marked, front, back = _MARKED.fullmatch(digits), _read_before(before), _read_after(after)
     if not marked or not front or not back or (digits == "0" and back.unit[:1] in ("x", "X")):
         return None
@@ -147,7 +145,7 @@ class _Around(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _read_before(text: str) -> _Around | None:
-    match = _BEFORE.fullmatch(text)
+    match = _BEFORE.fullmatch(text.replace(".", ""))  # Rs.500
     if match is None:
         return None
     outer, sign, currency, inner, second = (part or "" for part in match.groups())
