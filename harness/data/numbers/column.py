@@ -56,8 +56,8 @@ class Column:
     def infinite(self) -> dict[int, float]:
         """The texts that are infinite values, with their value."""
         found = {}
-        for index, text in enumerate(self.texts):
-            word = normalise(text).casefold()
+        for index in set(range(len(self.texts))) - self.numerals.keys():
+            word = normalise(self.texts[index]).casefold()
             if word.removeprefix("-").removeprefix("+") in _INFINITE:
                 found[index] = -np.inf if word.startswith("-") else np.inf
         return found

@@ -81,7 +81,7 @@ _NO_UNITS = frozenset({"st", "nd", "rd", "th", "am", "pm", "a.m.", "p.m."})
 
 _TRANSLATION = str.maketrans(
     {
-        **dict.fromkeys("\t\n\r\u00a0\u2007\u2009\u202f", " "),
+        **dict.fromkeys("\u00a0\u2007\u2009\u202f", " "),
         **dict.fromkeys("\u2019\u2018\u02bc", "'"),
         **dict.fromkeys("\u2212\u2013", "-"),
     }
@@ -95,7 +95,7 @@ def normalise(text: str) -> str:
     >>> normalise(" \u22125\u00a0000 ")
     '-5 000'
     """
-    return text.translate(_TRANSLATION).strip()
+    return (text if text.isascii() else text.translate(_TRANSLATION)).strip()
 
 
 def take_apart(text: str) -> Numeral | None:

@@ -57,7 +57,7 @@ def read_numbers(texts: pd.Series, style: Style | None = None, hints: Hints = fr
     """Read a column of text; None when it holds no numbers but categories.
 
     No word is a missing value: that is for the caller to settle before (:func:`looks_missing`). The cost is that of the
-    different texts: about 0.1 s for 100,000 plain numbers and 0.5 s for as many with currencies or units.
+    different texts: about 0.1 s for 100,000 plain numbers, and 2 s for as many with currencies, units or thousands.
 
     >>> read_numbers(pd.Series(["1.234,50 €", "2 €"])).told
     "thousands separated by '.', decimal commas, the currency sign € left out"
@@ -95,7 +95,7 @@ def _odd(column: Column) -> Unclear | None:
         return None
     odd = sorted(column.odd, key=lambda index: -int(column.counts[index]))
     shown = [column.texts[index] for index in odd[:FEW]]
-    others = f" and {len(odd) - FEW} other texts" if len(odd) > FEW else ""
+    others = f" and {len(odd) - FEW} more" if len(odd) > FEW else ""
     count = int(column.counts[odd].sum())
     texts = [column.texts[index] for index in odd]
     if all(map(_stands_for_missing, texts)):
