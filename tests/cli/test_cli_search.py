@@ -362,7 +362,7 @@ def test_the_winner_is_named_though_others_score_better(harness, tiny, tmp_path)
     assert len(stats["best"]["tied"]) > 1, "a few units more or less make no difference"
     said = f"Winner: trial {stats['best']['trial']}, the cheapest of {len(stats['best']['tied'])} trials within one"
     assert said in done.out
-    (row,) = [line.split() for line in done.out.splitlines() if " winner " in line]
+    (row,) = [line.split() for line in done.out.splitlines() if line.split()[1:2] == ["winner"]]
     assert row[2] == str(stats["best"]["trial"])
 
 

@@ -100,7 +100,7 @@ def train(assignment, watcher):
         epochs=len(epochs),
         best_epoch=len(epochs),
         validation=last,
-        figures={"parameters": 10.0 * (1 + assignment.trial % 3), "value_se": 0.05},
+        figures={"parameters": 10.0 * (1 + 5 * assignment.trial % 7), "value_se": 0.2},
         seconds=float(len(epochs)),
         lost_s=assignment.spent_s,
         attempts=assignment.attempt,
@@ -291,14 +291,15 @@ def test_the_power_may_go_off_at_any_persistence_step(pruner, tmp_path):
 
 
 def test_the_weights_of_what_may_yet_win_are_kept_and_no_others(tmp_path):
-    spec, path = spec_of("search.pruner=none"), tmp_path / "run"
+    spec, path, most = spec_of("search.pruner=none"), tmp_path / "run", 0
     for total in (4, 9, 14):
         archive = run(path, spec, Computed(2), total=total)
         kept = contenders(resolve_objectives(spec, TaskKind.CLASSIFICATION), archive.records.values())
         assert archive.best is kept[0]
         files = sorted(file.name for file in path.rglob("trial-*.safetensors"))
         assert files == sorted(Path(weights_file(record.trial)).name for record in kept)
-    assert archive.best.values[0] < max(record.values[0] for record in archive.records.values())
+        most = max(most, len(kept))
+    assert most > 1, "else this shows nothing"
 
 
 def lost(outcome=Outcome.CRASHED, seconds=5.0):
