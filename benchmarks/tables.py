@@ -174,14 +174,14 @@ def own_scores(predictions: pd.DataFrame, reported: Mapping[str, float], problem
 def scores(target: np.ndarray, outputs: np.ndarray, names: list[str]) -> dict[str, float]:
     """Return accuracy and log loss, or RMSE and R²; the standard error of accuracy or RMSE over the test rows."""
     if names:
-        guessed = np.array(names)[outputs.argmax(axis=1)]
-        shares = outputs / outputs.sum(axis=1, keepdims=True)
+        codes, guessed = np.array([names.index(name) for name in target]), outputs.argmax(axis=1)
+        shares = outputs / outputs.sum(axis=1, keepdims=True)  # float32 ones do not quite add up to 1
         return {
-            "accuracy": accuracy_score(target, guessed),
-            "log_loss": log_loss(target, shares, labels=names),
+            "accuracy": accuracy_score(codes, guessed),
+            "log_loss": log_loss(codes, shares, labels=range(len(names))),
             "rmse": np.nan,
             "r2": np.nan,
-            "standard_error": (guessed == target).std(ddof=1) / len(target) ** 0.5,
+            "standard_error": (guessed == codes).std(ddof=1) / len(target) ** 0.5,
         }
     rmse = mean_squared_error(target, outputs) ** 0.5
     squares = np.square(target - outputs)
