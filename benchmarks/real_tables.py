@@ -7,6 +7,7 @@ are left out, and everything else, missing values included, stays as it is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,19 @@ class RealTable:
     about: str
     frame: Callable[[], pd.DataFrame]
     """Reads it; ImportError says what to install."""
+    categorical: tuple[str, ...] = ()
+    """Columns of categories that look like numbers, such as "1", "2-10"."""
+
+    def task(self, csv: Path, **more: object) -> str:
+        """Return the ``task=...`` of a search on the file that ``write_csv`` wrote."""
+        task = {
+            "csv": str(csv),
+            "target": self.target,
+            "kind": self.kind,
+            "categorical": list(self.categorical),
+            **more,
+        }
+        return f"task={json.dumps(task)}"  # which is YAML as well
 
     def write_csv(self, folder: Path) -> Path:
         """Write it as ``folder/<name>.csv``, missing values as empty fields, and return the path."""
@@ -117,7 +131,14 @@ TABLES = {
         RealTable("churn", "churn", "classification", "14 % leave; 51 states", of_r("modeldata", "mlc_churn")),
         RealTable("caravan", "Purchase", "classification", "6 % buy; 85 columns", of_r("ISLR", "Caravan")),
         RealTable("genres", "genre", "classification", "many noisy classes", genres),
-        RealTable("strikes", "species", "classification", "many noisy classes, categories, missing", strikes),
+        RealTable(
+            "strikes",
+            "species",
+            "classification",
+            "many noisy classes, categories, missing",
+            strikes,
+            categorical=("birds_seen", "birds_struck"),
+        ),
         RealTable("concrete", "compressive_strength", "regression", "8 numbers", of_r("modeldata", "concrete")),
         RealTable("wage", "wage", "regression", "noisy", of_r("ISLR", "Wage", drop=("logwage",))),
         RealTable("ames", "Sale_Price", "regression", "73 columns, 40 of categories", of_r("modeldata", "ames")),

