@@ -30,6 +30,7 @@ from harness.study import (
     Estimate,
     Execution,
     Finished,
+    Objective,
     Observer,
     Request,
     Stop,
@@ -87,7 +88,7 @@ class SearchResult:
 class Silent:
     """An observer that shows nothing."""
 
-    def run_started(self, run: Path, notes: Sequence[str]) -> None:
+    def run_started(self, run: Path, notes: Sequence[str], first: Objective, best: TrialRecord | None) -> None:
         """Show nothing."""
 
     def trial_started(self, number: int, params: Mapping[str, Any]) -> None:

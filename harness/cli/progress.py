@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.cli.console import cell, err, printable
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import Spec, candidate_at
-from harness.study import Observer
+from harness.study import Objective, Observer
 
 
 class Display(Observer, Protocol):
@@ -44,9 +44,9 @@ class Lines:
         self._console = console
         self._trials, self._epochs = spec.total, spec.budget.epochs
         self._limit_s = spec.budget.time if spec.budget.time is not None else float("inf")
-        self._metric, direction = next(iter(spec.objective.items()), ("objective", "maximize"))
-        self._maximize = direction == "maximize"
+        self._first: Objective | None = None
         self._best = float("nan")
+        """Value of the best trial so far, in the first objective."""
         self._started = time.monotonic()
         self._done = 0
         self._begun = 0
@@ -62,8 +62,10 @@ class Lines:
     ) -> None:
         return None
 
-    def run_started(self, run: Path, notes: Sequence[str]) -> None:
-        """Print where the results go, and what was noticed of the data."""
+    def run_started(self, run: Path, notes: Sequence[str], first: Objective, best: TrialRecord | None) -> None:
+        """Print where the results go, and what was noticed of the data; remember what to compare trials by."""
+        self._first = first
+        self._best = best.values[0] if best else self._best
         self._console.print(Text(f"run folder: {run}"))
         for note in notes:
             self._console.print(Text(f"note: {note}"))
@@ -100,10 +102,11 @@ class Lines:
         text = f"trial {record.trial:>3}  {name:<8} {record.outcome:<11}"
         if record.outcome is not Outcome.COMPLETE:
             return f"{text} {printable(record.reason)}"
+        assert self._first is not None
         value = record.values[0]
-        best = self._best != self._best or (value > self._best if self._maximize else value < self._best)
+        best = value == value and self._first.better(value, self._best)
         self._best = value if best else self._best
-        return f"{text} {self._metric} {value:.4f}{' (best)' if best else ''}  {record.seconds:.1f} s"
+        return f"{text} {self._first.metric} {value:.4f}{' (best)' if best else ''}  {record.seconds:.1f} s"
 
 
 class Bars(Lines):
@@ -149,9 +152,10 @@ class Bars(Lines):
             self._trained += 1
             now = f"final model: epoch {self._trained}/{self._epochs}"
         else:
-            value = cell(epoch.validation.get(self._metric, float("nan")))
+            assert self._first is not None
+            value = cell(epoch.validation.get(self._first.metric, float("nan")))
             asked = self._asked.get(epoch.trial, self._epochs)
-            now = f"trial {epoch.trial}: epoch {epoch.epoch}/{asked}, {self._metric} {value}"
+            now = f"trial {epoch.trial}: epoch {epoch.epoch}/{asked}, {self._first.metric} {value}"
         self._progress.update(self._task, now=now)
 
     def trial_ended(self, record: TrialRecord) -> None:

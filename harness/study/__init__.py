@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.study.estimate import Estimate, estimate_costs, total_seconds
     from harness.study.execution import Execution
     from harness.study.idle import needed_where
+    from harness.study.objectives import Objective
     from harness.study.observer import Observer
     from harness.study.part import Finished
     from harness.study.schema import space_schema
@@ -24,6 +25,7 @@ __all__ = [
     "Estimate",
     "Execution",
     "Finished",
+    "Objective",
     "Observer",
     "Opened",
     "Request",
@@ -49,6 +51,7 @@ __getattr__ = lazy_names(
         ),
         "execution": ("Execution",),
         "idle": ("needed_where",),
+        "objectives": ("Objective",),
         "observer": ("Observer",),
         "part": ("Finished",),
         "schema": ("space_schema",),

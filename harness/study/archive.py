@@ -66,6 +66,16 @@ class Archive:
         return next(iter(self._contenders), None)
 
     @property
+    def highest(self) -> TrialRecord | None:
+        """The complete trial with the best first objective so far, the earliest of equals."""
+        best = None
+        for record in self.records.values():
+            if record.outcome is Outcome.COMPLETE:
+                if best is None or self._objectives[0].better(record.values[0], best.values[0]):
+                    best = record
+        return best
+
+    @property
     def records(self) -> Mapping[int, TrialRecord]:
         """Every trial that has ended, or was cut off, by number."""
         return {number: self.results[number].record for number in sorted(self.results)}

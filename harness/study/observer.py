@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.records import EpochRecord, TrialRecord
+from harness.study.objectives import Objective
 
 
 class Observer(Protocol):
     """Who watches a search: a progress display, a test."""
 
-    def run_started(self, run: Path, notes: Sequence[str]) -> None:
-        """Learn where the run is written, and what was noticed of its data and its space."""
+    def run_started(self, run: Path, notes: Sequence[str], first: Objective, best: TrialRecord | None) -> None:
+        """Learn where the run is written, what was noticed, its first objective, and the best value so far.
+
+        A run that is resumed may have one.
+        """
 
     def trial_started(self, number: int, params: Mapping[str, Any], /) -> None:
         """Learn that a trial begins, or goes on."""

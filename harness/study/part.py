@@ -118,9 +118,9 @@ class SearchPart:
             # From here on the run can be resumed, since all that takes is there.
             self._set_state("running")
             self._resumable = True
-            notes = (*job.spec.notes, *notes_on(job.spec), *job.dataset.notes)
-            self._observer.run_started(self._folder.path, notes)
             archive = Archive(self._folder, database, job.objectives, job.spec.limits)
+            notes = (*job.spec.notes, *notes_on(job.spec), *job.dataset.notes)
+            self._observer.run_started(self._folder.path, notes, job.objectives[0], archive.highest)
             check_candidates(self._folder.path, job.spec, archive.known)
             self._set_time_aside(archive.best)
             self._train(archive, executor, total)
