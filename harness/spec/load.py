@@ -16,7 +16,7 @@ from harness.spec.document import Budget, Limits, Search, Spec
 from harness.spec.explain import explain, reason
 from harness.spec.first import point_of
 from harness.spec.parameters import Group, Node, NodeError, Range, parse_choice, parse_group, parse_node
-from harness.spec.reader import Document, parse_scalar, read_yaml
+from harness.spec.reader import MAX_BYTES, Document, read_yaml
 from harness.spec.shipped import find_space
 from harness.spec.task import TASK_TYPES, BuiltinTask, parse_task
 from harness.spec.training import Augment, Training
@@ -47,7 +47,7 @@ def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides:
     if not isinstance(document.data, dict):
         raise document.error((), "expected a mapping with `task:` and `space:`")
     for override in overrides:
-        document.overridden.add(_override(document.data, override))
+        _override(document, override)
     _check_keys(document)
     task = _parse_task(document, folder or Path.cwd())
     sections = {name: _section(document, name, model) for name, model in SECTIONS.items() if name in document.data}
@@ -90,6 +90,8 @@ def spec_hash(spec: Spec) -> str:
 
 def _read(path: Path) -> str:
     try:
+        if path.stat().st_size > MAX_BYTES:  # a table, say, that was given in place of its space
+            raise SpecError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no space file needs")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise SpecError(f"{path}: not UTF-8 text; a space file is YAML") from None
@@ -115,13 +117,13 @@ def _plain(node: Node) -> Any:
     return node.value if hasattr(node, "value") else list(node.choices)
 
 
-def _override(data: dict[str, Any], override: str) -> tuple[str, ...]:
-    """Set one value and return its key path."""
+def _override(document: Document, override: str) -> None:
+    """Set one value of the document, and remember where it came from."""
     key, equals, text = override.partition("=")
     keys = key.strip().split(".")
     if not equals or not all(keys):
         raise SpecError(f"--set {override}: expected key.path=value, such as budget.trials=50")
-    at: dict[str, Any] = data
+    at: dict[str, Any] = document.data
     for i, part in enumerate(keys[:-1]):
         inner = at.setdefault(part, {})
         if inner is None:
@@ -129,8 +131,12 @@ def _override(data: dict[str, Any], override: str) -> tuple[str, ...]:
         if not isinstance(inner, dict):
             raise SpecError(f"--set {override}: {'.'.join(keys[: i + 1])} is a plain value and has no keys of its own")
         at = inner
-    at[keys[-1]] = parse_scalar(text)
-    return tuple(keys)
+    value, changed = read_yaml(text, "--set"), tuple(keys)
+    at[keys[-1]] = value.data
+    document.overridden.add(changed)
+    for path in [path for path in document.written if path[: len(changed)] == changed]:
+        del document.written[path]
+    document.written.update({(*changed, *path): text for path, text in value.written.items()})
 
 
 def _check_keys(document: Document) -> None:

@@ -20,12 +20,21 @@ MAX_DEPTH = 32
 MAX_NODES = 50_000
 
 Path = tuple[str | int, ...]
+KEY = "[key]"
+"""Ends the path of a key itself, as it does in pydantic's findings."""
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 1e-4 as a number, as every engineer expects (YAML 1.1 wants 1.0e-4)."""
+    """SafeLoader that reads 1e-4 as a number, as every engineer expects (YAML 1.1 wants 1.0e-4).
+
+    What looks like a date stays text: no key of a space takes a date, but a column may be named after one.
+    """
 
 
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
@@ -40,6 +49,8 @@ class Document:
     lines: dict[Path, int]
     overridden: set[Path] = field(default_factory=set)
     """Key paths whose value comes from the command line."""
+    written: dict[Path, str] = field(default_factory=dict)
+    """How the values were written that YAML does not read as text, and under their paths and KEY such keys."""
 
     def error(self, path: Path, message: str) -> SpecError:
         """Return the error for ``path``, led by the file, the line and the dotted key path."""
@@ -61,7 +72,7 @@ def read_yaml(text: str, origin: str) -> Document:
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
-            lines = dict(_walk(node, origin)) if node is not None else {}
+            nodes = dict(_walk(node, loader, origin)) if node is not None else {}
             data = loader.construct_document(node) if node is not None else None
         finally:
             loader.dispose()
@@ -69,12 +80,9 @@ def read_yaml(text: str, origin: str) -> Document:
         raise SpecError(_yaml_message(error, origin)) from None
     except (ValueError, OverflowError) as error:
         raise SpecError(f"{origin}: {error}") from None
-    return Document(data, origin, lines)
-
-
-def parse_scalar(text: str) -> Any:
-    """Parse one value of ``--set key=value`` as YAML, so that ``3`` is a number and ``[a, b]`` a list."""
-    return read_yaml(text, "--set").data
+    lines = {path: line for path, (line, _) in nodes.items()}
+    written = {path: node.value for path, (_, node) in nodes.items() if _is_no_text(node)}
+    return Document(data, origin, lines, written=written)
 
 
 def _refuse_deep_nesting(text: str, origin: str) -> None:
@@ -89,8 +97,8 @@ def _refuse_deep_nesting(text: str, origin: str) -> None:
             depth -= 1
 
 
-def _walk(root: yaml.Node, origin: str) -> Iterator[tuple[Path, int]]:
-    """Yield the path and line of every key and item, following aliases, and refuse what unfolds too far."""
+def _walk(root: yaml.Node, loader: _Loader, origin: str) -> Iterator[tuple[Path, tuple[int, yaml.Node]]]:
+    """Yield path, line and node of every value and key, following aliases, and refuse what unfolds too far."""
     stack: list[tuple[Path, int, yaml.Node]] = [((), root.start_mark.line, root)]
     seen = 0
     while stack:
@@ -98,18 +106,24 @@ def _walk(root: yaml.Node, origin: str) -> Iterator[tuple[Path, int]]:
         seen += 1
         if seen > MAX_NODES or len(path) > MAX_DEPTH:
             raise SpecError(f"{origin}: its aliases unfold to more than {MAX_NODES} values or {MAX_DEPTH} levels")
-        yield path, line + 1
+        yield path, (line + 1, node)
         if isinstance(node, yaml.SequenceNode):
             stack += [((*path, i), child.start_mark.line, child) for i, child in enumerate(node.value)]
         elif isinstance(node, yaml.MappingNode):
-            keys: set[str] = set()
+            keys: set[str | int] = set()
             for key, child in node.value:
                 if not isinstance(key, yaml.ScalarNode):
                     raise SpecError(f"{origin}:{key.start_mark.line + 1}: a key must be a plain name")
-                if key.value in keys:
+                name = loader.construct_object(key) if _is_no_text(key) and key.value != "<<" else key.value
+                if name in keys:
                     raise SpecError(f"{origin}:{key.start_mark.line + 1}: key {key.value!r} appears twice")
-                keys.add(key.value)
-                stack.append(((*path, key.value), key.start_mark.line, child))
+                keys.add(name)
+                yield (*path, name, KEY), (key.start_mark.line + 1, key)
+                stack.append(((*path, name), key.start_mark.line, child))
+
+
+def _is_no_text(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag != "tag:yaml.org,2002:str"
 
 
 def _yaml_message(error: yaml.YAMLError, origin: str) -> str:

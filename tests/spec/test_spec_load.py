@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.errors import SpecError
 from harness.records import Named
@@ -227,3 +229,91 @@ def test_a_candidate_is_a_space_with_one_point():
     spec = parse(yaml.safe_dump({"task": "digits", "space": space}))
     assert size(spec.group) == 1
     assert candidate_at(spec, {}) == candidate
+
+
+BARE = {
+    "no": "false",
+    "Yes": "true",
+    "on": "true",
+    "off": "false",
+    "2024": "the number 2024",
+    "010": "the number 8",
+    "1e3": "the number 1000.0",
+    "1_000": "the number 1000",
+    "0x1F": "the number 31",
+    "1:30": "the number 90",
+    "null": "null",
+    "~": "null",
+}
+
+
+@pytest.mark.parametrize("word", BARE)
+@pytest.mark.parametrize(
+    ("task", "overrides", "place"),
+    [
+        ("{csv: a.csv, target: WORD}", (), "s.yaml:1: task.target"),
+        ("{csv: a.csv, target: y, drop: [a, WORD]}", (), "s.yaml:1: task.drop.1"),
+        ("{csv: a.csv, target: y, categorical: [WORD]}", (), "s.yaml:1: task.categorical.0"),
+        ("{csv: aWORD, target: WORD}", (), "s.yaml:1: task.target"),
+        ("{npz: a.npz, inputs: WORD}", (), "s.yaml:1: task.inputs"),
+        ("{builtin: WORD}", (), "s.yaml:1: task.builtin"),
+        ("{csv: a.csv, target: 3}", ("task.target=WORD",), "command line: task.target"),
+        ("digits", ("task={csv: a.csv, target: WORD}",), "command line: task.target"),
+    ],
+)
+def test_a_bare_word_that_yaml_does_not_read_as_text_is_to_be_quoted(word, task, overrides, place):
+    def spec(written):
+        text = f"task: {task.replace('WORD', written)}\nspace: {{architecture: mlp}}"
+        return parse_spec(text, origin="s.yaml", overrides=[each.replace("WORD", written) for each in overrides])
+
+    with pytest.raises(SpecError) as caught:
+        spec(word)
+    fix = f'YAML reads a bare {word} as {BARE[word]}, not as text; put quotes around it: "{word}"'
+    assert str(caught.value) == f"{place}: {fix}"
+    assert word in str(spec(f'"{word}"').task)
+
+
+def test_a_path_is_text_as_well():
+    text = "task: {csv: 010, target: y}\nspace: {architecture: mlp}"
+    with pytest.raises(SpecError, match=r'^s.yaml:1: task.csv: YAML reads a bare 010 as the number 8, .*: "010"$'):
+        parse_spec(text, origin="s.yaml")
+
+
+def test_a_key_that_yaml_does_not_read_as_text_is_to_be_quoted():
+    text = "task: {csv: a.csv, target: y, 2024: mean}\nspace: {architecture: mlp}"
+    with pytest.raises(SpecError, match=r'^s.yaml:1: task: YAML reads a bare 2024 as .* quotes around it: "2024"$'):
+        parse_spec(text, origin="s.yaml")
+
+
+def test_a_word_of_a_list_is_named_as_it_was_written():
+    text = "task: digits\nsearch: {pruner: off}\nspace: {architecture: mlp}"
+    with pytest.raises(SpecError, match=r"^s.yaml:2: search.pruner: off is not one of auto"):
+        parse_spec(text, origin="s.yaml")
+    with pytest.raises(SpecError, match=r"^command line: search.pruner: 'medan' is not one of .*'median'\?$"):
+        parse_spec(text, origin="s.yaml", overrides=["search.pruner=medan"])
+
+
+def test_what_looks_like_a_date_is_text():
+    text = "task: {csv: a.csv, target: 2024-03-14, drop: [2024-03-14T10:00:00Z]}\nspace: {architecture: mlp}"
+    spec = parse_spec(text, origin="s.yaml")
+    assert (spec.task.target, spec.task.drop) == ("2024-03-14", ("2024-03-14T10:00:00Z",))
+    dated = "task: digits\nspace: {architecture: mlp, batch_size: [64, 2024-03-14]}"
+    with pytest.raises(SpecError, match=r"^s.yaml:2: space.batch_size: .*'2024-03-14'"):
+        parse_spec(dated, origin="s.yaml")
+
+
+@settings(deadline=None, max_examples=50)
+@given(name=st.text(st.characters(exclude_categories=["Cs", "Zl", "Zp"], exclude_characters="\x85"), min_size=1))
+def test_what_is_written_for_a_name_reads_as_that_name(name):
+    spec = parse_spec("task: {csv: a.csv, target: y}\nspace: {architecture: mlp}", origin="x")
+    spec = spec.model_copy(update={"task": spec.task.model_copy(update={"target": name})})
+    text = yaml.safe_dump(canonical(spec), sort_keys=False, allow_unicode=True)
+    assert parse_spec(text, origin="y").task.target == name
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "huge.yaml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(SpecError, match=r"huge.yaml: larger than 1 MiB"):
+        load_spec(str(path))
