@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from harness.errors import HarnessError
+from harness.cli.streams import Streams
+from harness.errors import HarnessError, StorageError
 
 app = typer.Typer(
     name="harness",
@@ -22,20 +22,33 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; a user's mistake ends as one line on stderr and its exit code."""
+    with Streams() as streams:
+        code = _run()
+        if lost := streams.lost():
+            _say_error(f"standard output: {lost}; not all was printed: send it where there is room")
+            code = code or StorageError.exit_code
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command that was asked for and return its exit code."""
     try:
         app()
     except HarnessError as error:
-        from harness.cli.console import printable
-
-        print(f"harness: error: {printable(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _say_error(str(error))
+        return error.exit_code
     except KeyboardInterrupt:
         print("harness: interrupted before anything was written", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has gone. Keep the interpreter from flushing into the closed pipe at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 130
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _say_error(message: str) -> None:
+    from harness.cli.console import printable
+
+    print(f"harness: error: {printable(message)}", file=sys.stderr)
 
 
 def _version(value: bool) -> None:

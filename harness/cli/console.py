@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.store.files import plain
+from harness.store.files import plain, readable
 
 MISSING = "-"
 
@@ -27,8 +28,11 @@ def err() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document on stdout, NaN as null."""
-    print(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    """Print one JSON document on stdout, NaN as null; in JSON's own escapes what stdout has no letters for."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    if fitting(text) != text:
+        text = json.dumps(plain(value), indent=2, ensure_ascii=True, allow_nan=False)
+    print(text)
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], *, title: str = "", columns: Iterable[str] | None = None) -> None:
@@ -37,9 +41,9 @@ def print_table(rows: Sequence[Mapping[str, Any]], *, title: str = "", columns: 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
         numeric = any(isinstance(row.get(name), int | float) and not isinstance(row.get(name), bool) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(fitting(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell(row.get(name))) for name in names))
+        table.add_row(*(Text(fitting(cell(row.get(name)))) for name in names))
     console = Console(highlight=False)
     # A pipe has no edge to fold at.
     (console if console.is_terminal else Console(highlight=False, width=400)).print(table)
@@ -58,6 +62,15 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def fitting(text: str) -> str:
+    """Return text with escapes for the letters that stdout cannot take, so that columns stay in line."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def printable(text: str) -> str:
-    """Return text that may come from anyone in one line, with nothing in it that a terminal would obey."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    """Return text that may come from anyone in one line, with nothing in it that a terminal would obey.
+
+    Bytes of a file's name that are no text are shown as escapes.
+    """
+    return "".join(letter if letter.isprintable() else " " for letter in readable(text))

@@ -146,6 +146,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         _check_duplicates(pq.read_schema(path).names, path)
         frame: pd.DataFrame = pq.read_table(path).replace_schema_metadata(None).to_pandas(types_mapper=_INTEGERS.get)
+    except UnicodeEncodeError:
+        raise DataError(f"{path}: has bytes in its path that are not UTF-8; rename it, or its folder") from None
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: is not a Parquet file that can be read ({str(error).splitlines()[0]})") from None
     return frame

@@ -30,7 +30,7 @@ TEMPORARY = re.compile(r"\..+\.\d+(-[0-9a-f]+)?\.tmp")
 
 def write_file(path: Path, content: bytes | str) -> None:
     """Replace ``path`` by ``content`` in one step. Raises :class:`StorageError`."""
-    data = content.encode() if isinstance(content, str) else content
+    data = readable(content).encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with storage_errors(path):
         try:
@@ -103,14 +103,31 @@ def sha256_file(path: Path) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as strict JSON can hold it: NaN and infinity become None, tuples lists, keys strings."""
+    """Return ``value`` as strict JSON can hold it: NaN and infinity become None, tuples lists, keys strings.
+
+    Text is made :func:`readable`.
+    """
+    if isinstance(value, str):
+        return readable(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {readable(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
+
+
+def readable(text: str) -> str:
+    r"""Return text that UTF-8 can hold: the stray bytes that Python keeps of a file's name become escapes as ``\xff``.
+
+    Names that are UTF-8 after all, in a locale that is not, become themselves.
+    """
+    try:
+        data = text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # half of a surrogate pair, which stands for no byte
+        data = text.encode(errors="backslashreplace")
+    return data.decode(errors="backslashreplace")
 
 
 @contextlib.contextmanager

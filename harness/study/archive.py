@@ -70,9 +70,9 @@ class Archive:
         """The complete trial with the best first objective so far, the earliest of equals."""
         best = None
         for record in self.records.values():
-            if record.outcome is Outcome.COMPLETE:
-                if best is None or self._objectives[0].better(record.values[0], best.values[0]):
-                    best = record
+            complete = record.outcome is Outcome.COMPLETE
+            if complete and (best is None or self._objectives[0].better(record.values[0], best.values[0])):
+                best = record
         return best
 
     @property

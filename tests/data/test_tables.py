@@ -585,3 +585,13 @@ def test_classes_and_categories_that_look_alike_are_told(tmp_path, values):
 def test_text_that_is_nearly_an_identifier_is_told(tmp_path):
     names = [f"v{row % 40}" for row in range(ROWS)]
     assert any("nearly an identifier" in note for note in load_csv(tmp_path, frame(extra=names)).notes)
+
+
+def test_bytes_in_a_path_that_are_no_text_are_read_or_refused_with_the_fix(tmp_path):
+    odd = tmp_path / os.fsdecode(b"\xff")
+    odd.mkdir()
+    assert load_csv(odd, frame()).name == "homes"
+    with (odd / "homes.parquet").open("wb") as file:
+        frame().to_parquet(file)
+    with pytest.raises(DataError, match=r"has bytes in its path that are not UTF-8; rename it, or its folder$"):
+        load(ParquetTask(parquet=odd / "homes.parquet", target="sold"), seed=0)

@@ -181,3 +181,19 @@ def test_parquet_with_any_byte_changed_is_a_frame_or_one_line(tmp_path):
             refused.append(str(error))
     assert len(refused) > 20
     assert all(message.startswith(f"{path}: cannot be read (") and "\n" not in message for message in refused)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("日 Läufe", "日 Läufe"),
+        (os.fsdecode(b"a\xff"), r"a\xff"),
+        ("Läufe".encode().decode("ascii", "surrogateescape"), "Läufe"),
+        ("\ud800", r"\ud800"),
+    ],
+)
+def test_text_that_is_written_is_utf8_whatever_the_name_of_a_file_holds(text, shown, tmp_path):
+    write_json(tmp_path / "a.json", {text: [text]})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {shown: [shown]}
+    write_file(tmp_path / "a.md", text)
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == shown
