@@ -52,13 +52,14 @@ def best_number_of_trees(
 ) -> int:
     """Return how many trees predict the validation rows best, learnt from the others."""
     trial = clone(model).set_params(max_iter=MOST_TREES).fit(x[~validation], y[~validation])
-    stages = trial.staged_predict_proba if classes else trial.staged_predict
     if classes:
+        validation = validation & np.isin(y, trial.classes_)  # a rare class may be there alone
         places = np.searchsorted(trial.classes_, y[validation])
         rows = np.arange(len(places))
-        losses = [-np.log(np.clip(stage[rows, places], 1e-15, 1)).mean() for stage in stages(x[validation])]
+        stages = trial.staged_predict_proba(x[validation])
+        losses = [-np.log(np.clip(stage[rows, places], 1e-15, 1)).mean() for stage in stages]
     else:
-        losses = [np.square(stage - y[validation]).mean() for stage in stages(x[validation])]
+        losses = [np.square(stage - y[validation]).mean() for stage in trial.staged_predict(x[validation])]
     return int(np.argmin(losses)) + 1
 
 

@@ -1,4 +1,4 @@
-"""Claim: the shipped ``tabular`` space holds its own beside gradient boosting on twelve real tables.
+"""Claim: on real tables the shipped ``tabular`` space predicts about as well as gradient boosting.
 
 Run: ``python benchmarks/tables.py [--tables glass,wage] [--seeds 3] [--trials 12] [--time 60s] [--limit 1500]
 [--space FILE] [--threads 1] [--out results/tables] [--before FILE]``. Each search is ``harness.search``; histogram
