@@ -16,7 +16,7 @@ CONTENT = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3]) + bytes(range(6))
 
 def test_reads_plain_and_gzipped(tmp_path):
     (tmp_path / "a").write_bytes(CONTENT)
-    (tmp_path / "a.gz").write_bytes(gzip.compress(CONTENT))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(CONTENT, mtime=0))
     for name in ("a", "a.gz"):
         assert read_idx(tmp_path / name, ndim=2).tolist() == [[0, 1, 2], [3, 4, 5]]
 
@@ -37,13 +37,13 @@ def test_reads_plain_and_gzipped(tmp_path):
 @pytest.mark.parametrize("packed", [False, True])
 def test_wrong_content_names_the_file(tmp_path, content, message, packed):
     path = tmp_path / ("broken.gz" if packed else "broken")
-    path.write_bytes(gzip.compress(content) if packed else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if packed else content)
     with pytest.raises(DataError, match=message) as raised:
         read_idx(path, ndim=2)
     assert str(path) in str(raised.value)
 
 
-@pytest.mark.parametrize("content", [CONTENT, gzip.compress(CONTENT)[:-9], gzip.compress(CONTENT)[:-4] + b"oops"])
+@pytest.mark.parametrize("content", [CONTENT, gzip.compress(CONTENT, mtime=0)[:-9], gzip.compress(CONTENT, mtime=0)[:-4] + b"oops"])
 def test_damaged_gzip_is_refused(tmp_path, content):
     (tmp_path / "x.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.gz: is not a whole gzip file"):
