@@ -24,8 +24,8 @@ from harness.data.targets import encode_targets
 from harness.errors import DataError, did_you_mean
 from harness.spec.task import CsvTask, ParquetTask
 
-_UNNAMED_INDEX = re.compile(r"__index_level_\d+__|")
-"""What pandas calls the row labels of a frame in a Parquet file, and in a CSV file."""
+_UNNAMED_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+|")
+"""What pandas calls row labels: in a Parquet file, in a CSV file that was saved twice, and in one saved once."""
 _INTEGERS: dict[pa.DataType, pd.api.extensions.ExtensionDtype] = {
     pa.int8(): pd.Int8Dtype(),
     pa.int16(): pd.Int16Dtype(),

@@ -43,7 +43,9 @@ def test_wrong_content_names_the_file(tmp_path, content, message, packed):
     assert str(path) in str(raised.value)
 
 
-@pytest.mark.parametrize("content", [CONTENT, gzip.compress(CONTENT, mtime=0)[:-9], gzip.compress(CONTENT, mtime=0)[:-4] + b"oops"])
+@pytest.mark.parametrize(
+    "content", [CONTENT, gzip.compress(CONTENT, mtime=0)[:-9], gzip.compress(CONTENT, mtime=0)[:-4] + b"oops"]
+)
 def test_damaged_gzip_is_refused(tmp_path, content):
     (tmp_path / "x.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.gz: is not a whole gzip file"):

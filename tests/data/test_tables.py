@@ -595,3 +595,13 @@ def test_bytes_in_a_path_that_are_no_text_are_read_or_refused_with_the_fix(tmp_p
         frame().to_parquet(file)
     with pytest.raises(DataError, match=r"has bytes in its path that are not UTF-8; rename it, or its folder$"):
         load(ParquetTask(parquet=odd / "homes.parquet", target="sold"), seed=0)
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_row_labels_of_a_saved_frame_are_not_learnt_from(tmp_path, name):
+    table = pd.DataFrame({name: [f"r{row}" for row in range(ROWS)], "x": NUMBERS, "sold": SOLD})
+    data = load_csv(tmp_path, table)
+    assert data.preprocessing["columns"] == ["x"]
+    data.open_test()
+    described = data.describe_test()
+    assert described["row"].tolist() == [f"r{index}" for index in described["index"]]
