@@ -285,7 +285,8 @@ def test_nothing_of_the_winner_is_unpickled_or_imported(trace, run, harness):
 
 
 def test_weights_that_are_a_pickle_are_refused_by_their_name(trace, run, harness):
-    (weights,) = (run / "checkpoints").glob("trial-*.safetensors")
+    winner = json.loads((run / "stats.json").read_text())["best"]["trial"]
+    weights = run / "checkpoints" / f"trial-{winner:06d}.safetensors"
     weights.write_bytes(pickle.dumps(Payload(trace)))
     (run / "stats.json").unlink()  # so that the winner is scored again, from these weights
     forge(run)

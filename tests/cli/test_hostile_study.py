@@ -448,7 +448,8 @@ def test_a_checkpoint_that_is_a_link_is_refused(name, cut, received, tmp_path, h
 @pytest.mark.parametrize("case", [*CRAFTED, "torn"])
 def test_weights_of_the_winner_that_are_none_are_refused_by_their_name(case, whole, received, trace, tmp_path, harness):
     run = received(whole)
-    (weights,) = (run / "checkpoints").glob("trial-*.safetensors")
+    winner = json.loads((run / "stats.json").read_text())["best"]["trial"]
+    weights = run / "checkpoints" / f"trial-{winner:06d}.safetensors"
     data = weights.read_bytes()[:-1] if case == "torn" else CRAFTED[case](trace, tmp_path / "saved")
     weights.write_bytes(data)
     (run / "stats.json").unlink()  # so that the winner is scored again, from these weights
