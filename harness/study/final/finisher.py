@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import nn
 
 from harness.data import Dataset, Part, derive_seed
@@ -180,7 +180,8 @@ class Finisher:
         model = build_model(self._job, self._candidate, self._dataset, self._winner.seed)
         path = self._folder.file(weights_file(self._winner.trial))
         try:
-            model.load_state_dict(load_file(path))
+            # From bytes: safetensors takes no path whose name is not UTF-8.
+            model.load_state_dict(load(path.read_bytes()))
         except (OSError, RuntimeError, SafetensorError) as error:
             reason = str(error).partition("\n")[0]
             raise StorageError(f"{path}: the winner's weights cannot be loaded: {reason}") from error
