@@ -366,7 +366,7 @@ def test_the_winner_is_named_though_others_score_better(harness, tiny, tmp_path)
 
 
 def test_a_first_candidate_that_the_command_line_took_out_is_told(harness, tiny, tmp_path):
-    text = tiny.read_text().replace("{pruner: none}", "{pruner: none, first: [{architecture: {mlp: {depth: 0}}}]}")
+    text = tiny.read_text().replace("pruner: none", "pruner: none, first: [{architecture: {mlp: {depth: 0}}}]")
     tiny.write_text(text)
     done = harness("search", tiny, "--set", "space.architecture.mlp.depth=1", "--trials", 1, "--out", tmp_path / "runs")
     assert done.code == 0, done.err
