@@ -24,6 +24,8 @@ from harness.hardware import usable_cores
 from harness.store import TIMED_COLUMNS
 from harness.train.checkpoint import pack, unpack
 
+pytestmark = pytest.mark.slow
+
 SPACE = """
 task: {builtin: digits, limit: 150}
 objective: accuracy

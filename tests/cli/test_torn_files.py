@@ -26,6 +26,8 @@ from harness.study import Request, open_search, spec_to_resume, telemetry
 from harness.study.final import Finisher
 from harness.study.stop import Stop
 
+pytestmark = pytest.mark.slow
+
 SPACE = """
 task: digits
 objective: accuracy

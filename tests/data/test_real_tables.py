@@ -29,6 +29,8 @@ from sklearn.metrics import (
 
 import harness
 
+pytestmark = pytest.mark.slow
+
 BUILTIN = ("wine", "breast-cancer", "diabetes", "digits")
 FILES = ("glass", "titanic", "penguins", "affairs", "chile", "hitters", "college")
 SPACE = ["space={architecture: {mlp: {depth: 1, width: 16}}}", "budget.epochs=2"]

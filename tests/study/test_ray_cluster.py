@@ -31,6 +31,8 @@ sys.path.insert(0, str(HERE))
 from cluster_training import ClusterWorkshop, NoSuchDevice  # noqa: E402 - nodes import it by this name
 from fake_training import Listener, assignment  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 PATIENCE_S = 60.0
 PAYLOAD = np.arange(100_000, dtype=np.float32)
