@@ -10,12 +10,14 @@ import torch
 from rich.console import Console
 
 import harness
+from harness.api import Silent
 from harness.cli.progress import Bars
 from harness.records import EpochRecord, Outcome
 from harness.spec import canonical, parse_spec, spec_hash
 from harness.study.building import epochs_of, fewest_epochs
 from harness.study.estimate import estimate_costs
 from harness.study.gates import Gates
+from harness.study.objectives import Objective
 from harness.study.points import middle_candidate
 from harness.study.probing import Prober
 from harness.train import never
@@ -128,8 +130,8 @@ def test_a_search_trains_each_candidate_for_as_long_as_it_says(tmp_path):
 def test_the_winner_is_refitted_along_its_own_schedule(tmp_path):
     refitted = []
 
-    class Watch(harness.api.Silent):
-        def final_started(self, how, epochs):
+    class Watch(Silent):
+        def final_started(self, how, epochs, _why):
             refitted.append((how, epochs))
 
         def epoch_ended(self, epoch):
@@ -137,13 +139,16 @@ def test_the_winner_is_refitted_along_its_own_schedule(tmp_path):
                 refitted.append(epoch.learning_rate)
 
     overrides = [SEARCHED.replace("[constant, cosine]", "cosine").replace("[2, 5]", "3"), "budget.epochs=5"]
-    overrides += ["training.patience=1", "task={builtin: digits, limit: 120}"]
+    overrides += ["training.patience=1", "training.final=refit", "search.baselines=false"]
+    overrides += ["task={builtin: digits, limit: 120}"]
     result = harness.search("digits", overrides=overrides, trials=1, out=tmp_path, observer=Watch(), workers=0)
     mine = list(result.epochs["learning_rate"])
-    assert refitted[0] == ("refit", 3)
-    assert len(refitted) - 1 == len(mine) == 3
-    assert refitted[-1] < 0.2 * mine[0]
-    assert result.stats["search"]["notes"][0].startswith("patience is for a constant rate")
+    best = int(result.trials["best_epoch"].iloc[0])
+    assert len(mine) == 3
+    assert refitted[0] == ("refit", best)
+    # It has more steps an epoch, so that the last of each lies a little further along the same schedule.
+    assert refitted[1:] == pytest.approx(mine[:best], rel=0.2, abs=0.002)
+    assert any(note.startswith("patience is for a constant rate") for note in result.stats["search"]["notes"])
     assert "patience is for a constant rate" in (result.run / "report.html").read_text()
 
 
@@ -162,6 +167,7 @@ def test_the_display_counts_to_the_end_of_the_trial():
     text = "task: digits\nobjective: accuracy\nbudget: {epochs: 9}\nspace: {architecture: mlp, epochs: [4, 9]}"
     console = Console(file=StringIO(), force_terminal=True, width=120)
     bars = Bars(console, parse_spec(text, origin="x"))
+    bars.run_started(Path("run"), (), Objective("accuracy", maximize=True), None)
     shown = []
     for trial, own in enumerate((4, 9)):
         bars.trial_started(trial, {"epochs": own})
