@@ -7,12 +7,13 @@ from typing import get_args
 import pytest
 
 from harness.spec import Budget, Limits, Search, parse_spec
+from harness.spec.task import Split
 from harness.study.halving import Halving
 from harness.study.pruners import pruner_name
 
 TEXT = (Path(__file__).parents[2] / "docs" / "spaces.md").read_text()
 ROWS = dict(re.findall(r"^\| `(\w+\.\w+)` \| ([^|]+) \|", TEXT, flags=re.MULTILINE))
-SECTIONS = {"limits": Limits, "budget": Budget, "search": Search}
+SECTIONS = {"limits": Limits, "budget": Budget, "search": Search, "split": Split}
 
 
 def shown(default):
