@@ -9,6 +9,7 @@ import pytest
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_killed_searches_come_to_the_same_end_as_one_left_alone():
     script = Path(__file__).parents[1] / "chaos.py"
