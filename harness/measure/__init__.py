@@ -8,7 +8,7 @@ from harness.measure.memory import MemoryPeak, free_memory, is_out_of_memory, on
 from harness.measure.quality import ConfusionMatrix, Quality, Residuals, quality
 from harness.measure.resident import PeakMemory, ResidentPeak, held_mib
 from harness.measure.timing import Timings, inference_throughput, latency, synchronize, throughput, time_calls
-from harness.measure.uncertainty import standard_error
+from harness.measure.uncertainty import losses_per_sample, standard_error
 
 __all__ = [
     "ConfusionMatrix",
@@ -25,6 +25,7 @@ __all__ = [
     "inference_throughput",
     "is_out_of_memory",
     "latency",
+    "losses_per_sample",
     "only_new_garbage",
     "quality",
     "standard_error",

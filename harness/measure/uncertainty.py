@@ -52,13 +52,30 @@ def standard_error(
         return Figures.missing("the standard error is not known: a prediction is not finite", NAME)
     if metric in LABEL_METRICS:
         error = _label_error(metric, outputs.argmax(axis=1), targets.astype(np.int64), seed)
-    elif metric in VALUE_METRICS or loss in ("mse", "huber"):
-        error = _value_error(metric, _columns(outputs), _columns(targets), seed, loss, scale)
+    elif metric in VALUE_METRICS:
+        error = _value_error(metric, _columns(outputs), _columns(targets), seed)
     elif metric == "loss":
-        error = _of_mean(-np.log(np.maximum(outputs[np.arange(samples), targets.astype(np.int64)], _SMALLEST)))
+        error = _of_mean(losses_per_sample(outputs, targets, loss=loss, scale=scale))
     else:
         return Figures.missing(f"no standard error is known of {metric}", NAME)
     return Figures({NAME: error})
+
+
+def losses_per_sample(
+    outputs: NDArray[np.floating], targets: NDArray[np.generic], *, loss: str, scale: float = 1.0
+) -> Floats:
+    """Return the plain loss of each sample in float64.
+
+    Of ``N x C`` probabilities the negative logarithm of the target's; of ``N`` or ``N x V`` values the squared
+    (``mse``) or Huber (``huber``, delta 1) error over ``scale``, the standard deviation of the training targets.
+    """
+    if loss in _LOSSES:
+        losses_NV = _LOSSES[loss]((_columns(outputs) - _columns(targets)) / (scale if scale > 0.0 else 1.0))
+        means_N: Floats = losses_NV.mean(axis=1)
+        return means_N
+    probabilities_N = outputs[np.arange(len(targets)), targets.astype(np.int64)].astype(np.float64)
+    losses_N: Floats = -np.log(np.maximum(probabilities_N, _SMALLEST))
+    return losses_N
 
 
 def _label_error(metric: str, predicted_N: Ints, targets_N: Ints, seed: int) -> float:
@@ -104,12 +121,11 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
 
-def _value_error(metric: str, outputs_NV: Floats, targets_NV: Floats, seed: int, loss: str, scale: float) -> float:
+def _value_error(metric: str, outputs_NV: Floats, targets_NV: Floats, seed: int) -> float:
     errors_NV = outputs_NV - targets_NV
     closed: Mapping[str, Callable[[], Floats]] = {
         "mae": lambda: np.abs(errors_NV),
         "rmse": lambda: _pull_on_root(errors_NV),
-        "loss": lambda: _LOSSES[loss](errors_NV / (scale if scale > 0.0 else 1.0)),
     }
     if metric in closed:
         return _of_mean(closed[metric]().mean(axis=1))

@@ -15,8 +15,6 @@ from harness.study.final.recipes import Recipe
 
 Losses = NDArray[np.float64]
 KEPT = "kept weights"
-_LEAST = float(np.finfo(np.float32).tiny)
-"""A probability below this is taken for this: its logarithm would be that of a zero that float32 has rounded to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,25 +101,6 @@ def compare(losses: Losses, others: Losses) -> Difference:
     count = len(differences)
     error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else NAN
     return Difference(float(differences.mean()), error)
-
-
-def losses_per_sample(outputs: np.ndarray, targets: np.ndarray, *, loss: str, scale: float = 1.0) -> Losses:
-    """Return the plain loss of each sample in float64.
-
-    Of ``N x C`` probabilities the negative logarithm of the target's; of ``N`` values the squared (``mse``) or Huber
-    (``huber``, delta 1) error over ``scale``, the standard deviation of the targets that were trained on.
-    """
-    if outputs.ndim == 2:
-        probabilities = outputs[np.arange(len(targets)), targets].astype(np.float64)
-        logarithms: Losses = np.log(np.maximum(probabilities, _LEAST))
-        return -logarithms
-    errors = (outputs.astype(np.float64) - targets.astype(np.float64)) / (scale or 1.0)
-    squares: Losses = errors**2
-    if loss == "mse":
-        return squares
-    sizes = np.abs(errors)
-    huber: Losses = np.where(sizes < 1.0, 0.5 * squares, sizes - 0.5)
-    return huber
 
 
 def _row(tried: Tried, other: Tried | None, chosen: bool) -> dict[str, Any]:

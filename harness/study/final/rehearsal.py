@@ -11,10 +11,10 @@ from torch import nn
 
 from harness.data import Batches, TrainingData, derive_seed, place
 from harness.errors import Diverged
-from harness.measure import quality
+from harness.measure import losses_per_sample, quality
 from harness.records import Plan, TrialRecord
 from harness.study.building import EVALUATION_BATCH, target_scaling
-from harness.study.final.decision import KEPT, Decision, Tried, decide, losses_per_sample
+from harness.study.final.decision import KEPT, Decision, Tried, decide
 from harness.study.final.recipes import Recipe, by_schedule, recipes
 from harness.study.final.retraining import FAILURES, Retraining, reason_of, settled_candidate
 from harness.study.job import Job
