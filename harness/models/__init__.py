@@ -11,10 +11,12 @@ from harness.models.calling import evaluating, example_inputs
 from harness.models.ensemble import Ensemble
 from harness.models.family import Family, families
 from harness.models.own import is_own
+from harness.models.tempered import Tempered
 
 __all__ = [
     "Ensemble",
     "Family",
+    "Tempered",
     "build",
     "cnn",
     "evaluating",

@@ -46,6 +46,7 @@ def decision_table(rows: Sequence[ComparedStats], metric: str) -> Table:
             row["what"],
             goal(metric, row["objective"]),
             score(row["loss"]),
+            number(row.get("temperature", 1.0)),
             row["against"],
             number(row["difference"]),
             number(row["standard_error"]),
@@ -54,12 +55,12 @@ def decision_table(rows: Sequence[ComparedStats], metric: str) -> Table:
         for row in rows
     )
     first = metric if metric != "loss" else "objective (loss)"
-    columns = ("model", first, "loss", "compared with", "difference", "standard error", "chosen")
+    columns = ("model", first, "loss", "temperature", "compared with", "difference", "standard error", "chosen")
     return Table(
         caption="What the final model was chosen from, on validation",
         columns=columns,
         rows=cells,
-        numeric=frozenset((first, "loss", "difference", "standard error")),
+        numeric=frozenset((first, "loss", "temperature", "difference", "standard error")),
     )
 
 
@@ -81,6 +82,14 @@ def _said(test: TestStats) -> Iterator[str]:
         yield (
             f"The average of {test.get('members', 0)} models has {whole(figures.get('parameters'))} parameters "
             f"altogether and a latency of {number(figures.get('latency_p50_ms'))} ms (one sample, median)."
+        )
+    temperature = test.get("temperature", 1.0)
+    if temperature != 1.0:
+        effect = "softer" if temperature > 1.0 else "sharper"
+        yield (
+            f"Calibration: the logits are divided by {number(temperature)} (temperature scaling, fitted on the "
+            f"rehearsal's predictions of the validation data), which makes the probabilities {effect} and leaves the "
+            "predicted classes as they are."
         )
     if note := test.get("note"):
         yield note

@@ -80,6 +80,7 @@ class ComparedStats(TypedDict):
 
     what: str
     members: int
+    temperature: NotRequired[float]
     objective: float | None
     loss: float | None
     against: str
@@ -92,11 +93,13 @@ class TestStats(TypedDict):
     """The winner on the test part; ``confusion`` has actual classes as rows and predicted ones as columns.
 
     ``final`` is ``refit``, ``keep`` or ``ensemble``. What older versions did not write is not required: ``members`` of
-    the final model, the ``decision`` for it, what it took, and of an ensemble the ``figures`` (see FIGURES).
+    the final model, the ``temperature`` that its logits are divided by, the ``decision`` for it, what it took, and of
+    an ensemble the ``figures`` (see FIGURES).
     """
 
     final: str
     members: NotRequired[int]
+    temperature: NotRequired[float]
     note: NotRequired[str]
     decision: NotRequired[list[ComparedStats]]
     rehearsal_s: NotRequired[float | None]

@@ -19,10 +19,10 @@ from harness.spec.parameters import Group, Node, NodeError, Range, parse_choice,
 from harness.spec.reader import MAX_BYTES, Document, read_yaml
 from harness.spec.shipped import find_space
 from harness.spec.task import TASK_TYPES, BuiltinTask, parse_task
-from harness.spec.training import Augment, Training
+from harness.spec.training import OF_THE_WINNER, Augment, Training
 
 SECTIONS: Mapping[str, type[BaseModel]] = {"limits": Limits, "budget": Budget, "search": Search, "training": Training}
-SEARCHABLE = (*CHOICES, *(name for name in Training.model_fields if name != "final"))
+SEARCHABLE = (*CHOICES, *(name for name in Training.model_fields if name not in OF_THE_WINNER))
 """Keys that ``space:`` may hold."""
 
 

@@ -13,6 +13,8 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 FINALS = ("auto", "refit", "keep")
+OF_THE_WINNER = ("final", "calibration")
+"""The keys that are about the winner alone, so that a space cannot vary them."""
 
 
 class Augment(Frozen):
@@ -76,3 +78,5 @@ class Training(Frozen):
     final: Annotated[Literal["auto", "refit", "keep"] | Averaged, BeforeValidator(_final)] = "auto"
     """What becomes of the winner: trained anew on training + validation, kept as it is, or (``auto``) what a rehearsal
     on the training part shows to be no worse; or several, averaged."""
+    calibration: Literal["temperature", "none"] = "temperature"
+    """Whether what is rehearsed has the temperature of its probabilities fitted on validation."""

@@ -10,7 +10,7 @@ from harness import models
 from harness.registry import Registry
 from harness.spec import COST, QUALITY, Budget, Limits, Search, Training
 from harness.spec.task import TASK_TYPES, BuiltinTask
-from harness.spec.training import Augment
+from harness.spec.training import OF_THE_WINNER, Augment
 from harness.train import optimizers, schedules
 
 _NODES: dict[str, Any] = {
@@ -52,7 +52,7 @@ def space_schema() -> dict[str, Any]:
     searched = {
         name: _searchable(schema)
         for name, schema in Training.model_json_schema()["properties"].items()
-        if name not in ("final", "augment")
+        if name not in (*OF_THE_WINNER, "augment")
     }
     augment = _group(Augment.model_json_schema()["properties"])
     inlined = {name: _inline(model) for name, model in sections.items()}

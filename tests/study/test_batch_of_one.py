@@ -1,17 +1,14 @@
 """Batch norm and a single sample: left out where it is the last of an epoch, else an outcome that says what to do."""
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 import harness
 from harness.records import Outcome
 
-PLANTED = """
+PLANTED = {
+    "planted_norm": """
 import torch
 from torch import nn
 
@@ -35,26 +32,11 @@ class Model(nn.Module):
 def build(shape, limit=10**9):
     return Model(shape, limit)
 """
+}
 INFEASIBLE = (
     "batch size 1: batch norm takes its statistics from at least two samples at once; "
     "set batch_size to 2 or more, or norm to layer, group or none"
 )
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """tests/study/real_training.py, on one thread, without measuring speed, and with ``planted_norm`` to import."""
-    folder = tmp_path_factory.mktemp("modules")
-    (folder / "planted_norm.py").write_text(PLANTED)
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parent)
-        patch.syspath_prepend(folder)
-        module = importlib.import_module("real_training")
-        patch.setattr("harness.study.attempt.measure_speed", module.quick_speed)
-        torch.set_num_threads(1)
-        yield module
-        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,10 @@
 """A trial is one trial, however often it is broken off, whatever its checkpoint looks like and whatever it raises."""
 
-import importlib
 import math
 import os
 import pickle
 import time
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,8 +21,8 @@ from harness.study.processes import LocalProcesses
 from harness.study.stop import Stop
 from harness.train import pack, read_facts, unpack
 
-HERE = Path(__file__).parent
-PLANTED = """
+PLANTED = {
+    "planted": """
 import time
 import torch
 from torch import nn
@@ -52,22 +50,7 @@ class Model(nn.Module):
 def build(shape, fault="none", seconds=0.0):
     return Model(shape, fault, seconds)
 """
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """tests/study/real_training.py, on one thread, without measuring speed, and with ``planted`` to import."""
-    folder = tmp_path_factory.mktemp("modules")
-    (folder / "planted.py").write_text(PLANTED)
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(HERE)
-        patch.syspath_prepend(folder)
-        module = importlib.import_module("real_training")
-        patch.setattr("harness.study.attempt.measure_speed", module.quick_speed)
-        torch.set_num_threads(1)
-        yield module
-        torch.set_num_threads(threads)
+}
 
 
 @pytest.fixture(scope="module")

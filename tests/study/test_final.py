@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import log_loss
 
 import harness
 from harness.api import Silent
@@ -38,7 +39,7 @@ task: {builtin: digits, limit: 400}
 objective: loss
 budget: {epochs: 6}
 search: {baselines: false}
-training: {precision: fp32}
+training: {precision: fp32, calibration: none}
 space:
   architecture: {mlp: {width: 16, depth: 1}}
   optimizer: {adamw: {lr: 0.01}}
@@ -140,6 +141,37 @@ def test_many_noisy_classes_are_not_refitted_into_certainty(noisy, monkeypatch):
     assert noisy.watch.steps == [("refit", 24)], "as it was: along the whole of an annealing schedule"
     assert whole["metrics"]["loss"] > math.log(CLASSES)
     assert whole["metrics"]["loss"] > 1.3 * test
+
+
+def test_the_final_model_gets_the_temperature_of_what_was_chosen(noisy):
+    plain, final = noisy.finish(), noisy.finish("training.calibration=temperature")
+    rows = {row["what"]: row for row in final["decision"]}
+    assert rows["refit, all 24 epochs"]["temperature"] > 2.0, "trained into certainty"
+    assert all(row["temperature"] != 1.0 for row in rows.values())
+    assert all(row["temperature"] == 1.0 for row in plain["decision"])
+    chosen = next(row for row in final["decision"] if row["chosen"])
+    saved = read_json(noisy.folder.file("best/candidate.json"))
+    assert final["temperature"] == saved["temperature"] == chosen["temperature"]
+    assert final["metrics"]["loss"] < plain["metrics"]["loss"]
+
+    opened = noisy.opened()
+    data = opened.dataset.for_refit() if final["final"] == "refit" else opened.dataset
+    model = build_model(opened.job, middle_candidate(opened.job.spec, "mlp"), data, seed=9)
+    model.load_state_dict(load_file(noisy.folder.file("best/model.safetensors")))
+    with torch.inference_mode():
+        logits = model.eval()(*data.open_test().tensors(torch.device("cpu")))
+    predicted = read_parquet(noisy.folder.file("predictions.parquet"))
+    expected = (logits.double() / saved["temperature"]).softmax(dim=1)
+    written = predicted[[f"probability_{k}" for k in range(CLASSES)]]
+    np.testing.assert_allclose(written, expected, rtol=1e-4, atol=1e-6)
+    summed = written.div(written.sum(axis=1), axis=0)
+    assert log_loss(predicted["target"], summed, labels=range(CLASSES)) == pytest.approx(final["metrics"]["loss"])
+
+
+def test_values_have_no_temperature(train):
+    final = train("task=diabetes").finish("training.calibration=temperature")
+    assert {row["temperature"] for row in final["decision"]} == {1.0}
+    assert final["temperature"] == 1.0
 
 
 def test_the_trials_own_seed_would_give_what_the_trial_measured(noisy, monkeypatch):

@@ -1,8 +1,5 @@
-import importlib.util
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,17 +17,6 @@ from harness.study.step_clock import WARM_UP, StepClock
 from harness.study.stop import Stop
 
 
-@pytest.fixture(scope="module")
-def real():
-    """tests/study/real_training.py, found beside this file: the tests are no package."""
-    path = Path(__file__).with_name("real_training.py")
-    spec = importlib.util.spec_from_file_location("real_training_of_gates", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(autouse=True)
 def no_memory(tmp_path, monkeypatch):
     """Each test measures for itself."""
@@ -44,8 +30,7 @@ def bench(real):
 
 
 @pytest.fixture
-def evaluate(real, bench, monkeypatch):
-    monkeypatch.setattr("harness.study.attempt.measure_speed", real.quick_speed)
+def evaluate(bench, monkeypatch):
     monkeypatch.setattr("harness.study.probing.ENOUGH_S", 0.01)
     return bench
 

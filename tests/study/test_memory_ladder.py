@@ -19,8 +19,8 @@ from harness.records import Outcome
 from harness.study.memory import halved
 from harness.study.speed import measure_speed
 
-HERE = Path(__file__).parent
-PLANTED = """
+PLANTED = {
+    "planted_memory": """
 import sys
 import weakref
 import torch
@@ -71,22 +71,7 @@ def build(shape, limit=10**9, where="training", error="host", dropout=0.0, after
     ALIVE.append(sum(model() is not None for model in TRAINED))
     return Model(shape, limit, where, error, dropout, after)
 """
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """tests/study/real_training.py, on one thread, without measuring speed, and with ``planted_memory`` to import."""
-    folder = tmp_path_factory.mktemp("modules")
-    (folder / "planted_memory.py").write_text(PLANTED)
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(HERE)
-        patch.syspath_prepend(folder)
-        module = importlib.import_module("real_training")
-        patch.setattr("harness.study.attempt.measure_speed", module.quick_speed)
-        torch.set_num_threads(1)
-        yield module
-        torch.set_num_threads(threads)
+}
 
 
 @pytest.fixture(scope="module")

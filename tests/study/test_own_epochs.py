@@ -1,12 +1,10 @@
 """A candidate's own number of epochs is what it is trained for, wherever epochs are counted."""
 
-import importlib
 import json
 from io import StringIO
 from pathlib import Path
 
 import pytest
-import torch
 from rich.console import Console
 
 import harness
@@ -26,19 +24,6 @@ SEARCHED = (
     "space={architecture: {mlp: {depth: 1, width: 16}}, schedule: [constant, cosine], batch_size: 32, "
     "optimizer: {adamw: {lr: 0.02}}, epochs: [2, 5]}"
 )
-
-
-@pytest.fixture(scope="module")
-def real():
-    """tests/study/real_training.py, on one thread and without measuring speed."""
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parent)
-        module = importlib.import_module("real_training")
-        patch.setattr("harness.study.attempt.measure_speed", module.quick_speed)
-        torch.set_num_threads(1)
-        yield module
-        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -23,12 +23,14 @@ class Tried:
 
     what: str
     losses: Losses
-    """The plain loss of each sample."""
+    """The plain loss of each sample, at the temperature."""
     objective: float = NAN
     """The first objective."""
     recipe: Recipe | None = None
     """None: the weights that the search left."""
     members: int = 1
+    temperature: float = 1.0
+    """What logits of classes are divided by; 1 leaves them as they are."""
 
     @property
     def loss(self) -> float:
@@ -108,6 +110,7 @@ def _row(tried: Tried, other: Tried | None, chosen: bool) -> dict[str, Any]:
     return {
         "what": tried.what,
         "members": tried.members,
+        "temperature": tried.temperature,
         "objective": tried.objective,
         "loss": tried.loss,
         "against": other.what if other else "",

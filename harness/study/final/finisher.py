@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -79,6 +80,7 @@ class Finisher:
         return Final(
             how=made.how,
             members=made.members,
+            temperature=made.temperature,
             note="; ".join(self._notes),
             decision=self._decision.rows(made.what) if self._decision else (),
             cost=Cost(self._rehearsal_s, self._refit_s, self._figures.values),
@@ -107,8 +109,10 @@ class Finisher:
             self._rehearsal_s = time.perf_counter() - start
         self._notes += rehearsal.notes
         chosen, why = self._decision.chosen, self._decision.why
+        kept = replace(kept, temperature=self._decision.tried[0].temperature)
         if chosen.recipe is not None and self._in_time(chosen):
-            return self._refitted(chosen.recipe, chosen.members, why, what=chosen.what) or kept
+            refit = self._refitted(chosen.recipe, chosen.members, why, what=chosen.what)
+            return replace(refit, temperature=chosen.temperature) if refit else kept
         self._observer.final_started("keep", 0, self._notes[-1] if self._notes else why)
         return kept
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from harness.data import Dataset
+from harness.models import Tempered
 from harness.records import Plan
 
 
@@ -25,6 +26,13 @@ class Made:
     dataset: Dataset
     """What it was trained on; the preprocessing is fitted on that."""
     members: int = 1
+    temperature: float = 1.0
+    """What its logits of classes are divided by when it predicts; not in its weights."""
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The model that predicts."""
+        return self.model if self.temperature == 1.0 else Tempered(self.model, self.temperature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,7 @@ class Final:
     how: str
     """``refit``, ``keep`` or ``ensemble``."""
     members: int
+    temperature: float
     note: str
     decision: Sequence[Mapping[str, Any]]
     """What was compared on validation before, a row each; empty where nothing was."""
@@ -58,6 +67,7 @@ class Final:
         return {
             "final": self.how,
             "members": self.members,
+            "temperature": self.temperature,
             "note": self.note,
             "decision": [dict(row) for row in self.decision],
             "rehearsal_s": self.cost.rehearsal_s,

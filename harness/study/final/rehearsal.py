@@ -11,8 +11,8 @@ from torch import nn
 
 from harness.data import Batches, TrainingData, derive_seed, place
 from harness.errors import Diverged
-from harness.measure import losses_per_sample, quality
-from harness.records import Plan, TrialRecord
+from harness.measure import fit_temperature, losses_per_sample, quality, tempered
+from harness.records import Plan, TaskKind, TrialRecord
 from harness.study.building import EVALUATION_BATCH, target_scaling
 from harness.study.final.decision import KEPT, Decision, Tried, decide
 from harness.study.final.recipes import Recipe, by_schedule, recipes
@@ -93,6 +93,9 @@ class Rehearsal:
         shape, targets = self._dataset.shape, self._dataset.validation.targets
         _, scale = target_scaling(self._dataset)
         name = loss_name(shape, self._candidate.training.loss)
+        temperature = self._temperature(outputs)
+        if temperature != 1.0:
+            outputs = tempered(outputs, temperature)
         losses = losses_per_sample(outputs, targets, loss=name, scale=scale)
         loss = float(losses.mean())
         if not math.isfinite(loss):
@@ -100,7 +103,15 @@ class Rehearsal:
         measure = quality(shape, torch.device("cpu"))
         measure.update(torch.from_numpy(outputs), torch.from_numpy(targets))
         metrics = {"loss": loss, **measure.metrics()}
-        return Tried(what, losses, metrics[self._job.objectives[0].metric], recipe, members)
+        return Tried(what, losses, metrics[self._job.objectives[0].metric], recipe, members, temperature)
+
+    def _temperature(self, outputs: np.ndarray) -> float:
+        """Return the temperature that the validation samples ask for; 1 for values, or where none is wanted."""
+        wanted = self._job.spec.training.calibration == "temperature"
+        classes = self._dataset.shape.kind is TaskKind.CLASSIFICATION
+        if not (wanted and classes and np.isfinite(outputs).all()):
+            return 1.0
+        return fit_temperature(outputs, self._dataset.validation.targets)
 
 
 def place_evaluation(job: Job, dataset: TrainingData, plan: Plan) -> Batches:

@@ -32,8 +32,8 @@ def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate) -> Ev
         "loss": candidate.training.loss,
         "target_scaling": target_scaling(dataset),
     }
-    result = evaluate(made.model, batches, **common)
-    outputs, _ = predict(made.model, batches, **common)
+    result = evaluate(made.predictor, batches, **common)
+    outputs, _ = predict(made.predictor, batches, **common)
     folder.write("predictions.parquet", to_parquet(predictions_frame(dataset, outputs)))
     return result
 
@@ -65,6 +65,7 @@ def save_final(folder: RunFolder, made: Made, candidate: Candidate, trial: int) 
             "task": made.dataset.name,
             "candidate": candidate.as_dict(),
             **({"ensemble": made.members} if made.members > 1 else {}),
+            **({"temperature": made.temperature} if made.temperature != 1.0 else {}),
             "class_names": list(made.dataset.class_names),
             "shape": asdict(made.dataset.shape),
         },
