@@ -59,6 +59,8 @@ class TaskShape:
     """(channels, height, width) of an image task, else None."""
     features: int = 0
     """Number of numeric columns of a table task."""
+    quantiles: tuple[tuple[float, ...], ...] = ()
+    """Of each numeric column ascending quantiles of its training values, as a model sees them; empty: not known."""
     cardinalities: tuple[int, ...] = ()
     """Categories of each categorical column; code 0 stands for unknown or missing, so all are >= 1."""
 

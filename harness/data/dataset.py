@@ -129,5 +129,11 @@ def _shape(source: Source, preprocessing: Mapping[str, Any]) -> TaskShape:
         channels, height, width = source.inputs.shape[1:]
         return TaskShape(kind=source.kind, outputs=outputs, image=(channels, height, width))
     cardinalities = tuple(len(column["categories"]) + 1 for column in preprocessing["categorical"])
-    features = len(preprocessing["numeric"])
-    return TaskShape(kind=source.kind, outputs=outputs, features=features, cardinalities=cardinalities)
+    numeric = preprocessing["numeric"]
+    return TaskShape(
+        kind=source.kind,
+        outputs=outputs,
+        features=len(numeric),
+        quantiles=tuple(tuple(column["quantiles"]) for column in numeric),
+        cardinalities=cardinalities,
+    )

@@ -30,6 +30,8 @@ _CHUNK = 2**22
 """Pixels turned to float64 at a time while their mean and deviation are measured."""
 _MARGIN = 0.5
 """Share of the training range by which a value may lie outside of it."""
+_MOST_BINS, _FEWEST_BINS, _VALUES_OF_A_BIN = 24, 2, 12
+"""Of quantiles: as many bins as leave each so many of the training values, within these bounds."""
 
 
 def fit_preprocessing(source: Source, rows: np.ndarray) -> dict[str, Any]:
@@ -136,10 +138,22 @@ def _fit_numbers(frame: pd.DataFrame) -> list[dict[str, Any]]:
         ends_2F = (np.stack([low_F - margin_F, high_F + margin_F]) - scaler.mean_) / scaler.scale_
     fitted = zip(frame.columns, imputer.statistics_, scaler.mean_, scaler.scale_, *ends_2F, strict=True)
     return [
-        {"column": name, **dict(zip(("median", "mean", "scale", "low", "high"), map(float, rest), strict=True))}
-        for varies, (name, *rest) in zip(low_F < high_F, fitted, strict=True)
-        if varies
+        {
+            "column": name,
+            **dict(zip(("median", "mean", "scale", "low", "high"), map(float, rest), strict=True)),
+            "quantiles": _quantiles((whole_NF[:, place] - scaler.mean_[place]) / scaler.scale_[place]),
+        }
+        for place, (name, *rest) in enumerate(fitted)
+        if low_F[place] < high_F[place]
     ]
+
+
+def _quantiles(values_N: np.ndarray) -> list[float]:
+    """Return what cuts the values into bins with equally many, as far as values that are equal allow."""
+    bins = min(_MOST_BINS, max(_FEWEST_BINS, len(values_N) // _VALUES_OF_A_BIN))
+    quantiles = np.quantile(values_N, np.linspace(0.0, 1.0, bins + 1))
+    distinct: list[float] = np.unique(quantiles.astype(np.float32)).tolist()
+    return distinct
 
 
 def _fit_categories(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from harness.errors import InputError
 from harness.models.family import FamilyConfig, family
 from harness.models.layers import (
     ACTIVATIONS,
@@ -28,6 +29,7 @@ from harness.models.layers import (
     norm,
     sequence,
 )
+from harness.models.numeric import PiecewiseLinear
 from harness.records import TaskShape
 from harness.spec.idle import Idle
 
@@ -49,6 +51,8 @@ class MLPConfig(FamilyConfig):
     """Share of the activations set to zero in training, after every activation."""
     residual: Annotated[bool, Field(strict=True)] = False
     """Add each hidden layer's output to the next one's; by projection where the widths differ."""
+    numeric: Literal["plain", "piecewise_linear"] = "plain"
+    """How numeric columns of a table come in: as they are, or with piecewise-linear encodings beside them."""
 
     def widths(self) -> list[int]:
         """Return the width of every hidden layer."""
@@ -75,8 +79,10 @@ class MLP(nn.Module):
     def __init__(self, config: MLPConfig, shape: TaskShape) -> None:
         super().__init__()
         self.embeddings = nn.ModuleList(embedding(cardinality) for cardinality in shape.cardinalities)
-        numeric = math.prod(shape.image) if shape.image is not None else shape.features
-        inputs = numeric + sum(map(embedding_width, shape.cardinalities))
+        self.numeric = _numeric(config, shape)
+        encodings = self.numeric.encodings if self.numeric is not None else 0
+        numbers = math.prod(shape.image) if shape.image is not None else shape.features
+        inputs = numbers + encodings + sum(map(embedding_width, shape.cardinalities))
         widths = config.widths()
         if not widths:
             self.hidden = nn.Sequential()
@@ -91,11 +97,24 @@ class MLP(nn.Module):
     def forward(self, x: Tensor, c_BK: Tensor | None = None) -> Tensor:
         """Return logits or values, ``B x outputs``."""
         x_BF = x.flatten(1)
+        if self.numeric is not None:
+            x_BF = self.numeric(x_BF)
         if c_BK is not None:
             embedded = [embed(c_BK[:, column]) for column, embed in enumerate(self.embeddings)]
             x_BF = torch.cat([x_BF, *embedded], dim=1)
         y_BO: Tensor = self.output(self.hidden(x_BF))
         return y_BO
+
+
+def _numeric(config: MLPConfig, shape: TaskShape) -> PiecewiseLinear | None:
+    """Return what encodes the numbers, where that was asked for."""
+    if config.numeric == "plain":
+        return None
+    if shape.image is not None:
+        raise InputError(
+            "architecture.mlp.numeric: piecewise_linear is for columns of a table, not for pixels; leave it out"
+        )
+    return PiecewiseLinear(shape.quantiles)
 
 
 def _between(config: MLPConfig, width: int) -> dict[str, nn.Module | None]:
