@@ -21,19 +21,19 @@ class PiecewiseLinear(nn.Module):
     2022, arXiv:2203.05556, section 3.2.
     """
 
-    column_E: Tensor
-    start_E: Tensor
-    width_E: Tensor
-    least_E: Tensor
-    most_E: Tensor
+    column: Tensor
+    start: Tensor
+    width: Tensor
+    least: Tensor
+    most: Tensor
 
     def __init__(self, quantiles: Sequence[Sequence[float]]) -> None:
         super().__init__()
         columns: list[int] = []
         starts: list[float] = []
         widths: list[float] = []
-        least: list[float] = []
-        most: list[float] = []
+        lowest: list[float] = []
+        highest: list[float] = []
         for column, ends in enumerate(quantiles):
             bins = len(ends) - 1
             if bins < 2:
@@ -41,15 +41,15 @@ class PiecewiseLinear(nn.Module):
             columns += [column] * bins
             starts += ends[:-1]
             widths += [after - before for before, after in itertools.pairwise(ends)]
-            least += [-math.inf, *[0.0] * (bins - 1)]
-            most += [*[1.0] * (bins - 1), math.inf]
+            lowest += [-math.inf, *[0.0] * (bins - 1)]
+            highest += [*[1.0] * (bins - 1), math.inf]
         self.encodings = len(columns)
         # They follow from the data, so they are no part of the weights.
-        self.register_buffer("column_E", torch.tensor(columns, dtype=torch.int64), persistent=False)
-        for name, values in (("start_E", starts), ("width_E", widths), ("least_E", least), ("most_E", most)):
+        self.register_buffer("column", torch.tensor(columns, dtype=torch.int64), persistent=False)
+        for name, values in (("start", starts), ("width", widths), ("least", lowest), ("most", highest)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
 
     def forward(self, x_BF: Tensor) -> Tensor:
         """Return ``B x (F + E)``: the numbers themselves, then their encodings, column by column."""
-        through_BE = (x_BF[:, self.column_E] - self.start_E) / self.width_E
-        return torch.cat([x_BF, through_BE.clamp(self.least_E, self.most_E)], dim=1)
+        through_BE = (x_BF[:, self.column] - self.start) / self.width
+        return torch.cat([x_BF, through_BE.clamp(self.least, self.most)], dim=1)
