@@ -9,7 +9,7 @@ from harness.report import build
 from harness.report.wording import NOT_MEASURED
 
 KEPT = {"what": "kept weights", "members": 1, "objective": 0.9, "loss": 0.31, "against": "", "chosen": False}
-CUT = {"what": "refit, 3 of 9 epochs", "members": 1, "objective": 0.91, "loss": 0.3, "chosen": True}
+CUT = {"what": "refit, 3 of 9 epochs", "members": 1, "objective": 0.91, "loss": 0.3, "temperature": 1.5, "chosen": True}
 ROWS = [
     {**KEPT, "difference": None, "standard_error": None},
     {**CUT, "against": "kept weights", "difference": -0.01, "standard_error": 0.02},
@@ -40,6 +40,13 @@ def test_what_was_compared_stands_in_the_report_with_what_was_chosen(report_with
     assert "Validation chose the kept weights, so it favours them already." in chapter
     assert "Time taken: rehearsal 2.00 s, refit 3.00 s." in chapter
     assert "average" not in chapter
+
+
+def test_probabilities_that_were_calibrated_are_told(report_with):
+    softer = report_with(decision=ROWS, rehearsal_s=2.0, refit_s=3.0, figures={}, temperature=1.5)
+    assert "Calibration: the logits are divided by 1.500 (temperature scaling" in softer
+    assert "makes the probabilities softer and leaves the predicted classes as they are" in softer
+    assert "Calibration" not in report_with(decision=ROWS, figures={}, temperature=1.0)
 
 
 def test_an_average_says_how_many_it_is_of_and_what_it_costs(report_with):
