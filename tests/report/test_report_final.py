@@ -35,7 +35,7 @@ def test_what_was_compared_stands_in_the_report_with_what_was_chosen(report_with
     text = report_with(decision=ROWS, members=1, rehearsal_s=2.0, refit_s=3.0, figures={})
     chapter = text.partition("## The final model")[2].partition("\n## ")[0]
     unknown = f"{NOT_MEASURED} | {NOT_MEASURED}"
-    assert f"| kept weights | 0.9000 | 0.3100 | 1.000 |  | {unknown} |  |" in chapter
+    assert f"| kept weights | 0.9000 | 0.3100 | 1 |  | {unknown} |  |" in chapter
     assert "| refit, 3 of 9 epochs | 0.9100 | 0.3000 | 1.500 | kept weights | -0.01000 | 0.02000 | yes |" in chapter
     assert "Validation chose the kept weights, so it favours them already." in chapter
     assert "Time taken: rehearsal 2.00 s, refit 3.00 s." in chapter
