@@ -8,7 +8,7 @@ verdicts are in ``FOLDER/verdicts.json`` and ``verdicts.md``; the folder is mean
 failed; 1: something did; 4: there is no GPU that torch can use.
 
 ``--rehearse`` takes the steps on a CPU, beside the NVML stub of the tests, to find mistakes in the check: what needs a
-GPU is then not measured. On two CPU cores that takes about three minutes.
+GPU is then not measured. Without ``--time`` it has eight minutes too; on a busy machine give it more.
 """
 
 from __future__ import annotations

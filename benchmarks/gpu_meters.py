@@ -84,8 +84,8 @@ def meters(step: Step) -> None:
             rounds.append((before, said, gpu.read().values))
     write_csv(step, [said for _, said, _ in rounds])
     first = rounds[0][1]
-    for name, ours in (("name", described.name), ("driver_version", nvml.driver_version)):
-        findings.check(f"{name} is nvidia-smi's", first[name] == ours, f"{ours!r}, and nvidia-smi says {first[name]!r}")
+    for name, told in (("name", described.name), ("driver_version", nvml.driver_version)):
+        findings.check(f"{name} is nvidia-smi's", first[name] == told, f"{told!r}, and nvidia-smi says {first[name]!r}")
     for field in DESCRIBED:
         value = getattr(described, field.ours)
         ours = math.nan if value is None else float(value)

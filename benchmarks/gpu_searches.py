@@ -249,6 +249,8 @@ def search(
     path.write_text(yaml.safe_dump(whole, sort_keys=False), encoding="utf-8")
     limit = ["--timeout", f"{share * step.seconds:.0f}s"] if timed else []
     where = ["--device", step.device, "--out", str(step.runs), "--json", *limit]
+    if step.rehearse and "--workers" not in options:
+        where += ["--workers", "0"]  # one process less that has to load torch
     result = step.harness("search", str(path), *where, *options, label=label)
     run = Path(result["run"])
     trials = pd.read_csv(run / "trials.csv")
