@@ -71,7 +71,8 @@ def main() -> None:
     total_s = seconds_of(options.time)
     if total_s is None:
         parser.error(f"--time {options.time}: a time such as 90s or 8m")
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _terminated)
     started_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as scratch:
         environment = environment_of(Path(scratch), rehearse=options.rehearse)

@@ -29,7 +29,7 @@ optimizers: Registry[Option[Optimizer]] = Registry("optimizer")
 class Place(NamedTuple):
     """What decides which implementation of an optimiser can be used."""
 
-    device_type: str
+    device: torch.device
     scaled: bool = False
     """Whether a GradScaler takes the steps, and skips those whose gradients overflow."""
 
@@ -98,7 +98,7 @@ def build_optimizer(optimizer: Named, model: nn.Module, *, scaled: bool = False)
     groups: Groups = [{"params": [*weights, *rest]}]
     if getattr(config, "weight_decay", 0.0) > 0.0 and weights and rest:
         groups = [{"params": weights}, {"params": rest, "weight_decay": 0.0}]
-    return option.build(config, groups, Place(next(model.parameters()).device.type, scaled))
+    return option.build(config, groups, Place(next(model.parameters()).device, scaled))
 
 
 def state_per_parameter(optimizer: Named) -> int:
@@ -109,7 +109,7 @@ def state_per_parameter(optimizer: Named) -> int:
     option, config = configure(optimizers, optimizer)
     parameter = nn.Parameter(torch.zeros(16))
     parameter.grad = torch.zeros_like(parameter)
-    built = option.build(config, [{"params": [parameter]}], Place(parameter.device.type))
+    built = option.build(config, [{"params": [parameter]}], Place(parameter.device))
     built.step()
     state = built.state[parameter].values()
     return sum(value.shape == parameter.shape for value in state if isinstance(value, torch.Tensor))
@@ -142,7 +142,7 @@ def implementation(kind: type[Optimizer], place: Place) -> dict[str, Any]:
     """Return the keyword that asks ``kind`` for its fastest implementation that is sound in such a place."""
     if "fused" in inspect.signature(kind).parameters and (not place.scaled or _skips_overflow(kind, place)):
         fused: dict[str, Any] = {"fused": True}
-        probe = nn.Parameter(torch.zeros(1, device=place.device_type))
+        probe = nn.Parameter(torch.zeros(1, device=place.device))
         try:
             kind([probe], **fused)
         except RuntimeError:
@@ -157,7 +157,7 @@ def _skips_overflow(kind: type[Optimizer], place: Place) -> bool:
     A GradScaler leaves the skipping of steps to fused optimisers. SGD's fused one takes the momentum of a skipped first
     step from memory that nobody has written to (torch 2.13); on MPS none took notice of overflows for long.
     """
-    return kind is not torch.optim.SGD and place.device_type != "mps"
+    return kind is not torch.optim.SGD and place.device.type != "mps"
 
 
 optimizers.add(

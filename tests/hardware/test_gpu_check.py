@@ -14,6 +14,10 @@ import pandas as pd
 import psutil
 import pytest
 
+from harness.data import load
+from harness.errors import DataError
+from harness.spec.task import NpzTask
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 CHECK = BENCHMARKS / "gpu_check.py"
 PLANTED = {
@@ -182,6 +186,18 @@ def test_trials_at_once(modules):
     assert modules.searches.at_once(of()) == 0
     assert modules.searches.at_once(of((0, 1), (1, 2), (2, 3))) == 1
     assert modules.searches.at_once(of((0, 5), (1, 2), (1.5, 3), (4, 6))) == 3
+
+
+def test_images_are_made_where_there_are_none(modules, monkeypatch, tmp_path):
+    def missing(_):
+        raise DataError("no folder with its four files")
+
+    monkeypatch.setattr(modules.searches, "read_fashion_mnist", missing)
+    step = modules.runs.Step(tmp_path, 1.0, rehearse=False)
+    task = modules.searches.pictures(step, 100)
+    dataset = load(NpzTask.model_validate({**task, "npz": str(tmp_path / task["npz"])}), seed=0)
+    assert (dataset.shape.image, dataset.shape.outputs) == ((1, 28, 28), 10)
+    assert step.findings.figures["images"].startswith("made, as there are none: no folder")
 
 
 JUNIT = """<testsuites><testsuite hostname="mine" tests="3"><testcase name="a"/><testcase name="b"><failure/></testcase>

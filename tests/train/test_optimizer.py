@@ -112,7 +112,7 @@ def test_steps_that_a_scaler_skips_for_overflow_leave_nothing_behind(name):
 
 
 def test_on_mps_no_fused_step_is_told_of_overflows():
-    places = [Place("mps", scaled=True), Place("cpu", scaled=True)]
+    places = [Place(torch.device(name), scaled=True) for name in ("mps", "cpu")]
     assert [implementation(torch.optim.AdamW, place) for place in places] == [{"foreach": True}, {"fused": True}]
 
 
