@@ -200,6 +200,111 @@ def test_images_are_made_where_there_are_none(modules, monkeypatch, tmp_path):
     assert step.findings.figures["images"].startswith("made, as there are none: no folder")
 
 
+def trials_of_a_gpu(**changes):
+    """Two trials as a search on a GPU would leave them."""
+    row = {
+        "trial": 0,
+        "outcome": "complete",
+        "reason": "trained for all 9 epochs",
+        "same_as": math.nan,
+        "reasons": "{}",
+        "architecture": "mlp",
+        "device": "cuda:0",
+        "precision": "bf16",
+        "precision_ratio": 1.5,
+        "precision_reason": "bf16 measured 1.50x fp32",
+        "layout": "contiguous",
+        "data_path": "resident",
+        "memory_allocated_peak_mib": 30.0,
+        "memory_device_peak_mib": 900.0,
+        "memory_process_peak_mib": 600.0,
+        "gpu_utilization_percent": 40.0,
+        "power_w": 200.0,
+        "idle_power_w": 70.0,
+        "energy_j": 1000.0,
+        "energy_j_per_sample": 0.01,
+        "predicted_energy_j_per_sample": 0.012,
+        "seconds": 5.0,
+        "temperature_c": 50.0,
+        "train_samples_s": 1e5,
+        "inference_samples_s": 1e6,
+        "latency_p50_ms": 0.2,
+        "batch_size": 512,
+        "micro_batch": 128,
+        "attempts": 3,
+        "notes": "in parts",
+    }
+    return pd.DataFrame([row, {**row, "trial": 1, **changes}])
+
+
+SILENT = {"energy_j": math.nan, "reasons": json.dumps({"energy_j": "NVML: Not Supported"})}
+HIDDEN = {"memory_process_peak_mib": math.nan, "reasons": json.dumps({"memory_process_peak_mib": "a container"})}
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "why"),
+    [
+        ({}, "passed", ""),
+        (SILENT, "failed", "energy_j is told: NVML: Not Supported"),
+        (HIDDEN, "passed", "1 of 18 not measured: a container"),
+        ({"device": "cpu"}, "failed", "they are trained on the GPU"),
+        ({"precision_ratio": math.nan}, "failed", "their precision is measured: ratios [1.5, nan]"),
+        ({"outcome": "crashed", "reason": "no kernel"}, "failed", "no trial fails: no kernel"),
+    ],
+)
+def test_what_a_search_leaves_is_looked_at(modules, tmp_path, changes, verdict, why):
+    step = modules.runs.Step(tmp_path, 1.0, rehearse=False)
+    found = modules.searches.Searched(trials_of_a_gpu(**changes), {"accuracy": 0.95})
+    modules.searches.plans_and_figures(step, found, accuracy=0.9)
+    assert step.findings.verdict() == (verdict, why)
+
+
+PREDICTED = {"outcome": "infeasible", "reason": "energy_j_per_sample predicted 0.01 > limit 1e-12 (+9 %)"}
+
+
+@pytest.mark.parametrize(
+    ("wide", "tight", "verdict"),
+    [
+        ({}, PREDICTED, "passed"),
+        ({}, {}, "failed"),
+        (PREDICTED, PREDICTED, "failed"),
+        ({"energy_j": 10.0}, PREDICTED, "failed"),
+        ({"energy_j_per_sample": math.nan}, PREDICTED, "failed"),
+    ],
+)
+def test_limits_on_energy_are_to_be_kept_and_to_reject(modules, monkeypatch, tmp_path, wide, tight, verdict):
+    def search(_step, space, *, label, share):
+        assert set(space["limits"]) == {"energy_j_per_sample"}
+        assert 0 < share < 0.5
+        return modules.searches.Searched(trials_of_a_gpu(**{"wide": wide, "tight": tight}[label])[1:], {})
+
+    monkeypatch.setattr(modules.searches, "search", search)
+    step = modules.runs.Step(tmp_path, 1.0, rehearse=False)
+    modules.searches.energy(step)
+    assert step.findings.verdict()[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [({}, "passed"), ({"micro_batch": 0}, "failed"), ({"outcome": "oom"}, "failed"), ({"batch_size": 128}, "failed")],
+)
+def test_a_batch_that_does_not_fit_is_to_go_through_in_parts(modules, monkeypatch, tmp_path, changes, verdict):
+    free = 80e9
+
+    def search(_step, space, *options, timed):
+        copies = space["space"]["architecture"]["wide"]["copies"]
+        needed = space["space"]["batch_size"] * modules.searches.PER_SAMPLE_TENSORS * copies * 64 * 4
+        assert needed == pytest.approx(3 * free, rel=0.01)
+        assert (options, timed) == (("--trust",), False)
+        return modules.searches.Searched(trials_of_a_gpu(**changes)[1:], {})
+
+    monkeypatch.setattr(modules.searches, "free_bytes", lambda _: free)
+    monkeypatch.setattr(modules.searches, "search", search)
+    step = modules.runs.Step(tmp_path, 1.0, rehearse=False)
+    modules.searches.memory(step)
+    assert step.findings.verdict()[0] == verdict
+
+
 JUNIT = """<testsuites><testsuite hostname="mine" tests="3"><testcase name="a"/><testcase name="b"><failure/></testcase>
 <testcase name="c"><skipped message="no meter"/></testcase></testsuite></testsuites>"""
 
