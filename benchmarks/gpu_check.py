@@ -161,7 +161,7 @@ def hide_folders(folder: Path) -> None:
     """Take out of the logs where on this machine things lie, which often names the user."""
     for path in (folder / "log.txt", *folder.glob("*.log")):
         text = path.read_text(encoding="utf-8", errors="replace")
-        for place, word in ((ROOT, "CLONE"), (Path.home(), "~")):
+        for place, word in ((folder.parent, "FOLDER"), (ROOT, "CLONE"), (Path.home(), "~")):
             text = text.replace(str(place), word) if place != Path("/") else text
         path.write_text(text, encoding="utf-8")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from gpu_benches import bench, compiled, graphs
+from gpu_limits import energy, memory, packing
 from gpu_meters import meters
 from gpu_runs import ROOT, CommandFailed, Step
-from gpu_searches import digits, energy, images, memory, packing
+from gpu_searches import digits, images
 from gpu_verdicts import write_json
 
 from harness.hardware.parent import die_with

@@ -41,7 +41,7 @@ def write(verdict):
 @pytest.fixture(scope="module")
 def modules():
     """The modules of the check, which import each other by name: the benchmarks are no package."""
-    names = ("check", "verdicts", "meters", "runs", "searches", "steps")
+    names = ("check", "verdicts", "limits", "meters", "runs", "searches", "steps")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCHMARKS)
         yield SimpleNamespace(**{name: importlib.import_module(f"gpu_{name}") for name in names})
@@ -183,9 +183,9 @@ def test_trials_at_once(modules):
         frame = pd.DataFrame(spans, columns=["started_unix_s", "end"])
         return frame.assign(seconds=frame["end"] - frame["started_unix_s"])
 
-    assert modules.searches.at_once(of()) == 0
-    assert modules.searches.at_once(of((0, 1), (1, 2), (2, 3))) == 1
-    assert modules.searches.at_once(of((0, 5), (1, 2), (1.5, 3), (4, 6))) == 3
+    assert modules.limits.at_once(of()) == 0
+    assert modules.limits.at_once(of((0, 1), (1, 2), (2, 3))) == 1
+    assert modules.limits.at_once(of((0, 5), (1, 2), (1.5, 3), (4, 6))) == 3
 
 
 def test_images_are_made_where_there_are_none(modules, monkeypatch, tmp_path):
@@ -278,9 +278,9 @@ def test_limits_on_energy_are_to_be_kept_and_to_reject(modules, monkeypatch, tmp
         assert 0 < share < 0.5
         return modules.searches.Searched(trials_of_a_gpu(**{"wide": wide, "tight": tight}[label])[1:], {})
 
-    monkeypatch.setattr(modules.searches, "search", search)
+    monkeypatch.setattr(modules.limits, "search", search)
     step = modules.runs.Step(tmp_path, 1.0, rehearse=False)
-    modules.searches.energy(step)
+    modules.limits.energy(step)
     assert step.findings.verdict()[0] == verdict
 
 
@@ -293,15 +293,15 @@ def test_a_batch_that_does_not_fit_is_to_go_through_in_parts(modules, monkeypatc
 
     def search(_step, space, *options, timed):
         copies = space["space"]["architecture"]["wide"]["copies"]
-        needed = space["space"]["batch_size"] * modules.searches.PER_SAMPLE_TENSORS * copies * 64 * 4
+        needed = space["space"]["batch_size"] * modules.limits.PER_SAMPLE_TENSORS * copies * 64 * 4
         assert needed == pytest.approx(3 * free, rel=0.01)
         assert (options, timed) == (("--trust",), False)
         return modules.searches.Searched(trials_of_a_gpu(**changes)[1:], {})
 
-    monkeypatch.setattr(modules.searches, "free_bytes", lambda _: free)
-    monkeypatch.setattr(modules.searches, "search", search)
+    monkeypatch.setattr(modules.limits, "free_bytes", lambda _: free)
+    monkeypatch.setattr(modules.limits, "search", search)
     step = modules.runs.Step(tmp_path, 1.0, rehearse=False)
-    modules.searches.memory(step)
+    modules.limits.memory(step)
     assert step.findings.verdict()[0] == verdict
 
 
