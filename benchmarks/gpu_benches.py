@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -97,10 +96,8 @@ def timed(call: Callable[[], object], device: torch.device) -> float:
 
 def run(step: Step, label: str, *options: str) -> tuple[Rows, dict[str, Any]]:
     """Run the quick suite; return its rows and its env.json, and note what failed in it."""
-    found = step.harness(
-        "bench", "--quick", "--device", step.device, "--out", str(step.runs), "--json", *options, label=label
-    )
-    folder, rows = Path(found["run"]), found["rows"]
+    found = step.harness("bench", "--quick", "--device", step.device, "--out", "runs", "--json", *options, label=label)
+    folder, rows = step.folder / found["run"], found["rows"]
     env: dict[str, Any] = json.loads((folder / "env.json").read_text(encoding="utf-8"))
     step.keep(folder, *KEPT)
     bad = [

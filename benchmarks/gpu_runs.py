@@ -43,8 +43,9 @@ class Step:
         return self.folder / "runs"
 
     def harness(self, *arguments: str, label: str = "") -> Any:
-        """Run a command of the program and return the JSON that it prints.
+        """Run a command of the program in the step's folder and return the JSON that it prints.
 
+        Names of files are best relative, as the program keeps its command line.
         Raises :class:`CommandFailed`; what the command had to say is in ``LABEL.log``.
         """
         name = label or arguments[0]

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,11 +147,11 @@ def search(
     whole = {**space, "search": {"baselines": False, **space.get("search", {})}}
     path.write_text(yaml.safe_dump(whole, sort_keys=False), encoding="utf-8")
     limit = ["--timeout", f"{share * step.seconds:.0f}s"] if timed else []
-    where = ["--device", step.device, "--out", str(step.runs), "--json", *limit]
+    where = ["--device", step.device, "--out", "runs", "--json", *limit]
     if step.rehearse and "--workers" not in options:
         where += ["--workers", "0"]  # one process less that has to load torch
-    result = step.harness("search", str(path), *where, *options, label=label)
-    run = Path(result["run"])
+    result = step.harness("search", path.name, *where, *options, label=label)
+    run = step.folder / result["run"]
     trials = pd.read_csv(run / "trials.csv")
     step.keep(run, *KEPT, prefix="" if label == "search" else f"{label}-")
     return Searched(trials, result["test"] or {})
