@@ -86,8 +86,9 @@ def _compile(model: nn.Module) -> None:
 
 
 def _training(model: nn.Module, forward: Forward, x: Tensor, targets_B: Tensor, precision: str) -> Callable[[], object]:
-    optimizer = build_optimizer(Named("adamw", {"lr": LEARNING_RATE}), model)
-    scaler = GradScaler(x.device.type, enabled=precision == "fp16")
+    scaled = precision == "fp16"
+    optimizer = build_optimizer(Named("adamw", {"lr": LEARNING_RATE}), model, scaled=scaled)
+    scaler = GradScaler(x.device.type, enabled=scaled)
 
     def step() -> Tensor:
         with tf32_arithmetic(x.device, precision):

@@ -17,8 +17,17 @@ from harness.records import Figures
 
 MIB = 2**20
 NAME = "memory_allocated_peak_mib"
-_WORDS = ("can't allocate memory", "cannot allocate memory", "std::bad_alloc", "out of memory", "status_alloc_failed")
-"""How the CPU's allocator, C++, cuBLAS and cuDNN say that there is none left: they have no exception class for it."""
+_WORDS = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "std::bad_alloc",
+    "out of memory",
+    "status_alloc_failed",
+    "allocation_failed",
+    "cublas_status_not_initialized",
+)
+"""How the CPU's allocator, C++, cuBLAS and cuDNN (the last but one since its version 9) say that there is none left:
+they have no exception class for it. That cuBLAS is not initialised is what it says where its handle finds no room."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

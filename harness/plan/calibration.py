@@ -97,7 +97,9 @@ def fastest(seconds: Mapping[str, float], order: Sequence[str]) -> str:
 
 def synchronize(device: torch.device) -> None:
     """Wait until the device has done what was asked of it."""
-    if device.type != "cpu":
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # without an argument it waits for the current GPU, which may be another
+    elif device.type != "cpu":
         torch.get_device_module(device).synchronize()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from harness.errors import HardwareError
 from harness.hardware import native_precisions
@@ -15,6 +15,8 @@ LOWER = ("tf32", "bf16", "fp16")
 EMULATED = frozenset({"bf16"})
 """Precisions that work, slowly, where they are not native."""
 BUDGET_S = 1.0
+UNSUPPORTED = (NotImplementedError, TypeError)
+"""What torch raises where it lacks an operation in a precision, or cannot scale the loss (on MPS before 2.8)."""
 
 
 def choose_precision(wanted: str, probe: Probe, lesson: Lesson | None = None) -> Choice:
@@ -49,11 +51,17 @@ def _as_asked(wanted: str, native: Mapping[str, str], device: str) -> Choice:
 
 
 def _measure(probe: Probe, candidates: list[str], lesson: Lesson | None) -> Choice:
-    order = ["fp32", *candidates]
-    arms = {name: probe.step(precision=name, layout="contiguous") for name in order}
-    seconds = probe.compare(arms, budget_s=BUDGET_S)
-    ratios = {name: seconds["fp32"] / seconds[name] for name in candidates}
     refused: list[str] = []
+    arms = {"fp32": probe.step(precision="fp32", layout="contiguous")}
+    for name in candidates:
+        arm = probe.step(precision=name, layout="contiguous")
+        if said := _obstacle(arm):
+            refused.append(f"{name} does not work here: {said}")
+        else:
+            arms[name] = arm
+    order = list(arms)
+    seconds = probe.compare(arms, budget_s=BUDGET_S)
+    ratios = {name: seconds["fp32"] / seconds[name] for name in order[1:]}
     while (chosen := fastest(seconds, order)) != "fp32":
         harmless, said = _judge(chosen, ratios[chosen], lesson)
         if harmless:
@@ -66,11 +74,27 @@ def _measure(probe: Probe, candidates: list[str], lesson: Lesson | None) -> Choi
     return Choice("fp32", 1.0, f"fp32: nothing measured clearly faster ({measured})")
 
 
+def _obstacle(arm: Callable[[], None]) -> str:
+    """Return why torch cannot do this here; empty where it can."""
+    try:
+        arm()
+    except UNSUPPORTED as error:
+        return _told(error)
+    return ""
+
+
+def _told(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def _judge(precision: str, ratio: float, lesson: Lesson | None) -> tuple[bool, str]:
     """Return whether a faster precision can be taken, and what speaks for it or against."""
     if lesson is None:
         return True, f"{precision} measured {ratio:.2f}x fp32, the loss was not compared"
-    verdict = lesson.judge(precision)
+    try:
+        verdict = lesson.judge(precision)
+    except UNSUPPORTED as error:
+        return False, f"{precision} does not work here: {_told(error)}"
     losses = f"{verdict.loss:.4g} against {verdict.reference:.4g}"
     if verdict.hurt:
         return False, f"{precision} was {ratio:.2f}x but hurt the loss ({losses} after {STEPS} steps)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -36,8 +36,16 @@ class JobWorkshop:
         """Return an evaluator that computes on ``threads`` CPU threads."""
         torch.set_num_threads(threads)
         job = replace(self.job, device=self.devices[index % len(self.devices)])
-        with Sampler(meters_for(job.device)) as sampler, only_new_garbage():
+        with current_device(job.device), Sampler(meters_for(job.device)) as sampler, only_new_garbage():
             yield Evaluator(job, sampler, stop)
+
+
+def current_device(device: torch.device) -> AbstractContextManager[object]:
+    """Make a GPU the one that torch takes where it is told none: libraries would begin on the first GPU as well.
+
+    Each process that has begun on a GPU holds some hundred MiB of it, whatever it does there.
+    """
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 class Evaluator:

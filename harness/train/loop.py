@@ -101,7 +101,7 @@ class Fit:
         )
         self._forward = forward_of(model, device=device, precision=plan.precision, layout=plan.layout)
         self._scaler = GradScaler(device.type) if plan.precision == "fp16" else None
-        self._optimizer = build_optimizer(optimizer, model)
+        self._optimizer = build_optimizer(optimizer, model, scaled=self._scaler is not None)
         self._full_rates = [group["lr"] for group in self._optimizer.param_groups]
         self._factor = build_schedule(schedule, steps_per_epoch=len(train), epochs=epochs)
         self._step = Step(model, self._forward, self._criterion, self._optimizer, training, self._scaler, micro_batch)

@@ -42,6 +42,14 @@ def build(directory: Path, *defines: str) -> Path:
     return directory
 
 
+def write_smi(directory: Path) -> Path:
+    """Write a command ``nvidia-smi`` that answers out of the stub (see nvidia_smi.py), and return the directory."""
+    command = directory / "nvidia-smi"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{_HERE / "nvidia_smi.py"}" "$@"\n')
+    command.chmod(0o755)
+    return directory
+
+
 @dataclass(frozen=True)
 class NvmlStub:
     """A compiled stub; ``directory`` may be an empty folder, for a machine without the library."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.plan.calibration import Probe, fastest, interleaved
+from harness.plan.calibration import Probe, fastest, interleaved, synchronize
 
 
 def test_the_medians_are_seconds_per_call():
@@ -39,6 +39,14 @@ def test_a_probe_step_trains_nothing_and_keeps_no_gradients():
         probe.step(precision=precision, layout="channels_last")()
     assert all(map(torch.equal, model.parameters(), before))
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_gpu_that_is_waited_for_is_the_one_that_was_measured(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device))
+    synchronize(torch.device("cuda", 1))
+    synchronize(torch.device("cpu"))
+    assert waited == [torch.device("cuda", 1)]
 
 
 def test_the_key_tells_layers_apart_that_have_the_same_weights():

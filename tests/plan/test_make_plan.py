@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from harness.errors import HardwareError
-from harness.plan import make_plan
+from harness.plan import Loss, make_plan
+from harness.plan.learning import Lesson
 
 
 def linear() -> nn.Module:
@@ -40,6 +41,46 @@ def test_a_precision_that_measures_slower_is_not_taken(native, clock, table, cpu
     plan = make_plan(linear, table, device=cpu)
     assert (plan.precision, plan.precision_ratio) == ("fp32", 1.0)
     assert plan.precision_reason == "fp32: nothing measured clearly faster (tf32 1.03x, bf16 0.58x)"
+
+
+class Unscalable(nn.Linear):
+    """Has no kernel for fp16, as some devices have none for some operations."""
+
+    def __init__(self, error):
+        super().__init__(3, 2)
+        self.error = error
+
+    def forward(self, x):
+        y = super().forward(x)
+        if y.dtype is torch.float16:
+            raise self.error
+        return y
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no such kernel\nmore"), TypeError("no such kernel")])
+def test_a_precision_that_torch_has_no_kernel_for_is_left_out(native, clock, table, cpu, error):
+    native("bf16", "fp16")
+    compared = clock(fp32=1.0, bf16=1.0)
+    plan = make_plan(lambda: Unscalable(error), table, device=cpu)
+    assert (plan.precision, compared) == ("fp32", [("fp32", "bf16")])
+    assert plan.precision_reason == "fp32: fp16 does not work here: no such kernel"
+
+
+def test_a_precision_whose_loss_cannot_be_scaled_is_left_out(native, clock, table, cpu, monkeypatch):
+    native("bf16", "fp16")
+    clock(fp32=3.0, bf16=2.0, fp16=1.0)
+    judge = Lesson.judge
+
+    def judged(lesson, precision):
+        if precision == "fp16":
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return judge(lesson, precision)
+
+    monkeypatch.setattr(Lesson, "judge", judged)
+    loss = Loss("mean", lambda outputs, targets: outputs.square().mean() + 0 * targets.sum())
+    plan = make_plan(linear, table, device=cpu, loss=loss)
+    assert plan.precision == "bf16"
+    assert plan.precision_reason.endswith("fp16 does not work here: Cannot convert a MPS Tensor to float64 dtype")
 
 
 def test_less_exact_numbers_must_beat_the_more_exact_by_five_percent(native, clock, table, cpu):

@@ -4,6 +4,7 @@ import math
 import os
 import pickle
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load
 
 from harness.errors import StorageError
+from harness.hardware.watched import Watched
 from harness.plan.calibration import Choice
 from harness.records import Figures, Outcome
 from harness.study.evaluate import JobWorkshop
@@ -404,6 +406,24 @@ def test_a_candidate_beyond_the_limits_costs_no_data_placement(real, evaluate, m
 def replace_spec(job, *, parameters):
     limits = job.spec.limits.model_copy(update={"parameters": parameters})
     return replace(job, spec=job.spec.model_copy(update={"limits": limits}))
+
+
+def test_a_worker_begins_on_no_gpu_but_its_own(job, monkeypatch):
+    """Torch takes the current GPU where it is told none, and by default that is the first."""
+    told = []
+
+    @contextmanager
+    def device(chosen):
+        told.append(chosen)
+        yield
+        told.append("given back")
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr("harness.study.evaluate.meters_for", lambda _: Watched())
+    devices = [torch.device("cuda", 0), torch.device("cuda", 1)]
+    with JobWorkshop(job, devices).open(Stop(), threads=1, index=3):
+        assert told == [devices[1]]
+    assert told == [devices[1], "given back"]
 
 
 def test_a_clock_that_is_set_back_does_no_harm(real, job, evaluate, monkeypatch):

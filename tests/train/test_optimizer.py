@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -5,6 +7,7 @@ from torch import nn
 from harness.errors import InputError
 from harness.records import Named
 from harness.train import build_optimizer, optimizers, validate_optimizer
+from harness.train.optimizer import Place, implementation
 
 TORCH = {
     "sgd": lambda groups, c: torch.optim.SGD(groups, lr=c["lr"], momentum=c["momentum"], nesterov=True, foreach=False),
@@ -79,6 +82,38 @@ def test_nesterov_without_momentum_is_plain_gradient_descent():
 )
 def test_the_fastest_implementation_of_the_device_is_used(name, keyword):
     assert build_optimizer(Named(name), nn.Linear(2, 2)).defaults[keyword] is True
+
+
+@pytest.fixture
+def unwritten_memory_is_nan():
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)  # which fills what torch.empty returns
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.mark.usefixtures("unwritten_memory_is_nan")
+@pytest.mark.parametrize("name", optimizers)
+def test_steps_that_a_scaler_skips_for_overflow_leave_nothing_behind(name):
+    def trained(*factors: float) -> list[torch.Tensor]:
+        model = model_with_norm().float()
+        optimizer = build_optimizer(Named(name, PARAMS[name]), model, scaled=True)
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0)  # powers of two, which round nothing
+        x_BF = torch.linspace(-1, 1, 32).reshape(8, 4)
+        for factor in factors:
+            optimizer.zero_grad()
+            scaler.scale(model(x_BF).square().mean() * factor).backward()
+            scaler.unscale_(optimizer)
+            scaler.step(optimizer)
+            scaler.update()
+        return [parameter.detach() for parameter in model.parameters()]
+
+    assert all(map(torch.equal, trained(math.inf, 1.0, 1.0, math.inf, 1.0), trained(1.0, 1.0, 1.0)))
+
+
+def test_on_mps_no_fused_step_is_told_of_overflows():
+    places = [Place(torch.device(name), scaled=True) for name in ("mps", "cpu")]
+    assert [implementation(torch.optim.AdamW, place) for place in places] == [{"foreach": True}, {"fused": True}]
 
 
 @pytest.mark.parametrize(

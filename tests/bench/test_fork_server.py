@@ -1,0 +1,22 @@
+"""The process that every group is forked from: once CUDA has begun in a process, no fork of it can use the GPU."""
+
+import subprocess
+import sys
+
+CODE = """
+import torch
+
+begun = []
+for name in ("_lazy_init", "current_device", "device_count", "get_device_properties", "init", "is_available"):
+    setattr(torch.cuda, name, lambda *_, name=name, **__: begun.append(name))
+
+from harness.bench import child
+
+child.load_groups()
+print(begun)
+"""
+
+
+def test_loading_what_is_to_be_forked_does_not_begin_cuda():
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
