@@ -8,7 +8,7 @@ from harness.report.findings import Findings, Interval, analyse
 from harness.report.load import RunFiles, load_run
 from harness.report.publish import write_report
 from harness.report.result_warnings import ResultWarning, best_baseline, result_warnings
-from harness.report.statistics import Importances, importances, pareto_front, ranked, summary_table
+from harness.report.statistics import Importances, importances, ranked, summary_table
 
 __all__ = [
     "Findings",
@@ -23,7 +23,6 @@ __all__ = [
     "build_comparison",
     "importances",
     "load_run",
-    "pareto_front",
     "ranked",
     "result_warnings",
     "summary_table",

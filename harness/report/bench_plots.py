@@ -16,8 +16,8 @@ from harness.bench.peaks import HOST_BENCHES, IN_CACHE
 from harness.bench.verdict import Verdict
 from harness.records import NAN
 from harness.report.canvas import COLOURS, SYMBOLS, cycled, empty_figure, floats, label, scale
-from harness.report.statistics import Floats
 from harness.report.wording import number
+from harness.study.pareto import Floats
 
 VERDICT_STYLE: dict[Verdict, tuple[str, str]] = {
     Verdict.FASTER: ("#2fa572", "triangle-left"),

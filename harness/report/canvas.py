@@ -18,8 +18,8 @@ import plotly.graph_objects as go
 
 from harness.records import Outcome
 from harness.report.remarks import remarks
-from harness.report.statistics import Floats
 from harness.report.wording import clipped, number
+from harness.study.pareto import Floats
 
 COLOURS = ("#4a86e8", "#e8833a", "#2fa572", "#b565d8", "#dc5a6e", "#1ba8bd", "#a99326", "#8a8f98")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "pentagon", "star")

@@ -23,8 +23,9 @@ from harness.report.canvas import (
     scale,
     whole_ticks,
 )
-from harness.report.statistics import Floats, best_so_far, ended, pareto_front
+from harness.report.statistics import best_so_far, ended
 from harness.report.wording import number, setting, short_names
+from harness.study.pareto import Floats, pareto_front
 
 SHOWN_SAMPLES = 2000
 """Points of a scatter of predictions, evenly spaced over more."""
@@ -159,7 +160,7 @@ def trade_off(
             "color": FRONT_COLOUR,
             "width": 1.5,
             "dash": "dash",
-            "shape": "hv" if maximize[1] != maximize[0] else "vh",
+            "shape": "vh" if maximize[0] else "hv",
         },
         name="Pareto front",
         hoverinfo="skip",

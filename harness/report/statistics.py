@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from harness.records import NAN, Outcome
 from harness.report.load import PARAMETER, decoded, parameter_columns
 from harness.spec import COST
-
-Flags = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
+from harness.study.pareto import Flags, Floats, pareto_front
 
 LEAST_TRIALS = 8
 """Complete trials below which importances would be noise."""
@@ -61,21 +58,6 @@ def objective_values(trials: pd.DataFrame, objectives: int) -> Floats:
         if len(values) == objectives:
             table[row] = [NAN if value is None else value for value in values]
     return table
-
-
-def pareto_front(values: Floats, maximize: Sequence[bool]) -> Flags:
-    """Return which rows of ``values``, shape (trials, objectives), no other row beats.
-
-    A row beats another that it is nowhere worse than, and better somewhere; so equal rows share their place. Rows with
-    a NaN are never in front.
-    """
-    signed: Floats = np.where(np.asarray(maximize, dtype=np.bool_), values, -values)
-    front: Flags = np.logical_not(np.isnan(signed).any(axis=1), dtype=np.bool_)
-    rivals = signed[front]
-    for row in np.flatnonzero(front):
-        no_worse = (rivals >= signed[row]).all(axis=1)
-        front[row] = not (no_worse & (rivals > signed[row]).any(axis=1)).any()
-    return front
 
 
 def ranked(trials: pd.DataFrame, objective: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from scipy import stats as scipy_stats
 
 from harness.records import FIGURES, Outcome
-from harness.report import importances, load_run, pareto_front, ranked, summary_table
+from harness.report import importances, load_run, ranked, summary_table
 from harness.report.statistics import accuracy_interval, best_so_far, encoded, rmse_interval
 
 
@@ -34,25 +33,6 @@ def frame(values: list[list[float]], outcomes: list[str] | None = None, **column
             **columns,
         }
     )
-
-
-LEVELS = st.sampled_from([0, 1, 2, math.nan])
-
-
-def beats(a: np.ndarray, b: np.ndarray, maximize: list[bool]) -> bool:
-    pairs = [(x, y) if up else (-x, -y) for x, y, up in zip(a, b, maximize, strict=True)]
-    return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    values=hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(2)), elements=LEVELS),
-    maximize=st.lists(st.booleans(), min_size=2, max_size=2),
-)
-def test_the_pareto_front_is_what_comparing_all_pairs_gives(values, maximize):
-    whole = [row for row in values if not np.isnan(row).any()]
-    expected = [not np.isnan(row).any() and not any(beats(other, row, maximize) for other in whole) for row in values]
-    assert pareto_front(values, maximize).tolist() == expected
 
 
 def test_ranking_breaks_ties_by_trial_and_leaves_the_unfinished_out():
