@@ -6,6 +6,7 @@ from harness.report.bench_page import build_bench, build_comparison, write_bench
 from harness.report.build import build
 from harness.report.findings import Findings, Interval, analyse
 from harness.report.load import RunFiles, load_run
+from harness.report.notebook import run_html, run_line
 from harness.report.publish import write_report
 from harness.report.result_warnings import ResultWarning, best_baseline, result_warnings
 from harness.report.statistics import Importances, importances, ranked, summary_table
@@ -25,6 +26,8 @@ __all__ = [
     "load_run",
     "ranked",
     "result_warnings",
+    "run_html",
+    "run_line",
     "summary_table",
     "write_bench_report",
     "write_report",

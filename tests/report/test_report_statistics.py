@@ -71,7 +71,16 @@ def test_the_summary_has_a_row_a_trial_in_the_order_of_its_columns():
 def test_the_summary_tells_an_objective_once():
     goals = [{"metric": "f1_macro", "direction": "maximize"}, {"metric": "latency_ms", "direction": "minimize"}]
     rows = summary_table(frame([[0.5, 2.0]]), {"objective": goals})
-    assert list(rows[0])[5:] == ["f1_macro", "latency_ms", "parameters", "seconds"]
+    assert list(rows[0]) == [
+        "choice",
+        "trial",
+        "architecture",
+        "optimizer",
+        "f1_macro",
+        "latency_ms",
+        "parameters",
+        "seconds",
+    ]
 
 
 def test_the_summary_of_no_complete_trial_is_empty():
@@ -194,6 +203,15 @@ def test_importances_that_mean_nothing_are_left_out_with_a_reason(trials, reason
     assert found.reason == reason
     assert found.table["importance"].isna().all()
     assert (found.table["reason"] == reason).all()
+
+
+def test_importances_of_a_forest_that_explains_nothing_are_left_out_with_a_reason():
+    noise = searched().assign(value=np.random.default_rng(3).normal(size=40))
+    found = importances(noise)
+    assert found.explained <= 0
+    assert "the parameters do not predict the objective of 40 complete trials" in found.reason
+    assert found.table["importance"].isna().all()
+    assert repr(found) == f"<Importances: none, {found.reason}>"
 
 
 def test_every_searched_parameter_of_a_run_is_judged(usual_run):
