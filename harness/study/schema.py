@@ -70,7 +70,7 @@ def space_schema() -> dict[str, Any]:
         "required": ["task", "space"],
         "additionalProperties": False,
         "properties": {
-            "task": {"anyOf": [{"type": "string"}, *map(_inline, TASK_TYPES)]},
+            "task": {"anyOf": [{"type": "string"}, *(_inline(kind) for kind in TASK_TYPES)]},
             "objective": _objective(),
             **inlined,
             "space": {
