@@ -22,7 +22,7 @@ import pandas as pd
 from harness.errors import NoSuccessfulTrialError
 from harness.hardware import choose_device, describe_precisions, probe
 from harness.records import EpochRecord, TrialRecord
-from harness.report import ResultWarning, load_run, result_warnings, write_report
+from harness.report import ResultWarning, load_run, result_warnings, run_html, run_line, write_report
 from harness.spec import Spec, load_spec
 from harness.store import read_json, seal
 from harness.store.files import read_parquet
@@ -70,9 +70,10 @@ class SearchResult:
         return best
 
     @property
-    def test(self) -> Mapping[str, float] | None:
-        """The winner's metrics on the test samples."""
-        return self.stats["test"]["metrics"] if self.stats["test"] else None
+    def test(self) -> Mapping[str, float]:
+        """The winner's metrics on the test samples; empty where these were not opened."""
+        metrics: Mapping[str, float] = self.stats["test"]["metrics"] if self.stats["test"] else {}
+        return metrics
 
     @property
     def warnings(self) -> tuple[ResultWarning, ...]:
@@ -83,6 +84,12 @@ class SearchResult:
     def report(self) -> Path:
         """The report to open in a browser."""
         return self.run / "report.html"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state}: {run_line(self.trials, self.stats)}; {self.run}>"
+
+    def _repr_html_(self) -> str:
+        return run_html(self.trials, self.stats, note=f"Report: {self.report}")
 
 
 class Silent:

@@ -109,7 +109,7 @@ class EpochRecord:
     validation_s: float
     train_samples_s: float
     note: str = ""
-    """What was noticed: vanishing gradients, overfitting, skipped fp16 steps."""
+    """Notes on training: vanishing gradients, overfitting, skipped fp16 steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,16 @@ def test_the_python_works(tmp_path, monkeypatch, capsys):
     assert "latency_p50_ms" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_the_python_passes_mypy_strictly(tmp_path):
+    (text,) = [text for language, text in BLOCKS if language == "python"]
+    file = tmp_path / "example.py"
+    file.write_text(text)
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml"), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_and_option_exists(command):
     """Show the command's help, and look its options up there: running each would take an hour."""

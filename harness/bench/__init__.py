@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LEVEL_S", "SCHEMA_VERSION", "BenchObserver", "Case", "Row", "read_bench", "run_suite"]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {"frames": ("read_bench",), "schedule": ("LEVEL_S",), "suite": ("BenchObserver", "run_suite")},
 )

@@ -105,5 +105,5 @@ def _no_search(setting: Setting) -> str:
     if setting.level == "quick":
         return "no time at this level"
     if setting.device.type not in ("cpu", "cuda"):
-        return f"memory is not looked into on {setting.device.type}"
+        return f"memory is not measured on {setting.device.type}"
     return ""

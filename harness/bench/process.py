@@ -129,7 +129,7 @@ class GroupProcess:
         starved = code == -9 and self._kills is not None and kills is not None and kills > self._kills
         said = self._last_words()
         return GroupFailed(
-            f"its process died ({'killed by the kernel for want of memory' if starved else end})"
+            f"its process died ({'killed by the kernel: out of memory' if starved else end})"
             + (f": {said}" if said else ""),
             out_of_memory=starved,
         )

@@ -34,7 +34,7 @@ LEAST_SHARE = 0.3
 ROOM_SHARE = 0.5
 """Of the memory that a group found free, what is left free while its workloads are held: for what their work needs."""
 
-_ANOTHER_ROUND = "it is a matter of another round"
+_ANOTHER_ROUND = "measured in another round"
 
 
 def run_group(group: Group, setting: Setting) -> Iterator[Row]:
@@ -115,7 +115,7 @@ def _without_energy(workloads: Sequence[Workload], stage: Stage) -> dict[int, st
     """
     setting = stage.setting
     if setting.device.type != "cuda" or not stage.watch.metered:
-        affordable, reason = 0, f"no meter tells the energy of {setting.device}"
+        affordable, reason = 0, f"no energy meter for {setting.device}"
     elif setting.level == "quick":
         affordable, reason = 0, f"it takes {ENERGY_S:.0f} s, which the quick level does not have"
     else:

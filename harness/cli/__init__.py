@@ -12,7 +12,7 @@ from harness.errors import HarnessError, StorageError
 
 app = typer.Typer(
     name="harness",
-    help="Search architectures and hyperparameters on this machine, and measure it honestly.",
+    help="Search architectures and hyperparameters on this machine, and benchmark it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,7 +25,7 @@ def main() -> None:
     with Streams() as streams:
         code = _run()
         if lost := streams.lost():
-            _say_error(f"standard output: {lost}; not all was printed: send it where there is room")
+            _say_error(f"standard output: {lost}; the output is incomplete: redirect it to a disk with free space")
             code = code or StorageError.exit_code
     sys.exit(code)
 

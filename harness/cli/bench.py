@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.bench.compare import ComparedRow, Comparison
     from harness.bench.workload import Level
 
-app = typer.Typer(help="Measure this machine, or compare two such measurements.", invoke_without_command=True)
+app = typer.Typer(help="Benchmark this machine, or compare two benchmark runs.", invoke_without_command=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 LEVELS: tuple[Level, ...] = ("quick", "standard", "full")
@@ -34,7 +34,7 @@ def bench(
     out: Annotated[Path, typer.Option(help="Folder that the run's own folder is made in.")] = Path("results"),
     json: Json = False,
 ) -> None:
-    """Measure this machine, or compare two such measurements. Each benchmark has a process of its own."""
+    """Benchmark this machine, or compare two benchmark runs. Each benchmark has a process of its own."""
     if context.invoked_subcommand is not None:
         return
     chosen = [level for level, given in zip(LEVELS, (quick, standard, full), strict=True) if given]

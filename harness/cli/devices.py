@@ -58,7 +58,7 @@ def _machine_facts(machine: Mapping[str, Any]) -> dict[str, str]:
         "CPU": f"{cpu['model'] or 'model not known'}, {cpu['architecture']}",
         "instruction sets": "not known on this system"
         if cpu["isa"] is None
-        else ", ".join(cpu["isa"]) or "none of note",
+        else ", ".join(cpu["isa"]) or "none of those that matter here",
         "cores": f"{cpu['usable_cores']} usable of {_count(cpu['physical_cores'])} physical, "
         f"{_count(cpu['logical_cores'])} logical; affinity {cpu['affinity'] or 'not known'}; "
         f"control-group quota {'none' if cpu['quota_cores'] is None else format(cpu['quota_cores'], '.4g')}",
@@ -97,7 +97,7 @@ def _gpu_facts(gpu: Mapping[str, Any], usable: Sequence[Mapping[str, Any]]) -> d
         "their memory": _of("{}", _mib, gpu, "other_processes_mib"),
         "SM clock": _of("{} of {} MHz", _whole, gpu, "sm_clock_mhz", "sm_clock_max_mhz"),
         "memory clock": _of("{} of {} MHz", _whole, gpu, "memory_clock_mhz", "memory_clock_max_mhz"),
-        "held down by": "" if held_down is None else ", ".join(held_down) or "nothing",
+        "clock limited by": "" if held_down is None else ", ".join(held_down) or "nothing",
         "power": _of("{} of {} W", _whole, gpu, "power_w", "power_limit_w"),
         "power limit": _of("{} W by default, {} W at most", _whole, gpu, "power_limit_default_w", "power_limit_max_w"),
         "temperature": _of("{} C", _whole, gpu, "temperature_c"),
@@ -122,9 +122,9 @@ def _capabilities(told: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, answer in told.items():
         if answer != "yes":
             missing.setdefault(answer, []).append(name)
-    yield "NVML tells", f"{len(told) - sum(map(len, missing.values()))} of the {len(told)} figures that it is asked for"
+    yield "NVML figures", f"{len(told) - sum(map(len, missing.values()))} of {len(told)} available"
     for number, (reason, names) in enumerate(missing.items(), 1):
-        yield f"not told ({number})", f"{reason}: {', '.join(names)}"
+        yield f"not available ({number})", f"{reason}: {', '.join(names)}"
 
 
 def _switch(value: bool) -> str:

@@ -171,10 +171,10 @@ class Bars(Lines):
 
 
 _FINAL = {
-    "rehearse": "training the winner anew on the training data alone, to see how a refit would do",
-    "refit": "refitting the winner on training and validation data, then one look at the test data",
-    "ensemble": "refitting it with several seeds on training and validation data, then one look at the test data",
-    "keep": "keeping the winner's weights for one look at the test data",
+    "rehearse": "retraining the selected trial on the training data alone, to estimate how a refit does",
+    "refit": "refitting the selected trial on training and validation data, then one evaluation on the test data",
+    "ensemble": "refitting it with several seeds on training and validation data, then one evaluation on the test data",
+    "keep": "evaluating the selected trial's weights once on the test data",
 }
 
 

@@ -132,7 +132,7 @@ def _dry_run(
         print_json({"space": space_rows(spec), "size": describe_size(spec), **cost.as_dict()})
         return
     print_space(spec)
-    print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, in the middle of each range")
+    print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, at the middle of each range")
     print(
         f"{spec.total} trials of up to {spec.budget.epochs} epochs: about {duration(cost.total_s)} at most; "
         "early stopping and pruning usually save some of it."
@@ -155,23 +155,31 @@ def _show(result: SearchResult, *, json: bool) -> None:
                 "best": {key: best[key] for key in ("trial", "params", "validation", "standard_error", "tied")}
                 if best
                 else None,
-                "test": result.test,
+                "test": result.test or None,
                 "warnings": [asdict(warning) for warning in warnings],
                 "report": str(result.report),
             }
         )
         return
     rows = summary_table(result.trials, dict(result.stats))
+    several = len(result.stats["objective"]) > 1
     if rows:
-        print_table(rows, title="\nBest candidates (by validation)")
-    if best and len(best["tied"]) > 1:
+        order = "Candidates, the Pareto front first" if several else "Best candidates"
+        print_table(rows, title=f"\n{order} (by validation)")
+    if best and several:
+        print(
+            f"Pareto front: {len(best['pareto'])} candidates; trial {best['trial']} was made into the final model, "
+            f"by {result.stats['objective'][0]['metric']}"
+        )
+    elif best and len(best["tied"]) > 1:
         print(
             f"Winner: trial {best['trial']}, the cheapest of {len(best['tied'])} trials "
             "within one standard error of the best"
         )
     if result.test and best:
         scores = ", ".join(f"{name} {value:.4f}" for name, value in result.test.items() if value == value)
-        print(f"Test score of the winner (trial {best['trial']}): {scores}")
+        whose = "" if several else "the winner, "
+        print(f"Test score of {whose}trial {best['trial']}: {scores}")
         _show_baseline(result.stats)
     if result.state == "interrupted":
         print(f"Interrupted; go on with: harness search --resume {result.run}")

@@ -36,7 +36,7 @@ def tasks(
 def fetch(
     name: Annotated[str, typer.Argument(help="A built-in task that is downloaded, such as fashion-mnist.")],
     directory: Annotated[
-        Path | None, typer.Option(help="Where to put it; by default where harness will look for it.")
+        Path | None, typer.Option(help="Destination folder; by default where harness looks for it.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="A mirror that serves the same files.")] = None,
 ) -> None:

@@ -31,8 +31,8 @@ THROTTLE_REASONS = {
 }
 """NVML's ``nvmlClocksEventReasons`` by bit, https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html."""
 
-_HIDDEN = "NVML lists none, and a container hides those outside of it"
-_NO_SIZE = "NVML does not tell the memory of every process"
+_HIDDEN = "NVML lists none; a container hides processes outside of it"
+_NO_SIZE = "NVML does not report the memory of every process"
 _FIRST_NAMESPACE = "pid:[4026531836]"
 """Linux gives this number to the namespace of process numbers that every other one is inside of."""
 

@@ -145,11 +145,10 @@ class Queries:
         return getattr(answer.value, member), 2**32 if member == "uiVal" else 2**64
 
 
-_NO_PROCESS = "NVML lists no memory for this process: it has used no GPU yet, or a container hides its process number"
-_TOGETHER = "this driver is too old to tell reserved memory from used memory, which holds it"
+_NO_PROCESS = "NVML lists no memory for this process: it has not used the GPU yet, or a container hides its PID"
+_TOGETHER = "this driver is too old to report reserved memory apart from used memory"
 _NO_TRAFFIC = (
-    "told from the second reading on, and once a second at most where NVML has no counter of bytes that lasts from one "
-    "reading to the next"
+    "available from the second reading on, and at most once a second where NVML has no persistent counter of bytes"
 )
 _MEMBERS = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}
 """The member of NVML's union that holds a value, by ``nvmlValueType_t``."""

@@ -29,7 +29,7 @@ T = TypeVar("T")
 _HINTS = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "; install the NVIDIA driver, or give the container its GPUs (--gpus all)",
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "; see whether nvidia-smi works",
-    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "; the driver was exchanged while it was in use: restart the machine",
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "; the driver was replaced while in use: restart the machine",
 }
 _LASTING = {
     pynvml.NVML_ERROR_NOT_SUPPORTED,

@@ -45,7 +45,7 @@ class PressureMeter:
             percent = 100 * (total_us - self._last_us[name]) / passed_us
             self._last_us[name] = total_us
             if math.isnan(percent):
-                figures |= Figures.missing(f"{path} tells none; it takes Linux 4.20 with CONFIG_PSI", name)
+                figures |= Figures.missing(f"{path} is not available; it needs Linux 4.20 with CONFIG_PSI", name)
             else:
                 figures |= Figures({name: percent})
         self._last_s = now_s

@@ -93,7 +93,7 @@ class Sampler:
         self._begun_unix_s = math.inf
         """When the first labelled stretch began."""
         self._baseline = baseline
-        why = "nothing here tells power" if baseline else "the idle machine was not looked at"
+        why = "power is not available on this machine" if baseline else "idle power was not measured"
         self._idle = Figures.missing(why, "idle_power_w")
 
     def __enter__(self) -> Self:

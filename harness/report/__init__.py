@@ -6,9 +6,10 @@ from harness.report.bench_page import build_bench, build_comparison, write_bench
 from harness.report.build import build
 from harness.report.findings import Findings, Interval, analyse
 from harness.report.load import RunFiles, load_run
+from harness.report.notebook import run_html, run_line
 from harness.report.publish import write_report
 from harness.report.result_warnings import ResultWarning, best_baseline, result_warnings
-from harness.report.statistics import Importances, importances, pareto_front, ranked, summary_table
+from harness.report.statistics import Importances, importances, ranked, summary_table
 
 __all__ = [
     "Findings",
@@ -23,9 +24,10 @@ __all__ = [
     "build_comparison",
     "importances",
     "load_run",
-    "pareto_front",
     "ranked",
     "result_warnings",
+    "run_html",
+    "run_line",
     "summary_table",
     "write_bench_report",
     "write_report",

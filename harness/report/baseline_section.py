@@ -1,4 +1,4 @@
-"""The chapter that stands the winner beside scikit-learn's models."""
+"""The chapter that compares the winner with scikit-learn's models."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.report.wording import NOT_MEASURED, duration, score
 
 _TEXT = (
     "scikit-learn's models with its defaults unless remarked, fitted on the training samples to be scored on "
-    "validation, and on both to be scored on the same test samples as the winner, in the same opening of the test set. "
-    "The time of the winner is that of its one trial, of a baseline that of both fits and their scoring."
+    "validation, and on both to be scored on the same test samples as the final model, in the same opening of the test "
+    "set. The time of the first row is that of its one trial, of a baseline that of both fits and their scoring."
 )
 
 
@@ -21,8 +21,10 @@ def baseline_section(findings: Findings) -> Section:
     """Return the chapter; it is empty of a run without a winner or without baselines."""
     stats = findings.stats
     if stats["best"] is None or not stats.get("baselines"):
-        return Section(anchor="baselines", title="Beside the baselines")
-    return Section(anchor="baselines", title="Beside the baselines", text=(_TEXT,), blocks=(baseline_table(findings),))
+        return Section(anchor="baselines", title="Comparison with baselines")
+    return Section(
+        anchor="baselines", title="Comparison with baselines", text=(_TEXT,), blocks=(baseline_table(findings),)
+    )
 
 
 def baseline_table(findings: Findings) -> Table:
@@ -34,16 +36,23 @@ def baseline_table(findings: Findings) -> Table:
     others = [] if first == "loss" else ["loss"]
     test = (stats["test"] or {"metrics": None})["metrics"]
     own = (best["validation"], test)
-    name = f"winner: {row['architecture']}, trial {best['trial']}"
+    name = f"{findings.chosen_word}: {row['architecture']}, trial {best['trial']}"
     rows = [(name, *_scores([first], *own), "", *_scores(others, *own), duration(row["seconds"]), "")]
     for baseline in stats.get("baselines", []):
         parts = (baseline["validation"], baseline["test"])
         compared = (*_scores([first], *parts), _ahead(stats, first, test, baseline["test"]), *_scores(others, *parts))
         rows.append((baseline["name"], *compared, duration(baseline["seconds"]), baseline["note"]))
     titles = [f"{part} {metric}" for metric in (first, *others) for part in ("validation", "test")]
-    columns = ("model", *titles[:2], "winner ahead by", *titles[2:], "time", "remarks")
+    columns = (
+        "model",
+        *titles[:2],
+        f"{'selected trial' if findings.several else 'winner'} better by",
+        *titles[2:],
+        "time",
+        "remarks",
+    )
     return Table(
-        caption="The winner and the baselines",
+        caption="The final model and the baselines",
         columns=columns,
         rows=tuple(rows),
         numeric=frozenset(columns[1:-1]),

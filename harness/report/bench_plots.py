@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from harness.bench.compare import ComparedRow
-from harness.bench.peaks import HOST_BENCHES, IN_CACHE
+from harness.bench.peaks import HOST_BENCHES
 from harness.bench.verdict import Verdict
-from harness.records import NAN
-from harness.report.canvas import COLOURS, SYMBOLS, cycled, empty_figure, floats, label, scale
-from harness.report.statistics import Floats
+from harness.report.axes import scale
+from harness.report.bench_roofs import compute_roof, memory_roof
+from harness.report.canvas import COLOURS, SYMBOLS, cycled, empty_figure, floats, label
 from harness.report.wording import number
+from harness.study.pareto import Floats
 
 VERDICT_STYLE: dict[Verdict, tuple[str, str]] = {
     Verdict.FASTER: ("#2fa572", "triangle-left"),
@@ -30,30 +30,6 @@ VERDICT_STYLE: dict[Verdict, tuple[str, str]] = {
 
 FIGURES = {"tflops": "TFLOP/s", "gbps": "GB/s", "samples_s": "samples/s", "t_median_s": "time (µs)"}
 """What the rows of a family may be drawn by, the most telling first."""
-
-
-@dataclass(frozen=True)
-class Roof:
-    """A limit of the machine; NaN: not known."""
-
-    measured: float = NAN
-    specified: float = NAN
-
-
-def memory_roof(frame: pd.DataFrame, spec: Mapping[str, Any]) -> Roof:
-    """Return the bandwidth of memory in GB/s: the best copy or triad beyond the cache; ``spec`` is the maker's."""
-    streams = frame["bench"].isin(("copy", "triad")) & (frame["variant"] != IN_CACHE)
-    return Roof(float(frame.loc[streams, "gbps"].max()), _known(spec.get("gbps")))
-
-
-def compute_roof(frame: pd.DataFrame, spec: Mapping[str, Any], dtype: str) -> Roof:
-    """Return the arithmetic of one precision in TFLOP/s: its best matrix product; ``spec`` is the maker's."""
-    products = (frame["bench"] == "matmul") & (frame["dtype"] == dtype)
-    return Roof(float(frame.loc[products, "tflops"].max()), _known((spec.get("tflops") or {}).get(dtype)))
-
-
-def _known(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else NAN
 
 
 def roofline_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -240,13 +216,19 @@ def _short(row: ComparedRow) -> str:
 
 
 def _ratio_ticks(shown: Sequence[ComparedRow]) -> dict[str, Any]:
-    """Return few ticks around 1 that include it, and the range that holds every interval."""
-    edges = [value for row in shown for value in (row.estimate.ratio, row.estimate.low, row.estimate.high)]
-    reach = 1.1 * max(math.log10(1.06), *(abs(math.log10(value)) for value in edges if not math.isnan(value)))
+    """Return few ticks around 1 that include it, and the range that holds every ratio.
+
+    Intervals are cut off that reach over ``_LONGEST`` times as far as the furthest ratio, or all others would be dots.
+    """
+    ratios, low, high = (np.array([getattr(row.estimate, end) for row in shown]) for end in ("ratio", "low", "high"))
+    furthest = max(math.log10(1.06), float(np.abs(np.log10(ratios)).max()))
+    ends = np.abs(np.log10([*low[low > 0], *high[high > 0]]))
+    reach = 1.1 * max(furthest, min(float(ends.max(initial=0.0)), _LONGEST * furthest))
     ticks = next((each for each in _TICKS if math.log10(each[-1]) >= 0.75 * reach), _TICKS[-1])
     return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks], "range": floats([-reach, reach])}
 
 
+_LONGEST = 3
 _TICKS = (
     (0.95, 1.0, 1.05),
     (0.9, 1.0, 1.1),

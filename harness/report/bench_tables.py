@@ -12,7 +12,7 @@ import pandas as pd
 from harness.bench.compare import ComparedRow, Comparison
 from harness.bench.runs import COMPLETE, BenchRun
 from harness.bench.verdict import MACRO_BAND, MICRO_BAND
-from harness.report.bench_plots import compute_roof, memory_roof
+from harness.report.bench_roofs import compute_roof, memory_roof
 from harness.report.blocks import Table, facts
 from harness.report.wording import NOT_MEASURED, flattened, number, percent, whole
 
@@ -67,17 +67,34 @@ def _facts(row: Mapping[Any, Any]) -> str:
 
 
 def peak_table(frame: pd.DataFrame, spec: Mapping[str, Any]) -> Table:
-    """Return the most that was measured beside what the maker says; ``spec`` has ``tflops``, ``gbps``, ``source``."""
+    """Return the best rates that were measured beside what the maker specifies.
+
+    ``spec`` has ``tflops``, ``gbps`` and ``source``.
+    """
     dtypes = sorted(set(frame.loc[frame["tflops"].notna(), "dtype"]))
     roofs = [("memory (GB/s)", memory_roof(frame, spec))]
     roofs += [(f"{dtype} (TFLOP/s)", compute_roof(frame, spec, dtype)) for dtype in dtypes]
     rows = tuple(
-        (name, number(roof.measured), number(roof.specified), percent(roof.measured / roof.specified))
+        (
+            name,
+            number(roof.measured),
+            number(roof.usual),
+            number(roof.specified),
+            percent(roof.measured / roof.specified),
+            roof.by or NOT_MEASURED,
+        )
         for name, roof in roofs
     )
-    columns = ("peak", "measured", "specified", "share")
+    columns = (
+        "peak",
+        "measured",
+        "best matrix product, or copy and triad",
+        "specified",
+        "measured / specified",
+        "best row",
+    )
     caption = f"Peaks (specified: {spec.get('source') or 'not known'})"
-    return Table(caption=caption, columns=columns, rows=rows, numeric=frozenset(columns[1:]))
+    return Table(caption=caption, columns=columns, rows=rows, numeric=frozenset(columns[1:-1]))
 
 
 def compared_table(comparison: Comparison) -> Table:
@@ -120,12 +137,15 @@ def sides_table(comparison: Comparison) -> Table:
     pairs = [
         ("A", _run(comparison.a)),
         ("B", _run(comparison.b)),
-        ("counts as no change", f"{percent(MICRO_BAND)} of an operation, {percent(MACRO_BAND)} of a training step"),
+        (
+            "change that counts as none",
+            f"{percent(MICRO_BAND)} of an operation, {percent(MACRO_BAND)} of a training step",
+        ),
         (
             "scatter between the runs",
-            percent(comparison.scatter) if comparison.scatter else "none beyond the intervals",
+            percent(comparison.scatter) if comparison.scatter else "not beyond the intervals",
         ),
-        ("differs and was allowed to", "; ".join(comparison.allowed) or "nothing"),
+        ("allowed differences", "; ".join(comparison.allowed) or "nothing"),
     ]
     return facts("The runs", pairs)
 

@@ -78,7 +78,7 @@ class Content:
 
     title: str
     subtitle: str
-    verdict: tuple[str, str]
+    verdict: tuple[str, ...]
     cards: tuple[Card, ...]
     sections: tuple[Section, ...]
     alerts: tuple[Alert, ...] = ()

@@ -1,4 +1,4 @@
-"""What every figure is drawn on and with: layout, axes, colours, symbols, and texts that Plotly shows as they are.
+"""What every figure is drawn on and with: layout, colours, symbols, and texts that Plotly shows as they are.
 
 Colours of text, axes and background belong to the page, which knows whether it is light or dark; so figures come
 without a template.
@@ -18,8 +18,8 @@ import plotly.graph_objects as go
 
 from harness.records import Outcome
 from harness.report.remarks import remarks
-from harness.report.statistics import Floats
 from harness.report.wording import clipped, number
+from harness.study.pareto import Floats
 
 COLOURS = ("#4a86e8", "#e8833a", "#2fa572", "#b565d8", "#dc5a6e", "#1ba8bd", "#a99326", "#8a8f98")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "pentagon", "star")
@@ -36,9 +36,6 @@ OUTCOME_STYLE: Mapping[str, tuple[str, str]] = {
 """Colour and symbol of each outcome: told apart without colour too."""
 
 FRONT_COLOUR = "#2fa572"
-
-
-_LOGARITHMIC_SPAN = 30
 
 
 def label(text: object, limit: int = 28) -> str:
@@ -84,50 +81,6 @@ def add_by_architecture(figure: go.Figure, chosen: pd.DataFrame, trials: pd.Data
         if mine.any():
             look = points(chosen[mine], cycled(COLOURS, position), cycled(SYMBOLS, position), name=name)
             figure.add_scatter(x=floats(x[mine]), y=floats(y[mine]), **look)
-
-
-def scale(values: npt.ArrayLike) -> dict[str, Any]:
-    """Return the axis for these values: logarithmic where they span much, whole ticks for few whole numbers."""
-    known = np.asarray(values, dtype=np.float64)
-    known = known[np.isfinite(known)]
-    if not len(known):
-        return {}
-    low, high = float(known.min()), float(known.max())
-    if low > 0 and high / low >= _LOGARITHMIC_SPAN:
-        ticks = _logarithmic_ticks(low, high)
-        return {"type": "log", "tickvals": ticks, "ticktext": [_short(tick) for tick in ticks]}
-    if high - low <= 8 and np.equal(known, known.round()).all():
-        return {"dtick": 1, "range": [low - 0.5, high + 0.5]}
-    return {}
-
-
-def logarithmic(low: float, high: float) -> dict[str, Any]:
-    """Return the logarithmic axis from ``low`` to ``high``, both above zero."""
-    ticks = [tick for tick in _logarithmic_ticks(low, high) if low <= tick <= high]
-    ends = floats(np.log10([low, high]))
-    return {"type": "log", "range": ends, "tickvals": ticks, "ticktext": [_short(tick) for tick in ticks]}
-
-
-def _logarithmic_ticks(low: float, high: float) -> list[float]:
-    """Return powers of ten, with others between them where there are fewer than two decades."""
-    span = high / low
-    steps = (1.0,) if span >= 100 else (1.0, 2.0, 5.0) if span >= 10 else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [step * 10.0**decade for decade in decades for step in steps]
-    return [tick for tick in ticks if low / 1.5 <= tick <= high * 1.5]
-
-
-def _short(value: float) -> str:
-    """Return a tick's label, with k and M for thousands and millions."""
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.6g}{unit}"
-    return f"{value:.6g}"
-
-
-def whole_ticks(count: int) -> dict[str, Any]:
-    """Return the axis for counted things, which has no ticks between few of them."""
-    return {"dtick": 1} if count <= 10 else {}
 
 
 def floats(values: npt.ArrayLike) -> list[float | None]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from harness.records import METRICS, TaskKind
 from harness.report import plots
+from harness.report.axes import outside
 from harness.report.findings import Findings
 from harness.report.gate_plots import predicted_against_measured
 from harness.report.load import PARAMETER, decoded, parameter_columns
 from harness.report.statistics import leading, objective_values
+from harness.report.wording import plural
 from harness.spec import COST
 
 _CURVES = 4
@@ -49,6 +52,8 @@ _TESTED = {
 }
 """Figures of predictions that were put to the test: the unit, and the predictions by what they are called."""
 
+_PARTS = "Solid: validation. Dotted: training, averaged over the epoch with dropout and augmentation on."
+_HISTORY = "Every trial and the best so far"
 _COSTS = {"latency_p50_ms": "latency p50 (ms)", "parameters": "parameters", "seconds": "seconds of the trial"}
 
 
@@ -62,10 +67,21 @@ class Chart:
     wide: bool = False
     """Takes the whole width instead of a place in a row."""
 
+    @property
+    def caption(self) -> str:
+        """The note, and how many points the axes leave out, so that no figure can do so unsaid."""
+        left_out = outside(self.figure) if self.figure is not None else 0
+        if not left_out:
+            return self.note
+        lie, it = ("lies", "it") if left_out == 1 else ("lie", "them")
+        words = f"{plural(left_out, 'point')} {lie} partly or wholly outside of the axes; double-click to see {it}."
+        return f"{self.note} {words}".strip()
+
 
 def draw(findings: Findings) -> dict[str, tuple[Chart, ...]]:
     """Return the charts of every section that has some, by the section's anchor."""
     drawn = {
+        "front": tuple(_front(findings)),
         "search": tuple(_history(findings)),
         "curves": tuple(_curves(findings)),
         "importances": tuple(_importances(findings)),
@@ -80,20 +96,39 @@ def draw(findings: Findings) -> dict[str, tuple[Chart, ...]]:
 def _history(findings: Findings) -> Iterator[Chart]:
     if len(findings.run.trials):
         figure = plots.history(findings.run.trials, findings.metrics[0], maximize=findings.maximize[0])
-        note = (
-            "Trials that did not complete stand at their best score on validation, or in the strip below without one."
-        )
-        yield Chart("Every trial and the best so far", figure, note, wide=True)
+        first = findings.metrics[0]
+        note = "Trials that did not complete are drawn at their best validation score, or below the axis without one."
+        title = f"{first} of every trial and the best {first} so far" if findings.several else _HISTORY
+        yield Chart(title, figure, note, wide=True)
 
 
 def _curves(findings: Findings) -> Iterator[Chart]:
-    trials = [int(trial) for trial in leading(findings.best, findings.stats["best"], _CURVES)["trial"]]
+    chosen = leading(findings.best, findings.stats["best"], _CURVES, word=findings.chosen_word)
+    trials = [int(trial) for trial in chosen["trial"]]
     epochs = findings.run.epochs[findings.run.epochs["trial"].isin(trials)]
     wanted = [metric for metric in findings.metrics if metric in METRICS]
     for metric in dict.fromkeys([*wanted, "loss"]):
         if epochs[[f"train_{metric}", f"validation_{metric}"]].notna().any(axis=None):
             figure = plots.learning_curves(epochs, trials, metric)
-            yield Chart(metric, figure, "Validation solid, training dotted.")
+            yield Chart(metric, figure, f"{_PARTS} {_loss_caveat(chosen)}".strip() if metric == "loss" else _PARTS)
+
+
+def _loss_caveat(chosen: pd.DataFrame) -> str:
+    """Say of which trials the training loss is another quantity than the validation loss, and why."""
+    candidates = dict(zip(chosen["trial"], decoded(chosen["candidate"]), strict=True))
+    differs = {
+        "label smoothing": [trial for trial, each in candidates.items() if each.get("label_smoothing")],
+        "class weights": [trial for trial, each in candidates.items() if each.get("class_weights") == "balanced"],
+        "mixup": [trial for trial, each in candidates.items() if (each.get("augment") or {}).get("mixup")],
+    }
+    parts = [f"{name} ({_numbered(trials)})" for name, trials in differs.items() if trials]
+    if not parts:
+        return ""
+    return f"The training loss includes {' and '.join(parts)}, the validation loss does not: do not compare the two."
+
+
+def _numbered(trials: Sequence[int]) -> str:
+    return f"{'trial' if len(trials) == 1 else 'trials'} {', '.join(map(str, trials))}"
 
 
 def _importances(findings: Findings) -> Iterator[Chart]:
@@ -104,18 +139,33 @@ def _importances(findings: Findings) -> Iterator[Chart]:
     columns = [f"{PARAMETER}{path}" for path in known["parameter"]] or parameter_columns(trials)
     for column in columns[:_SLICES]:
         if findings.best[column].nunique() > 1:
-            yield Chart(column.removeprefix(PARAMETER), plots.parameter_slice(trials, column, findings.metrics[0]), "")
+            path = column.removeprefix(PARAMETER)
+            log = path in findings.run.log_sampled
+            yield Chart(path, plots.parameter_slice(trials, column, findings.metrics[0], log=log), "")
 
 
-def _trade_offs(findings: Findings) -> Iterator[Chart]:
+def _front(findings: Findings) -> Iterator[Chart]:
+    """Yield the first objective over each other one, with the front of the pair."""
     best, names = findings.best, findings.metrics
-    if best.empty:
+    if best.empty or not findings.several:
         return
     values = objective_values(best, len(names))
     for column in range(1, len(names)):
         pair, maximize = (names[column], names[0]), (findings.maximize[column], findings.maximize[0])
-        figure = plots.trade_off(best, values[:, column], values[:, 0], pair, maximize)
-        yield Chart(f"{names[0]} and {names[column]}", figure, "")
+        figure = plots.trade_off(best, values[:, column], values[:, 0], pair, maximize, height=460)
+        directions = " and ".join(
+            f"{'more' if more else 'less'} {name}" for name, more in zip(pair, maximize, strict=True)
+        )
+        note = f"Better: {directions}. The line bounds what was reached in these two."
+        yield Chart(f"{names[0]} and {names[column]}", figure, note, wide=True)
+
+
+def _trade_offs(findings: Findings) -> Iterator[Chart]:
+    """Yield the first objective over what a trial costs."""
+    best, names = findings.best, findings.metrics
+    if best.empty:
+        return
+    first = objective_values(best, len(names))[:, 0]
     judged = {COST[name][1] for name in names if name in COST}
     for cost, title in _COSTS.items():
         if cost in judged:
@@ -124,7 +174,7 @@ def _trade_offs(findings: Findings) -> Iterator[Chart]:
             yield Chart(f"{names[0]} and {title}", None, f"Not drawn: {_missing(findings, cost)}.")
             continue
         x = best[cost].to_numpy(np.float64)
-        figure = plots.trade_off(best, x, values[:, 0], (title, names[0]), (False, findings.maximize[0]))
+        figure = plots.trade_off(best, x, first, (title, names[0]), (False, findings.maximize[0]))
         yield Chart(f"{names[0]} and {title}", figure, "")
 
 
@@ -160,7 +210,7 @@ def _telemetry(findings: Findings) -> Iterator[Chart]:
                 silent.setdefault(_missing(findings, _FIGURE_OF.get(name, name)), []).append(name)
     if silent:
         note = "; ".join(f"{', '.join(names)}: {why}" for why, names in silent.items())
-        yield Chart("Not drawn, for want of values", None, f"{note}.", wide=True)
+        yield Chart("Not measured on this machine", None, f"{note}.", wide=True)
 
 
 def _missing(findings: Findings, figure: str) -> str:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import PurePath
-from typing import Any
 
 from harness.records import Outcome, TaskKind
 from harness.report.baseline_section import baseline_section
 from harness.report.blocks import Alert, Block, Card, Code, Content, Points, Section, Table, facts
-from harness.report.final_section import final_section, final_words
+from harness.report.final_section import final_section
 from harness.report.findings import Findings
+from harness.report.front_section import front_card, front_section
 from harness.report.gate_section import gate_section
 from harness.report.remarks import noticed, unmeasured_table
 from harness.report.result_warnings import result_warnings
-from harness.report.statistics import ended, trained
-from harness.report.stats import BestStats, TestStats
+from harness.report.statistics import ended
 from harness.report.tables import (
     candidate_table,
     chosen_table,
@@ -32,7 +31,8 @@ from harness.report.tables import (
     settings_table,
     task_table,
 )
-from harness.report.wording import clipped, duration, goal, number, percent, plural, score, setting, whole
+from harness.report.verdict import verdict
+from harness.report.wording import duration, number, percent, plural, score, setting, whole
 from harness.store.ledger import Ledger, share
 
 
@@ -43,80 +43,18 @@ def write_content(findings: Findings) -> Content:
     return Content(
         title=task["name"],
         subtitle=f"{str(task['kind']).capitalize()} · {goals} · {plural(len(findings.run.trials), 'trial')}",
-        verdict=(_winner_line(findings), _test_line(findings)),
+        verdict=tuple(line for line in verdict(findings) if line),
         alerts=tuple(Alert(warning.code, warning.text) for warning in result_warnings(findings.run)),
         cards=tuple(_cards(findings)),
         sections=tuple(section for section in _sections(findings) if section.text or section.blocks),
     )
 
 
-def _winner_line(findings: Findings) -> str:
-    best, winner = findings.stats["best"], findings.winner
-    if best is None or winner is None:
-        return f"No winner: none of the {plural(len(findings.run.trials), 'trial')} completed."
-    scores = [f"{metric} {goal(metric, value)}" for metric, value in findings.winner_values.items()]
-    error = best.get("standard_error")
-    if error is not None:
-        scores[0] += f" (standard error {goal(findings.metrics[0], error)})"
-    front = f", on a Pareto front of {plural(len(best['pareto']), 'trial')}" if len(findings.metrics) > 1 else ""
-    return (
-        f"Winner: trial {best['trial']}, {winner['architecture']} trained with {winner['optimizer']}: "
-        f"validation {', '.join(scores)}, {_why_it_won(findings, best, winner)}{front}."
-    )
-
-
-def _why_it_won(findings: Findings, best: BestStats, winner: Mapping[Any, Any]) -> str:
-    """Say what the winner is the best or the cheapest of."""
-    complete = ended(findings.run.trials, Outcome.COMPLETE)
-    repeats = int((complete & ~trained(findings.run.trials)).sum())
-    repeated = f" ({repeats:,} of them repeated)" if repeats else ""
-    tied = len(best.get("tied", ()))
-    is_best = f"the best of {plural(int(complete.sum()), 'complete trial')}{repeated}"
-    if tied < 2 or findings.best.empty:
-        return is_best
-    leader = findings.best.iloc[0]
-    cheapest = f"the cheapest ({whole(winner['parameters'])} parameters) of {plural(tied, 'trial')}"
-    if leader["trial"] == best["trial"]:
-        return f"{is_best} and {cheapest} within one standard error of it"
-    value = goal(findings.metrics[0], leader["value"])
-    return (
-        f"{cheapest} within one standard error of the best "
-        f"(trial {leader['trial']}, {value}, {whole(leader['parameters'])} parameters)"
-    )
-
-
-def _test_line(findings: Findings) -> str:
-    test = findings.stats["test"]
-    if test is None:
-        ends = findings.book.outcomes
-        failed = ends[~ends["what"].isin([Outcome.COMPLETE, Outcome.PRUNED])]
-        if findings.stats["best"] is not None or failed.empty:
-            return "Test: not opened."
-        first = failed.sort_values("trials", ascending=False, kind="stable").iloc[0]
-        return f"Most ended as {first['what']} ({first['trials']}), most often: {clipped(first['reason'], 240)}"
-    metrics = dict.fromkeys([*findings.metrics, *((findings.interval.metric,) if findings.interval else ())])
-    parts = [
-        f"{name} {score(test['metrics'][name])}{_within(findings, name)}" for name in metrics if name in test["metrics"]
-    ]
-    samples = plural(findings.stats["task"]["test"], "sample")
-    return f"Test: {', '.join(parts)} on {samples}, {final_words(test)}; {_opened(test)}."
-
-
-def _within(findings: Findings, metric: str) -> str:
-    sure = findings.interval
-    return f" (95 % interval {score(sure.low)} to {score(sure.high)})" if sure and sure.metric == metric else ""
-
-
-def _opened(test: TestStats) -> str:
-    once = test["opened"] == 1
-    return (
-        "the test set was opened once" if once else f"the test set was opened {test['opened']} times, so this flatters"
-    )
-
-
 def _cards(findings: Findings) -> Iterator[Card]:
     stats, book, first = findings.stats, findings.book, findings.metrics[0]
-    if stats["best"] is not None:
+    if findings.several and len(findings.best):
+        yield front_card(findings)
+    elif stats["best"] is not None:
         yield Card(f"validation {first}", score(findings.winner_values[first]), f"trial {stats['best']['trial']}")
     if stats["test"] is not None:
         metrics, sure = stats["test"]["metrics"], findings.interval
@@ -137,12 +75,13 @@ def _sections(findings: Findings) -> Iterator[Section]:
     """Yield every section in reading order; those that stay empty are dropped by the caller."""
     run = findings.run
     remarks = _points(tuple(run.stats["search"].get("notes", ())), "Remarks on the space")
+    yield front_section(findings)
     yield Section(anchor="search", title="Search", blocks=(search_table(run), *remarks))
     yield from _candidates(findings)
     yield baseline_section(findings)
     yield Section(
         anchor="importances",
-        title="What mattered",
+        title="Hyperparameter importance",
         text=_importance_text(findings),
         blocks=() if findings.importances.reason else (importance_table(findings.importances),),
     )
@@ -150,14 +89,14 @@ def _sections(findings: Findings) -> Iterator[Section]:
     yield _test_section(findings)
     yield Section(
         anchor="outcomes",
-        title="How the trials ended",
+        title="Trial outcomes",
         text=_ledger_text(findings.book),
         blocks=(ledger_table(findings.book),),
     )
     yield gate_section(findings)
-    yield Section(anchor="noticed", title="What was noticed", blocks=_points(noticed(run.trials)))
+    yield Section(anchor="noticed", title="Notes on training", blocks=_points(noticed(run.trials)))
     unmeasured = unmeasured_table(run.trials)
-    yield Section(anchor="unmeasured", title="What was not measured", blocks=(unmeasured,) if unmeasured.rows else ())
+    yield Section(anchor="unmeasured", title="Not measured", blocks=(unmeasured,) if unmeasured.rows else ())
     task_blocks = (task_table(run), *_points(tuple(run.stats["task"]["notes"]), "Remarks on the data"))
     yield Section(anchor="task", title="Task and split", blocks=task_blocks)
     yield Section(anchor="machine", title="Machine", blocks=(machine_table(run),))
@@ -171,12 +110,14 @@ def _points(items: tuple[str, ...], caption: str = "") -> tuple[Block, ...]:
 
 def _candidates(findings: Findings) -> Iterator[Section]:
     if len(findings.best):
-        yield Section(anchor="candidates", title="Best candidates", blocks=(candidate_table(findings),))
+        title = "Candidates" if findings.several else "Best candidates"
+        yield Section(anchor="candidates", title=title, blocks=(candidate_table(findings),))
     best, winner = findings.stats["best"], findings.winner
     if best is not None and winner is not None:
-        text = "Its score on validation is what chose it among all trials, so that score flatters."
+        text = "It was selected by its validation score, so that score is optimistic; the test score is not."
         tables = (score_table(findings), chosen_table(best), plan_table(winner), settings_table(best))
-        yield Section(anchor="winner", title="The winner", text=(text,), blocks=tables)
+        title = "The selected trial" if findings.several else "The winner"
+        yield Section(anchor="winner", title=title, text=(text,), blocks=tables)
 
 
 def _importance_text(findings: Findings) -> tuple[str, ...]:
@@ -184,9 +125,9 @@ def _importance_text(findings: Findings) -> tuple[str, ...]:
     if found.reason:
         return (f"No importances: {found.reason}.",)
     trust = (
-        "so read them as a hint at most: the parameters hardly predict the objective"
+        "so treat them with caution: the parameters hardly predict the objective"
         if math.isnan(found.explained) or found.explained < 0.2
-        else "which is how far the importances can be trusted"
+        else "which is how reliable the importances are"
     )
     return (
         f"Drop in R² of a random forest that predicts {findings.metrics[0]} from the parameters of the complete "
@@ -199,7 +140,7 @@ def _importance_text(findings: Findings) -> tuple[str, ...]:
 def _ledger_text(book: Ledger) -> tuple[str, ...]:
     uncounted = ""
     if book.unrecorded:
-        uncounted = f" Not counted, for want of a recorded time: {plural(book.unrecorded, 'trial')}."
+        uncounted = f" Not counted because no time was recorded: {plural(book.unrecorded, 'trial')}."
     if not book.device_s > 0:
         return (f"No device time was recorded.{uncounted}",)
     useful = percent(share(book.complete_s, book.device_s))
@@ -241,7 +182,7 @@ def _reproduction(findings: Findings) -> Section:
         text=() if command else ("The command was not recorded.",),
         blocks=(
             *((Code("sh", command),) if command else ()),
-            facts("What must match", pairs),
+            facts("Versions and seeds", pairs),
             package_table(findings.run),
         ),
     )

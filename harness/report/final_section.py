@@ -10,10 +10,11 @@ from harness.report.stats import ComparedStats, TestStats
 from harness.report.wording import duration, goal, number, score, whole
 
 _RULE = (
-    "Before the test set was opened, the winner's recipe was trained anew on the training data alone with another seed "
-    "(a rehearsal) and measured on validation. The best of its lengths is used for a refit on training and validation "
-    "data unless its loss is worse than that of the kept weights by more than one standard error of the difference, "
-    "sample by sample. Validation chose the kept weights, so it favours them already."
+    "Before the test set was opened, the recipe of the selected trial was rehearsed: retrained on the training data "
+    "alone with another seed, and measured on validation. The best of its lengths is used for a refit on training and "
+    "validation data unless its loss is worse than that of the kept weights by more than one standard error of the "
+    "difference, sample by sample. The kept weights were selected on validation, so the comparison is biased in their "
+    "favour."
 )
 _AVERAGE = (
     "The average of several refits is used unless its loss is worse than the better of both by more than one standard "
@@ -25,7 +26,7 @@ def final_words(test: TestStats) -> str:
     """Say how the model that was scored on the test set came about."""
     if test["final"] == "ensemble":
         return f"averaged over {test.get('members', 0)} refits on training and validation data"
-    words = {"refit": "after a refit on training and validation data", "keep": "with the weights that won"}
+    words = {"refit": "after a refit on training and validation data", "keep": "with the weights kept from the search"}
     return words.get(test["final"], f"final: {test['final']}")
 
 
@@ -57,7 +58,7 @@ def decision_table(rows: Sequence[ComparedStats], metric: str) -> Table:
     first = metric if metric != "loss" else "objective (loss)"
     columns = ("model", first, "loss", "temperature", "compared with", "difference", "standard error", "chosen")
     return Table(
-        caption="What the final model was chosen from, on validation",
+        caption="Candidates for the final model, on validation",
         columns=columns,
         rows=cells,
         numeric=frozenset((first, "loss", "temperature", "difference", "standard error")),

@@ -12,11 +12,15 @@ import pandas as pd
 
 from harness.records import TaskKind
 from harness.report.gates import Gates, judge_gates
+from harness.report.hypervolume import Hypervolume, hypervolume
 from harness.report.load import RunFiles
+from harness.report.notebook import run_html, run_line
 from harness.report.statistics import (
     Importances,
     accuracy_interval,
+    chosen_word,
     importances,
+    objective_values,
     ranked,
     rmse_interval,
 )
@@ -48,7 +52,7 @@ class Findings:
     importances: Importances
     interval: Interval | None
     winner: Mapping[Any, Any] | None
-    """The winner's row of ``trials.parquet``."""
+    """The row of ``trials.parquet`` of the trial that became the final model."""
 
     @property
     def stats(self) -> Stats:
@@ -61,14 +65,35 @@ class Findings:
         return tuple(item["metric"] for item in self.stats["objective"])
 
     @property
+    def several(self) -> bool:
+        """Whether there are several objectives, so that a Pareto front takes the place of a best trial."""
+        return len(self.metrics) > 1
+
+    @property
+    def chosen_word(self) -> str:
+        """What the trial is called that became the final model."""
+        return chosen_word(self.stats["objective"])
+
+    @property
     def maximize(self) -> tuple[bool, ...]:
         """Whether each objective is to grow."""
         return tuple(item["direction"] == "maximize" for item in self.stats["objective"])
 
     @property
+    def hypervolume(self) -> Hypervolume:
+        """The hypervolume of the Pareto front, of a search by several objectives."""
+        return hypervolume(objective_values(self.best[self.best["front"]], len(self.metrics)), self.maximize)
+
+    @property
     def winner_values(self) -> dict[str, float | None]:
         """The winner's objectives by metric; empty when there is no winner."""
         return {} if self.winner is None else dict(zip(self.metrics, json.loads(self.winner["values"]), strict=True))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {run_line(self.run.trials, self.stats)}>"
+
+    def _repr_html_(self) -> str:
+        return run_html(self.run.trials, self.stats)
 
 
 def analyse(run: RunFiles) -> Findings:

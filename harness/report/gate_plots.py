@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from harness.report.canvas import COLOURS, FRONT_COLOUR, SYMBOLS, cycled, empty_figure, floats, logarithmic
+from harness.report.axes import logarithmic
+from harness.report.canvas import COLOURS, FRONT_COLOUR, SYMBOLS, cycled, empty_figure, floats
 from harness.report.gates import TOLERANCE
 from harness.report.wording import number
 

@@ -52,9 +52,7 @@ def calibration_table(gates: Gates) -> Table:
         "error, median",
         f"within {100 * TOLERANCE:.0f} %",
     )
-    return Table(
-        caption="Predictions that were put to the test", columns=columns, rows=rows, numeric=frozenset(columns[1:])
-    )
+    return Table(caption="Predictions against measurements", columns=columns, rows=rows, numeric=frozenset(columns[1:]))
 
 
 def rejection_table(gates: Gates) -> Table:
@@ -68,7 +66,7 @@ def rejection_table(gates: Gates) -> Table:
         for row in gates.rejections.to_dict("records")
     )
     columns = ("limit", "at most", "trials over it", *(_STAGE_COLUMNS[stage] for stage in STAGES))
-    return Table(caption="What the limits rejected", columns=columns, rows=rows, numeric=frozenset(columns[1:]))
+    return Table(caption="Candidates rejected by limits", columns=columns, rows=rows, numeric=frozenset(columns[1:]))
 
 
 def _text(gates: Gates, book: Ledger) -> Iterator[str]:

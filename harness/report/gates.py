@@ -14,7 +14,8 @@ import pandas as pd
 
 from harness.records import MEMORY_METERS, NAN, Outcome, memory_mib
 from harness.report.load import RunFiles
-from harness.report.statistics import Flags, Floats, ended, trained
+from harness.report.statistics import ended, trained
+from harness.study.pareto import Flags, Floats
 
 TOLERANCE = 0.25
 """Error of a prediction, as a share of what was measured, up to which it is called close."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,9 +36,14 @@ class RunFiles:
     """The text of ``space.yaml``."""
     limits: Limits
     """The limits in it."""
+    log_sampled: frozenset[str]
+    """The parameters, by dotted path, that were sampled by their logarithm."""
     hardware: dict[str, Any]
     environment: dict[str, Any]
     stats: Stats
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.stats['task']['name']}: {len(self.trials):,} trials>"
 
 
 SCHEMA_VERSION = 1
@@ -80,9 +85,11 @@ def load_run(path: Path) -> RunFiles:
     _check_seal(path)
     predictions = path / "predictions.parquet"
     space = _read(path / "space.yaml", lambda file: read_file(file).decode("utf-8"))
+    data = _space(path / "space.yaml", space)
     run = RunFiles(
         space=space,
-        limits=_limits(path / "space.yaml", space),
+        limits=_limits(path / "space.yaml", data),
+        log_sampled=frozenset(_log_sampled(data.get("space"))),
         hardware=_mapping(path / "hardware.json"),
         environment=_mapping(path / "environment.json"),
         stats=_stats(path / "stats.json"),
@@ -151,15 +158,29 @@ def _stats(file: Path) -> Stats:
         raise _wrong(file, _first(error)) from error
 
 
-def _limits(file: Path, space: str) -> Limits:
-    """Return the limits of a space; the rest of it may need files that are not there any more."""
+def _space(file: Path, text: str) -> dict[str, Any]:
+    """Return the data of a space, unchecked: parts of it may need files that are not there any more."""
     try:
-        data = read_yaml(space, str(file)).data
-        return Limits.model_validate((data.get("limits") if isinstance(data, dict) else None) or {})
+        data = read_yaml(text, str(file)).data
     except SpecError as error:
         raise StorageError(f"{error}; {_FIX}") from error
+    return data if isinstance(data, dict) else {}
+
+
+def _limits(file: Path, space: Mapping[str, Any]) -> Limits:
+    try:
+        return Limits.model_validate(space.get("limits") or {})
     except ValidationError as error:
         raise _wrong(file, f"limits: {_first(error)}") from error
+
+
+def _log_sampled(node: object, path: str = "") -> Iterator[str]:
+    """Yield the dotted paths of the ranges that are sampled by their logarithm."""
+    if isinstance(node, dict):
+        if node.get("log") is True:
+            yield path
+        for key, item in node.items():
+            yield from _log_sampled(item, f"{path}.{key}" if path else str(key))
 
 
 def _first(error: ValidationError) -> str:

@@ -25,7 +25,8 @@ def escaped(text: str) -> str:
 def render_markdown(content: Content) -> str:
     """Return the text of ``report.md``."""
     lines = [f"# {escaped(content.title)}", "", escaped(content.subtitle), ""]
-    lines += [f"**{escaped(content.verdict[0])}**", "", f"**{escaped(content.verdict[1])}**", ""]
+    for sentence in content.verdict:
+        lines += [f"**{escaped(sentence)}**", ""]
     for alert in content.alerts:
         lines += [f"> **Warning, {escaped(alert.code)}:** {escaped(alert.text)}", ""]
     for section in content.sections:

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from harness.records import NAN, Outcome
+from harness.report.axes import bulk, robust_scale, scale, whole_ticks
 from harness.report.canvas import (
     COLOURS,
     FRONT_COLOUR,
@@ -20,11 +21,10 @@ from harness.report.canvas import (
     floats,
     label,
     points,
-    scale,
-    whole_ticks,
 )
-from harness.report.statistics import Floats, best_so_far, ended, pareto_front
+from harness.report.statistics import best_so_far, ended
 from harness.report.wording import number, setting, short_names
+from harness.study.pareto import Floats, pareto_front
 
 SHOWN_SAMPLES = 2000
 """Points of a scatter of predictions, evenly spaced over more."""
@@ -59,7 +59,7 @@ def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
         line = {"color": FRONT_COLOUR, "width": 2, "shape": "hv"}
         where = {"x": trials["trial"].tolist(), "y": floats(best), "mode": "lines"}
         figure.add_scatter(**where, line=line, name="best so far", hoverinfo="skip")
-    figure.update_layout(xaxis=whole_ticks(len(trials)), yaxis=scale(shown))
+    figure.update_layout(xaxis=whole_ticks(len(trials)), yaxis=robust_scale(shown))
     if not np.isfinite(shown).all():
         strip = {"domain": [0, 0.1], "range": [-1, 1], "tickvals": [0], "ticktext": ["no score"], "showgrid": False}
         figure.update_layout(xaxis={"anchor": "y2"}, yaxis={"domain": [0.16, 1]}, yaxis2=strip)
@@ -90,7 +90,7 @@ def learning_curves(epochs: pd.DataFrame, trials: Sequence[int], metric: str) ->
                 hovertemplate=f"trial {trial}, {part}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
             )
     figure.update_layout(
-        xaxis=whole_ticks(int(epochs["epoch"].max())), yaxis=scale(np.concatenate([[], *drawn])), showlegend=True
+        xaxis=whole_ticks(int(epochs["epoch"].max())), yaxis=robust_scale(np.concatenate([[], *drawn])), showlegend=True
     )
     return figure
 
@@ -120,14 +120,17 @@ def importance_bars(table: pd.DataFrame, limit: int = 12) -> go.Figure:
     return figure
 
 
-def parameter_slice(trials: pd.DataFrame, column: str, metric: str) -> go.Figure:
-    """Draw the first objective of the complete trials over one parameter, coloured by architecture."""
+def parameter_slice(trials: pd.DataFrame, column: str, metric: str, *, log: bool = False) -> go.Figure:
+    """Draw the first objective of the complete trials over one parameter, coloured by architecture.
+
+    ``log`` says that the parameter was sampled by its logarithm.
+    """
     present = trials[ended(trials, Outcome.COMPLETE) & trials[column].notna() & trials["value"].notna()]
     figure = empty_figure(220, x="", y=label(metric))
     numeric = pd.api.types.is_numeric_dtype(present[column].dtype) and not pd.api.types.is_bool_dtype(present[column])
     if numeric:
         places = present[column].to_numpy(np.float64)
-        figure.update_layout(xaxis=scale(places))
+        figure.update_layout(xaxis=scale(places, log=log))
     else:
         levels = sorted({str(value) for value in present[column]})
         places = np.array([levels.index(str(value)) for value in present[column]], dtype=np.float64)
@@ -135,18 +138,26 @@ def parameter_slice(trials: pd.DataFrame, column: str, metric: str) -> go.Figure
         axis = {"tickvals": list(range(len(levels))), "ticktext": ticks, "range": [-0.5, len(levels) - 0.5]}
         figure.update_layout(xaxis=axis)
     add_by_architecture(figure, present, trials, places, present["value"].to_numpy(np.float64))
-    figure.update_layout(yaxis=scale(present["value"].to_numpy(np.float64)), showlegend=False)
+    figure.update_layout(yaxis=robust_scale(present["value"].to_numpy(np.float64)), showlegend=False)
     return figure
 
 
 def trade_off(
-    trials: pd.DataFrame, x: Floats, y: Floats, names: tuple[str, str], maximize: tuple[bool, bool]
+    trials: pd.DataFrame,
+    x: Floats,
+    y: Floats,
+    names: tuple[str, str],
+    maximize: tuple[bool, bool],
+    *,
+    height: int = 300,
 ) -> go.Figure:
     """Draw two figures of the same trials against each other, with the Pareto front of the pair.
 
-    ``x`` and ``y`` hold one value a trial, ``names`` and ``maximize`` are of x and y in this order.
+    ``x`` and ``y`` hold one value a trial, ``names`` and ``maximize`` are of x and y in this order. At each x the line
+    has the best y of the trials that are at least as good in x: so which way its steps go depends on the direction of x
+    alone.
     """
-    figure = empty_figure(300, x=label(names[0], 40), y=label(names[1], 40))
+    figure = empty_figure(height, x=label(names[0], 40), y=label(names[1], 40))
     known = np.isfinite(x) & np.isfinite(y)
     add_by_architecture(figure, trials[known], trials, x[known], y[known])
     front = pareto_front(np.column_stack([x, y]), maximize) & known
@@ -159,12 +170,12 @@ def trade_off(
             "color": FRONT_COLOUR,
             "width": 1.5,
             "dash": "dash",
-            "shape": "hv" if maximize[1] != maximize[0] else "vh",
+            "shape": "vh" if maximize[0] else "hv",
         },
         name="Pareto front",
         hoverinfo="skip",
     )
-    figure.update_layout(xaxis=scale(x[known]), yaxis=scale(y[known]), showlegend=True)
+    figure.update_layout(xaxis=robust_scale(x[known]), yaxis=robust_scale(y[known]), showlegend=True)
     return figure
 
 
@@ -207,9 +218,13 @@ def predicted_against_actual(predictions: pd.DataFrame) -> go.Figure:
     figure.add_scatter(
         x=floats(target), y=floats(predicted), mode="markers", marker=marker, name="sample", showlegend=False
     )
-    ends = floats(np.array([min(target.min(), predicted.min()), max(target.max(), predicted.max())]))
+    ends = floats([target.min(), target.max()])
     line = {"color": FRONT_COLOUR, "dash": "dash", "width": 1.5}
     figure.add_scatter(x=ends, y=ends, mode="lines", line=line, name="exact", hoverinfo="skip")
+    if near := bulk(predicted[np.isfinite(predicted)]):
+        low, high = min(near[0], target.min()), max(near[1], target.max())
+        room = 0.03 * (high - low)
+        figure.update_layout(yaxis={"range": floats([low - room, high + room])})
     return figure
 
 

@@ -29,7 +29,7 @@ def unmeasured_table(trials: pd.DataFrame) -> Table:
         counts.update({str(why) for why in reasons.values()})
     rows = tuple((clipped(why, _LONGEST), ", ".join(sorted(names[why])), str(counts[why])) for why in sorted(names))
     columns = ("why", "figures", "trials")
-    return Table(caption="Figures without a value", columns=columns, rows=rows, numeric=frozenset({"trials"}))
+    return Table(caption="Missing figures", columns=columns, rows=rows, numeric=frozenset({"trials"}))
 
 
 def noticed(trials: pd.DataFrame) -> tuple[str, ...]:

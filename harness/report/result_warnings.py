@@ -188,7 +188,7 @@ def _tiny_validation(result: _Result) -> Iterator[ResultWarning]:
         chosen = plural(result.stats["outcomes"].get("complete", 0), "complete trial")
         step = "" if _is_regression(result) else f", each of them {score(1 / samples)} of accuracy"
         evidence = f"{plural(samples, 'validation sample')} chose among {chosen}{step}"
-        remedy = "Take the order of the trials as a hint; a larger split.validation or other seeds tell more"
+        remedy = "The ranking of the trials is unreliable; use a larger split.validation or several seeds"
         yield ResultWarning("tiny-validation", evidence, remedy)
 
 

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from harness.records import NAN, Outcome
 from harness.report.load import PARAMETER, decoded, parameter_columns
 from harness.spec import COST
-
-Flags = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
+from harness.study.pareto import Flags, Floats, pareto_front
 
 LEAST_TRIALS = 8
 """Complete trials below which importances would be noise."""
@@ -43,6 +40,17 @@ class Importances:
     reason: str
     """Why there are none at all; empty when there are."""
 
+    def __repr__(self) -> str:
+        if self.reason:
+            return f"<{type(self).__name__}: none, {self.reason}>"
+        known = self.table[self.table["importance"].notna()].head(5)
+        parts = [f"{name} {value:.3g}" for name, value in zip(known["parameter"], known["importance"], strict=True)]
+        return f"<{type(self).__name__}: {', '.join(parts)}; out-of-bag R² {self.explained:.2f}>"
+
+    def _repr_html_(self) -> str:
+        html: str = self.table.to_html(index=False)
+        return html
+
 
 def ended(trials: pd.DataFrame, *outcomes: Outcome) -> Flags:
     """Return which trials ended in one of these ways."""
@@ -63,21 +71,6 @@ def objective_values(trials: pd.DataFrame, objectives: int) -> Floats:
     return table
 
 
-def pareto_front(values: Floats, maximize: Sequence[bool]) -> Flags:
-    """Return which rows of ``values``, shape (trials, objectives), no other row beats.
-
-    A row beats another that it is nowhere worse than, and better somewhere; so equal rows share their place. Rows with
-    a NaN are never in front.
-    """
-    signed: Floats = np.where(np.asarray(maximize, dtype=np.bool_), values, -values)
-    front: Flags = np.logical_not(np.isnan(signed).any(axis=1), dtype=np.bool_)
-    rivals = signed[front]
-    for row in np.flatnonzero(front):
-        no_worse = (rivals >= signed[row]).all(axis=1)
-        front[row] = not (no_worse & (rivals > signed[row]).any(axis=1)).any()
-    return front
-
-
 def ranked(trials: pd.DataFrame, objective: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return the complete trials that were trained, best first: by the first objective, ties by trial number.
 
@@ -94,28 +87,34 @@ def ranked(trials: pd.DataFrame, objective: Sequence[Mapping[str, Any]]) -> pd.D
     return chosen.assign(front=front).iloc[order].reset_index(drop=True)
 
 
-def leading(best: pd.DataFrame, winner: Mapping[str, Any] | None, limit: int) -> pd.DataFrame:
+def chosen_word(objective: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the trial is called that becomes the final model: of several objectives none is the best of all."""
+    return "winner" if len(objective) == 1 else "selected"
+
+
+def leading(best: pd.DataFrame, winner: Mapping[str, Any] | None, limit: int, *, word: str = "winner") -> pd.DataFrame:
     """Return the first ``limit`` of the :func:`ranked` trials, and the winner where it comes later.
 
-    The column ``rank`` counts from 1; ``choice`` says which one is the winner, and which are tied with the best by
-    ``best`` of ``stats.json``, which is ``winner``.
+    The column ``rank`` counts from 1; ``choice`` says by ``word`` which one is the winner, and which are tied with the
+    best by ``best`` of ``stats.json``, which is ``winner``.
     """
     chosen = winner["trial"] if winner else -1
     tied = (winner or {}).get("tied", ())
-    choice = ["winner" if trial == chosen else "tied" if trial in tied else "" for trial in best["trial"]]
+    choice = [word if trial == chosen else "tied" if trial in tied else "" for trial in best["trial"]]
     shown = best.assign(rank=range(1, len(best) + 1), choice=choice)
-    return shown[(shown["rank"] <= limit) | (shown["choice"] == "winner")].reset_index(drop=True)
+    return shown[(shown["rank"] <= limit) | (shown["choice"] == word)].reset_index(drop=True)
 
 
 def summary_table(trials: pd.DataFrame, stats: Mapping[str, Any], limit: int = 5) -> list[dict[str, Any]]:
     """Return the best trials as rows to print, the winner among them.
 
-    A row has rank, choice (see :func:`leading`), trial, architecture, optimizer, each objective by its metric's name,
-    parameters, latency_p50_ms and seconds; an objective is not told twice, and NaN stands where nothing was measured.
+    A row has rank (only with one objective), choice (see :func:`leading`), trial, architecture, optimizer, each
+    objective by its metric's name, parameters, latency_p50_ms and seconds; no objective comes twice, and NaN stands
+    where nothing was measured.
     ``trials`` and ``stats`` are what ``trials.parquet`` and ``stats.json`` hold.
     """
     objective = stats["objective"]
-    best = leading(ranked(trials, objective), stats.get("best"), limit)
+    best = leading(ranked(trials, objective), stats.get("best"), limit, word=chosen_word(objective))
     values = objective_values(best, len(objective))
     judged = {COST[item["metric"]][1] for item in objective if item["metric"] in COST}
     figures = [name for name in ("parameters", "latency_p50_ms", "seconds") if name not in judged]
@@ -125,6 +124,8 @@ def summary_table(trials: pd.DataFrame, stats: Mapping[str, Any], limit: int = 5
         goals = {item["metric"]: float(value) for item, value in zip(objective, scores, strict=True)}
         measured = {name: float(row[name]) for name in figures}
         place = {"rank": int(row["rank"]), "choice": str(row["choice"]), "trial": int(row["trial"])}
+        if len(objective) > 1:
+            del place["rank"]
         rows.append({**place, **named, **goals, **measured})
     return rows
 
@@ -172,7 +173,8 @@ def importances(trials: pd.DataFrame, seed: int = 0) -> Importances:
     """Return the permutation importance of every searched parameter, conditional ones included.
 
     A random forest learns the first objective from the parameters of the complete trials; a parameter's importance is
-    how much the forest's R2 on them drops when that parameter is shuffled (Breiman, 2001, Machine Learning 45:5). Each
+    how much the forest's R2 on them drops when that parameter is shuffled (Breiman, 2001, Machine Learning 45:5). A
+    forest that predicts no trial it has not seen (out-of-bag R2 not above 0) has nothing to say, and gives none. Each
     candidate counts once: a repeat in and out of bag would make the forest look better than it is.
     Parameters that exist only with one choice share the credit of that choice.
     """
@@ -180,16 +182,25 @@ def importances(trials: pd.DataFrame, seed: int = 0) -> Importances:
     complete = trials[ended(trials, Outcome.COMPLETE) & trained(trials) & trials["value"].notna()]
     reason = _why_no_importances(complete, columns)
     if reason:
-        missing = [(name.removeprefix(PARAMETER), NAN, NAN, reason) for name in columns]
-        return Importances(_sorted_importances(missing), NAN, reason)
+        return Importances(_sorted_importances(_without(columns, reason)), NAN, reason)
     features = np.column_stack([encoded(complete[name]) for name in columns])
     mean, spread, explained = _shuffled_forest(features, complete["value"].to_numpy(np.float64), seed)
+    if not explained > 0:
+        reason = (
+            f"the parameters do not predict the objective of {len(complete)} complete trials (a random forest's "
+            f"out-of-bag R² is {explained:.2f}; the mean alone has 0)"
+        )
+        return Importances(_sorted_importances(_without(columns, reason)), explained, reason)
     rows = []
     for position, name in enumerate(columns):
         varied = bool(np.ptp(features[:, position]) > 0)
         figures = (float(mean[position]), float(spread[position]), "") if varied else (NAN, NAN, "never varied")
         rows.append((name.removeprefix(PARAMETER), *figures))
     return Importances(_sorted_importances(rows), explained, "")
+
+
+def _without(columns: Sequence[str], reason: str) -> list[tuple[str, float, float, str]]:
+    return [(name.removeprefix(PARAMETER), NAN, NAN, reason) for name in columns]
 
 
 def _why_no_importances(complete: pd.DataFrame, columns: list[str]) -> str:

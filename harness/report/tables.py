@@ -34,7 +34,7 @@ from harness.store.ledger import Ledger
 
 _CANDIDATES = 10
 _OPEN_CLASSES = 20
-_FIGURE_COLUMNS = {
+FIGURE_COLUMNS = {
     "parameters": "parameters",
     "latency_p50_ms": "latency p50 (ms)",
     "train_samples_s": "training (samples/s)",
@@ -42,6 +42,7 @@ _FIGURE_COLUMNS = {
     "memory_device_peak_mib": "device memory (MiB)",
     "energy_j": "energy (J)",
 }
+"""Figures of a trial that tables of candidates show where any was measured, with their titles."""
 
 
 def task_table(run: RunFiles) -> Table:
@@ -77,9 +78,10 @@ def search_table(run: RunFiles) -> Table:
 
 
 def candidate_table(findings: Findings) -> Table:
-    """Return the best trials and the winner, with the figures that were measured on any of them."""
-    best = leading(findings.best, findings.stats["best"], _CANDIDATES)
-    rows: dict[str, list[str]] = {"rank": [str(place) for place in best["rank"]]}
+    """Return the first of the ranked trials and the chosen one, with the figures that were measured on any of them."""
+    best = leading(findings.best, findings.stats["best"], _CANDIDATES, word=findings.chosen_word)
+    # Of several objectives none ranks the trials: they come in order, the front first.
+    rows: dict[str, list[str]] = {} if findings.several else {"rank": [str(place) for place in best["rank"]]}
     if (best["choice"] == "tied").any():
         rows["choice"] = list(best["choice"])
     rows["trial"] = [str(trial) for trial in best["trial"]]
@@ -90,17 +92,18 @@ def candidate_table(findings: Findings) -> Table:
     for column, metric in enumerate(findings.metrics):
         rows[metric] = [goal(metric, value) for value in values[:, column]]
     judged = {COST[metric][1] for metric in findings.metrics if metric in COST}
-    for name, title in _FIGURE_COLUMNS.items():
+    for name, title in FIGURE_COLUMNS.items():
         if best[name].notna().any() and name not in judged:
             rows[title] = [whole(v) if name == "parameters" else number(v) for v in best[name]]
     rows["time"] = [duration(seconds) for seconds in best["seconds"]]
     course = [[*remarks(row), *_repeats(findings.run.trials, row["trial"])] for row in best.to_dict("records")]
     if any(course):
         rows["remarks"] = ["; ".join(texts) for texts in course]
-    rows["settings"] = [_settings(params) for params in decoded(best["params"])]
+    rows["settings"] = [settings_text(params) for params in decoded(best["params"])]
     texts = {"choice", "front", "architecture", "optimizer", "settings", "remarks"}
     return Table(
-        caption=f"The best {plural(len(best), 'candidate')}",
+        caption=f"{'The front first, then by ' + findings.metrics[0] if findings.several else 'Best'}: "
+        f"{plural(len(best), 'candidate')}",
         columns=tuple(rows),
         rows=tuple(zip(*rows.values(), strict=True)),
         numeric=frozenset(rows) - texts,
@@ -114,7 +117,7 @@ def _repeats(trials: pd.DataFrame, trial: int) -> Iterator[str]:
         yield f"repeated as {'trial' if len(told) == 1 else 'trials'} {', '.join(map(str, told))}"
 
 
-def _settings(params: Mapping[str, Any]) -> str:
+def settings_text(params: Mapping[str, Any]) -> str:
     """Return the sampled parameters on one line, without the choices that have columns of their own."""
     chosen = {path: value for path, value in params.items() if path not in ("architecture", "optimizer")}
     names = {path: path.split(".")[-1] for path in chosen}
@@ -126,13 +129,13 @@ def _settings(params: Mapping[str, Any]) -> str:
 
 
 def chosen_table(best: BestStats) -> Table:
-    """Return what the search chose for the winner."""
-    return facts("What the search chose", list(flattened(best["params"])))
+    """Return the searched parameters of the chosen trial."""
+    return facts("Searched parameters", list(flattened(best["params"])))
 
 
 def settings_table(best: BestStats) -> Table:
-    """Return every setting of the winner, those too that never varied."""
-    return facts("All settings of the winner", list(flattened(best["candidate"])), folded=True)
+    """Return every setting of the chosen trial, those too that never varied."""
+    return facts("All settings", list(flattened(best["candidate"])), folded=True)
 
 
 def plan_table(row: Mapping[str, Any]) -> Table:
@@ -141,22 +144,22 @@ def plan_table(row: Mapping[str, Any]) -> Table:
     faster = "" if pd.isna(ratio) else f", {ratio:.2f} times the speed of fp32"
     threads = NOT_MEASURED if pd.isna(row["threads"]) else str(int(row["threads"]))
     return facts(
-        "How the winner was trained",
+        "How it was trained",
         [
             ("device", f"{row['device']}, {threads} threads"),
             ("precision", f"{row['precision']}{faster}"),
-            ("why this precision", str(row["precision_reason"])),
+            ("reason for the precision", str(row["precision_reason"])),
             ("data", str(row["data_path"])),
-            ("why there", str(row["data_reason"])),
+            ("reason for the data path", str(row["data_reason"])),
             ("batch, layout", f"{batch_text(row)}, {row['layout']}"),
-            ("why this layout", str(row["layout_reason"])),
-            ("epochs", f"{row['epochs']}, the best was {row['best_epoch']}"),
+            ("reason for the layout", str(row["layout_reason"])),
+            ("epochs", f"{row['epochs']}, best epoch {row['best_epoch']}"),
         ],
     )
 
 
 def score_table(findings: Findings) -> Table:
-    """Return the winner's metrics on each part of the data."""
+    """Return the chosen trial's metrics on each part of the data."""
     test = (findings.stats["test"] or {"metrics": {}})["metrics"]
     row: Mapping[str, Any] = findings.winner or {}
     parts = [
@@ -165,7 +168,7 @@ def score_table(findings: Findings) -> Table:
     ]
     measured = tuple(part for part in parts if set(part[1:]) != {NOT_MEASURED})
     columns = ("metric", "training", "validation", "test")
-    return Table(caption="The winner's scores", columns=columns, rows=measured, numeric=frozenset(columns[1:]))
+    return Table(caption="Scores", columns=columns, rows=measured, numeric=frozenset(columns[1:]))
 
 
 def per_class_table(findings: Findings) -> Table | None:
@@ -216,7 +219,7 @@ def ledger_table(book: Ledger) -> Table:
         for row in book.rows.to_dict("records")
     )
     columns = ("outcome", "trials", "device time", "share", "most frequent reason")
-    return Table(caption="The ledger of compute", columns=columns, rows=rows, numeric=frozenset(columns[1:4]))
+    return Table(caption="Compute by outcome", columns=columns, rows=rows, numeric=frozenset(columns[1:4]))
 
 
 def machine_table(run: RunFiles) -> Table:

@@ -70,7 +70,7 @@ def _as_words(value: object) -> object:
     return value
 
 
-Words = tuple[Annotated[str, BeforeValidator(_as_words)], ...]
+Words = tuple[Annotated[str, BeforeValidator(_as_words, json_schema_input_type=str | int | float)], ...]
 
 
 class _Table(_Task):
@@ -80,7 +80,12 @@ class _Table(_Task):
     """Columns to ignore."""
     categorical: tuple[str, ...] = ()
     """Columns to treat as categories although they hold numbers or dates."""
-    dates: Annotated[dict[str, str | None], BeforeValidator(lambda names: _named(names, default=None))] = {}
+    dates: Annotated[
+        dict[str, str | None],
+        BeforeValidator(
+            lambda names: _named(names, default=None), json_schema_input_type=dict[str, str | None] | list[str]
+        ),
+    ] = {}
     """Columns of dates to learn from, by name or with a format such as ``%d/%m/%Y``."""
     missing: Words | dict[str, Words] = ()
     """Texts that stand for a missing value beside the empty field, in every column or by column."""
@@ -164,6 +169,8 @@ def _ground(value: object) -> object:
     raise ValueError(f'expected auto, white, black, [r, g, b] with levels 0 to 255, or "#rrggbb" in quotes{hint}')
 
 
+Side = Annotated[int, Field(ge=4, le=1024)]
+"""Pixels."""
 Level = Annotated[int, Field(ge=0, le=255)]
 Ground = Annotated[
     Literal["auto", "white", "black"] | tuple[Level, Level, Level],
@@ -179,14 +186,14 @@ class ImagesTask(_Task):
     source: ClassVar[str] = "images"
 
     images: Path
-    size: tuple[Annotated[int, Field(ge=4, le=1024)], Annotated[int, Field(ge=4, le=1024)]] = (32, 32)
+    size: tuple[Side, Side] = (32, 32)
     """Height and width to which every image is resized."""
     channels: Literal[1, 3] = 3
     background: Ground = "auto"
     """What shows through transparent pixels: one colour for all images; ``auto`` is white below dark shapes, black
     below light ones."""
 
-    @field_validator("size", mode="before")
+    @field_validator("size", mode="before", json_schema_input_type=Side | tuple[Side, Side])
     @classmethod
     def _square(cls, value: object) -> object:
         return (value, value) if isinstance(value, int) else value

@@ -47,7 +47,7 @@ __all__ = [
     "write_json",
 ]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "codec": ("decode", "encode"),

@@ -1,4 +1,4 @@
-"""The ledger of compute: where the device-seconds of a run's trials went."""
+"""Compute by outcome: where the device-seconds of a run's trials went."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ __all__ = [
     "total_seconds",
 ]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "check": ("check_spec",),

@@ -175,7 +175,7 @@ class Attempt:
             self._check_epochs(carried, setup.fit)
         except StorageError as error:
             progress.plan = None
-            progress.notes.append(f"trained anew: {error}")
+            progress.notes.append(f"retrained: {error}")
             return None
         progress.take_up(carried, setup.fit.best_epoch)
         for epoch in carried.epochs:

@@ -34,7 +34,7 @@ class Carried:
     metered: Figures = field(default_factory=Figures)
     """The meters' figures so far."""
     notes: Sequence[str] = ()
-    """What was noticed of the trial, beside its epochs."""
+    """Notes on training of the trial, beside its epochs."""
     predicted: Mapping[str, float] = field(default_factory=dict)
     """What was predicted of it before it began."""
     gate_s: float = 0.0
@@ -60,14 +60,14 @@ class Carried:
         if [record.epoch for record in self.epochs] != list(range(1, len(self.epochs) + 1)):
             yield "its epochs are not the first ones"
         if not all(math.isfinite(t) and t >= 0.0 for t in (self.seconds, self.started_unix_s, self.gate_s)):
-            yield "its times are none"
+            yield "its times are invalid"
         plan = self.plan
         if plan.precision not in PRECISIONS or plan.layout not in LAYOUTS:
             yield "its plan names an unknown precision or layout"
         if any(name not in PREDICTED or value < 0.0 or math.isinf(value) for name, value in self.predicted.items()):
-            yield "it predicts what nobody does"
+            yield "it holds unknown predictions"
         if plan.threads < 1 or not 0 <= plan.micro_batch <= max(0, plan.batch_size):
-            yield "its plan counts threads or samples that cannot be"
+            yield "its plan has an impossible number of threads or samples"
 
 
 _ADAPTER = TypeAdapter(Carried)

@@ -133,7 +133,7 @@ class Decisions:
         if not self._mirror.hopeless(stretch.trial, epoch, value, horizon=stretch.horizon):
             return ""
         pruner = pruner_name(self._spec)
-        return f"{self._first.metric} {value:.4f} at epoch {epoch} was not worth going on with ({pruner} pruner)"
+        return f"{self._first.metric} {value:.4f} at epoch {epoch} was stopped ({pruner} pruner)"
 
     def _decide(self, total: int) -> Stretch | None:
         if self._open:

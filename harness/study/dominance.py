@@ -16,6 +16,7 @@ import numpy as np
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import QUALITY
 from harness.study.objectives import Objective
+from harness.study.pareto import dominating, signed
 
 EARLY = ("parameters", "flops", "train_samples_s")
 """Costs that are known after every epoch; the others are measured once, at the end."""
@@ -34,7 +35,7 @@ class Dominance:
 
     def __init__(self, objectives: Sequence[Objective], epochs: int) -> None:
         self._objectives = tuple(objectives)
-        self._signs = np.array([1.0 if objective.maximize else -1.0 for objective in objectives])
+        self._maximize = [objective.maximize for objective in objectives]
         self._epochs = epochs
         self._warmup = 1 + epochs // 5
         self._complete: list[int] = []
@@ -80,7 +81,7 @@ class Dominance:
         best = self._best(epochs_so_far)
         ours = self._vector(best, figures, sorted(epoch.train_samples_s for epoch in epochs_so_far))
         reached = np.count_nonzero(~np.isnan(theirs[:, 0]))
-        better = np.count_nonzero((theirs >= ours).all(axis=1) & (theirs > ours).any(axis=1))
+        better = np.count_nonzero(dominating(theirs, ours))
         if reached == 0 or 2 * better < reached:
             return ""
         return f"at epoch {epoch}, {better} of {reached} trials were better in {self._names}"
@@ -100,7 +101,7 @@ class Dominance:
     def _vector(self, epoch: EpochRecord, figures: Mapping[str, float], rates: Sequence[float]) -> np.ndarray:
         """Return the objectives, to be made large, with the training speed as the median of ascending rates."""
         known = {**figures, "train_samples_s": rates[len(rates) // 2]}
-        return self._signs * [objective.value(epoch.validation, known) for objective in self._objectives]
+        return signed([objective.value(epoch.validation, known) for objective in self._objectives], self._maximize)
 
     def _rows(self, epoch: int, trial: int) -> np.ndarray:
         """Return the rows of an epoch, made to hold a trial."""

@@ -62,7 +62,7 @@ def check_meters(job: Job) -> None:
     if not any(math.isfinite(each.values[name]) for each in samples for name in ENERGY_METERS):
         raise HardwareError(
             f"limits.energy_j_per_sample: cannot be checked on {job.device}: {why}; remove this limit, "
-            "or search on a device that tells its energy (harness devices)"
+            "or search on a device that reports its energy (harness devices)"
         )
 
 

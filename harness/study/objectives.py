@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.errors import SpecError
 from harness.records import Outcome, TaskKind, TrialRecord, memory_mib
 from harness.spec import COST, LABEL_OBJECTIVES, QUALITY, VALUE_OBJECTIVES, Direction, Spec
+from harness.study.pareto import pareto_front
 
 _DEFAULT = {TaskKind.CLASSIFICATION: "f1_macro", TaskKind.REGRESSION: "rmse"}
 
@@ -74,8 +75,8 @@ def tied(objectives: Sequence[Objective], records: Iterable[TrialRecord]) -> lis
     bar = max(_signed(first, record) - _error(record) for record in found)
     close = [record for record in found if _signed(first, record) >= bar]
     if len(objectives) > 1:
-        rows = {record.trial: _goals(objectives, record.values) for record in found}
-        close = [record for record in close if not _dominated(rows[record.trial], rows.values())]
+        front = pareto(objectives, {record.trial: record.values for record in found})
+        close = [record for record in close if record.trial in front]
     return sorted(close, key=lambda record: (*_cost(record), -_signed(first, record), record.trial))
 
 
@@ -93,9 +94,9 @@ def contenders(objectives: Sequence[Objective], records: Iterable[TrialRecord]) 
 
 
 def pareto(objectives: Sequence[Objective], values: Mapping[int, tuple[float, ...]]) -> list[int]:
-    """Return the trials that no other one beats in every objective, by number."""
-    rows = {trial: _goals(objectives, row) for trial, row in values.items()}
-    return sorted(trial for trial, row in rows.items() if not _dominated(row, rows.values()))
+    """Return the numbers of the trials on the Pareto front."""
+    front = pareto_front(list(values.values()), [objective.maximize for objective in objectives])
+    return sorted(trial for trial, kept in zip(values, front, strict=True) if kept)
 
 
 def _eligible(first: Objective, records: Iterable[TrialRecord]) -> list[TrialRecord]:
@@ -124,12 +125,3 @@ def _cost(record: TrialRecord) -> tuple[float, float]:
     """Return parameters and FLOPs; what is not known counts as dear."""
     parameters, flops = (record.figures.get(name, math.nan) for name in ("parameters", "flops"))
     return (math.inf if math.isnan(parameters) else parameters, math.inf if math.isnan(flops) else flops)
-
-
-def _goals(objectives: Sequence[Objective], values: Sequence[float]) -> list[float]:
-    """Return all objectives, to be made large."""
-    return [v if objective.maximize else -v for v, objective in zip(values, objectives, strict=True)]
-
-
-def _dominated(row: list[float], others: Iterable[list[float]]) -> bool:
-    return any(other != row and all(o >= r for o, r in zip(other, row, strict=True)) for other in others)

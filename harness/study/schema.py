@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from harness import models
 from harness.registry import Registry
 from harness.spec import COST, QUALITY, Budget, Limits, Search, Training
-from harness.spec.task import TASK_TYPES, BuiltinTask
+from harness.spec.task import TASK_TYPES
 from harness.spec.training import OF_THE_WINNER, Augment
 from harness.train import optimizers, schedules
 
@@ -19,13 +19,14 @@ _NODES: dict[str, Any] = {
         "type": "object",
         "properties": {
             **{
-                kind: {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
-                for kind in ("int", "float")
+                kind: {"type": "array", "items": {"type": number}, "minItems": 2, "maxItems": 2}
+                for kind, number in (("int", "integer"), ("float", "number"))
             },
             "log": {"type": "boolean"},
             "step": {"type": "number", "exclusiveMinimum": 0},
         },
         "oneOf": [{"required": ["int"]}, {"required": ["float"]}],
+        "not": {"required": ["log", "step"], "properties": {"log": {"const": True}}},
         "additionalProperties": False,
     },
     "options": {"type": "object", "minProperties": 1, "additionalProperties": {"type": ["object", "null"]}},
@@ -62,8 +63,6 @@ def space_schema() -> dict[str, Any]:
         "properties": keys,
         "additionalProperties": False,
     }
-    directions = {name: {"enum": ["maximize", "minimize"]} for name in (*QUALITY, *COST)}
-    names = {"enum": list(directions)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "harness space",
@@ -71,14 +70,8 @@ def space_schema() -> dict[str, Any]:
         "required": ["task", "space"],
         "additionalProperties": False,
         "properties": {
-            "task": {"anyOf": [{"type": "string"}, *(_inline(kind) for kind in TASK_TYPES if kind is not BuiltinTask)]},
-            "objective": {
-                "anyOf": [
-                    names,
-                    {"type": "array", "items": names},
-                    {"type": "object", "properties": directions, "additionalProperties": False},
-                ]
-            },
+            "task": {"anyOf": [{"type": "string"}, *(_inline(kind) for kind in TASK_TYPES)]},
+            "objective": _objective(),
             **inlined,
             "space": {
                 "type": "object",
@@ -88,6 +81,27 @@ def space_schema() -> dict[str, Any]:
             },
         },
         "$defs": _NODES,
+    }
+
+
+def _objective() -> dict[str, Any]:
+    """Return the schema of one name, a list, or names with directions; the first one must be a quality.
+
+    What a schema cannot say of a mapping is which key is the first, so here one of them must be a quality.
+    """
+    directions = {name: {"enum": ["maximize", "minimize"]} for name in (*QUALITY, *COST)}
+    quality = {"enum": list(QUALITY)}
+    return {
+        "anyOf": [
+            quality,
+            {"type": "array", "prefixItems": [quality], "items": {"enum": list(directions)}},
+            {
+                "type": "object",
+                "properties": directions,
+                "additionalProperties": False,
+                "anyOf": [{"maxProperties": 0}, *({"required": [name]} for name in QUALITY)],
+            },
+        ]
     }
 
 

@@ -117,21 +117,38 @@ def row(bench, dtype="fp32", variant="", **figures):
     return Row(case=Case(bench=bench, dtype=dtype, variant=variant), **figures)
 
 
-def test_the_best_products_and_copies_are_the_measured_peak():
+def test_the_measured_peak_is_the_best_of_all_rows_of_the_device():
     rows = [
         row("matmul", tflops=1.0),
         row("matmul", tflops=2.0),
         row("matmul", "bf16", tflops=8.0),
+        row("train_step", "bf16", tflops=3.0),
         row("matmul", "fp16"),
+        row("inference", "fp16", tflops=9.0),
         row("conv3x3", tflops=5.0),
+        row("threads", tflops=7.0),
         row("copy", gbps=10.0),
         row("triad", gbps=12.0),
         row("reduction", gbps=50.0),
         row("copy", variant="in cache", gbps=99.0),
     ]
     found = measured_peaks(rows)
-    assert found.tflops == {"fp32": 2.0, "bf16": 8.0}
-    assert found.gbps == 12.0
+    assert found.tflops == {"fp32": 5.0, "bf16": 8.0}
+    assert found.gbps == 50.0
+    assert found.source == "fp32: conv3x3 fp32; bf16: matmul bf16; memory: reduction fp32"
+
+
+def test_no_row_is_above_the_measured_peak():
+    rows = [row(bench, tflops=rate) for bench, rate in (("matmul", 0.19), ("conv3x3", 0.44), ("train_step", 0.3))]
+    rows += [row(bench, gbps=rate) for bench, rate in (("copy", 20.0), ("reduction", 31.0))]
+    peaks = measured_peaks(rows)
+    shares = [with_peaks(each, spec=Peaks(), measured=peaks).pct_measured_peak for each in rows]
+    assert shares == pytest.approx([100 * 0.19 / 0.44, 100.0, 100 * 0.3 / 0.44, 100 * 20 / 31, 100.0])
+
+
+def test_without_products_and_copies_there_is_no_measured_peak():
+    found = measured_peaks([row("conv3x3", tflops=5.0), row("reduction", gbps=50.0)])
+    assert (found.tflops, math.isnan(found.gbps), found.source) == ({}, True, "no row")
 
 
 def test_rates_are_shares_of_both_peaks():
@@ -147,6 +164,11 @@ def test_rates_are_shares_of_both_peaks():
         row("threads", tflops=9.0),
     ):
         assert math.isnan(with_peaks(other, **peaks).pct_spec_peak)
+
+
+def test_a_convolution_above_the_specification_may_be_winograds():
+    found = with_peaks(row("conv3x3", tflops=5.2), spec=Peaks({"fp32": 4.0}), measured=Peaks())
+    assert found.note.startswith("impossible unless its convolutions multiply less than counted (Winograd): 130 %")
 
 
 @pytest.mark.parametrize(("tflops", "flagged"), [(4.2, False), (5.2, True)])

@@ -388,7 +388,7 @@ def test_a_row_has_the_rates_that_follow_from_its_median():
     assert row.stop_reason in ("precise", "cap")
     assert math.isnan(row.mem_allocated_peak_mib)
     assert row.mem_rss_peak_mib > 1
-    assert row.energy_source == "not measured: no meter tells the energy of cpu"
+    assert row.energy_source == "not measured: no energy meter for cpu"
 
 
 def test_a_group_yields_its_own_rows_first_and_shares_its_time():

@@ -150,7 +150,7 @@ def test_a_group_killed_for_memory_is_out_of_memory(tmp_path, child, monkeypatch
     monkeypatch.setattr(process, "oom_kills", lambda: next(kills))
     rows, _ = run(tmp_path, "matmul")
     assert rows[1]["status"] == "oom"
-    assert "want of memory" in rows[1]["note"]
+    assert "killed by the kernel: out of memory" in rows[1]["note"]
 
 
 def test_a_group_that_hangs_is_killed(tmp_path, child, monkeypatch):

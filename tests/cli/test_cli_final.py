@@ -26,12 +26,12 @@ def epoch(number):
             "rehearse",
             14,
             "",
-            "training the winner anew on the training data alone, to see how a refit would do (14 epochs)",
+            "retraining the selected trial on the training data alone, to estimate how a refit does (14 epochs)",
         ),
-        ("refit", 4, "loss [0.3]", "refitting the winner on training and validation data, then one look"),
-        ("refit", 4, "loss [0.3]", "at the test data (4 epochs): loss [0.3]"),
+        ("refit", 4, "loss [0.3]", "refitting the selected trial on training and validation data, then one evaluation"),
+        ("refit", 4, "loss [0.3]", "on the test data (4 epochs): loss [0.3]"),
         ("ensemble", 8, "", "refitting it with several seeds on training and validation data"),
-        ("keep", 0, "no time", "keeping the winner's weights for one look at the test data: no time"),
+        ("keep", 0, "no time", "evaluating the selected trial's weights once on the test data: no time"),
     ],
 )
 def test_each_step_to_the_final_model_is_a_line_with_what_decided_for_it(how, epochs, why, said):

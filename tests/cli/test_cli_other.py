@@ -153,7 +153,7 @@ def test_devices_tells_what_nvml_shows_and_names_neither_the_machine_nor_its_gpu
     assert gpu["PCIe lanes"] == "8 of 16"
     assert gpu["other processes"] == "1"
     assert gpu["modes"] == "ECC -, MIG on, persistence -"
-    assert gpu["not told (1)"] == "NVML: Not Supported: ecc"
+    assert gpu["not available (1)"] == "NVML: Not Supported: ecc"
 
 
 def test_devices_without_any_gpu_says_why_and_goes_on(nvml_stub_module, tmp_path):

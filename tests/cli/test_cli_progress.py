@@ -1,11 +1,19 @@
 """The lines of a search: what they call the figure, and behind which of them ``(best)`` stands."""
 
+import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
+
+from harness.cli.progress import Bars, Lines
+from harness.records import Outcome, TrialRecord
+from harness.spec import parse_spec
+from harness.study import Objective
 
 SPACE = """
 task: {csv: line.csv, target: y}
@@ -49,3 +57,27 @@ def test_best_stands_behind_what_beats_all_before_it(objective, name, better, ha
     for number, (value, mark) in enumerate(first + second):
         assert mark == (value not in values[:number] and better(values[: number + 1]) == value)
     assert any(not mark for _, mark in first + second)
+
+
+@pytest.mark.parametrize(("maximize", "marked"), [(False, [True, False, True]), (True, [True, True, False])])
+@pytest.mark.parametrize("kind", [Bars, Lines])
+def test_bars_and_lines_mark_the_same_trials(kind, maximize, marked):
+    console = Console(file=io.StringIO(), force_terminal=kind is Bars, width=200)
+    display = kind(console, parse_spec("task: digits\nspace: {architecture: mlp}", origin="x"))
+    with display:
+        display.run_started(Path("run"), (), Objective("rmse", maximize), None)
+        for trial, value in enumerate((2.0, 3.0, 1.0)):
+            candidate = {"architecture": {"mlp": {}}}
+            done = TrialRecord(
+                trial=trial,
+                outcome=Outcome.COMPLETE,
+                reason="x",
+                candidate=candidate,
+                params={},
+                values=(value,),
+                seconds=1,
+            )
+            display.trial_started(trial, {})
+            display.trial_ended(done)
+    lines = [line for line in console.file.getvalue().splitlines() if "rmse" in line]
+    assert ["(best)" in line for line in lines] == marked

@@ -261,7 +261,7 @@ def test_the_table_for_people_names_scores_and_report(harness, tiny, tmp_path):
     done = harness("search", tiny, "--out", tmp_path / "runs")
     assert done.code == 0
     assert "Best candidates" in done.out
-    assert "Test score of the winner" in done.out
+    assert "Test score of the winner, trial " in done.out
     assert "report.html" in done.out
     assert done.err.count("trial ") >= 4, "progress is on stderr"
     assert "\x1b[" not in done.out + done.err

@@ -152,9 +152,9 @@ print(gpu.other_processes, gpu.other_processes_mib, gpu.capabilities["other_proc
     ("sees_all", "processes", "told"),
     [
         (True, "none", "0 0 yes"),
-        (False, "none", "None nan NVML lists none, and a container hides those outside of it"),
+        (False, "none", "None nan NVML lists none; a container hides processes outside of it"),
         (False, "all", "1 100.0 yes"),
-        (True, "sizeless", "1 nan NVML does not tell the memory of every process"),
+        (True, "sizeless", "1 nan NVML does not report the memory of every process"),
     ],
 )
 def test_processes_that_a_container_hides_are_not_counted_as_none(nvml_stub, sees_all, processes, told):

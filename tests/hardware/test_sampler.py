@@ -168,7 +168,7 @@ def test_where_nothing_tells_power_none_is_waited_for(tmp_path, monkeypatch):
     with Sampler(Watched(root=str(tmp_path))) as sampler:
         figures = sampler.window(sampler.sample(), time.time())
     assert math.isnan(figures.values["idle_power_w"])
-    assert figures.reasons["idle_power_w"] == "nothing here tells power"
+    assert figures.reasons["idle_power_w"] == "power is not available on this machine"
 
 
 def test_who_wants_no_baseline_waits_for_none(scripted_sampler, monkeypatch):
@@ -177,7 +177,7 @@ def test_who_wants_no_baseline_waits_for_none(scripted_sampler, monkeypatch):
     with Sampler(Watched(gpu_uuid="GPU-scripted"), source=source, baseline=False) as sampler:
         figures = sampler.window(sampler.sample(), time.time())
     assert figures.values["power_w"] == 40.0
-    assert figures.reasons["idle_power_w"] == "the idle machine was not looked at"
+    assert figures.reasons["idle_power_w"] == "idle power was not measured"
 
 
 def test_an_interval_must_be_positive():

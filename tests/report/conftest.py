@@ -410,3 +410,11 @@ def usual_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def usual_texts(usual_run: Path) -> dict[str, str]:
     """The report of the usual run."""
     return build(usual_run)
+
+
+@pytest.fixture(scope="session")
+def front_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of thirty trials by two objectives under two limits; read it only."""
+    goals = {"f1_macro": "maximize", "latency_ms": "minimize"}
+    wish = Wish(objective=goals, limits="{parameters: 2_000_000, latency_ms: 5}")
+    return write_run(tmp_path_factory.mktemp("runs") / "front", wish)

@@ -11,6 +11,8 @@ from harness.bench.compare import compare_bench
 from harness.bench.rows import Case, Row
 from harness.bench.verdict import Verdict
 from harness.report.bench_page import build_bench, build_comparison, write_bench_report
+from harness.report.bench_plots import forest
+from harness.report.charts import Chart
 
 ATTACK = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
 
@@ -134,7 +136,10 @@ def test_rows_that_were_measured_come_first(bench_runs, tmp_path):
 
 
 def test_the_peaks_stand_beside_what_the_maker_says(texts):
-    assert re.search(r"\| bf16 \(TFLOP/s\) \| 61\d\.\d \| 989\.4 \| 6\d\.\d % \|", texts["report.md"])
+    assert re.search(
+        r"\| bf16 \(TFLOP/s\) \| (61\d\.\d) \| \1 \| 989\.4 \| 6\d\.\d % \| matmul 8192x8192x8192 bf16 \|",
+        texts["report.md"],
+    )
     assert "data sheet of the H100" in texts["report.html"]
 
 
@@ -146,7 +151,7 @@ def test_the_same_files_give_the_same_bytes_and_are_written_into_the_folder(run,
 def test_a_run_without_operations_peaks_or_times_has_a_report(bench_runs, tmp_path):
     rows = [Row(case=Case(bench="matmul"), status="failed", note="no"), Row(case=Case(bench="copy"), status="skipped")]
     texts = build_bench(bench_runs.write_run(tmp_path / "a", rows, bench_runs.CPU))
-    assert "No row has both its operations and its bytes counted." in texts["report.html"]
+    assert "Not drawn: no row has both FLOPs and bytes counted." in texts["report.html"]
     assert "No peak was measured." in texts["report.md"]
     assert figures(texts["report.html"]) == {}
 
@@ -188,6 +193,32 @@ def test_the_axis_of_a_forest_holds_every_interval(comparison):
                 assert low < x - below <= x + above < high
 
 
+def test_an_interval_that_would_flatten_a_forest_is_cut_and_told(comparison):
+    rows = [row for row in comparison.rows if row.case.bench == "matmul"]
+    wild = replace(rows[3], estimate=replace(rows[3].estimate, low=1e-4, high=1e4))
+    figure = forest([*rows[:3], wild, *rows[4:]], 1.0)
+    assert all(0.25 < 10**edge < 4 for edge in figure.layout.xaxis.range)
+    ratios = [ratio for trace in figure.data for ratio in trace.x]
+    assert all(figure.layout.xaxis.range[0] < np.log10(ratio) < figure.layout.xaxis.range[1] for ratio in ratios)
+    assert "1 point lies partly or wholly outside" in Chart("matmul", figure, "").caption
+    assert Chart("matmul", forest(rows, 1.0), "").caption == ""
+
+
+def test_the_peak_is_the_best_row_and_the_page_says_why_products_are_below(bench_runs, tmp_path):
+    rows = bench_runs.usual_rows(0)
+    (best,) = [row for row in rows if row.case.shape == "8192x8192x8192" and row.case.dtype == "fp32"]
+    conv = replace(best, case=Case(bench="conv3x3", shape="64x56x56", dtype="fp32"), tflops=2.3 * best.tflops)
+    text = build_bench(bench_runs.write_run(tmp_path / "a", [*rows, conv]))["report.md"]
+    (line,) = [line for line in text.splitlines() if line.startswith("| fp32 (TFLOP/s)")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert float(cells[1]) == pytest.approx(2.3 * best.tflops, rel=1e-3)
+    assert float(cells[2]) == pytest.approx(best.tflops, rel=1e-3)
+    assert cells[-1] == "conv3x3 64x56x56 fp32"
+    assert "The best matrix product is below the peak for fp32." in text
+    assert "Winograd" in text
+    assert "below the peak" not in build_bench(bench_runs.write_run(tmp_path / "b", rows))["report.md"]
+
+
 def test_the_comparison_in_words_has_verdicts_means_and_what_confounds(comparison):
     text = build_comparison(comparison)["comparison.md"]
     assert "**1 faster, 1 slower" in text
@@ -203,6 +234,6 @@ def test_rows_without_a_partner_are_named(bench_runs, tmp_path):
     a = bench_runs.write_run(tmp_path / "a", rows[:3])
     b = bench_runs.write_run(tmp_path / "b", rows[1:5])
     text = build_comparison(compare_bench(a, b))["comparison.md"]
-    alone = text.partition("## Rows without a partner")[2]
+    alone = text.partition("## Rows in one run only")[2]
     assert alone.index("Only in A") < alone.index(rows[0].case.label) < alone.index("Only in B")
     assert rows[4].case.label in alone

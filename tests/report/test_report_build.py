@@ -14,9 +14,10 @@ from harness.report import analyse, build, load_run
 SCRIPT = """
 import hashlib, sys
 from pathlib import Path
-from harness.report import build
+from harness.report import analyse, build, load_run
 texts = build(Path(sys.argv[1]))
 print(*(hashlib.sha256(texts[name].encode()).hexdigest() for name in sorted(texts)))
+assert "<table>" in analyse(load_run(Path(sys.argv[1])))._repr_html_()
 print(*sorted(name for name in sys.modules if name.split(".")[0] in ("torch", "optuna")))
 """
 
@@ -45,14 +46,17 @@ def test_building_writes_nothing_into_the_run(make_run):
 TWO = {"f1_macro": "maximize", "latency_ms": "minimize"}
 EDGES = {
     "all crashed": ({"trials": 6, "outcomes": "crashed"}, ["No winner: none of the 6 trials", "ended as crashed (6)"]),
-    "only pruned": ({"trials": 3, "outcomes": "pruned"}, ["No winner", "Test: not opened."]),
+    "only pruned": ({"trials": 3, "outcomes": "pruned"}, ["No winner", "Test: not evaluated."]),
     "one trial": (
         {"trials": 1, "outcomes": "complete"},
         ["the best of 1 complete trial.", "too few complete trials: 1"],
     ),
     "one parameter": ({"trials": 12, "single_parameter": True}, ["validation f1_macro", "settings"]),
     "regression": ({"kind": "regression", "objective": {"rmse": "minimize"}}, ["minimize rmse", "interval of rmse"]),
-    "two objectives": ({"objective": TWO}, ["on a Pareto front of 3 trials", "| front |"]),
+    "two objectives": (
+        {"objective": TWO},
+        ["Pareto front: 3 of 18 complete candidates are non-dominated", "| front |"],
+    ),
     "unicode": ({"trials": 9, "classes": ["猫", "ñ"]}, ["猫", "ñ"]),
     "many classes": ({"trials": 9, "classes": [f"c{n}" for n in range(60)]}, ["60: c0, c1", "and 40 more"]),
 }
@@ -87,7 +91,7 @@ def test_a_test_set_opened_twice_is_said_to_flatter(make_run):
     stats = json.loads(file.read_text("utf-8"))
     stats["test"]["opened"] = 2
     file.write_text(json.dumps(stats), "utf-8")
-    assert "opened 2 times, so this flatters" in build(folder)["report.md"]
+    assert "opened 2 times, so this score is optimistic" in build(folder)["report.md"]
 
 
 def test_without_predictions_the_recorded_interval_is_shown(make_run):

@@ -37,7 +37,7 @@ def test_what_was_compared_stands_in_the_report_with_what_was_chosen(report_with
     unknown = f"{NOT_MEASURED} | {NOT_MEASURED}"
     assert f"| kept weights | 0.9000 | 0.3100 | 1 |  | {unknown} |  |" in chapter
     assert "| refit, 3 of 9 epochs | 0.9100 | 0.3000 | 1.500 | kept weights | -0.01000 | 0.02000 | yes |" in chapter
-    assert "Validation chose the kept weights, so it favours them already." in chapter
+    assert "The kept weights were selected on validation, so the comparison is biased in their favour." in chapter
     assert "Time taken: rehearsal 2.00 s, refit 3.00 s." in chapter
     assert "average" not in chapter
 

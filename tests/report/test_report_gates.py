@@ -253,7 +253,7 @@ def test_the_figure_has_predictions_over_measurements_on_axes_of_one_range():
     for axis in axes:
         assert axis["type"] == "log"
         assert axis["range"] == pytest.approx([math.log10(6), math.log10(150)])
-        assert axis["ticktext"] == ["10", "20", "50", "100"]
+        assert axis["ticktext"] == ["10", "30", "100"]
     assert [axis["title"]["text"] for axis in axes] == ["measured (MiB)", "predicted (MiB)"]
 
 

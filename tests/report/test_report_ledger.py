@@ -153,7 +153,7 @@ def test_the_report_says_where_the_time_went_and_what_is_not_counted(eventful):
     text = build(eventful)["report.md"]
     book = ledger(pd.read_parquet(eventful / "trials.parquet"))
     shown = f"{book.complete_s:.1f} of {book.device_s:.1f} device-seconds ({book.complete_s / book.device_s:.1%}"
-    assert f"{shown[:-1]} %) led to a complete trial. Not counted, for want of a recorded time: 1 trial." in text
+    assert f"{shown[:-1]} %) led to a complete trial. Not counted because no time was recorded: 1 trial." in text
     assert "| lost | 2 | 13.2 s |" in text
     assert "| saved by repeats | 4 |" in text
     assert f"| oom | 1 | {NOT_MEASURED} | {NOT_MEASURED} | one sample does not fit" in text
@@ -177,7 +177,7 @@ def test_a_run_without_any_of_it_has_no_column_of_remarks(usual_texts):
 def test_a_run_whose_times_were_never_recorded_says_so(make_run):
     folder = make_run(trials=2, outcomes="complete", cells={n: {"seconds": math.nan} for n in range(2)})
     text = build(folder)["report.md"]
-    assert "No device time was recorded. Not counted, for want of a recorded time: 2 trials." in text
+    assert "No device time was recorded. Not counted because no time was recorded: 2 trials." in text
 
 
 def test_what_is_not_known_of_a_trial_is_not_remarked():

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,11 @@ import pytest
 
 from harness.records import TELEMETRY
 from harness.report import analyse, load_run, plots
-from harness.report.canvas import label, scale
+from harness.report.axes import scale
+from harness.report.canvas import label
+from harness.report.charts import draw
+from harness.report.content import write_content
+from harness.report.markdown import render_markdown
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +132,38 @@ def test_only_positive_values_over_a_wide_span_get_a_logarithmic_axis(values, ki
 
 def test_ticks_of_a_logarithmic_axis_are_short():
     assert scale([900.0, 2.2e6])["ticktext"] == ["1k", "10k", "100k", "1M"]
-    assert scale([0.004, 0.16])["ticktext"] == ["0.005", "0.01", "0.02", "0.05", "0.1", "0.2"]
+    assert scale([0.004, 0.16])["ticktext"] == ["0.003", "0.01", "0.03", "0.1"]
 
 
 def test_labels_are_text_to_plotly_whatever_they_hold():
     assert label("<b>a</b>\n&") == "&lt;b&gt;a&lt;/b&gt; &amp;"
     assert len(label("x" * 99)) == 28
+
+
+def test_the_caption_of_the_loss_says_what_makes_the_training_loss_another_one(make_run):
+    smoothed = json.dumps({"architecture": {"mlp": {}}, "label_smoothing": 0.1, "augment": {"mixup": 0.2}})
+    plain = json.dumps({"architecture": {"mlp": {}}, "label_smoothing": 0.0, "class_weights": "none"})
+    cells = {trial: {"candidate": smoothed if trial in (1, 2) else plain} for trial in range(4)}
+    curves = draw(analyse(load_run(make_run(trials=4, outcomes="complete", cells=cells))))["curves"]
+    notes = {chart.title: chart.note for chart in curves}
+    assert re.search(
+        r"The training loss includes label smoothing \(trials (1, 2|2, 1)\) and mixup \(trials (1, 2|2, 1)\), the "
+        "validation loss does not: do not compare the two",
+        notes["loss"],
+    )
+    assert "smoothing" not in notes["f1_macro"]
+    (unsmoothed,) = [
+        chart.note
+        for chart in draw(analyse(load_run(make_run(trials=4, outcomes="complete"))))["curves"]
+        if chart.title == "loss"
+    ]
+    assert "do not compare" not in unsmoothed
+
+
+def test_importances_that_mean_nothing_are_not_drawn(make_run):
+    values = np.random.default_rng(0).normal(size=16).tolist()
+    cells = {trial: {"value": value, "values": f"[{value}]"} for trial, value in enumerate(values)}
+    findings = analyse(load_run(make_run(trials=16, outcomes="complete", cells=cells)))
+    assert findings.importances.explained <= 0
+    assert "Permutation importance" not in [chart.title for chart in draw(findings)["importances"]]
+    assert "do not predict the objective" in render_markdown(write_content(findings))

@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from scipy import stats as scipy_stats
 
 from harness.records import FIGURES, Outcome
-from harness.report import importances, load_run, pareto_front, ranked, summary_table
+from harness.report import importances, load_run, ranked, summary_table
 from harness.report.statistics import accuracy_interval, best_so_far, encoded, rmse_interval
 
 
@@ -34,25 +33,6 @@ def frame(values: list[list[float]], outcomes: list[str] | None = None, **column
             **columns,
         }
     )
-
-
-LEVELS = st.sampled_from([0, 1, 2, math.nan])
-
-
-def beats(a: np.ndarray, b: np.ndarray, maximize: list[bool]) -> bool:
-    pairs = [(x, y) if up else (-x, -y) for x, y, up in zip(a, b, maximize, strict=True)]
-    return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    values=hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(2)), elements=LEVELS),
-    maximize=st.lists(st.booleans(), min_size=2, max_size=2),
-)
-def test_the_pareto_front_is_what_comparing_all_pairs_gives(values, maximize):
-    whole = [row for row in values if not np.isnan(row).any()]
-    expected = [not np.isnan(row).any() and not any(beats(other, row, maximize) for other in whole) for row in values]
-    assert pareto_front(values, maximize).tolist() == expected
 
 
 def test_ranking_breaks_ties_by_trial_and_leaves_the_unfinished_out():
@@ -91,7 +71,16 @@ def test_the_summary_has_a_row_a_trial_in_the_order_of_its_columns():
 def test_the_summary_tells_an_objective_once():
     goals = [{"metric": "f1_macro", "direction": "maximize"}, {"metric": "latency_ms", "direction": "minimize"}]
     rows = summary_table(frame([[0.5, 2.0]]), {"objective": goals})
-    assert list(rows[0])[5:] == ["f1_macro", "latency_ms", "parameters", "seconds"]
+    assert list(rows[0]) == [
+        "choice",
+        "trial",
+        "architecture",
+        "optimizer",
+        "f1_macro",
+        "latency_ms",
+        "parameters",
+        "seconds",
+    ]
 
 
 def test_the_summary_of_no_complete_trial_is_empty():
@@ -214,6 +203,15 @@ def test_importances_that_mean_nothing_are_left_out_with_a_reason(trials, reason
     assert found.reason == reason
     assert found.table["importance"].isna().all()
     assert (found.table["reason"] == reason).all()
+
+
+def test_importances_of_a_forest_that_explains_nothing_are_left_out_with_a_reason():
+    noise = searched().assign(value=np.random.default_rng(3).normal(size=40))
+    found = importances(noise)
+    assert found.explained <= 0
+    assert "the parameters do not predict the objective of 40 complete trials" in found.reason
+    assert found.table["importance"].isna().all()
+    assert repr(found) == f"<Importances: none, {found.reason}>"
 
 
 def test_every_searched_parameter_of_a_run_is_judged(usual_run):

@@ -171,7 +171,7 @@ def test_warnings_and_baselines_stand_in_both_forms_of_the_report(make_run):
     texts = with_baselines(make_run(), best, skipped)
     markdown, page = texts["report.md"], texts["report.html"]
     assert markdown.index("> **Warning, worse-than-baseline:** Test f1_macro") < markdown.index("## ")
-    section = markdown[markdown.index("## Beside the baselines") :].partition("\n## ")[0]
+    section = markdown[markdown.index("## Comparison with baselines") :].partition("\n## ")[0]
     winner, first, second = [line for line in section.splitlines() if line.startswith("| ")][2:]
     assert winner.startswith("| **winner: ")
     assert "| 0.9900 | 0.9900 | -0." in first
@@ -185,6 +185,6 @@ def test_warnings_and_baselines_stand_in_both_forms_of_the_report(make_run):
 
 def test_a_run_from_before_the_baselines_is_reported_without_them(usual_run, usual_texts):
     assert "baselines" not in json.loads((usual_run / "stats.json").read_text())
-    assert "Beside the baselines" not in usual_texts["report.md"]
+    assert "Comparison with baselines" not in usual_texts["report.md"]
     assert 'id="baselines"' not in usual_texts["report.html"]
     assert "Warning" not in usual_texts["report.md"]

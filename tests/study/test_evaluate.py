@@ -236,7 +236,7 @@ def assert_trained_anew(real, job, evaluate, whole, checkpoint):
     anew = evaluate(job, watcher, checkpoint=checkpoint, spent_s=5.0)
     assert real.told(anew, notes=False) == real.told(whole, notes=False)
     (note,) = set(anew.record.notes) - set(whole.record.notes)
-    assert note.startswith("trained anew: checkpoint ")
+    assert note.startswith("retrained: checkpoint ")
     assert "\n" not in note
     assert watcher.epochs == [1, 2, 3, 4]
     assert anew.record.lost_s == 5.0
@@ -318,7 +318,7 @@ def test_threads_that_are_not_here_are_not_started(job, evaluate, rung):
 
 def test_a_note_stays_with_the_trial_over_its_next_stretch(job, evaluate, rung):
     first = evaluate(job, until=2, checkpoint=rung.checkpoint[:-1])
-    assert any(note.startswith("trained anew") for note in first.record.notes)
+    assert any(note.startswith("retrained: ") for note in first.record.notes)
     assert evaluate(job, checkpoint=first.checkpoint).record.notes[:1] == first.record.notes[:1]
 
 

@@ -63,7 +63,7 @@ def test_the_checkpoint_of_other_epochs_is_not_taken_up(real, evaluate):
     first = evaluate(real.job_of("training.epochs=3", "budget.epochs=6"), until=1)
     other = evaluate(real.job_of("training.epochs=4", "budget.epochs=6"), checkpoint=first.checkpoint)
     assert len(other.epochs) == 4
-    assert other.record.notes[0].startswith("trained anew: checkpoint is of another candidate: its epochs is 3, not 4")
+    assert other.record.notes[0].startswith("retrained: checkpoint is of another candidate: its epochs is 3, not 4")
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def _sizes(bench: str, setting: Setting) -> Iterator[Workload | Row]:
         yield operation(bench, IN_CACHE, in_cache(cache, ARRAYS[bench]), setting)
     else:
         case = Case(bench=bench, variant=IN_CACHE, threads=setting.threads)
-        yield skipped(case, "the system does not tell the size of the cache")
+        yield skipped(case, "the cache size is not available on this system")
 
 
 def operation(bench: str, variant: str, size_bytes: int, setting: Setting) -> Workload:

@@ -20,11 +20,22 @@
     } };
   }
 
+  // A legend takes from its figure: on a narrow screen it stands above, and its lines make the figure higher.
+  function fitted(figure, width) {
+    const layout = { ...figure.layout, template: template() };
+    const named = figure.data.filter((trace) => trace.name && trace.showlegend !== false).length;
+    if (layout.showlegend === false || named < 2) return layout;
+    if (width < 480) layout.legend = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" };
+    if (layout.legend.orientation !== "h") return layout;
+    const lines = Math.ceil(named / Math.max(1, Math.floor(width / 130)));
+    return { ...layout, height: layout.height + 20 * (lines - 1) };
+  }
+
   const config = { responsive: true, displayModeBar: false };
   const plots = [...document.querySelectorAll("script[data-chart]")].map((source) => {
     const place = document.getElementById(source.dataset.chart);
     const figure = JSON.parse(source.textContent);
-    Plotly.newPlot(place, figure.data, { ...figure.layout, template: template() }, config);
+    Plotly.newPlot(place, figure.data, fitted(figure, place.clientWidth), config);
     return place;
   });
   dark.addEventListener("change", () => plots.forEach((place) => Plotly.relayout(place, { template: template() })));

@@ -44,7 +44,7 @@ def clipped(dataset: Dataset) -> list[str]:
     if not counts:
         return []
     listed = ", ".join(f"{count:,} of {column!r}" for column, count in counts.items())
-    return [f"test values far outside of what was learnt from were clipped: {listed}"]
+    return [f"test values far outside the training range were clipped: {listed}"]
 
 
 def per_class_of(made: Made, result: Evaluation) -> tuple[dict[str, list[Any]] | None, list[list[int]] | None]:
