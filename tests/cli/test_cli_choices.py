@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,40 +18,15 @@ from harness.store import TIMED_COLUMNS
 SPACE = """
 task: {builtin: digits, limit: 1000}
 objective: accuracy
-budget: {trials: 4, epochs: 1}
+budget: {trials: 2, epochs: 1}
 search: {pruner: none, sampler: random, baselines: false}
 training: {final: keep}
 space:
-  architecture: {cnn: {stages: 1, width: [16, 24]}, mlp: {depth: 1, width: [16, 32]}}
+  architecture: {cnn: {stages: 1, width: 16}}
   optimizer: {sgd: {lr: {float: [0.02, 0.1]}}}
-  batch_size: [32, auto]
+  batch_size: auto
 """
-OTHER = {"contiguous": "channels_last", "channels_last": "contiguous", "16": "32", "32": "16"}
-
-
-@pytest.fixture
-def space(tmp_path):
-    path = tmp_path / "space.yaml"
-    path.write_text(SPACE)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def search(harness, space, tmp_path):
-    """Run a search in this process and return its folder."""
-
-    def search(*arguments):
-        done = harness("search", space, "--out", tmp_path / "runs", "--json", *arguments)
-        assert done.code == 0, done.err
-        return Path(json.loads(done.out)["run"])
-
-    return search
+OTHER = {"contiguous": "channels_last", "channels_last": "contiguous"}
 
 
 def rows(run):
@@ -61,108 +37,97 @@ def rows(run):
 
 def choices(run):
     """Return what a run went by, by the names of the files."""
-    return {
-        path.name: json.loads(path.read_text())
-        for path in (run / "choices").iterdir()
-        if re.fullmatch(r"[0-9a-f]{32}\.json", path.name)
-    }
+    found = (path for path in (run / "choices").iterdir() if re.fullmatch(r"[0-9a-f]{32}\.json", path.name))
+    return {path.name: json.loads(path.read_text()) for path in found}
 
 
-def turned(run):
-    """Turn every choice of a run into another, and return how the trials must come out by them."""
-    for name, entry in choices(run).items():
-        if entry["what"] in ("layout", "batch_size"):
-            entry["value"] = OTHER[entry["value"]]
-            (run / "choices" / name).write_text(json.dumps(entry))
-    return run
+def layouts(run):
+    return {row["layout"] for row in rows(run)}
 
 
-def plans(run):
-    return [(row["layout"], row["batch_size"]) for row in rows(run)]
+def of_command(space, cache, *arguments):
+    """Run a search in a process of its own, with a cache of its own, and return its folder."""
+    words = ["search", space, "--out", space.parent / "runs", "--json", *arguments]
+    line = [sys.executable, "-m", "harness", *map(str, words)]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(space.parent / cache)}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return Path(json.loads(done.stdout)["run"])
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    path = tmp_path_factory.mktemp("choices") / "space.yaml"
+    path.write_text(SPACE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def first(space):
+    """A run that has measured its choices, with a cold cache."""
+    return of_command(space, "cache", "--workers", 0)
 
 
 @pytest.fixture
-def command(space, tmp_path):
-    """Run a search in a process of its own, with a cache of the given name, and return its folder."""
-
-    def command(cache, *arguments):
-        words = ["search", space, "--out", tmp_path / "runs", "--json", *arguments]
-        environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / cache)}
-        line = [sys.executable, "-m", "harness", *map(str, words)]
-        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return Path(json.loads(done.stdout)["run"])
-
-    return command
+def turned(first, tmp_path):
+    """A copy of it in which every image lies the other way."""
+    run = Path(shutil.copytree(first, tmp_path / "turned"))
+    for name, entry in choices(run).items():
+        if entry["what"] == "layout":
+            (run / "choices" / name).write_text(json.dumps(entry | {"value": OTHER[entry["value"]]}))
+    (run / "manifest.json").unlink()
+    return run
 
 
 @pytest.mark.skipif(usable_cores() < 2, reason="two workers want two cores")
-def test_processes_that_share_a_seed_agree_by_rule_or_by_the_record(command, tmp_path):
-    measured = command("cache one", "--workers", 0)
-    assert {entry["what"] for entry in choices(measured).values()} >= {"layout", "batch_size"}
+def test_processes_that_share_a_seed_agree_by_rule_or_by_the_record(space, first):
+    assert {entry["what"] for entry in choices(first).values()} >= {"layout", "batch_size"}
     with ThreadPoolExecutor() as pool:
-        again = pool.submit(command, "cache two", "--plan-from", measured, "--workers", 1)
-        cold = pool.submit(command, "cache three", "--deterministic", "--workers", 1)
-        warm = pool.submit(command, "cache one", "--deterministic", "--workers", 2)
-    assert rows(again.result()) == rows(measured)
-    assert choices(again.result()) == choices(measured)
-    assert not (tmp_path / "cache two" / "harness" / "calibration").exists(), "nothing was measured"
+        again = pool.submit(of_command, space, "another cache", "--plan-from", first, "--workers", 0)
+        cold = pool.submit(of_command, space, "cold cache", "--deterministic", "--workers", 1)
+        warm = pool.submit(of_command, space, "cache", "--deterministic", "--workers", 2)
+    assert rows(again.result()) == rows(first)
+    assert choices(again.result()) == choices(first)
+    assert not (space.parent / "another cache" / "harness" / "calibration").exists(), "nothing was measured"
+    assert "plan-from with the folder of this run" in (first / "report.md").read_text()
     assert rows(cold.result()) == rows(warm.result())
-    assert choices(cold.result()) == choices(warm.result()) == {}
-    assert {row["layout"] for row in rows(cold.result())} == {"contiguous"}
-    assert {row["threads"] for row in rows(cold.result())} == {"1"}
-    assert {row["batch_size"] for row in rows(cold.result())} == {"32"}
+    for run in (cold.result(), warm.result()):
+        assert choices(run) == {}
+        assert {(row["layout"], row["threads"], row["batch_size"]) for row in rows(run)} == {("contiguous", "1", "32")}
+        assert "chosen by rule: nothing measured decides" in (run / "report.md").read_text()
 
 
-def test_the_choices_of_a_run_are_replayed_whatever_they_are(search, harness, space, tmp_path):
-    first = search()
-    before = plans(first)
-    assert plans(search()) == before, "as the machine remembers"
-    followed = search("--plan-from", turned(first))
-    assert plans(followed) != before
-    assert choices(followed) == choices(first)
-    told = harness("search", space, "--plan-from", first, "--out", tmp_path / "runs").err
-    assert f"measured choices and figures of {first.name} are replayed" in told
+def test_choices_are_replayed_whatever_they_are(turned, first, harness, space, tmp_path):
+    done = harness("search", space, "--plan-from", turned, "--out", tmp_path / "runs")
+    assert done.code == 0, done.err
+    assert "measured choices and figures of turned are replayed" in done.err
+    (run,) = (tmp_path / "runs").iterdir()
+    assert choices(run).items() >= choices(turned).items()
+    assert layouts(run) == {OTHER[layout] for layout in layouts(first)}
 
 
-def test_a_run_that_is_resumed_goes_on_by_its_own_choices(search):
-    first = turned(search("--trials", 4))
-    whole = search("--plan-from", first, "--trials", 7)
-    resumed = search("--plan-from", first, "--trials", 2)
-    turned_back = turned(first)
-    assert plans(search("--resume", resumed, "--trials", 7)) == plans(whole)
-    assert choices(resumed) != choices(turned_back)
+def test_a_run_that_is_resumed_goes_on_by_its_own_choices(turned, harness):
+    before = rows(turned)
+    done = harness("search", "--resume", turned, "--trials", 3)
+    assert done.code == 0, done.err
+    assert rows(turned)[:2] == before
+    assert rows(turned)[2]["layout"] == OTHER[before[0]["layout"]]
 
 
-def test_what_is_not_in_the_record_is_measured_and_said(search):
-    short = search("--trials", 1)
-    long = search("--plan-from", short, "--trials", 4)
-    replayed, every = choices(short), choices(long)
-    assert {name: every[name] for name in replayed} == replayed
-    new = [entry["reason"] for name, entry in every.items() if name not in replayed]
-    assert new
-    assert all(reason.endswith(f"; not in the record of {short.name}") for reason in new)
+def test_what_is_not_in_the_record_is_measured_and_said(turned, harness, space, tmp_path):
+    kept, lost = choices(turned), {name for name, entry in choices(turned).items() if entry["what"] == "layout"}
+    for name in lost:
+        (turned / "choices" / name).unlink()
+    done = harness("search", space, "--trials", 1, "--plan-from", turned, "--out", tmp_path / "runs")
+    assert done.code == 0, done.err
+    (run,) = (tmp_path / "runs").iterdir()
+    found = choices(run)
+    assert set(found) == set(kept)
+    for name, entry in found.items():
+        assert entry["reason"].endswith("; not in the record of turned") == (name in lost)
 
 
-def test_the_choices_of_another_machine_do_not_hold_here(search, harness, space, tmp_path):
-    first = search()
-    machine = json.loads((first / "choices" / "machine.json").read_text())
-    (first / "choices" / "machine.json").write_text(json.dumps({**machine, "cpu": "an abacus"}))
-    done = harness("search", space, "--plan-from", first, "--out", tmp_path / "runs")
-    assert done.code == 0
-    assert "hold on its machine only, and here the cpu differs: all are measured" in done.err
-
-
-def test_the_report_says_what_must_match(search):
-    by_rule = search("--deterministic", "--trials", 1)
-    measured = search("--trials", 1)
-    assert "chosen by rule: nothing measured decides" in (by_rule / "report.md").read_text()
-    assert "plan-from with the folder of this run" in (measured / "report.md").read_text()
-
-
-def test_a_run_that_cannot_be_followed_is_said_in_one_line(search, harness, space, tmp_path):
-    run = search("--trials", 1)
-
+def test_a_run_that_cannot_be_followed_is_said_in_one_line(turned, harness, space, tmp_path):
     def refusal(*arguments):
         done = harness("search", *arguments, "--out", tmp_path / "none")
         assert done.err.count("\n") == 1
@@ -175,22 +140,15 @@ def test_a_run_that_cannot_be_followed_is_said_in_one_line(search, harness, spac
     code, said = refusal(space, "--plan-from", tmp_path)
     assert code == 2
     assert "not a run folder" in said
-    code, said = refusal("--resume", run, "--plan-from", run)
+    code, said = refusal("--resume", turned, "--plan-from", turned)
     assert code == 2
     assert "goes on by the choices in its own record; leave out --plan-from" in said
-    (run / "choices" / "machine.json").write_text("{")
-    code, said = refusal(space, "--plan-from", run)
+    machine = turned / "choices" / "machine.json"
+    machine.write_text("{")
+    code, said = refusal(space, "--plan-from", turned)
     assert code == 5
     assert "machine.json: not valid JSON" in said
-    (run / "choices" / "machine.json").unlink()
-    code, said = refusal(space, "--plan-from", run)
+    machine.unlink()
+    code, said = refusal(space, "--plan-from", turned)
     assert code == 2
     assert "it has no record of its choices (no choices/machine.json)" in said
-
-
-def test_a_folder_that_somebody_made_up_decides_nothing(search):
-    run = search()
-    before = plans(run)
-    for name, entry in choices(run).items():
-        (run / "choices" / name).write_text(json.dumps({**entry, "value": "10" * 9}))
-    assert plans(search("--plan-from", run)) == before, "what is no option is measured"
