@@ -22,7 +22,7 @@ from harness.plan.calibration import Choice, Probe
 from harness.plan.memory import Memory
 from harness.plan.running import forward_of, thread_count
 
-SMALL_FLOPS = 3e7
+SMALL_FLOPS = 2e7
 """Of a batch's forward pass, below which it is not shared: a millisecond or so, and waking threads takes as much."""
 CLEAR_GAIN = 1.25
 """Seconds on half the threads over seconds on all of them, from which all are taken."""
@@ -30,7 +30,7 @@ STILL_GAINS = 1.05
 """The same where an earlier run has found that these threads pay: they are kept unless that is over."""
 CONTRADICTS = 1.5
 """The same where an earlier run has found that they do not, maybe beside another process."""
-BUDGET_S = 0.15
+BUDGET_S = 0.06
 """Of one comparison."""
 
 
