@@ -131,6 +131,7 @@ def search(
     deterministic: bool | None = None,
     trial_timeout_s: float | None = None,
     retries: int | None = None,
+    plan_from: str | Path | None = None,
     trust: bool = False,
     observer: Observer | None = None,
     argv: Sequence[str] | None = None,
@@ -140,7 +141,8 @@ def search(
     The first SIGINT or SIGTERM ends the search cleanly with everything saved; the second one aborts. ``resume`` goes on
     with an earlier run up to its total of ``trials``. Trials run in ``workers`` processes of their own (0: in this
     one), or in as many actors of the Ray cluster at ``address``; ``storage`` is the URL of a PostgreSQL database for
-    the study. Raises the errors of :mod:`harness.errors`.
+    the study. ``plan_from`` is a run whose measured choices of layout, precision, batch size and threads are replayed.
+    Raises the errors of :mod:`harness.errors`.
     """
     named = overrides_of(
         trials=trials,
@@ -165,6 +167,7 @@ def search(
         execution=Execution(workers, executor, address),
         storage=storage,
         argv=argv if argv is not None else sys.argv,
+        plan_from=Path(plan_from) if plan_from is not None else None,
     )
     stop = Stop(spec.budget.time)
     opened = open_search(request)

@@ -133,6 +133,7 @@ class Plan:
     threads: int
     micro_batch: int = 0
     """Samples that go through the model at once; below ``batch_size`` their gradients are added up. 0: the batch."""
+    threads_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +39,14 @@ def search(
         str, typer.Option(metavar="N|auto", help="Worker processes; 0 trains in the process of the command.")
     ] = "1",
     deterministic: Annotated[
-        bool | None, typer.Option("--deterministic", help="The same trials with any number of workers.")
+        bool | None,
+        typer.Option(
+            "--deterministic", help="The same trials with any number of workers; plans by rule, not measured."
+        ),
+    ] = None,
+    plan_from: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Replay this run's measured layouts, precisions, batch sizes and threads."),
     ] = None,
     trial_timeout: Annotated[str | None, typer.Option(help="Time for one trial, such as 90s.")] = None,
     retries: Annotated[int | None, typer.Option(help="How often a trial whose worker died is started again.")] = None,
@@ -61,6 +69,10 @@ def search(
     if trust:
         # As `python -m` does: the user's own modules are found from where the command was started.
         sys.path.insert(0, str(Path.cwd()))
+    from harness.hardware.openmp import waiting_asleep
+
+    # Before torch is loaded.
+    os.environ.update(waiting_asleep(os.environ))
     from harness.api import overrides_of
 
     named = overrides_of(
@@ -88,6 +100,7 @@ def search(
         executor=_executor(executor),
         address=address,
         storage=storage,
+        plan_from=plan_from,
         trust=trust,
     )
     _show(result, json=json)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.plan.batch_size import choose_batch_size, sizes_for
+from harness.plan.batch_size import batch_size_by_rule, choose_batch_size, sizes_for
 from harness.plan.calibration import Choice
 from harness.plan.learning import Loss
-from harness.plan.memory import remembered_figures
+from harness.plan.memory import Memory, machine
 from harness.plan.plan import make_plan
 from harness.plan.running import Forward, forward_of, prepare, random_state_kept, running
 
@@ -13,12 +13,14 @@ __all__ = [
     "Choice",
     "Forward",
     "Loss",
+    "Memory",
+    "batch_size_by_rule",
     "choose_batch_size",
     "forward_of",
+    "machine",
     "make_plan",
     "prepare",
     "random_state_kept",
-    "remembered_figures",
     "running",
     "sizes_for",
 ]

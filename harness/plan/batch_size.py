@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from harness.errors import OutOfMemory
 from harness.plan.calibration import WORTH_IT, Choice
-from harness.plan.memory import remembered
+from harness.plan.memory import Memory
 
 SMALLEST = 16
 LARGEST = 4096
@@ -31,7 +31,13 @@ def sizes_for(samples: int) -> tuple[int, ...]:
     return tuple(size for size in powers if size * BATCHES_AN_EPOCH <= samples) or (min(SMALLEST, samples),)
 
 
-def choose_batch_size(sizes: Sequence[int], rate: Callable[[int], float], *, key: Hashable) -> Choice:
+def batch_size_by_rule(sizes: Sequence[int]) -> Choice:
+    """Return the middle one of ``sizes``: of 1,437 samples 32, of 50,000 samples 256."""
+    size = sizes[len(sizes) // 2]
+    return Choice(str(size), reason=f"{size}: by rule, the middle one of {', '.join(map(str, sizes))}")
+
+
+def choose_batch_size(sizes: Sequence[int], rate: Callable[[int], float], *, key: Hashable, memory: Memory) -> Choice:
     """Return the smallest of ``sizes`` whose rate is within 5 % of the best one's, measured once per machine.
 
     ``sizes`` are in growing order. ``rate(size)`` returns the samples per second of training in batches of that size,
@@ -43,7 +49,8 @@ def choose_batch_size(sizes: Sequence[int], rate: Callable[[int], float], *, key
     if len(sizes) == 1:
         return Choice(str(sizes[0]), reason=f"{sizes[0]}: the only size to choose from")
     try:
-        return remembered("batch_size", (tuple(sizes), key), lambda: _measure(sizes, rate))
+        options = tuple(map(str, sizes))
+        return memory.choice("batch_size", (tuple(sizes), key), options, lambda: _measure(sizes, rate))
     except OutOfMemory as error:
         return Choice(str(sizes[0]), reason=str(error))
 

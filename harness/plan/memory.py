@@ -1,105 +1,155 @@
-"""What was measured once on this machine, kept from run to run.
+"""What was measured once: one small file for each answer, in the folder of the run and in the user's cache.
 
 Two ways that are nearly equal can come out either way when they are timed twice, and a network trained in another
-layout rounds differently. So a choice is measured once per machine, torch, threads, device and shape, and remembered:
-two runs of one seed make the same choices, and the second one need not measure. Deleting the file measures anew.
+layout rounds differently. So a choice is measured once per machine, torch, threads, device and shape, and kept. A run
+looks at its own record first, which resuming it or following it replays, then at what the machine remembers from other
+runs, and writes whatever it goes by into its record. The first who writes an answer has the word; deleting a file
+measures anew.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 from harness.errors import StorageError
 from harness.hardware.cpu import read_cpu
 from harness.plan.calibration import Choice
 from harness.records import NAN
-from harness.store import plain, read_json, write_json
+from harness.store import plain, read_json, write_first, write_json
+
+Entry = Mapping[str, Any]
+"""One answer as its file holds it: ``what`` it is about, with a choice's fields or with ``figures``."""
 
 
-def memory_file() -> Path:
-    """Return the file of remembered choices and figures in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness" / "calibration.json"
+def cache_folder() -> Path:
+    """Return where this machine keeps what its runs have measured, in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness" / "calibration"
 
 
-def remembered(what: str, shape: Hashable, measure: Callable[[], Choice]) -> Choice:
-    """Return the choice of ``what`` for ``shape`` on this machine, measured now if it has never been.
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Answers as the run has recorded them, else as the machine remembers them, else as they are measured now.
 
-    A memory that cannot be read or written costs a measurement, no more.
+    An answer that is damaged is measured anew, and a folder that cannot be written costs measurements, no more.
     """
-    found = _recall(what, shape, lambda: asdict(measure()))
-    return Choice(found["value"], _number(found["ratio"]), found["reason"])
+
+    record: Path | None = None
+    """The folder of the run's own answers, which is there already or not on this machine; None: no run is recorded."""
+    follows: str = ""
+    """The run whose record this one began with."""
+
+    def choice(
+        self,
+        what: str,
+        shape: Hashable,
+        options: Sequence[str],
+        measure: Callable[[], Choice],
+        *,
+        confirm: Callable[[Choice], Choice] | None = None,
+    ) -> Choice:
+        """Return which of ``options`` was chosen as ``what`` for ``shape``, measured now if it never was.
+
+        ``confirm`` is asked what holds now, where only another run of this machine has chosen.
+        """
+
+        def valid(entry: Entry) -> bool:
+            right = {"value": str, "ratio": float | int | None, "reason": str}
+            return all(isinstance(entry.get(name, ...), kind) for name, kind in right.items()) and (
+                entry["value"] in options
+            )
+
+        found = self._recall(
+            what,
+            (what, shape),
+            valid,
+            lambda: asdict(measure()),
+            (lambda entry: asdict(confirm(_as_choice(entry)))) if confirm else None,
+        )
+        return _as_choice(found)
+
+    def figures(self, what: str, key: Hashable, measure: Callable[[], Mapping[str, float]]) -> dict[str, float]:
+        """Return figures by name, as :meth:`choice` does a choice; what is not finite comes back as NaN.
+
+        ``key`` says what ``what`` depends on beyond the machine, torch and its threads; it is compared by its ``repr``.
+        """
+
+        def valid(entry: Entry) -> bool:
+            held = entry.get("figures")
+            return isinstance(held, dict) and all(isinstance(value, float | int | None) for value in held.values())
+
+        found = self._recall(what, (("figures", what), key), valid, lambda: {"figures": dict(measure())})
+        return {name: _number(value) for name, value in found["figures"].items()}
+
+    def _recall(
+        self,
+        what: str,
+        key: Hashable,
+        valid: Callable[[Entry], bool],
+        measure: Callable[[], Entry],
+        confirm: Callable[[Entry], Entry] | None = None,
+    ) -> Entry:
+        name = f"{_digest(key)}.json"
+        if self.record and (recorded := _read(self.record / name, valid)):
+            return recorded
+        path = cache_folder() / name
+        found = _read(path, valid)
+        if found is None:
+            with suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            found = _keep(path, {"what": what, **measure()}, valid)
+        elif confirm:
+            found = {"what": what, **confirm(found)}
+        if self.record is None:
+            return found
+        if self.follows and "reason" in found:
+            found = {**found, "reason": f"{found['reason']}; not in the record of {self.follows}"}
+        return _keep(self.record / name, found, valid)
 
 
-def remembered_figures(what: str, key: Hashable, measure: Callable[[], Mapping[str, float]]) -> dict[str, float]:
-    """Return figures by name, as :func:`remembered` does a choice; what is not finite comes back as NaN.
-
-    ``key`` says what ``what`` depends on beyond the machine, torch and its threads; it is compared by its ``repr``.
-    """
-    found = _recall(("figures", what), key, lambda: {"figures": dict(measure())})
-    return {name: _number(value) for name, value in found["figures"].items()}
+@cache
+def machine() -> Mapping[str, Any]:
+    """Return what a timing depends on and a shape does not say."""
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"cpu": read_cpu().model, "isa": read_cpu().isa, "torch": torch.__version__, "gpus": gpus}
 
 
-def _recall(what: Hashable, shape: Hashable, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return the entry of ``what`` for ``shape``, with None for what is not finite; measured if there is none."""
-    known = _load(memory_file())
-    key = hashlib.sha256(repr((what, _machine(), torch.get_num_threads(), shape)).encode()).hexdigest()[:32]
-    if key not in known:
-        known[key] = plain(measure())
-        with contextlib.suppress(StorageError, OSError):
-            memory_file().parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(memory_file().with_suffix(".lock")):
-                # What another process has learned meanwhile is kept, and it had the first word.
-                known.update(_read(memory_file()))
-                write_json(memory_file(), known)
-    entry: dict[str, Any] = known[key]
+def _digest(key: Hashable) -> str:
+    facts = json.dumps(plain(machine()))
+    return hashlib.sha256(repr((facts, torch.get_num_threads(), key)).encode()).hexdigest()[:32]
+
+
+def _keep(path: Path, entry: Entry, valid: Callable[[Entry], bool]) -> Entry:
+    """Write an entry unless a good one is there; return the one that counts."""
+    with suppress(StorageError):
+        if not write_first(path, json.dumps(plain(entry), ensure_ascii=False) + "\n"):
+            if (first := _read(path, valid)) is not None:
+                return first
+            write_json(path, entry)
     return entry
+
+
+def _read(path: Path, valid: Callable[[Entry], bool]) -> Entry | None:
+    """Return what the file holds; None when it is not there or damaged."""
+    with suppress(StorageError):
+        entry = read_json(path)
+        if isinstance(entry, dict) and valid(entry):
+            return entry
+    return None
+
+
+def _as_choice(entry: Entry) -> Choice:
+    return Choice(entry["value"], _number(entry["ratio"]), entry["reason"])
 
 
 def _number(value: float | None) -> float:
     return NAN if value is None else value
-
-
-def forget() -> None:
-    """Let this process read the file anew."""
-    _load.cache_clear()
-
-
-@cache
-def _load(path: Path) -> dict[str, Any]:
-    """Return what was remembered when this process first asked, and what it has learned since."""
-    return _read(path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return what the file holds; nothing when it is not there or damaged."""
-    known = None
-    with contextlib.suppress(StorageError):
-        known = read_json(path)
-    if not isinstance(known, dict):
-        return {}
-    return {key: entry for key, entry in known.items() if isinstance(entry, dict) and _whole(entry)}
-
-
-def _whole(entry: Mapping[str, Any]) -> bool:
-    """Tell whether the entry is a choice or figures."""
-    if isinstance(figures := entry.get("figures"), dict):
-        return all(value is None or isinstance(value, int | float) for value in figures.values())
-    return set(entry) == {"value", "ratio", "reason"}
-
-
-@cache
-def _machine() -> str:
-    """Return what a timing depends on and a shape does not say."""
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return json.dumps([read_cpu().model, read_cpu().isa, torch.__version__, gpus])

@@ -11,8 +11,10 @@ from harness.data import Batches
 from harness.plan.calibration import Probe
 from harness.plan.layout import choose_layout
 from harness.plan.learning import Lesson, Loss
+from harness.plan.memory import Memory
 from harness.plan.precision import choose_precision
 from harness.plan.running import random_state_kept, thread_count
+from harness.plan.threads import choose_threads
 from harness.records import Plan
 
 
@@ -21,6 +23,7 @@ def make_plan(
     batches: Batches,
     *,
     device: torch.device,
+    memory: Memory | None,
     precision: str = "auto",
     loss: Loss | None = None,
     data: Hashable = None,
@@ -30,10 +33,11 @@ def make_plan(
     """Return how the model that ``make_model`` builds is best trained on ``batches`` here, and why.
 
     ``precision`` is one of the names in ``training.precision``; ``auto`` is the fastest here that does not hurt the
-    ``loss`` (None: it is not compared). ``threads`` is the number of CPU threads this trial may use, by default as many
-    as torch uses now; of a batch only ``micro_batch`` samples go through the model at once (0: all). Whatever has to be
-    measured is measured with the first batches, takes a second or two, and is remembered for the next candidate of the
-    same shape: times for any batches, a verdict on the loss for those that ``data`` is equal for. Models built for
+    ``loss`` (None: it is not compared). ``threads`` is the number of CPU threads this trial may use at most, by default
+    as many as torch uses now; of a batch only ``micro_batch`` samples go through the model at once (0: all). Whatever
+    has to be measured is measured with the first batches, takes a second or two, and goes into the ``memory`` for the
+    next candidate of the same shape: times for any batches, a verdict on the loss for those that ``data`` is equal for.
+    Without a memory nothing is measured: every choice is made by rule, and does not depend on a clock. Models built for
     measuring do not disturb torch's random generators. Raises :class:`HardwareError` for a precision that the device
     cannot do.
     """
@@ -44,10 +48,15 @@ def make_plan(
     lesson = None
     if loss is not None:
         lesson = Lesson(make_model, batches, loss, device=device, micro_batch=micro_batch, data=data)
-    threads = torch.get_num_threads() if threads is None else threads
-    with random_state_kept(device), thread_count(threads):
-        chosen = choose_precision(precision, probe, lesson)
-        layout = choose_layout(probe, chosen.value)
+    most = torch.get_num_threads() if threads is None else threads
+    with random_state_kept(device):
+        with thread_count(most):
+            # Before whatever is measured, which is then measured as it will run.
+            asked = "fp32" if precision == "auto" else choose_precision(precision, probe, memory).value
+            team = choose_threads(probe, asked, most, memory)
+        with thread_count(int(team.value)):
+            chosen = choose_precision(precision, probe, memory, lesson)
+            layout = choose_layout(probe, chosen.value, memory)
     return Plan(
         device=str(device),
         precision=chosen.value,
@@ -58,6 +67,7 @@ def make_plan(
         layout_reason=layout.reason,
         data_path=batches.path,
         data_reason=batches.reason,
-        threads=threads,
+        threads=int(team.value),
+        threads_reason=team.reason,
         micro_batch=micro_batch,
     )

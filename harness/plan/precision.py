@@ -8,24 +8,27 @@ from harness.errors import HardwareError
 from harness.hardware import native_precisions
 from harness.plan.calibration import Choice, Probe, fastest
 from harness.plan.learning import STEPS, Lesson
-from harness.plan.memory import remembered
+from harness.plan.memory import Memory
 
 LOWER = ("tf32", "bf16", "fp16")
 """From the most to the least exact; each must repay the step down to it (fp16 also needs its loss scaled)."""
 EMULATED = frozenset({"bf16"})
 """Precisions that work, slowly, where they are not native."""
+BY_RULE = "tf32"
+"""What ``auto`` is without measuring, where it is native: of fp32 it lacks some digits of a product, and no range."""
 BUDGET_S = 1.0
 UNSUPPORTED = (NotImplementedError, TypeError)
 """What torch raises where it lacks an operation in a precision, or cannot scale the loss (on MPS before 2.8)."""
 
 
-def choose_precision(wanted: str, probe: Probe, lesson: Lesson | None = None) -> Choice:
+def choose_precision(wanted: str, probe: Probe, memory: Memory | None, lesson: Lesson | None = None) -> Choice:
     """Return the precision to train in.
 
     ``auto`` measures every precision that is native to the device against fp32, forward and backward, for about a
     second in all, and takes the fastest one that does not hurt the loss of the ``lesson``, once per machine,
-    architecture, batch shape, loss and data. Without a lesson the loss is not looked at. Anything else is taken as
-    asked for, and raises :class:`HardwareError` where the device cannot do it.
+    architecture, batch shape, loss and data. Without a lesson the loss is not looked at; without a ``memory`` nothing
+    is measured, and it is tf32 where that is native, else fp32. Anything else than ``auto`` is taken as asked for, and
+    raises :class:`HardwareError` where the device cannot do it.
     """
     native = native_precisions(probe.device)
     if wanted != "auto":
@@ -34,8 +37,11 @@ def choose_precision(wanted: str, probe: Probe, lesson: Lesson | None = None) ->
     if not candidates:
         excluded = "; ".join(f"{name}: {native[name]}" for name in LOWER if native.get(name))
         return Choice("fp32", reason=f"fp32: no other precision is native here ({excluded})")
+    if memory is None:
+        chosen = BY_RULE if BY_RULE in candidates else "fp32"
+        return Choice(chosen, reason=f"{chosen}: by rule")
     key = probe.key(probe.make_model()), lesson.key if lesson is not None else None
-    return remembered("precision", key, lambda: _measure(probe, candidates, lesson))
+    return memory.choice("precision", key, ("fp32", *candidates), lambda: _measure(probe, candidates, lesson))
 
 
 def _as_asked(wanted: str, native: Mapping[str, str], device: str) -> Choice:

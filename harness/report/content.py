@@ -35,6 +35,13 @@ from harness.report.verdict import verdict
 from harness.report.wording import duration, number, percent, plural, score, setting, whole
 from harness.store.ledger import Ledger, share
 
+_CHOICES = {
+    "by rule": "chosen by rule: nothing measured decides, except what breaks a limit or runs out of time",
+    "measured": "chosen by measuring, which may come out otherwise next time; add --plan-from with the folder of this "
+    "run to replay its choices",
+}
+"""What must match of the choices of a run, by how they were made."""
+
 
 def write_content(findings: Findings) -> Content:
     """Return everything that a report of these findings says."""
@@ -175,6 +182,8 @@ def _reproduction(findings: Findings) -> Section:
         ("harness", setting(environment.get("harness"))),
         ("Python", setting(environment.get("python"))),
         ("git commit", f"{setting(git.get('commit'))}{dirty}" if git else "not from a git checkout"),
+        ("machine", "the same kind of CPU and GPU: another one rounds differently"),
+        ("layout, precision, batch size, threads", _CHOICES[stats["search"].get("choices", "measured")]),
     ]
     return Section(
         anchor="reproduce",

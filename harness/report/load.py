@@ -59,6 +59,7 @@ _LATER_NUMBERS = ["micro_batch", "lost_s", "attempts", "same_as"]
 _LATER_NUMBERS += ["idle_power_w", "energy_j_per_sample", "epoch_s", "gate_s", "value_se", *PREDICTED_COLUMNS]
 _LATER_METERS = ["cpu_pressure_percent", "memory_pressure_percent", "cpu_energy_j", "memory_reserved_mib"]
 _LATER_METERS += ["power_instant_w", "pcie_rx_mb_s", "pcie_tx_mb_s"]
+_LATER_TEXTS = ["threads_reason"]
 """Columns that older versions did not write: empty where they are missing."""
 
 _TRIAL_NUMBERS += [*_SCORES, *(name for name in FIGURES if name not in _LATER_NUMBERS), "started_unix_s", "seconds"]
@@ -190,23 +191,32 @@ def _first(error: ValidationError) -> str:
     return f"{where}: {first['msg']}".removeprefix(": ")
 
 
-def _frame(file: Path, *, numbers: Sequence[str], texts: Sequence[str] = (), later: Sequence[str] = ()) -> pd.DataFrame:
+def _frame(
+    file: Path,
+    *,
+    numbers: Sequence[str],
+    texts: Sequence[str] = (),
+    later: Sequence[str] = (),
+    later_texts: Sequence[str] = (),
+) -> pd.DataFrame:
     frame = _read(file, read_parquet)
-    frame = frame.assign(**{name: NAN for name in later if name not in frame.columns})
+    missing: dict[str, float | str] = {**dict.fromkeys(later, NAN), **dict.fromkeys(later_texts, "")}
+    frame = frame.assign(**{name: empty for name, empty in missing.items() if name not in frame.columns})
     for name in (*numbers, *texts):
         if name not in frame.columns:
             raise _wrong(file, f"has no column {name!r}")
     for name in (*numbers, *later):
         if not pd.api.types.is_numeric_dtype(frame[name].dtype):
             raise _wrong(file, f"column {name!r} holds {frame[name].dtype}, not numbers")
-    for name in texts:
+    for name in (*texts, *later_texts):
         if not pd.api.types.is_string_dtype(frame[name]):
             raise _wrong(file, f"column {name!r} holds {frame[name].dtype}, not texts")
     return frame
 
 
 def _trials(file: Path) -> pd.DataFrame:
-    frame = _frame(file, numbers=_TRIAL_NUMBERS, texts=[*_TRIAL_TEXTS, *_TRIAL_JSON], later=_LATER_NUMBERS)
+    texts = [*_TRIAL_TEXTS, *_TRIAL_JSON]
+    frame = _frame(file, numbers=_TRIAL_NUMBERS, texts=texts, later=_LATER_NUMBERS, later_texts=_LATER_TEXTS)
     for name, kind in _TRIAL_JSON.items():
         try:
             sound = all(isinstance(value, kind) for value in decoded(frame[name]))

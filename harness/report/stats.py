@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -40,6 +40,8 @@ class SearchStats(TypedDict):
     seed: int
     trials: int
     size: float | None
+    choices: NotRequired[Literal["measured", "by rule"]]
+    """How layout, precision, batch size and threads were chosen."""
     notes: NotRequired[list[str]]
 
 

@@ -147,6 +147,7 @@ def plan_table(row: Mapping[str, Any]) -> Table:
         "How it was trained",
         [
             ("device", f"{row['device']}, {threads} threads"),
+            *((("why so many threads", str(row["threads_reason"])),) if row["threads_reason"] else ()),
             ("precision", f"{row['precision']}{faster}"),
             ("reason for the precision", str(row["precision_reason"])),
             ("data", str(row["data_path"])),

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from harness.store.codec import decode, encode
     from harness.store.connection import masked
     from harness.store.database import StudyDatabase
-    from harness.store.files import plain, read_json, sha256_file, storage_errors, write_file, write_json
+    from harness.store.files import (
+        plain,
+        read_json,
+        read_object,
+        sha256_file,
+        storage_errors,
+        write_file,
+        write_first,
+        write_json,
+    )
     from harness.store.filesystem import check_local
     from harness.store.frames import TIMED_COLUMNS, epochs_frame, telemetry_frame, to_parquet, trials_frame
     from harness.store.provenance import environment
@@ -35,6 +44,7 @@ __all__ = [
     "masked",
     "plain",
     "read_json",
+    "read_object",
     "read_status",
     "refresh_manifest",
     "seal",
@@ -44,6 +54,7 @@ __all__ = [
     "to_parquet",
     "trials_frame",
     "write_file",
+    "write_first",
     "write_json",
 ]
 
@@ -53,7 +64,16 @@ __getattr__, __dir__ = lazy_names(
         "codec": ("decode", "encode"),
         "connection": ("masked",),
         "database": ("StudyDatabase",),
-        "files": ("plain", "read_json", "sha256_file", "storage_errors", "write_file", "write_json"),
+        "files": (
+            "plain",
+            "read_json",
+            "read_object",
+            "sha256_file",
+            "storage_errors",
+            "write_file",
+            "write_first",
+            "write_json",
+        ),
         "frames": ("TIMED_COLUMNS", "epochs_frame", "telemetry_frame", "to_parquet", "trials_frame"),
         "provenance": ("environment",),
         "reading": ("StoredTrial",),

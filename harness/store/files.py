@@ -25,22 +25,48 @@ MAX_BYTES = 64 << 20
 """More than any text or JSON file of a run; what is larger is not read into memory."""
 
 TEMPORARY = re.compile(r"\..+\.\d+(-[0-9a-f]+)?\.tmp")
-"""Names that :func:`write_file` writes under; one that stays is of a process that was killed."""
+"""Names that files are written under first; one that stays is of a process that was killed."""
 
 
 def write_file(path: Path, content: bytes | str) -> None:
     """Replace ``path`` by ``content`` in one step. Raises :class:`StorageError`."""
     data = readable(content).encode() if isinstance(content, str) else content
+    with _beside(path) as temporary:
+        # Opened only where nothing is: a link that someone planted under this name is not followed.
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+
+
+def write_first(path: Path, content: str) -> bool:
+    """Write ``path`` in one step unless it is there; return whether it was not. Raises :class:`StorageError`.
+
+    Of several processes that write at once one succeeds. Not synced: it is for what can be had again.
+    """
+    with _beside(path) as temporary:
+        with temporary.open("xb") as file:
+            file.write(readable(content).encode())
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            if path.exists():
+                return False
+            temporary.replace(path)
+    return True
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Yield a name in the folder of ``path`` to write under first; what is left there at the end is removed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with storage_errors(path):
         try:
-            # Opened only where nothing is: a link that someone planted under this name is not followed.
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            _sync_folder(path.parent)
+            yield temporary
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ PLAN_DTYPES = {
     "data_path": "string",
     "data_reason": "string",
     "threads": "Int64",
+    "threads_reason": "string",
 }
 
 PREDICTED_COLUMNS = tuple(f"predicted_{name}" for name in PREDICTED)
@@ -83,6 +84,7 @@ TIMED_COLUMNS = (
     "precision_reason",
     "layout_reason",
     "data_reason",
+    "threads_reason",
     "reasons",
     *(name for name in FIGURES if name not in ("parameters", "flops", "value_se")),
     *PREDICTED_COLUMNS,

@@ -82,9 +82,15 @@ def place_training(job: Job, candidate: Candidate, dataset: TrainingData, seed: 
 
 
 def plan_training(
-    job: Job, candidate: Candidate, dataset: TrainingData, train: Batches, *, micro_batch: int = 0
+    job: Job,
+    candidate: Candidate,
+    dataset: TrainingData,
+    train: Batches,
+    *,
+    micro_batch: int = 0,
+    by_rule: bool = False,
 ) -> Plan:
-    """Return how the candidate is trained on this device."""
+    """Return how the candidate is trained on this device; ``by_rule`` without measuring anything."""
     shape = job.model_shape(candidate, dataset)
     name = loss_name(dataset.shape, candidate.training.loss)
     # The plain loss: no precision is better or worse for a candidate's smoothing, class weights or mixing.
@@ -99,6 +105,7 @@ def plan_training(
         lambda: models.build(candidate.architecture, shape, trust=job.trust),
         train,
         device=job.device,
+        memory=None if by_rule else job.choosing,
         precision=candidate.training.precision,
         loss=Loss(name, lambda outputs, targets: criterion.loss(criterion.scores(outputs), targets)),
         # Not the split: a refit trains in the precision of its trial.

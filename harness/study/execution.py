@@ -67,9 +67,10 @@ def open_executor(execution: Execution, job: Job, stop: Stop) -> Executor:
 def threads_of(job: Job, workers: int) -> int:
     """Return the CPU threads of each of so many workers: their sum never exceeds the cores.
 
-    A deterministic search trains on one, since sums over another number of threads are rounded in another order.
+    It is a bound: each candidate is trained on as many as pay. A deterministic search trains on one, since sums over
+    another number of threads are rounded in another order.
     """
-    if job.spec.search.deterministic and job.device.type == "cpu":
+    if job.spec.search.deterministic:
         return 1
     return max(1, torch.get_num_threads() // workers)
 

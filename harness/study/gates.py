@@ -18,7 +18,7 @@ from harness import models
 from harness.errors import HardwareError, Interrupted, TimedOut
 from harness.hardware import Sampler, meters_for, native_precisions
 from harness.measure import free_memory, held_mib, is_out_of_memory, training_footprint
-from harness.plan import choose_batch_size, prepare, random_state_kept, sizes_for
+from harness.plan import batch_size_by_rule, choose_batch_size, prepare, random_state_kept, sizes_for
 from harness.records import NAN, PREDICTED, Figures, Plan
 from harness.spec import Candidate, Spec
 from harness.study.building import (
@@ -84,7 +84,10 @@ class Gates:
         if candidate.training.batch_size != "auto":
             return candidate, ""
         samples, limit_mb = self._job.dataset.train, self._limits.memory_mb or math.inf
-        sizes = sizes_for(len(samples))
+        sizes, memory = sizes_for(len(samples)), self._job.choosing
+        if memory is None:
+            choice = batch_size_by_rule(sizes)
+            return with_batch_size(candidate, int(choice.value)), f"batch size {choice.reason}"
 
         def rate(size: int) -> float:
             try:
@@ -102,7 +105,7 @@ class Gates:
                 key: Hashable = self._prober.key(middle, plan)
             if limit_mb < math.inf:
                 key = key, limit_mb, samples.placed_bytes
-            choice = choose_batch_size(sizes, rate, key=key)
+            choice = choose_batch_size(sizes, rate, key=key, memory=memory)
         return with_batch_size(candidate, int(choice.value)), f"batch size {choice.reason}"
 
     def _middle(self, candidate: Candidate, sizes: Sequence[int]) -> tuple[Candidate, Plan]:
@@ -172,7 +175,7 @@ class Gates:
         one, limit_ms = dataset.train.first(1).tensors(device), self._limits.latency_ms
         with random_state_kept(device):
             model = prepare(build_model(self._job, candidate, dataset, seed=0), device=device, layout=plan.layout)
-            key = self._prober.shape(candidate, model, one), plan.precision, plan.layout, limit_ms
+            key = self._prober.shape(candidate, model, one), plan.precision, plan.layout, plan.threads, limit_ms
             found = self._prober.remembered(
                 "latency", candidate, key, lambda: measure_latency(model, one, plan, limit_ms=limit_ms).values
             )

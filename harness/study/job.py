@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from harness.data import TrainingData
+from harness.plan import Memory
 from harness.records import TaskShape
 from harness.spec import Candidate, Spec
 from harness.study.objectives import Objective
@@ -24,6 +25,13 @@ class Job:
     objectives: tuple[Objective, ...]
     trust: bool = False
     """Whether the user's own modules may be imported."""
+    memory: Memory = field(default_factory=Memory)
+    """Where what is measured of the machine is kept."""
+
+    @property
+    def choosing(self) -> Memory | None:
+        """What plans are measured with; None: by rule, since no clock may decide a deterministic search."""
+        return None if self.spec.search.deterministic else self.memory
 
     def model_shape(self, candidate: Candidate, dataset: TrainingData) -> TaskShape:
         """Return the shape that the candidate's model is built for: the loss decides how many outputs it has."""

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -35,6 +35,7 @@ from harness.study import telemetry
 from harness.study.archive import Archive
 from harness.study.baselines import Scene, run_baselines, seconds_aside
 from harness.study.check import notes_on
+from harness.study.choices import record_choices
 from harness.study.coordinator import Coordinator
 from harness.study.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.executor import Executor
@@ -66,6 +67,8 @@ class Means:
     storage: str | None
     """URL of a PostgreSQL database; None: a file of the run folder."""
     argv: Sequence[str]
+    plan_from: Path | None = None
+    """A run whose measured choices are replayed."""
 
 
 class _Scored(NamedTuple):
@@ -87,6 +90,7 @@ class SearchPart:
         self._means = means
         self._stop = stop
         self._observer = observer
+        self._notes: Sequence[str] = ()
         self._started = time.monotonic()
         self._resumed = self._resumable = folder.file("status.json").is_file()
         status = read_status(folder.path) if self._resumed else {}
@@ -119,7 +123,7 @@ class SearchPart:
             self._set_state("running")
             self._resumable = True
             archive = Archive(self._folder, database, job.objectives, job.spec.limits)
-            notes = (*job.spec.notes, *notes_on(job.spec), *job.dataset.notes)
+            notes = (*job.spec.notes, *notes_on(job.spec), *job.dataset.notes, *self._notes)
             self._observer.run_started(self._folder.path, notes, job.objectives[0], archive.highest)
             check_candidates(self._folder.path, job.spec, archive.known)
             self._set_time_aside(archive.best)
@@ -189,9 +193,11 @@ class SearchPart:
         return self._test_opened
 
     def _describe(self) -> None:
-        """Write what is known before the first trial."""
-        folder, job = self._folder, self._job
+        """Write what is known before the first trial, and begin or take up the record of choices."""
+        folder = self._folder
         folder.unseal()
+        memory, self._notes = record_choices(folder, self._means.plan_from)
+        job = self._job = replace(self._job, memory=memory)
         folder.write("space.yaml", yaml.safe_dump(canonical(job.spec), sort_keys=False, allow_unicode=True))
         machine = probe(torch=True).as_dict(hide_ids=True)
         folder.write_json("hardware.json", {"device": str(job.device), **machine})

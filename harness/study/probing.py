@@ -21,7 +21,7 @@ from harness.data import Part, place
 from harness.hardware import Sampler
 from harness.measure import PeakMemory, held_mib
 from harness.models import is_own
-from harness.plan import random_state_kept, remembered_figures
+from harness.plan import random_state_kept
 from harness.plan.calibration import Probe
 from harness.records import NAN, Named, Plan
 from harness.spec import Candidate
@@ -111,7 +111,7 @@ class Prober:
         sizes = batch, _steps_an_epoch(dataset.train, batch), min(EVALUATION_BATCH, len(dataset.validation))
         options = (training.loss, training.l1 > 0, training.clip_norm > 0, training.augment.model_dump_json())
         optimizer = (candidate.optimizer.name, *sorted(n for n, value in candidate.optimizer.params.items() if value))
-        planned = (plan.micro_batch, plan.precision, plan.layout, plan.data_path)
+        planned = (plan.micro_batch, plan.precision, plan.layout, plan.data_path, plan.threads)
         return self.shape(candidate, model, inputs), sizes, optimizer, options, planned, self.sampler is not None
 
     def shape(self, candidate: Candidate, model: nn.Module, inputs: tuple[Tensor, ...]) -> Hashable:
@@ -122,8 +122,8 @@ class Prober:
     def remembered(
         self, what: str, candidate: Candidate, key: Hashable, measure: Callable[[], Mapping[str, float]]
     ) -> Mapping[str, float]:
-        """Return figures as this machine remembers them, or as they are measured now."""
-        return measure() if is_own(candidate.architecture) else remembered_figures(what, key, measure)
+        """Return figures as the run or this machine remembers them, or as they are measured now."""
+        return measure() if is_own(candidate.architecture) else self.job.memory.figures(what, key, measure)
 
     def _line(self, candidate: Candidate, plan: Plan, batch: int) -> Mapping[str, float]:
         """Return the straight lines through what was measured at two batch sizes; memory is above what is held now."""

@@ -15,7 +15,7 @@ SAMPLES = 64
 
 
 def rehearse(job: Job) -> None:
-    """Build model, batches, plan and training for the middle of every architecture and each variant of its training.
+    """Build model, batches, a plan by rule and training for the middle of every architecture and each of its variants.
 
     Raises what a trial would raise: :class:`InputError` where the loss, the augmentation or the inputs do not fit the
     task or a module of the user's own is wrong, :class:`HardwareError` for a precision that the device cannot do.
@@ -30,6 +30,6 @@ def rehearse(job: Job) -> None:
                 few, device=job.device, batch_size=SAMPLES // 2, seed=0, shuffle=True, augment=training.augment
             )
             if training.precision not in plans:
-                plans[training.precision] = plan_training(job, candidate, job.dataset, train)
+                plans[training.precision] = plan_training(job, candidate, job.dataset, train, by_rule=True)
             plan = plans[training.precision]
             make_fit(job, candidate, job.dataset, model, train, None, plan, seed=0, trial=0, stop=never)

@@ -17,6 +17,7 @@ from harness.spec import Spec, canonical, load_spec, spec_hash
 from harness.store import RunFolder, check_local, check_run, check_space, read_status
 from harness.store.connection import postgresql_url
 from harness.study.check import check_spec
+from harness.study.choices import check_followed
 from harness.study.execution import Execution, check_execution
 from harness.study.gates import check_meters
 from harness.study.job import Job
@@ -40,6 +41,8 @@ class Request:
     storage: str | None = None
     """URL of a PostgreSQL database for the study; None: a file of the run folder. To be given again to resume."""
     argv: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
+    plan_from: Path | None = None
+    """A run whose measured choices are replayed; a run that is resumed replays its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,13 @@ def open_search(request: Request) -> Opened:
     spec = request.spec
     check_spec(spec)
     check_execution(request.execution)
+    if request.plan_from is not None:
+        if request.resume is not None:
+            raise InputError(
+                f"plan_from {request.plan_from}: {request.resume} is resumed, and goes on by the choices in its own "
+                "record; leave out --plan-from"
+            )
+        check_followed(request.plan_from)
     if request.storage is not None:
         postgresql_url(request.storage)
     device = choose_device(request.device)
@@ -107,7 +117,8 @@ def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer)
         check_local(request.resume or request.out)
     folder = RunFolder.open(request.resume) if request.resume else RunFolder.create(request.out, dataset.name)
     try:
-        means = Means(replace(request.execution, every_gpu=request.device in ("auto", "cuda")), storage, request.argv)
+        execution = replace(request.execution, every_gpu=request.device in ("auto", "cuda"))
+        means = Means(execution, storage, request.argv, request.plan_from)
         return SearchPart(job, dataset, folder, means, stop, observer).run()
     finally:
         folder.close()

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from harness.errors import HardwareError
+from harness.hardware.openmp import waiting_asleep
 from harness.records import Outcome
 from harness.study.channel import Channel
 from harness.study.sharing import Shared
@@ -34,6 +35,7 @@ _START = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from harne
 """A worker finds modules, the user's too, where this process does. An environment variable would say it as well to
 whatever the worker starts."""
 
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _OUT_OF_MEMORY = re.compile(r"MemoryError|std::bad_alloc|[Cc]annot allocate memory|can't allocate memory")
 
 
@@ -146,7 +148,7 @@ def _start(connection: int, shared: int, *, index: int, threads: int) -> Popen[b
             stdout=PIPE,
             stderr=STDOUT,
             pass_fds=(connection, shared),
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+            env={**os.environ, **waiting_asleep(os.environ), **dict.fromkeys(_THREADS, str(threads))},
         )
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from harness.data import Batch
-from harness.plan import memory, precision
+from harness.plan import precision
 
 NOT_HERE = {"fp32": "", "tf32": "no tensor cores", "bf16": "no AMX", "fp16": "slow"}
 
@@ -42,9 +42,6 @@ def cpu():
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    memory.forget()
-    yield
-    memory.forget()
 
 
 @pytest.fixture(autouse=True)

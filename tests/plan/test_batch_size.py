@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.plan import choose_batch_size, memory, sizes_for
+from harness.plan import Memory, batch_size_by_rule, choose_batch_size, sizes_for
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
 
@@ -23,7 +23,7 @@ class Device:
 
 def test_the_smallest_size_that_keeps_the_device_busy_is_taken():
     device = Device()
-    choice = choose_batch_size(SIZES, device.rate, key="model")
+    choice = choose_batch_size(SIZES, device.rate, key="model", memory=Memory())
     assert choice.value == "128"
     assert choice.ratio == pytest.approx(10_000 / 1_600)
     assert choice.reason == (
@@ -35,14 +35,14 @@ def test_the_smallest_size_that_keeps_the_device_busy_is_taken():
 def test_nothing_larger_is_tried_once_two_doublings_in_a_row_gain_less_than_five_percent():
     rates = dict(zip(SIZES, (100.0, 104.0, 120.0, 125.0, 131.0, 900.0, 999.0), strict=True))
     asked = []
-    choice = choose_batch_size(SIZES, lambda size: asked.append(size) or rates[size], key="model")
+    choice = choose_batch_size(SIZES, lambda size: asked.append(size) or rates[size], key="model", memory=Memory())
     assert asked == [16, 32, 64, 128, 256]
     assert choice.value == "128"
 
 
 def test_what_does_not_fit_ends_the_trying():
     device = Device(limit=math.inf, most=100)
-    choice = choose_batch_size(SIZES, device.rate, key="model")
+    choice = choose_batch_size(SIZES, device.rate, key="model", memory=Memory())
     assert device.asked == [16, 32, 64, 128]
     assert choice.value == "64"
     assert "64: 6,400, 128 does not fit in memory or in its limit" in choice.reason
@@ -50,26 +50,25 @@ def test_what_does_not_fit_ends_the_trying():
 
 def test_a_size_is_measured_once_per_machine_and_key():
     device = Device()
-    first = choose_batch_size(SIZES, device.rate, key="model")
-    memory.forget()
-    assert choose_batch_size(SIZES, lambda _: pytest.fail("measured again"), key="model") == first
+    first = choose_batch_size(SIZES, device.rate, key="model", memory=Memory())
+    assert choose_batch_size(SIZES, lambda _: pytest.fail("measured again"), key="model", memory=Memory()) == first
     slower = Device(limit=100.0)
-    assert choose_batch_size(SIZES, slower.rate, key="another").value == "16"
-    assert choose_batch_size(SIZES[1:], slower.rate, key="model").value == "32"
+    assert choose_batch_size(SIZES, slower.rate, key="another", memory=Memory()).value == "16"
+    assert choose_batch_size(SIZES[1:], slower.rate, key="model", memory=Memory()).value == "32"
 
 
 def test_where_not_even_the_smallest_fits_it_is_taken_for_this_time():
-    choice = choose_batch_size(SIZES, Device(most=8).rate, key="model")
+    choice = choose_batch_size(SIZES, Device(most=8).rate, key="model", memory=Memory())
     assert (choice.value, choice.reason) == (
         "16",
         "16: the smallest size, and not even that fits in memory or in its limit",
     )
     assert math.isnan(choice.ratio)
-    assert choose_batch_size(SIZES, Device().rate, key="model").value == "128"
+    assert choose_batch_size(SIZES, Device().rate, key="model", memory=Memory()).value == "128"
 
 
 def test_a_single_size_is_not_measured():
-    choice = choose_batch_size((16,), lambda _: pytest.fail("measured"), key="model")
+    choice = choose_batch_size((16,), lambda _: pytest.fail("measured"), key="model", memory=Memory())
     assert (choice.value, choice.reason) == ("16", "16: the only size to choose from")
 
 
@@ -78,7 +77,7 @@ def test_a_single_size_is_not_measured():
 def test_the_choice_fits_and_is_close_to_the_best_of_all_sizes_that_fit(limit, overhead_s, most):
     sizes = sizes_for(10**6)
     device = Device(limit=limit, overhead_s=overhead_s, most=most)
-    choice = choose_batch_size(sizes, device.rate, key=(limit, overhead_s, most))
+    choice = choose_batch_size(sizes, device.rate, key=(limit, overhead_s, most), memory=Memory())
     best = max(device.rate(size) for size in sizes if size <= most)
     close = [size for size in sizes if size <= most and device.rate(size) * 1.05 >= best]
     assert int(choice.value) == close[0]
@@ -92,6 +91,13 @@ def test_sizes_are_powers_of_two_that_leave_sixteen_batches(samples):
         assert sizes == (min(16, samples),)
     else:
         assert sizes == tuple(2**n for n in range(4, 13) if samples // 2**n >= 16)
+
+
+@pytest.mark.parametrize(("samples", "size"), [(10, 10), (150, 16), (1_437, 32), (50_000, 256), (10**9, 256)])
+def test_by_rule_it_is_the_middle_size(samples, size):
+    choice = batch_size_by_rule(sizes_for(samples))
+    assert choice.value == str(size)
+    assert choice.reason.startswith(f"{size}: by rule, the middle one of ")
 
 
 def test_sizes_of_known_tasks():

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.data import Batch
-from harness.plan import Loss, make_plan
+from harness.plan import Loss, Memory, make_plan
 from harness.plan.learning import STEPS, Lesson
 
 MSE = Loss("mse", lambda outputs, targets: F.mse_loss(outputs.squeeze(1), targets))
@@ -64,7 +64,7 @@ def lesson(cpu):
 def test_a_faster_precision_that_learns_as_well_is_taken_and_says_so(native, clock, cpu):
     native("bf16")
     clock(fp32=1.8, bf16=1.0)
-    plan = make_plan(plain, Sums(), device=cpu, loss=MSE)
+    plan = make_plan(plain, Sums(), device=cpu, memory=Memory(), loss=MSE)
     assert (plan.precision, plan.precision_ratio) == ("bf16", 1.8)
     assert plan.precision_reason.startswith("bf16 measured 1.80x fp32, loss after 30 steps ")
     loss, reference = numbers(plan.precision_reason)
@@ -74,7 +74,7 @@ def test_a_faster_precision_that_learns_as_well_is_taken_and_says_so(native, clo
 def test_a_faster_precision_that_hurts_the_loss_is_refused_with_the_numbers(native, clock, cpu):
     native("bf16")
     clock(fp32=1.9, bf16=1.0)
-    plan = make_plan(lambda: Offset(6, 1), Sums(), device=cpu, loss=MSE)
+    plan = make_plan(lambda: Offset(6, 1), Sums(), device=cpu, memory=Memory(), loss=MSE)
     assert (plan.precision, plan.precision_ratio) == ("fp32", 1.0)
     assert plan.precision_reason.startswith("fp32: bf16 was 1.90x but hurt the loss (")
     assert plan.precision_reason.endswith(" after 30 steps)")
@@ -85,7 +85,7 @@ def test_a_faster_precision_that_hurts_the_loss_is_refused_with_the_numbers(nati
 def test_after_a_refusal_the_next_faster_precision_is_tried(native, clock, cpu):
     native("bf16", "fp16")
     clock(fp32=3.0, bf16=2.0, fp16=1.0)
-    plan = make_plan(lambda: Overflow(6, 1), Sums(), device=cpu, loss=MSE)
+    plan = make_plan(lambda: Overflow(6, 1), Sums(), device=cpu, memory=Memory(), loss=MSE)
     assert (plan.precision, plan.precision_ratio) == ("bf16", 1.5)
     assert plan.precision_reason.startswith("bf16 measured 1.50x fp32, loss after 30 steps ")
     assert "; fp16 was 3.00x but hurt the loss (" in plan.precision_reason
@@ -95,7 +95,7 @@ def test_the_verdict_is_remembered_by_the_name_of_the_loss(native, clock, cpu):
     native("bf16")
     compared = clock(fp32=2.0, bf16=1.0)
     for loss in (MSE, MSE, Loss("huber", lambda outputs, targets: F.huber_loss(outputs.squeeze(1), targets)), None):
-        make_plan(plain, Sums(), device=cpu, loss=loss)
+        make_plan(plain, Sums(), device=cpu, memory=Memory(), loss=loss)
     assert compared == [("fp32", "bf16")] * 3
 
 
@@ -106,7 +106,7 @@ def test_comparing_losses_leaves_the_random_generator_and_the_batches_alone(nati
     before = [batch.inputs[0].clone() for batch in batches.batches]
     torch.manual_seed(7)
     state = torch.get_rng_state()
-    make_plan(plain, batches, device=cpu, loss=MSE)
+    make_plan(plain, batches, device=cpu, memory=Memory(), loss=MSE)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(batch.inputs[0], x) for batch, x in zip(batches.batches, before, strict=True))
 
@@ -184,12 +184,12 @@ def test_a_verdict_is_of_its_data_and_no_other(native, clock, cpu):
             self.batches = [Batch(batch.inputs, 10.0 * batch.targets) for batch in self.batches]
 
     said = {
-        data: make_plan(plain, batches, device=cpu, loss=MSE, data=data).precision_reason
+        data: make_plan(plain, batches, device=cpu, memory=Memory(), loss=MSE, data=data).precision_reason
         for data, batches in (("small", Sums()), ("large", Larger()))
     }
     (_, small), (_, large) = (numbers(reason) for reason in said.values())
     assert large > 50 * small
-    again = make_plan(plain, Larger(), device=cpu, loss=MSE, data="small")
+    again = make_plan(plain, Larger(), device=cpu, memory=Memory(), loss=MSE, data="small")
     assert again.precision_reason == said["small"], "what is told to be the same data is not looked at again"
 
 
@@ -197,5 +197,5 @@ def test_the_layout_is_timed_once_for_any_data(images, cnn, clock, cpu):
     compared = clock(contiguous=1.0, channels_last=2.0)
     flat = Loss("mse", lambda outputs, targets: F.mse_loss(outputs[:, 0], targets))
     for data in ("one", "other"):
-        make_plan(cnn, images, device=cpu, loss=flat, data=data)
+        make_plan(cnn, images, device=cpu, memory=Memory(), loss=flat, data=data)
     assert compared == [("contiguous", "channels_last")]

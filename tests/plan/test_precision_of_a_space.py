@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from harness.data import load
-from harness.plan import make_plan
+from harness.plan import Memory, make_plan
 from harness.spec import Categorical, candidate_at, parameters, parse_spec
 from harness.study.building import place_training, plan_training
 from harness.study.job import Job
@@ -24,7 +24,7 @@ def test_precisions_in_a_list_are_searched_and_each_is_planned_as_asked(table, c
     assert (searched.path, searched.node) == ("precision", Categorical(("fp32", "bf16")))
     for value in ("fp32", "bf16"):
         training = candidate_at(spec, {"precision": value}).training
-        plan = make_plan(lambda: nn.Linear(3, 2), table, device=cpu, precision=training.precision)
+        plan = make_plan(lambda: nn.Linear(3, 2), table, device=cpu, memory=Memory(), precision=training.precision)
         assert plan.precision == value
 
 

@@ -67,6 +67,7 @@ class FakeTrainer:
             "index": self.index,
             "threads": self.threads,
             "omp": os.environ["OMP_NUM_THREADS"],
+            "waiting": os.environ.get("OMP_WAIT_POLICY"),
             "stdin": sys.stdin.read(),
             "path": list(sys.path),
             "torch": "torch" in sys.modules,

@@ -98,7 +98,9 @@ def quick_speed(_model, _validation, _plan, _epochs, **_options):
 def told(evaluation, *, notes=True):
     """Return everything of an evaluation but times and what was measured, as text: equal to the last bit, NaN too."""
     record = evaluation.record
-    plan = record.plan and replace(record.plan, precision_ratio=0.0, layout_reason="", data_reason="")
+    plan = record.plan and replace(
+        record.plan, precision_ratio=0.0, layout_reason="", data_reason="", threads_reason=""
+    )
     same = replace(
         record,
         plan=plan,

@@ -241,3 +241,21 @@ def test_a_twentieth_of_the_time_is_set_aside_at_most(keys, expected):
     assert low <= seconds_aside(spec, dataset) <= high
     off = parse_spec(text + "\nsearch: {baselines: false}", origin="space.yaml")
     assert seconds_aside(off, dataset) == 0
+
+
+def test_baselines_are_fitted_on_one_thread_however_many_there_are(monkeypatch):
+    from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    used = []
+    fit = HistGradientBoostingClassifier.fit
+
+    def watched(self, *data):
+        used.append((_openmp_effective_n_threads(), *(pool["num_threads"] for pool in threadpool_info())))
+        return fit(self, *data)
+
+    monkeypatch.setattr(HistGradientBoostingClassifier, "fit", watched)
+    with threadpool_limits(2):
+        rows_of(scene_of(load(BuiltinTask(builtin="wine"), seed=0)))
+    assert len(used) == 2
+    assert {count for counts in used for count in counts} == {1}

@@ -109,6 +109,7 @@ def test_a_worker_carries_out_an_assignment_in_a_process_of_its_own(warm, carry_
     assert (found.trial, found.outcome) == (7, Outcome.COMPLETE)
     assert found.params["pid"] != os.getpid()
     assert (found.params["index"], found.params["threads"], found.params["omp"]) == (0, 1, "1")
+    assert found.params["waiting"] == "PASSIVE"
     assert found.params["stdin"] == ""
     assert found.params["path"] == sys.path
     assert not found.params["torch"]

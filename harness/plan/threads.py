@@ -1,0 +1,103 @@
+"""On how many CPU threads a model is trained: as many as pay at this moment, and one where they do not.
+
+The threads of a step wait for each other at every operation. Where the operations are small the waiting takes longer
+than what is shared; where another process keeps a core busy, each wait lasts until that core is given back. So a thread
+must earn its place by a clear gain, measured beside whatever else the machine does now. What earlier runs found is
+asked again for the same reason, and kept unless it is clearly wrong now, so that two runs on one idle machine choose
+alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.plan.calibration import Choice, Probe
+from harness.plan.memory import Memory
+from harness.plan.running import forward_of, thread_count
+
+SMALL_FLOPS = 2e7
+"""Of a batch's forward pass, below which it is not shared: a millisecond or so, and waking threads takes as much."""
+CLEAR_GAIN = 1.25
+"""Seconds on half the threads over seconds on all of them, from which all are taken."""
+STILL_GAINS = 1.05
+"""The same where an earlier run has found that these threads pay: they are kept unless that is over."""
+CONTRADICTS = 1.5
+"""The same where an earlier run has found that they do not, maybe beside another process."""
+BUDGET_S = 0.06
+"""Of one comparison."""
+
+
+def choose_threads(probe: Probe, precision: str, most: int, memory: Memory | None) -> Choice:
+    """Return the number of CPU threads of a training, in digits, from 1 to ``most``.
+
+    A batch whose forward pass is small gets one by rule, as does every batch without a ``memory``. Others are measured
+    once per run, precision, architecture and batch shape. The ratio is the gain over half the threads, or of one thread
+    over two where one was chosen.
+    """
+    if probe.device.type != "cpu":
+        return Choice("1", reason=f"1: the model computes on {probe.device}")
+    if memory is None:
+        return Choice("1", reason="1: by rule")
+    counts = thread_counts(most)
+    if len(counts) == 1:
+        return Choice("1", reason="1: no more are to be had")
+    model = probe.make_model()
+    if (flops := _flops(probe, model)) < SMALL_FLOPS:
+        return Choice("1", reason=f"1: {flops * 1e-6:.2g} MFLOP of a batch are too few to share")
+    return memory.choice(
+        "threads",
+        (precision, probe.key(model)),
+        tuple(map(str, counts)),
+        lambda: _measure(probe, precision, counts),
+        confirm=lambda earlier: _measure(probe, precision, counts, earlier=int(earlier.value)),
+    )
+
+
+def thread_counts(most: int) -> tuple[int, ...]:
+    """Return the numbers of threads to choose from: ``most``, its half, and so on down to one."""
+    counts = [max(1, most)]
+    while counts[-1] > 1:
+        counts.append(counts[-1] // 2)
+    return tuple(counts)
+
+
+def _flops(probe: Probe, model: nn.Module) -> float:
+    """Return what a forward pass of the batch computes; infinite where torch's counter does not know the layers."""
+    if any(isinstance(layer, nn.RNNBase) for layer in model.modules()):
+        return math.inf
+    forward = forward_of(model, device=probe.device, precision="fp32", layout="contiguous")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        forward(probe.inputs)
+    return float(counter.get_total_flops())
+
+
+def _measure(probe: Probe, precision: str, counts: tuple[int, ...], *, earlier: int = 0) -> Choice:
+    """Halve the threads for as long as the other half does not pay; ``earlier`` is what was found so, 0: nothing."""
+    step = probe.step(precision=precision, layout="contiguous")
+    arms: Mapping[str, Callable[[], None]] = {str(count): partial(_on_threads, count, step) for count in counts}
+    gain = 1.0
+    for count, half in pairwise(counts):
+        seconds = probe.compare({str(n): arms[str(n)] for n in (half, count)}, budget_s=BUDGET_S)
+        gain = seconds[str(half)] / seconds[str(count)]
+        said = f"{count} measured {gain:.2f}x {half}"
+        if gain >= _needed(count, earlier):
+            return Choice(str(count), gain, f"{count}: {said}")
+    return Choice("1", 1.0 / gain, f"1: {said}")
+
+
+def _needed(count: int, earlier: int) -> float:
+    if not earlier:
+        return CLEAR_GAIN
+    return STILL_GAINS if count <= earlier else CONTRADICTS
+
+
+def _on_threads(count: int, step: Callable[[], None]) -> None:
+    with thread_count(count):
+        step()

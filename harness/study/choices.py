@@ -1,0 +1,74 @@
+"""The record of a run's measured choices, and another run's to go by: ``choices/`` in the run folder.
+
+It holds one file for each choice and each set of gate figures that the run went by, as :mod:`harness.plan.memory` keeps
+them, and ``machine.json``, which says what they were measured on. They hold on a machine like that one only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.errors import InputError, StorageError
+from harness.plan import Memory, machine
+from harness.store import RunFolder, check_run, plain, read_object, write_first
+
+FOLDER = "choices"
+MACHINE = f"{FOLDER}/machine.json"
+_ANSWER = re.compile(r"[0-9a-f]{32}\.json")
+
+
+class Recorded(NamedTuple):
+    """Where a run keeps its choices, and what is to be said of those that it was given."""
+
+    memory: Memory
+    notes: tuple[str, ...]
+
+
+def check_followed(run: Path) -> None:
+    """Raise :class:`InputError` unless ``run`` has a record of its choices, :class:`StorageError` if it is damaged."""
+    check_run(run)
+    if not (run / MACHINE).is_file():
+        raise InputError(
+            f"{run}: it has no record of its choices (no {MACHINE}), so it was made by an earlier version; "
+            "repeat it with this one, and name that run"
+        )
+    read_object(run / MACHINE)
+
+
+def record_choices(folder: RunFolder, followed: Path | None) -> Recorded:
+    """Begin the record of a run, with a copy of the record of the run ``followed``, or go on with the one there is."""
+    record = folder.file(MACHINE).parent.resolve()
+    if followed is None:
+        return Recorded(Memory(record, _follows(folder)), ())
+    answers = dict(_answers(followed))
+    for name, answer in answers.items():
+        write_first(record / name, json.dumps(answer, ensure_ascii=False) + "\n")
+    follows = followed.resolve().name
+    folder.write_json(MACHINE, {**machine(), "follows": follows})
+    note = f"{len(answers)} measured choices and figures of {follows} are replayed; what is not among them is measured"
+    measured_on = read_object(followed / MACHINE)
+    if other := [name for name, fact in plain(machine()).items() if measured_on.get(name) != fact]:
+        note = f"the choices of {follows} hold on its machine only, and here the {other[0]} differs: all are measured"
+    return Recorded(Memory(record, follows), (note,))
+
+
+def _follows(folder: RunFolder) -> str:
+    """Return the name of the run that this one follows, ``""``: none; say what the choices are measured on."""
+    with suppress(StorageError):
+        follows = read_object(folder.file(MACHINE)).get("follows")
+        return follows if isinstance(follows, str) and follows.isprintable() else ""
+    folder.write_json(MACHINE, {**machine(), "follows": ""})
+    return ""
+
+
+def _answers(run: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the answers in the record of a run by the names of their files, without those that are damaged."""
+    for path in sorted((run / FOLDER).iterdir()):
+        if _ANSWER.fullmatch(path.name):
+            with suppress(StorageError):
+                yield path.name, read_object(path)
