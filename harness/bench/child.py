@@ -27,10 +27,9 @@ from harness.bench.messages import Request, decode_request, encode_end, encode_r
 from harness.bench.peaks import Peaks, cpu_peaks, gpu_peaks
 from harness.bench.process import FORKS
 from harness.bench.protocol import run_group
-from harness.bench.room import free_mib
 from harness.bench.rows import Case, Row
 from harness.bench.workload import Level, Setting, groups
-from harness.hardware import choose_device, die_with, probe, usable_cores
+from harness.hardware import choose_device, die_with, free_mib, probe, usable_cores
 from harness.measure import is_out_of_memory
 
 
