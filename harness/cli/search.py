@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -58,6 +59,7 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Search a space on this machine, and leave a reproducible report under results/."""
+    started_s = time.monotonic()  # the budget of time is for all that follows, the imports included
     if trust:
         # As `python -m` does: the user's own modules are found from where the command was started.
         sys.path.insert(0, str(Path.cwd()))
@@ -89,6 +91,7 @@ def search(
         address=address,
         storage=storage,
         trust=trust,
+        started_s=started_s,
     )
     _show(result, json=json)
     if result.signal:
@@ -134,9 +137,15 @@ def _dry_run(
     print_space(spec)
     print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, in the middle of each range")
     print(
-        f"{spec.total} trials of up to {spec.budget.epochs} epochs: about {duration(cost.total_s)} at most; "
-        "early stopping and pruning usually save some of it."
+        f"{spec.total} trials of up to {spec.budget.epochs} epochs: about {duration(cost.total_s)} of training; "
+        f"{duration(cost.least_s)} to {duration(cost.most_s)} by the cheapest and the dearest candidate tried."
     )
+    print(
+        "An estimate, no bound: planning, measuring, the final model and the report come on top, "
+        "early stopping and pruning save some of it."
+    )
+    if spec.budget.time is not None:
+        print(f"Whatever they cost, the command ends after about {duration(spec.budget.time)} (budget.time).")
 
 
 def _show(result: SearchResult, *, json: bool) -> None:
