@@ -15,7 +15,7 @@ from harness.hardware.machine import Cpu, GpuInfo, Machine, Memory, TorchDevice,
 from harness.hardware.nvml import GPU_TELEMETRY, Gpu, Nvml, open_nvml
 from harness.hardware.oom import oom_kills
 from harness.hardware.parent import die_with
-from harness.hardware.pressure import stalled_us
+from harness.hardware.pressure import Stall, read_stall, stalled_percent
 from harness.hardware.probe import probe
 from harness.hardware.watched import Watched
 from harness.lazy import lazy_names
@@ -37,6 +37,7 @@ __all__ = [
     "Precision",
     "ReplayMeter",
     "Sampler",
+    "Stall",
     "TorchDevice",
     "TorchInfo",
     "Watched",
@@ -51,7 +52,8 @@ __all__ = [
     "open_nvml",
     "probe",
     "read_limits",
-    "stalled_us",
+    "read_stall",
+    "stalled_percent",
     "throttle_names",
     "usable_cores",
 ]
