@@ -76,8 +76,8 @@ def _answer(request: Request, name: str, level: Level, seed: int, answers: IO[st
     device = choose_device(name)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    threads = usable_cores()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(request.threads or usable_cores())
+    threads = torch.get_num_threads()  # what was asked for and what torch makes of it need not be the same
     facts: dict[str, Any] = {}
     if request.group:
         torch.manual_seed(seed)
