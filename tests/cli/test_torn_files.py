@@ -90,6 +90,7 @@ REPORTING = {
     "stats.json": loaded,
     "hardware.json": loaded,
     "environment.json": loaded,
+    "parts/0001.json": loaded,
     "trials.parquet": framed("trials.parquet"),
     "epochs.parquet": framed("epochs.parquet"),
     "telemetry.parquet": framed("telemetry.parquet"),
@@ -238,7 +239,7 @@ def test_resuming_rebuilds_whatever_follows_from_the_rest(run, harness):
     (run / "manifest.json").unlink()
     done = harness("search", "--resume", run, "--json")
     assert done.code == 0, done.err
-    assert set(names(run)) == set(before)
+    assert set(names(run)) == {*before, "parts/0002.json"}
     for name in spoiled:
         if name.startswith(("trials", "epochs", "telemetry", "splits")):
             assert (run / name).read_bytes() == before[name], name
