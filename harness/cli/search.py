@@ -137,15 +137,21 @@ def _dry_run(
     print_space(spec)
     print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, in the middle of each range")
     print(
-        f"{spec.total} trials of up to {spec.budget.epochs} epochs: about {duration(cost.total_s)} of training; "
-        f"{duration(cost.least_s)} to {duration(cost.most_s)} by the cheapest and the dearest candidate tried."
+        f"{spec.total} trials of up to {spec.budget.epochs} epochs: about {_about(cost.total_s)}; "
+        f"{_about(cost.least_s)} to {_about(cost.most_s)} by the cheapest and the dearest candidate tried."
     )
     print(
-        "An estimate, no bound: planning, measuring, the final model and the report come on top, "
+        "An estimate, no bound: the start, planning, the final model and the report come on top, "
         "early stopping and pruning save some of it."
     )
     if spec.budget.time is not None:
         print(f"Whatever they cost, the command ends after about {duration(spec.budget.time)} (budget.time).")
+
+
+def _about(seconds: float) -> str:
+    from harness.cli.progress import duration
+
+    return duration(seconds) if seconds >= 10.0 else f"{seconds:.2g} s"
 
 
 def _show(result: SearchResult, *, json: bool) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import mean
 from typing import NamedTuple
 
-from harness.data import derive_seed
+from torch import nn
+
+from harness.data import derive_seed, place
 from harness.errors import TooFewSamples, TrialEnd
 from harness.measure import is_out_of_memory
 from harness.models import is_own
+from harness.plan import prepare
+from harness.records import Plan
 from harness.spec import Candidate, options_of
 from harness.study.building import (
+    EVALUATION_BATCH,
     build_model,
     epochs_of,
     place_training,
@@ -26,6 +32,7 @@ from harness.study.gates import Gates
 from harness.study.job import Job
 from harness.study.points import drawn_candidate, middle_candidate
 from harness.study.probing import Prober
+from harness.study.speed import measure_inference
 from harness.train import never
 
 DRAWN = 4
@@ -47,10 +54,12 @@ class Estimate:
     """The same of the cheapest of them."""
     most_s: float
     """The same of the dearest of them."""
+    beside_s: float
+    """What is measured of a trial once it is trained: the time that this takes, of the one in the middle."""
 
 
 class Total(NamedTuple):
-    """What all trials cost, in seconds: by the mean, the cheapest and the dearest candidate that was tried."""
+    """What all trials take, in seconds: by the mean, the cheapest and the dearest candidate that was tried."""
 
     seconds: float
     least_s: float
@@ -62,6 +71,7 @@ class _Measured(NamedTuple):
     step_ms: float
     epoch_s: float
     trial_s: float
+    beside_s: float
 
 
 def estimate_costs(job: Job) -> list[Estimate]:
@@ -70,14 +80,14 @@ def estimate_costs(job: Job) -> list[Estimate]:
 
 
 def total_seconds(job: Job, estimates: list[Estimate]) -> Total:
-    """Return what training all trials costs when every architecture is tried equally often and none is given up.
+    """Return what all trials take when every architecture is tried equally often and none is given up.
 
-    None of it is more than ``budget.time``. What is not training is not in it: planning, measuring, the final model.
+    None of it is more than ``budget.time``. What is no trial is not in it: the start, the final model, the report.
     """
     each = (
-        mean(estimate.trial_s for estimate in estimates),
-        min(estimate.least_s for estimate in estimates),
-        max(estimate.most_s for estimate in estimates),
+        mean(estimate.trial_s + estimate.beside_s for estimate in estimates),
+        min(estimate.least_s + estimate.beside_s for estimate in estimates),
+        max(estimate.most_s + estimate.beside_s for estimate in estimates),
     )
     return Total(*(min(job.spec.total * trial_s, job.spec.budget.time or math.inf) for trial_s in each))
 
@@ -85,7 +95,14 @@ def total_seconds(job: Job, estimates: list[Estimate]) -> Total:
 def _estimate(job: Job, architecture: str) -> Estimate:
     middle = _in_the_middle(job, architecture)
     seconds = [middle.trial_s, *_drawn_seconds(job, architecture)]
-    return Estimate(architecture, *middle[:3], trial_s=mean(seconds), least_s=min(seconds), most_s=max(seconds))
+    return Estimate(
+        architecture,
+        *middle[:3],
+        trial_s=mean(seconds),
+        least_s=min(seconds),
+        most_s=max(seconds),
+        beside_s=middle.beside_s,
+    )
 
 
 def _drawn_seconds(job: Job, architecture: str) -> Iterator[float]:
@@ -121,6 +138,17 @@ def _measured(job: Job, candidate: Candidate) -> _Measured:
     model = build_model(job, candidate, job.dataset, seed=0)
     parameters = static_figures(job, candidate, model).values["parameters"]
     train = place_training(job, candidate, job.dataset, seed=0)
-    predicted = Prober(job, never).predict(candidate, plan_training(job, candidate, job.dataset, train))
+    plan = plan_training(job, candidate, job.dataset, train)
+    predicted = Prober(job, never).predict(candidate, plan)
     epoch_s = predicted["epoch_s"]
-    return _Measured(parameters, 1e3 * predicted["step_s"], epoch_s, epoch_s * epochs_of(job, candidate))
+    trial_s = epoch_s * epochs_of(job, candidate)
+    return _Measured(parameters, 1e3 * predicted["step_s"], epoch_s, trial_s, _beside_s(job, model, plan))
+
+
+def _beside_s(job: Job, model: nn.Module, plan: Plan) -> float:
+    """Return the seconds in which the speed of a model is measured, as it is once the model is trained."""
+    validation = place(job.dataset.validation, device=job.device, batch_size=EVALUATION_BATCH, seed=0, shuffle=False)
+    prepare(model, device=job.device, layout=plan.layout)
+    start = time.perf_counter()
+    measure_inference(model, validation, plan)
+    return time.perf_counter() - start

@@ -97,6 +97,7 @@ class SearchPart:
         self._test_opened = int(status.get("test_opened", 0))
         self._scored = _earlier_scores(folder)
         self._baselines_s = seconds_aside(job.spec, job.dataset)
+        self._start_s = self._started - stop.started_s
 
     def run(self) -> Finished:
         """Search, score the winner and write everything but the report; leave a state that tells how it ended."""
@@ -156,7 +157,7 @@ class SearchPart:
 
     def _set_time_aside(self, archive: Archive) -> None:
         """Keep what the report, the baselines and making the final model of the best trial so far will take."""
-        self._stop.report_s = report_aside_s(self._job, len(archive.results))
+        self._stop.report_s = report_aside_s(self._job, len(archive.results), self._start_s)
         self._stop.reserve_s = self._baselines_s
         if archive.best is not None:
             self._stop.reserve_s += time_aside_s(self._job, archive.best)

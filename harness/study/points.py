@@ -70,6 +70,5 @@ def _at(node: Range, share: float) -> float:
     """Return the value of a range that so much of it lies below."""
     value = node.low * (node.high / node.low) ** share if node.log else node.low + (node.high - node.low) * share
     if node.step:
-        last = int((node.high - node.low) / node.step + 1e-9)
-        value = node.low + min(round((value - node.low) / node.step), last) * node.step
+        value = node.low + round((value - node.low) / node.step) * node.step
     return round(value) if node.integer else value

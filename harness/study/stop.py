@@ -16,8 +16,8 @@ class Stop:
     """
 
     def __init__(self, seconds: float | None = None, *, started_s: float | None = None) -> None:
-        begun_s = time.monotonic() if started_s is None else started_s
-        self.end_s = begun_s + seconds if seconds is not None else math.inf
+        self.started_s = time.monotonic() if started_s is None else started_s
+        self.end_s = self.started_s + seconds if seconds is not None else math.inf
         """When the command should have ended."""
         self.report_s = 0.0
         """What is set aside for writing down what was found."""

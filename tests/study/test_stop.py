@@ -10,7 +10,7 @@ import harness
 from harness.errors import Interrupted
 from harness.spec import load_spec
 from harness.study.final import report_aside_s
-from harness.study.final.cost import REPORT_S, REPORT_SHARE, REPORT_TRIAL_S
+from harness.study.final.cost import REPORT_S, REPORT_SHARE, REPORT_START, REPORT_TRIAL_S
 from harness.study.stop import Stop
 
 
@@ -45,9 +45,10 @@ def test_the_report_is_set_aside_and_more_for_more_trials_but_never_most_of_the_
     def job(*overrides):
         return SimpleNamespace(spec=load_spec("digits", overrides))
 
-    assert report_aside_s(job("budget.time=1h"), 0) == REPORT_S
-    assert report_aside_s(job("budget.time=1h"), 500) == REPORT_S + 500 * REPORT_TRIAL_S
-    assert report_aside_s(job("budget.time=10s"), 500) == REPORT_SHARE * 10.0
+    assert report_aside_s(job("budget.time=1h"), 0, 1.0) == REPORT_S
+    assert report_aside_s(job("budget.time=1h"), 500, 1.0) == REPORT_S + 500 * REPORT_TRIAL_S
+    assert report_aside_s(job("budget.time=1h"), 0, 100.0) == REPORT_START * 100.0
+    assert report_aside_s(job("budget.time=10s"), 500, 100.0) == REPORT_SHARE * 10.0
 
 
 def test_a_search_counts_what_came_before_it(tmp_path, monkeypatch):

@@ -13,14 +13,19 @@ AUTO_SHARE = 1 / 3
 REPORT_S = 6.0
 REPORT_TRIAL_S = 0.02
 """What writing everything down takes: the frames, the report with its plots, the digests; and more for each trial."""
-REPORT_SHARE = 0.1
+REPORT_START = 0.6
+"""Times the start of the command, which a slow or a busy machine draws out as it does the end."""
+REPORT_SHARE = 0.2
 """Of the time of the command, what is set aside for that at most."""
 
 
-def report_aside_s(job: Job, trials: int) -> float:
-    """Return the seconds to keep for writing down what so many trials have left, and for the end of the program."""
+def report_aside_s(job: Job, trials: int, start_s: float) -> float:
+    """Return the seconds to keep for writing down what so many trials have left, and for the end of the program.
+
+    ``start_s`` is what it took to begin: imports, data, checks.
+    """
     given_s = job.spec.budget.time
-    needed_s = REPORT_S + REPORT_TRIAL_S * trials
+    needed_s = max(REPORT_S, REPORT_START * start_s) + REPORT_TRIAL_S * trials
     return needed_s if given_s is None else min(needed_s, REPORT_SHARE * given_s)
 
 
