@@ -215,7 +215,7 @@ class Cost:
     device: str
     architectures: list[Estimate]
     total_s: float
-    """All epochs of all trials: an estimate, and no bound."""
+    """All epochs of all trials, and what is measured of each: an estimate, and no bound."""
     least_s: float
     most_s: float
     """The same, were every trial as cheap as the cheapest candidate that was tried, or as dear as the dearest."""
