@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -135,6 +136,7 @@ def search(
     trust: bool = False,
     observer: Observer | None = None,
     argv: Sequence[str] | None = None,
+    started_s: float | None = None,
 ) -> SearchResult:
     """Search ``space``, a shipped space's name or a file, and leave a sealed run folder with its report.
 
@@ -142,8 +144,10 @@ def search(
     with an earlier run up to its total of ``trials``. Trials run in ``workers`` processes of their own (0: in this
     one), or in as many actors of the Ray cluster at ``address``; ``storage`` is the URL of a PostgreSQL database for
     the study. ``plan_from`` is a run whose measured choices of layout, precision, batch size and threads are replayed.
-    Raises the errors of :mod:`harness.errors`.
+    ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``) where that came
+    before it. Raises the errors of :mod:`harness.errors`.
     """
+    started_s = time.monotonic() if started_s is None else started_s
     named = overrides_of(
         trials=trials,
         timeout=timeout_s,
@@ -169,7 +173,7 @@ def search(
         argv=argv if argv is not None else sys.argv,
         plan_from=Path(plan_from) if plan_from is not None else None,
     )
-    stop = Stop(spec.budget.time)
+    stop = Stop(spec.budget.time, started_s=started_s)
     opened = open_search(request)
     with ending_cleanly(stop):
         finished = run_search(request, opened, stop, observer or Silent())
@@ -221,6 +225,10 @@ class Cost:
     device: str
     architectures: list[Estimate]
     total_s: float
+    """All epochs of all trials, and what is measured of each: an estimate, and no bound."""
+    least_s: float
+    most_s: float
+    """The same, were every trial as cheap as the cheapest candidate that was tried, or as dear as the dearest."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -228,14 +236,16 @@ class Cost:
             "device": self.device,
             "architectures": [asdict(e) for e in self.architectures],
             "total_s": self.total_s,
+            "least_s": self.least_s,
+            "most_s": self.most_s,
         }
 
 
 def estimate_search(spec: Spec, *, device: str = "auto", trust: bool = False) -> Cost:
-    """Train each architecture of the space for about a second and extrapolate; writes nothing."""
+    """Train some candidates of each architecture for a moment and extrapolate; writes nothing."""
     job = open_search(Request(spec=spec, device=device, trust=trust)).job
     estimates = estimate_costs(job)
-    return Cost(str(job.device), estimates, total_seconds(job, estimates))
+    return Cost(str(job.device), estimates, *total_seconds(job, estimates))
 
 
 def describe_devices() -> dict[str, Any]:

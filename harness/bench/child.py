@@ -27,10 +27,9 @@ from harness.bench.messages import Request, decode_request, encode_end, encode_r
 from harness.bench.peaks import Peaks, cpu_peaks, gpu_peaks
 from harness.bench.process import FORKS
 from harness.bench.protocol import run_group
-from harness.bench.room import free_mib
 from harness.bench.rows import Case, Row
 from harness.bench.workload import Level, Setting, groups
-from harness.hardware import choose_device, die_with, probe, usable_cores
+from harness.hardware import choose_device, die_with, free_mib, probe, usable_cores
 from harness.measure import is_out_of_memory
 
 
@@ -77,8 +76,8 @@ def _answer(request: Request, name: str, level: Level, seed: int, answers: IO[st
     device = choose_device(name)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    threads = usable_cores()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(request.threads or usable_cores())
+    threads = torch.get_num_threads()  # what was asked for and what torch makes of it need not be the same
     facts: dict[str, Any] = {}
     if request.group:
         torch.manual_seed(seed)

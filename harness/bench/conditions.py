@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from harness.bench.workload import UNWATCHED, Idle
-from harness.hardware import Sampler, meters_for, stalled_us, throttle_names
+from harness.hardware import Sampler, Stall, meters_for, read_stall, stalled_percent, throttle_names
 from harness.hardware.stretch import MAX_IDLE_UTILIZATION_PERCENT
 from harness.records import NAN, Figures, TelemetryRecord
 
@@ -37,7 +37,7 @@ class Mark:
     unix_s: float
     wall_s: float
     cpu_s: float
-    stalled_us: float
+    stall: Stall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +91,13 @@ class Watch:
         """Begin a stretch."""
         self._sampler.drain()
         unix_s = self._sampler.sample()
-        return Mark(unix_s, time.perf_counter(), time.process_time(), stalled_us(self._pressure))
+        return Mark(unix_s, time.perf_counter(), time.process_time(), read_stall(self._pressure))
 
     def end(self, mark: Mark) -> Conditions:
         """End the stretch that began last."""
         wall_s = max(time.perf_counter() - mark.wall_s, 1e-9)
         cpu_s = time.process_time() - mark.cpu_s
-        psi = 100 * (stalled_us(self._pressure) - mark.stalled_us) * 1e-6 / wall_s
+        psi = stalled_percent(mark.stall, read_stall(self._pressure))
         figures = self.figures(mark)
         samples = self._sampler.drain()
         reasons = _union(samples)

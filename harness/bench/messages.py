@@ -24,6 +24,8 @@ class Request:
     rounds: int = 1
     """How many turns the group has, and which one this is, counted from 0."""
     idle: Idle = UNWATCHED
+    threads: int = 0
+    """CPU threads that torch is to use; 0: as many as there are usable cores."""
 
 
 def encode_request(request: Request) -> str:

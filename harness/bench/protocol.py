@@ -20,11 +20,12 @@ from functools import partial
 from harness.bench.clocks import clock_for
 from harness.bench.conditions import Watch
 from harness.bench.energy import ENERGY_S
-from harness.bench.room import free_mib, held_mib
+from harness.bench.room import held_mib
 from harness.bench.rows import Row
 from harness.bench.timed import Stage, Timed
 from harness.bench.turns import take_turns
 from harness.bench.workload import Group, Setting, Workload
+from harness.hardware import free_mib
 from harness.measure import free_memory
 
 ENERGY_SHARE = 0.4

@@ -1,4 +1,4 @@
-"""What memory there is: what may still be allocated, and what this process holds."""
+"""What memory this process holds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import psutil
 import torch
-
-from harness.hardware.cgroup import read_limits
 
 MIB = 2**20
 
@@ -17,16 +15,6 @@ class Held(NamedTuple):
 
     device: float
     host: float
-
-
-def free_mib(device: torch.device) -> float:
-    """Return what may still be allocated on the device; on the host the control group's limit counts too."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return float(free / MIB)
-    available = psutil.virtual_memory().available / MIB
-    limit = read_limits().memory_mib
-    return float(available if limit is None else min(available, limit - rss_mib()))
 
 
 def held_mib(device: torch.device) -> Held:

@@ -27,7 +27,7 @@ from harness.bench.rows import Case, Row
 from harness.bench.schedule import LEAST_GROUP_S, LEVEL_S, SAVE_EVERY_S, Schedule
 from harness.bench.workload import Idle, Level, groups
 from harness.errors import InputError, did_you_mean
-from harness.hardware import choose_device
+from harness.hardware import choose_device, usable_cores
 from harness.store import environment, storage_errors
 
 FIRST_START_S = 4.0
@@ -58,20 +58,31 @@ class BenchObserver(Protocol):
 
 
 def run_suite(
-    *, level: Level, device: str, out: Path, only: Sequence[str] = (), observer: BenchObserver, seed: int = 0
+    *,
+    level: Level,
+    device: str,
+    out: Path,
+    only: Sequence[str] = (),
+    threads: int | None = None,
+    observer: BenchObserver,
+    seed: int = 0,
 ) -> Path:
     """Measure this machine and return the folder of the results, ``<time>-bench-<id>`` in ``out``.
 
-    ``only`` names the groups to measure, all of them if empty. Raises :class:`InputError` for names that are none,
+    ``only`` names the groups to measure, all of them if empty; ``threads`` are the CPU threads of torch, None: as many
+    as there are usable cores. Raises :class:`InputError` for names that are none and threads that there are not,
     :class:`HardwareError` for a device that is not there and :class:`StorageError` where nothing can be written. An
     interruption passes through when what was measured is saved.
     """
     if level not in LEVEL_S:
         raise InputError(f"unknown level {level!r}{did_you_mean(level, LEVEL_S)}")
+    cores = usable_cores()
+    if threads is not None and not 1 <= threads <= cores:
+        raise InputError(f"--threads {threads}: this machine has {cores} usable cores; use 1 to {cores}")
     load_groups()
     names = in_order(only or list(groups))
     chosen = str(choose_device(device))
-    suite = _Suite(level, chosen, names, _make_folder(out), observer, seed)
+    suite = _Suite(level, chosen, names, _make_folder(out), observer, seed, threads or cores)
     try:
         suite.run()
     finally:
@@ -83,7 +94,14 @@ class _Suite:
     """A suite while it runs."""
 
     def __init__(
-        self, level: Level, device: str, names: Sequence[str], folder: Path, observer: BenchObserver, seed: int
+        self,
+        level: Level,
+        device: str,
+        names: Sequence[str],
+        folder: Path,
+        observer: BenchObserver,
+        seed: int,
+        threads: int,
     ) -> None:
         self.folder = folder
         self._level: Level = level
@@ -91,6 +109,7 @@ class _Suite:
         self._names = names
         self._observer = observer
         self._seed = seed
+        self._threads = threads
         self._started = (time.time(), time.monotonic())
         self._plan = Schedule(names, level, turn_s=TURN_S if FORKS else TURN_S + FIRST_START_S)
         self._start_s = FIRST_START_S
@@ -149,7 +168,7 @@ class _Suite:
         seconds = self._plan.share_s(name)
         factor, more = GRACE[self._level]
         more = max(more, CUDA_GRACE_S) if self._device.startswith("cuda") else more
-        request = Request(name, seconds, number, self._plan.rounds_of(name), Idle(*self._facts["idle"]))
+        request = Request(name, seconds, number, self._plan.rounds_of(name), Idle(*self._facts["idle"]), self._threads)
         start = time.monotonic()
         self._ask(request, factor * seconds + more)
         self._plan.took(seconds, time.monotonic() - start)
@@ -157,7 +176,7 @@ class _Suite:
     def _describe(self) -> None:
         """Ask what the machine is; until it has answered once nothing is measured."""
         start = time.monotonic()
-        self._ask(Request("", 0.0), START_LIMIT_S)
+        self._ask(Request("", 0.0, threads=self._threads), START_LIMIT_S)
         self._start_s = time.monotonic() - start
 
     def _ask(self, request: Request, limit_s: float) -> None:

@@ -107,7 +107,11 @@ class Timed:
         seen, start = watch.end(mark), self._stage.start
         self._measured = replace(
             self._measured,
-            case=replace(self.workload.case, tf32=self.workload.case.tf32 or self._rounds_to_tf32()),
+            case=replace(
+                self.workload.case,
+                tf32=self.workload.case.tf32 or self._rounds_to_tf32(),
+                threads=torch.get_num_threads() if self.workload.case.threads else 0,
+            ),
             compile_s=first_s if self.workload.case.compile else NAN,
             mem_allocated_peak_mib=peak.figures.values["memory_allocated_peak_mib"] - before_mib,
             mem_device_peak_mib=seen.mem_device_peak_mib - (others.device - start.device),

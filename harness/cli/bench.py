@@ -31,6 +31,9 @@ def bench(
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A benchmark to run; may be given again.")
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="CPU threads of torch.", show_default="all usable cores")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder that the run's own folder is made in.")] = Path("results"),
     json: Json = False,
 ) -> None:
@@ -42,7 +45,8 @@ def bench(
         raise InputError(f"--{chosen[0]} and --{chosen[1]}: give one of them")
     from harness.cli.bench_run import measure, show_run
 
-    show_run(measure(chosen[0] if chosen else "quick", device=device, only=only or [], out=out), json=json)
+    level = chosen[0] if chosen else "quick"
+    show_run(measure(level, device=device, only=only or [], threads=threads, out=out), json=json)
 
 
 @app.command("compare")

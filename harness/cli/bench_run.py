@@ -34,7 +34,7 @@ class Ended(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-def measure(level: Level, *, device: str, only: Sequence[str], out: Path) -> BenchRun:
+def measure(level: Level, *, device: str, only: Sequence[str], threads: int | None, out: Path) -> BenchRun:
     """Run the suite and write its report. A signal ends it with 128 and its number; the groups that ended are kept."""
     from harness.bench.suite import run_suite
     from harness.cli.bench_progress import make_display
@@ -43,7 +43,7 @@ def measure(level: Level, *, device: str, only: Sequence[str], out: Path) -> Ben
     with make_display() as display:
         try:
             with _ending_by_signal():
-                folder = run_suite(level=level, device=device, out=out, only=only, observer=display)
+                folder = run_suite(level=level, device=device, out=out, only=only, threads=threads, observer=display)
         except KeyboardInterrupt as end:
             kept = f"what was measured is in {display.folder}" if display.rows else "nothing was measured"
             print(f"harness: interrupted; {kept}", file=sys.stderr)
@@ -82,7 +82,15 @@ def show_run(run: BenchRun, *, json: bool) -> None:
     report = Path(run.path) / "report.html"
     if json:
         rows = [{**row, "facts": loads(row["facts"])} for row in run.rows.values()]
-        print_json({"run": run.path, "device": run.device, "report": str(report), "rows": rows})
+        print_json(
+            {
+                "run": run.path,
+                "device": run.device,
+                "threads": run.env.get("threads"),
+                "report": str(report),
+                "rows": rows,
+            }
+        )
         return
     done = {case: row for case, row in run.rows.items() if row["status"] == "ok"}
     remarks = list(dict.fromkeys(each for row in done.values() for each in _remarks(row)))

@@ -58,7 +58,9 @@ def cost_rows(estimates: list[Any]) -> list[dict[str, Any]]:
             "parameters": int(estimate.parameters),
             "step ms": estimate.step_ms,
             "epoch s": estimate.epoch_s,
-            "trial s at most": estimate.trial_s,
+            "trial s": estimate.trial_s,
+            "cheapest": estimate.least_s,
+            "dearest": estimate.most_s,
         }
         for estimate in estimates
     ]

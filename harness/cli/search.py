@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -66,6 +67,7 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Search a space on this machine, and leave a reproducible report under results/."""
+    started_s = time.monotonic()  # the budget of time is for all that follows, the imports included
     if trust:
         # As `python -m` does: the user's own modules are found from where the command was started.
         sys.path.insert(0, str(Path.cwd()))
@@ -102,6 +104,7 @@ def search(
         storage=storage,
         plan_from=plan_from,
         trust=trust,
+        started_s=started_s,
     )
     _show(result, json=json)
     if result.signal:
@@ -147,9 +150,21 @@ def _dry_run(
     print_space(spec)
     print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, at the middle of each range")
     print(
-        f"{spec.total} trials of up to {spec.budget.epochs} epochs: about {duration(cost.total_s)} at most; "
-        "early stopping and pruning usually save some of it."
+        f"{spec.total} trials of up to {spec.budget.epochs} epochs: about {_about(cost.total_s)}; "
+        f"{_about(cost.least_s)} to {_about(cost.most_s)} by the cheapest and the dearest candidate tried."
     )
+    print(
+        "An estimate, no bound: the start, planning, the final model and the report come on top, "
+        "early stopping and pruning save some of it."
+    )
+    if spec.budget.time is not None:
+        print(f"Whatever they cost, the command ends after about {duration(spec.budget.time)} (budget.time).")
+
+
+def _about(seconds: float) -> str:
+    from harness.cli.progress import duration
+
+    return duration(seconds) if seconds >= 10.0 else f"{seconds:.2g} s"
 
 
 def _show(result: SearchResult, *, json: bool) -> None:

@@ -11,7 +11,6 @@ from itertools import islice
 from typing import Protocol
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from harness.data.augment import augment_images, check_augment, draw_table, mix_
 from harness.data.order import Order
 from harness.data.part import Part, standardise
 from harness.errors import DataError
+from harness.hardware import free_mib
 from harness.spec.training import Augment
 
 _SHARE = 0.5
@@ -95,19 +95,13 @@ def place(
     if len(part) and not len(order):
         raise DataError(f"{len(part)} samples make no whole batch of {batch_size}; lower `batch_size`")
     needed = part.placed_bytes / _MIB
-    limit = _free_mib(device) * _SHARE if memory_limit_mib is None else memory_limit_mib
+    limit = free_mib(device) * _SHARE if memory_limit_mib is None else memory_limit_mib
     said = "half of the free memory" if memory_limit_mib is None else "memory_limit_mib"
     if needed <= limit:
         reason = f"{needed:,.1f} MiB of samples fit in {said} of {device} ({limit:,.0f} MiB)"
         return _Placed(order, augment, _Resident(part, device), reason)
     reason = f"{needed:,.1f} MiB of samples exceed {said} of {device} ({limit:,.0f} MiB)"
     return _Placed(order, augment, _Streamed(part, device), reason)
-
-
-def _free_mib(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] / _MIB
-    return psutil.virtual_memory().available / _MIB
 
 
 class _Resident:

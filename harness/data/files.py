@@ -8,9 +8,9 @@ import stat
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from harness.errors import DataError
+from harness.hardware import free_host_mib
 
 _MIB = 2**20
 
@@ -68,10 +68,10 @@ def sha256_of_arrays(*arrays: np.ndarray) -> str:
 
 
 def check_fits_host(needed_bytes: int, what: str) -> None:
-    """Refuse, before reading it, what would take more than half of the available host memory."""
-    half = psutil.virtual_memory().available // 2
-    if needed_bytes > half:
+    """Refuse, before reading it, what would take more than half of the memory that is free."""
+    needed_mib, half_mib = needed_bytes / _MIB, free_host_mib() / 2
+    if needed_mib > half_mib:
         raise DataError(
-            f"{what}: would take {needed_bytes / _MIB:,.0f} MiB, more than half of the available host memory"
-            f" ({half / _MIB:,.0f} MiB); use fewer or smaller samples"
+            f"{what}: would take {needed_mib:,.0f} MiB, more than half of the free memory"
+            f" ({half_mib:,.0f} MiB); use fewer or smaller samples"
         )

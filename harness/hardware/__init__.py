@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.hardware.cgroup import read_limits
 from harness.hardware.cpu import usable_cores
+from harness.hardware.free import free_host_mib
 from harness.hardware.gpu_info import throttle_names
 from harness.hardware.machine import Cpu, GpuInfo, Machine, Memory, TorchDevice, TorchInfo
 from harness.hardware.nvml import GPU_TELEMETRY, Gpu, Nvml, open_nvml
 from harness.hardware.oom import oom_kills
 from harness.hardware.parent import die_with
-from harness.hardware.pressure import stalled_us
+from harness.hardware.pressure import Stall, read_stall, stalled_percent
 from harness.hardware.probe import probe
 from harness.hardware.watched import Watched
 from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from harness.hardware.devices import choose_device, meters_for, native_precisions
+    from harness.hardware.devices import choose_device, free_mib, meters_for, native_precisions
     from harness.hardware.precisions import Precision, describe_precisions
     from harness.hardware.replay import ReplayMeter
     from harness.hardware.sampler import Sampler
@@ -35,18 +37,23 @@ __all__ = [
     "Precision",
     "ReplayMeter",
     "Sampler",
+    "Stall",
     "TorchDevice",
     "TorchInfo",
     "Watched",
     "choose_device",
     "describe_precisions",
     "die_with",
+    "free_host_mib",
+    "free_mib",
     "meters_for",
     "native_precisions",
     "oom_kills",
     "open_nvml",
     "probe",
-    "stalled_us",
+    "read_limits",
+    "read_stall",
+    "stalled_percent",
     "throttle_names",
     "usable_cores",
 ]
@@ -56,6 +63,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "devices": (
             "choose_device",
+            "free_mib",
             "meters_for",
             "native_precisions",
         ),

@@ -1,4 +1,4 @@
-"""What Linux control groups, versions 1 and 2, allow this process: CPU time and memory.
+"""What Linux control groups, versions 1 and 2, allow this process: CPU time and memory, and what is left of the latter.
 
 A limit may sit on the group itself or on any group above it, so the least on the way up counts. Inside a container
 the path in ``/proc/self/cgroup`` is often the host's and not there to read; the mount itself then has the limit.
@@ -29,6 +29,20 @@ def read_limits(root: Path = Path("/")) -> Limits:
     cores = [quota for folder in group_folders(root, "cpu") if (quota := _cpu_cores(folder)) is not None]
     memory = [limit for folder in group_folders(root, "memory") if (limit := _memory_mib(folder)) is not None]
     return Limits(min(cores, default=None), min(memory, default=None))
+
+
+def memory_left_mib(root: Path = Path("/")) -> float | None:
+    """Return what the groups let this process take beyond what is in use now; None where they set no limit.
+
+    What a group uses counts with its neighbours in it, but for what the kernel takes back before it kills anybody: the
+    cache of files, and its own caches that it can shrink. ``root`` stands for the top of the file system.
+    """
+    left = [
+        max(0.0, limit - _memory_used_mib(folder))
+        for folder in group_folders(root, "memory")
+        if (limit := _memory_mib(folder)) is not None
+    ]
+    return min(left, default=None)
 
 
 def read_text(path: Path) -> str:
@@ -73,3 +87,25 @@ def _memory_mib(folder: Path) -> float | None:
     except ValueError:
         return None
     return limit / 2**20 if limit < _UNLIMITED_BYTES else None
+
+
+def _memory_used_mib(folder: Path) -> float:
+    """Return what a group and those below it hold and cannot be made to give up; 0 where it does not tell."""
+    text = read_text(folder / "memory.current") or read_text(folder / "memory.usage_in_bytes")
+    try:
+        used = int(text)
+    except ValueError:
+        return 0.0
+    return max(0.0, used - _reclaimable_bytes(folder)) / 2**20
+
+
+def _reclaimable_bytes(folder: Path) -> int:
+    """Return the bytes of a group that the kernel takes back when it needs them.
+
+    Files that live in memory only (tmpfs, ``memfd``) are in no list of files, and stay.
+    """
+    pairs = (line.split() for line in read_text(folder / "memory.stat").splitlines())
+    stat = {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+    # Version 1 counts a group alone under the bare names, and with the groups below it under these.
+    files = [stat.get(f"total_{name}", stat.get(name, 0)) for name in ("active_file", "inactive_file")]
+    return sum(files) + stat.get("slab_reclaimable", 0)

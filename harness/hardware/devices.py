@@ -11,6 +11,7 @@ import torch
 
 from harness.errors import HardwareError, InputError
 from harness.hardware.cpu import read_cpu
+from harness.hardware.free import free_host_mib
 from harness.hardware.machine import MIB, TorchDevice, TorchInfo, hash_uuid, hide_uuids
 from harness.hardware.nvml import open_nvml
 from harness.hardware.watched import Watched
@@ -53,6 +54,14 @@ def native_precisions(device: torch.device) -> Mapping[str, str]:
         "" if {"amx_tile", "amx_bf16"} <= set(isa) else "this CPU shows no AMX, without which bf16 is slower than fp32"
     )
     return {"fp32": "", "tf32": tf32, "bf16": amx, "fp16": "fp16 is slower than fp32 on a CPU and overflows"}
+
+
+def free_mib(device: torch.device) -> float:
+    """Return the memory that may still be taken on a device: a GPU's own, else :func:`free_host_mib`."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return float(free / MIB)
+    return free_host_mib()
 
 
 def meters_for(device: torch.device) -> Watched:

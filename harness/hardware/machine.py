@@ -63,7 +63,9 @@ class Memory:
     """Main memory."""
 
     total_mib: float
+    """Of the host."""
     available_mib: float
+    """What this process may still take: what the host has left, and what the control groups leave of their limit."""
     limit_mib: float | None
     """What the control groups allow this process and its neighbours together; None: no limit."""
 

@@ -8,19 +8,47 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.records import Figures
 
 FOLDER = "proc/pressure"
 
 
-def stalled_us(path: Path) -> float:
-    """Return the microseconds since boot in which some task waited; NaN where the system does not tell."""
+class Stall(NamedTuple):
+    """One reading of a counter."""
+
+    total_us: float
+    """Microseconds since boot in which some task waited; NaN where the system does not tell."""
+    at_s: float
+    """When, of ``time.monotonic()``."""
+
+
+def read_stall(path: Path) -> Stall:
+    """Return what a file of pressure counts now.
+
+    Where tasks wait, so does whoever reads: the moment is the middle of the reading, and each counter has its own.
+    """
+    before_s = time.monotonic()
     try:
         line = path.read_text().splitlines()[0]
-        return float(line.rpartition("total=")[2])
+        total_us = float(line.rpartition("total=")[2])
     except (OSError, IndexError, ValueError):
+        total_us = math.nan
+    return Stall(total_us, (before_s + time.monotonic()) / 2)
+
+
+def stalled_percent(first: Stall, second: Stall) -> float:
+    """Return the percentage of the time between two readings in which some task waited; NaN where that is not known.
+
+    Counter and clock are never read in one instant. What was counted between the two is put in the wrong interval, and
+    of a short one that may be more than all of it: no share is more than 100.
+    """
+    passed_us = 1e6 * (second.at_s - first.at_s)
+    if not passed_us > 0:
         return math.nan
+    percent = 100 * (second.total_us - first.total_us) / passed_us
+    return percent if math.isnan(percent) else min(percent, 100.0)
 
 
 class PressureMeter:
@@ -30,23 +58,20 @@ class PressureMeter:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._paths = {name: root / FOLDER / name.partition("_")[0] for name in self.names}
-        self._last_s = time.monotonic()
-        self._last_us = {name: stalled_us(path) for name, path in self._paths.items()}
+        self._last = {name: read_stall(path) for name, path in self._paths.items()}
 
     def read(self) -> Figures:
         """Return both; NaN where the kernel tells none, or no time has passed."""
-        now_s = time.monotonic()
-        passed_us = 1e6 * (now_s - self._last_s)
-        if passed_us <= 0:
-            return Figures.missing("no time has passed since the last reading", *self.names)
         figures = Figures()
         for name, path in self._paths.items():
-            total_us = stalled_us(path)
-            percent = 100 * (total_us - self._last_us[name]) / passed_us
-            self._last_us[name] = total_us
+            first, second = self._last[name], read_stall(path)
+            if not second.at_s > first.at_s:
+                figures |= Figures.missing("no time has passed since the last reading", name)
+                continue
+            percent = stalled_percent(first, second)
+            self._last[name] = second
             if math.isnan(percent):
                 figures |= Figures.missing(f"{path} is not available; it needs Linux 4.20 with CONFIG_PSI", name)
             else:
                 figures |= Figures({name: percent})
-        self._last_s = now_s
         return figures

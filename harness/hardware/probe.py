@@ -9,6 +9,7 @@ import psutil
 
 from harness.hardware.cgroup import read_limits
 from harness.hardware.cpu import read_cpu
+from harness.hardware.free import free_host_mib
 from harness.hardware.machine import MIB, Machine, Memory, TorchInfo
 from harness.hardware.nvml import open_nvml
 
@@ -34,9 +35,10 @@ def probe(*, torch: bool = False, root: Path = Path("/")) -> Machine:
 
 
 def _read_memory(root: Path) -> Memory:
-    memory = psutil.virtual_memory()
     return Memory(
-        total_mib=memory.total / MIB, available_mib=memory.available / MIB, limit_mib=read_limits(root).memory_mib
+        total_mib=psutil.virtual_memory().total / MIB,
+        available_mib=free_host_mib(root),
+        limit_mib=read_limits(root).memory_mib,
     )
 
 

@@ -95,11 +95,18 @@ def bench_content(frame: pd.DataFrame, env: Mapping[str, Any]) -> Content:
     doubt = f"{plural(doubtful, 'row')} measured" if doubtful else "No row was measured"
     return Content(
         title=f"Benchmark of {device_name(env)}",
-        subtitle=f"{plural(len(frame), 'row')} of {plural(frame['bench'].nunique(), 'benchmark')}: {ends}{ended}",
+        subtitle=f"{plural(len(frame), 'row')} of {plural(frame['bench'].nunique(), 'benchmark')}: {ends}{ended}"
+        f"{_threads(env)}",
         verdict=(_peaks(frame, _spec(env)), f"{doubt} on a throttled or contended machine."),
         cards=tuple(_bench_cards(frame, _spec(env))),
         sections=tuple(_bench_sections(frame, env)),
     )
+
+
+def _threads(env: Mapping[str, Any]) -> str:
+    """Return on how many CPU threads torch computed, as its processes told."""
+    count = env.get("threads")
+    return f" · {plural(count, 'CPU thread')}" if isinstance(count, int) else ""
 
 
 def _peaks(frame: pd.DataFrame, spec: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from harness.report.final_section import final_section
 from harness.report.findings import Findings
 from harness.report.front_section import front_card, front_section
 from harness.report.gate_section import gate_section
+from harness.report.parts_section import parts_table
 from harness.report.remarks import noticed, unmeasured_table
 from harness.report.result_warnings import result_warnings
 from harness.report.statistics import ended
@@ -106,7 +107,8 @@ def _sections(findings: Findings) -> Iterator[Section]:
     yield Section(anchor="unmeasured", title="Not measured", blocks=(unmeasured,) if unmeasured.rows else ())
     task_blocks = (task_table(run), *_points(tuple(run.stats["task"]["notes"]), "Remarks on the data"))
     yield Section(anchor="task", title="Task and split", blocks=task_blocks)
-    yield Section(anchor="machine", title="Machine", blocks=(machine_table(run),))
+    parts = parts_table(run)
+    yield Section(anchor="machine", title="Machine", blocks=(*([parts] if parts else []), machine_table(run)))
     yield Section(anchor="space", title="Space", blocks=(Code("yaml", run.space),))
     yield _reproduction(findings)
 

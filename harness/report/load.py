@@ -18,6 +18,7 @@ from harness.spec import Limits
 from harness.spec.reader import read_yaml
 from harness.store.files import read_file, read_parquet
 from harness.store.frames import PREDICTED_COLUMNS
+from harness.store.parts import PARTS, part_files
 from harness.store.run import changed_files, plain_files
 
 T = TypeVar("T")
@@ -40,6 +41,8 @@ class RunFiles:
     """The parameters, by dotted path, that were sampled by their logarithm."""
     hardware: dict[str, Any]
     environment: dict[str, Any]
+    parts: dict[int, dict[str, Any]]
+    """Where and in what environment each part of the run was carried out, by its number; empty in older runs."""
     stats: Stats
 
     def __repr__(self) -> str:
@@ -93,6 +96,7 @@ def load_run(path: Path) -> RunFiles:
         log_sampled=frozenset(_log_sampled(data.get("space"))),
         hardware=_mapping(path / "hardware.json"),
         environment=_mapping(path / "environment.json"),
+        parts={number: _mapping(file) for number, file in part_files(path).items()},
         stats=_stats(path / "stats.json"),
         trials=_trials(path / "trials.parquet"),
         epochs=_frame(path / "epochs.parquet", numbers=_EPOCH_NUMBERS, texts=["note"]),
@@ -122,7 +126,7 @@ def _wrong(file: Path, what: str) -> StorageError:
 def _check_seal(path: Path) -> None:
     """Refuse what is not what the run was sealed with: a space that was cut off may still be read as one."""
     for name in changed_files(path):
-        if name in _FILES and (path / name).exists():
+        if (name in _FILES or name.startswith(f"{PARTS}/")) and (path / name).exists():
             raise _wrong(path / name, "not the file that manifest.json was sealed with (its sha256 differs)")
 
 

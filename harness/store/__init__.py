@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from harness.store.filesystem import check_local
     from harness.store.frames import TIMED_COLUMNS, epochs_frame, telemetry_frame, to_parquet, trials_frame
+    from harness.store.parts import begin_part, part_files
     from harness.store.provenance import environment
     from harness.store.reading import StoredTrial
     from harness.store.run import RunFolder, check_run, check_space, read_status, refresh_manifest, seal
@@ -34,6 +35,7 @@ __all__ = [
     "RunFolder",
     "StoredTrial",
     "StudyDatabase",
+    "begin_part",
     "check_local",
     "check_run",
     "check_space",
@@ -42,6 +44,7 @@ __all__ = [
     "environment",
     "epochs_frame",
     "masked",
+    "part_files",
     "plain",
     "read_json",
     "read_object",
@@ -75,6 +78,7 @@ __getattr__, __dir__ = lazy_names(
             "write_json",
         ),
         "frames": ("TIMED_COLUMNS", "epochs_frame", "telemetry_frame", "to_parquet", "trials_frame"),
+        "parts": ("begin_part", "part_files"),
         "provenance": ("environment",),
         "reading": ("StoredTrial",),
         "filesystem": ("check_local",),

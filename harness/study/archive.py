@@ -45,7 +45,7 @@ def resume_file(trial: int) -> str:
 
 
 class Archive:
-    """The trials of a run, on disk and in mind."""
+    """The trials of a run, on disk and in mind; opening it changes nothing on disk."""
 
     def __init__(
         self, folder: RunFolder, database: StudyDatabase, objectives: Sequence[Objective], limits: Limits
@@ -114,6 +114,15 @@ class Archive:
         with storage_errors(path):
             return path.read_bytes() if path.exists() else b""
 
+    def tidy(self) -> None:
+        """Remove what earlier parts of the run had no time to remove."""
+        kept = {record.trial for record in self._contenders}
+        for kind, trial in self._files():
+            if kind == "trial" and trial not in kept:
+                self._folder.remove(weights_file(trial))
+            if kind == "resume" and trial in self.results and self.results[trial].record.outcome not in GO_ON:
+                self._folder.remove(resume_file(trial))
+
     def clear(self) -> None:
         """Remove the checkpoints of a run that has nothing left to train."""
         for kind, trial in self._files():
@@ -136,17 +145,11 @@ class Archive:
         )
 
     def _load(self) -> None:
-        """Read what earlier parts of the run have left, and remove what they had no time to remove."""
+        """Read and check what earlier parts of the run have left."""
         for stored in self._database.load():
             self.known.append(Known(stored.params, self._shown(stored), self._result(stored)))
         self.results = {number: known.result for number, known in enumerate(self.known) if known.result}
         self._contenders = contenders(self._objectives, (result.record for result in self.results.values()))
-        kept = {record.trial for record in self._contenders}
-        for kind, trial in self._files():
-            if kind == "trial" and trial not in kept:
-                self._folder.remove(weights_file(trial))
-            if kind == "resume" and trial in self.results and self.results[trial].record.outcome not in GO_ON:
-                self._folder.remove(resume_file(trial))
 
     def _result(self, stored: StoredTrial) -> Result | None:
         if stored.record is None:

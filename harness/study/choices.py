@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness.errors import InputError, StorageError
 from harness.plan import Memory, machine
@@ -20,13 +20,6 @@ from harness.store import RunFolder, check_run, plain, read_object, write_first
 FOLDER = "choices"
 MACHINE = f"{FOLDER}/machine.json"
 _ANSWER = re.compile(r"[0-9a-f]{32}\.json")
-
-
-class Recorded(NamedTuple):
-    """Where a run keeps its choices, and what is to be said of those that it was given."""
-
-    memory: Memory
-    notes: tuple[str, ...]
 
 
 def check_followed(run: Path) -> None:
@@ -40,30 +33,47 @@ def check_followed(run: Path) -> None:
     read_object(run / MACHINE)
 
 
-def record_choices(folder: RunFolder, followed: Path | None) -> Recorded:
-    """Begin the record of a run, with a copy of the record of the run ``followed``, or go on with the one there is."""
-    record = folder.file(MACHINE).parent.resolve()
+def memory_of(folder: RunFolder, followed: Path | None) -> Memory:
+    """Return the memory of a run that may follow another; nothing is recorded yet."""
+    follows = followed.resolve().name if followed is not None else _follows(folder)
+    return Memory(folder.path.resolve() / FOLDER, follows)
+
+
+def begin_record(folder: RunFolder, followed: Path | None) -> tuple[str, ...]:
+    """Begin the record of a run, with a copy of the record of the run ``followed``, or leave the one there is.
+
+    Returns what is to be said of the choices that it was given.
+    """
     if followed is None:
-        return Recorded(Memory(record, _follows(folder)), ())
+        folder.write_json(MACHINE, {**machine(), **_earlier(folder), "follows": _follows(folder)})
+        return ()
     answers = dict(_answers(followed))
+    record = folder.file(MACHINE).parent
     for name, answer in answers.items():
         write_first(record / name, json.dumps(answer, ensure_ascii=False) + "\n")
     follows = followed.resolve().name
     folder.write_json(MACHINE, {**machine(), "follows": follows})
-    note = f"{len(answers)} measured choices and figures of {follows} are replayed; what is not among them is measured"
     measured_on = read_object(followed / MACHINE)
     if other := [name for name, fact in plain(machine()).items() if measured_on.get(name) != fact]:
-        note = f"the choices of {follows} hold on its machine only, and here the {other[0]} differs: all are measured"
-    return Recorded(Memory(record, follows), (note,))
+        return (
+            f"the choices of {follows} hold on its machine only, and here the {other[0]} differs: all are measured",
+        )
+    return (
+        f"{len(answers)} measured choices and figures of {follows} are replayed; what is not among them is measured",
+    )
+
+
+def _earlier(folder: RunFolder) -> Mapping[str, Any]:
+    """Return what an earlier part wrote of its machine; nothing if there was none, or it is damaged."""
+    with suppress(StorageError):
+        return read_object(folder.path / MACHINE)
+    return {}
 
 
 def _follows(folder: RunFolder) -> str:
-    """Return the name of the run that this one follows, ``""``: none; say what the choices are measured on."""
-    with suppress(StorageError):
-        follows = read_object(folder.file(MACHINE)).get("follows")
-        return follows if isinstance(follows, str) and follows.isprintable() else ""
-    folder.write_json(MACHINE, {**machine(), "follows": ""})
-    return ""
+    """Return the name of the run that this one follows, ``""``: none."""
+    follows = _earlier(folder).get("follows")
+    return follows if isinstance(follows, str) and follows.isprintable() else ""
 
 
 def _answers(run: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

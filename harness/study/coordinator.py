@@ -45,6 +45,8 @@ class _Running:
     assignment: Assignment
     epochs: list[EpochRecord] = field(default_factory=list)
     cancelled: bool = False
+    device: int = 0
+    """The one that it is on, of those that several stretches may share."""
     alone: bool = False
     """Whether it ran out of memory among others, and now has the device to itself."""
     losses: int = 0
@@ -187,15 +189,17 @@ class Coordinator:
             left_s /= 1.0 + refit_growth(self._job)
         running.assignment = replace(running.assignment, checkpoint=checkpoint, shared=shared, left_s=left_s)
         self._running[trial] = running
-        self._executor.submit(running.assignment)
+        running.device = self._executor.submit(running.assignment)
 
     def _settle(self, ended: Evaluation | Lost) -> Iterator[TrialRecord]:
-        sharing = len(self._running)
-        running = self._running.pop(ended.trial)
+        running = self._running[ended.trial]
+        sharing = sum(other.device == running.device for other in self._running.values())
+        del self._running[ended.trial]
         if ended.outcome is Outcome.OOM and running.assignment.shared and not self._stop.reason:
+            # Where it had the device to itself after all it bounds nobody, and still gets to try smaller parts.
             self._packing.out_of_memory(sharing)
             running.alone = True
-            self._try_again(running, ended.seconds)
+            self._try_again(running, _spent_s(running.assignment, ended))
             return
         if isinstance(ended, Lost):
             if self._worth_another_try(running, ended):
@@ -238,12 +242,11 @@ class Coordinator:
                 return False
         else:
             return False
-        self._try_again(running, lost.seconds)
+        self._try_again(running, _spent_s(running.assignment, lost))
         return True
 
-    def _try_again(self, running: _Running, seconds: float) -> None:
-        assignment = running.assignment
-        running.assignment = replace(assignment, spent_s=assignment.spent_s + seconds, attempt=assignment.attempt + 1)
+    def _try_again(self, running: _Running, spent_s: float) -> None:
+        running.assignment = replace(running.assignment, spent_s=spent_s, attempt=running.assignment.attempt + 1)
         self._again.append(running)
 
     def _evaluation_of(self, running: _Running, lost: Lost) -> Evaluation:
@@ -270,6 +273,16 @@ class Coordinator:
             if not running.cancelled:
                 running.cancelled = True
                 self._executor.cancel(trial, reason)
+
+
+def _spent_s(assignment: Assignment, ended: Evaluation | Lost) -> float:
+    """Return the device-seconds of all stretches of a trial, the one that has ended included.
+
+    A record has them of the whole trial already, those that its checkpoint stands for among them.
+    """
+    if isinstance(ended, Lost):
+        return assignment.spent_s + ended.seconds
+    return ended.record.seconds + ended.record.lost_s
 
 
 def _attempt_after(earlier: Result | None) -> int:

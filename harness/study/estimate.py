@@ -1,14 +1,26 @@
-"""What a search would cost, from some steps of training per architecture on this device."""
+"""What a search would cost, from some steps of training of a few candidates per architecture on this device."""
 
 from __future__ import annotations
 
 import math
+import random
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import mean
+from typing import NamedTuple
 
-from harness.errors import TooFewSamples
+from torch import nn
+
+from harness.data import derive_seed, place
+from harness.errors import TooFewSamples, TrialEnd
+from harness.measure import is_out_of_memory
+from harness.models import is_own
+from harness.plan import prepare
+from harness.records import Plan
 from harness.spec import Candidate, options_of
 from harness.study.building import (
+    EVALUATION_BATCH,
     build_model,
     epochs_of,
     place_training,
@@ -18,49 +30,125 @@ from harness.study.building import (
 )
 from harness.study.gates import Gates
 from harness.study.job import Job
-from harness.study.points import middle_candidate
+from harness.study.points import drawn_candidate, middle_candidate
 from harness.study.probing import Prober
+from harness.study.speed import measure_inference
 from harness.train import never
+
+DRAWN = 4
+"""Candidates of each architecture that are tried beside the one in the middle: what a space holds differs widely."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The cost of one architecture in the middle of its ranges."""
+    """The cost of one architecture: of the candidate in the middle of its ranges, and of some by chance."""
 
     architecture: str
+    parameters: float
+    """Of the one in the middle, as ``step_ms`` and ``epoch_s``."""
+    step_ms: float
+    epoch_s: float
+    trial_s: float
+    """All epochs, without early stopping or pruning: the mean of all candidates that were tried."""
+    least_s: float
+    """The same of the cheapest of them."""
+    most_s: float
+    """The same of the dearest of them."""
+    beside_s: float
+    """What is measured of a trial once it is trained: the time that this takes, of the one in the middle."""
+
+
+class Total(NamedTuple):
+    """What all trials take, in seconds: by the mean, the cheapest and the dearest candidate that was tried."""
+
+    seconds: float
+    least_s: float
+    most_s: float
+
+
+class _Measured(NamedTuple):
     parameters: float
     step_ms: float
     epoch_s: float
     trial_s: float
-    """All epochs, without early stopping or pruning."""
+    beside_s: float
 
 
 def estimate_costs(job: Job) -> list[Estimate]:
-    """Return one estimate per architecture option, measured in about a second each on the job's device."""
+    """Return one estimate per architecture option, measured on the job's device in about a second a candidate."""
     return [_estimate(job, name) for name in options_of(job.spec)]
 
 
-def total_seconds(job: Job, estimates: list[Estimate]) -> float:
-    """Return what all trials cost when every architecture is tried equally often and none is given up."""
-    seconds = job.spec.total * mean(estimate.trial_s for estimate in estimates)
-    return min(seconds, job.spec.budget.time or math.inf)
+def total_seconds(job: Job, estimates: list[Estimate]) -> Total:
+    """Return what all trials take when every architecture is tried equally often and none is given up.
+
+    None of it is more than ``budget.time``. What is no trial is not in it: the start, the final model, the report.
+    """
+    each = (
+        mean(estimate.trial_s + estimate.beside_s for estimate in estimates),
+        min(estimate.least_s + estimate.beside_s for estimate in estimates),
+        max(estimate.most_s + estimate.beside_s for estimate in estimates),
+    )
+    return Total(*(min(job.spec.total * trial_s, job.spec.budget.time or math.inf) for trial_s in each))
 
 
 def _estimate(job: Job, architecture: str) -> Estimate:
+    middle = _in_the_middle(job, architecture)
+    seconds = [middle.trial_s, *_drawn_seconds(job, architecture)]
+    return Estimate(
+        architecture,
+        *middle[:3],
+        trial_s=mean(seconds),
+        least_s=min(seconds),
+        most_s=max(seconds),
+        beside_s=middle.beside_s,
+    )
+
+
+def _drawn_seconds(job: Job, architecture: str) -> Iterator[float]:
+    """Yield what trials of some candidates take; one that cannot be trained takes nothing, and is left out.
+
+    None of modules of the user's own: they may raise anything, for which a trial has an outcome and this has not.
+    """
+    rng = random.Random(derive_seed(job.spec.search.seed, "estimate", architecture))
+    for _ in range(DRAWN):
+        candidate = drawn_candidate(job.spec, architecture, rng)
+        if is_own(candidate.architecture):
+            return
+        try:
+            yield _measured(job, candidate).trial_s
+        except TrialEnd:
+            continue
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+
+
+def _in_the_middle(job: Job, architecture: str) -> _Measured:
     candidate = middle_candidate(job.spec, architecture)
     try:
-        return _measured(job, architecture, candidate)
+        return _measured(job, candidate)
     except TooFewSamples:
         # Trials with this batch size will end at once; those that take time have at least two samples.
-        return _measured(job, architecture, with_batch_size(candidate, 2))
+        return _measured(job, with_batch_size(candidate, 2))
 
 
-def _measured(job: Job, architecture: str, candidate: Candidate) -> Estimate:
+def _measured(job: Job, candidate: Candidate) -> _Measured:
     candidate, _ = Gates(job, never).settle(candidate)
     model = build_model(job, candidate, job.dataset, seed=0)
     parameters = static_figures(job, candidate, model).values["parameters"]
     train = place_training(job, candidate, job.dataset, seed=0)
-    predicted = Prober(job, never).predict(candidate, plan_training(job, candidate, job.dataset, train))
+    plan = plan_training(job, candidate, job.dataset, train)
+    predicted = Prober(job, never).predict(candidate, plan)
     epoch_s = predicted["epoch_s"]
     trial_s = epoch_s * epochs_of(job, candidate)
-    return Estimate(architecture, parameters, 1e3 * predicted["step_s"], epoch_s, trial_s)
+    return _Measured(parameters, 1e3 * predicted["step_s"], epoch_s, trial_s, _beside_s(job, model, plan))
+
+
+def _beside_s(job: Job, model: nn.Module, plan: Plan) -> float:
+    """Return the seconds in which the speed of a model is measured, as it is once the model is trained."""
+    validation = place(job.dataset.validation, device=job.device, batch_size=EVALUATION_BATCH, seed=0, shuffle=False)
+    prepare(model, device=job.device, layout=plan.layout)
+    start = time.perf_counter()
+    measure_inference(model, validation, plan)
+    return time.perf_counter() - start

@@ -26,16 +26,16 @@ from harness.study.stop import Stop
 
 @dataclass(frozen=True)
 class JobWorkshop:
-    """Opens evaluators of one job; the devices are dealt out to them in turn."""
+    """Opens evaluators of one job, each on one of the devices."""
 
     job: Job
     devices: Sequence[torch.device]
 
     @contextmanager
-    def open(self, stop: Stop, *, threads: int, index: int = 0) -> Iterator[Evaluator]:
-        """Return an evaluator that computes on ``threads`` CPU threads."""
+    def open(self, stop: Stop, *, threads: int, device: int = 0) -> Iterator[Evaluator]:
+        """Return an evaluator that computes on number ``device`` of the devices, and on ``threads`` CPU threads."""
         torch.set_num_threads(threads)
-        job = replace(self.job, device=self.devices[index % len(self.devices)])
+        job = replace(self.job, device=self.devices[device])
         with current_device(job.device), Sampler(meters_for(job.device)) as sampler, only_new_garbage():
             yield Evaluator(job, sampler, stop)
 

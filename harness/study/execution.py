@@ -61,7 +61,9 @@ def open_executor(execution: Execution, job: Job, stop: Stop) -> Executor:
     if execution.workers == 0:
         return InProcess(workshop, stop, threads=threads_of(job, 1), device=kind)
     workers = _worker_count(execution.workers, job, gpus=len(workshop.devices))
-    return LocalProcesses(workshop, workers=workers, threads=threads_of(job, workers), device=kind)
+    return LocalProcesses(
+        workshop, workers=workers, threads=threads_of(job, workers), device=kind, devices=len(workshop.devices)
+    )
 
 
 def threads_of(job: Job, workers: int) -> int:

@@ -118,10 +118,10 @@ class Trainer(Protocol):
 class Workshop(Protocol):
     """Opens a trainer in whatever process it is sent to. It is pickled, and its large arrays are shared, not copied."""
 
-    def open(self, stop: Stop, *, threads: int, index: int = 0) -> AbstractContextManager[Trainer]:
+    def open(self, stop: Stop, *, threads: int, device: int = 0) -> AbstractContextManager[Trainer]:
         """Return a trainer that computes on so many CPU threads and is asked to end through ``stop``.
 
-        It is number ``index`` of several, each of which may have a device of its own.
+        ``device`` is the number of its device, of those that the workshop has.
         """
 
 
@@ -147,8 +147,11 @@ class Executor(Protocol):
     def capabilities(self) -> Capabilities:
         """Return how many assignments it can carry out at once, and where."""
 
-    def submit(self, assignment: Assignment) -> None:
-        """Begin an assignment; there must be a free slot."""
+    def submit(self, assignment: Assignment) -> int:
+        """Begin an assignment, for which there must be a free slot; return the number of the device that it is on.
+
+        Assignments on one device share its memory. Where each slot has a device of its own the number says nothing.
+        """
 
     def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
         """Serve the watcher until an assignment ends, or for ``timeout_s`` seconds; return those that ended.

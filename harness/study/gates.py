@@ -16,7 +16,7 @@ import torch
 
 from harness import models
 from harness.errors import HardwareError, Interrupted, TimedOut
-from harness.hardware import Sampler, meters_for, native_precisions
+from harness.hardware import Sampler, meters_for, native_precisions, read_limits
 from harness.measure import free_memory, held_mib, is_out_of_memory, training_footprint
 from harness.plan import batch_size_by_rule, choose_batch_size, prepare, random_state_kept, sizes_for
 from harness.records import NAN, PREDICTED, Figures, Plan
@@ -31,6 +31,7 @@ from harness.study.building import (
 )
 from harness.study.job import Job
 from harness.study.limits import check
+from harness.study.memory import Growth
 from harness.study.probing import Prober
 from harness.study.speed import measure_latency
 from harness.train import state_per_parameter
@@ -88,21 +89,26 @@ class Gates:
         if memory is None:
             choice = batch_size_by_rule(sizes)
             return with_batch_size(candidate, int(choice.value)), f"batch size {choice.reason}"
+        growth = Growth(self._job.device)
 
         def rate(size: int) -> float:
+            if not growth.fits(size):
+                return NAN
+            held = held_mib(self._job.device)
             try:
                 step_s, memory_mb = self._prober.step(with_batch_size(candidate, size), plan, size)
             except Exception as error:
                 if is_out_of_memory(error):
                     return NAN
                 raise
+            growth.add(size, memory_mb - held)
             # Only a few of the samples were there, and all of them will be.
             return NAN if memory_mb + samples.placed_bytes / MIB > limit_mb else size / step_s
 
         with self._timed():
             middle, plan = self._middle(candidate, sizes)
             with random_state_kept(self._job.device):
-                key: Hashable = self._prober.key(middle, plan)
+                key: Hashable = self._prober.key(middle, plan), read_limits().memory_mib
             if limit_mb < math.inf:
                 key = key, limit_mb, samples.placed_bytes
             choice = choose_batch_size(sizes, rate, key=key, memory=memory)

@@ -29,10 +29,11 @@ class InProcess:
         """Return that there is one slot."""
         return self._capabilities
 
-    def submit(self, assignment: Assignment) -> None:
-        """Take an assignment, to be carried out by :meth:`wait`; there must be none yet."""
+    def submit(self, assignment: Assignment) -> int:
+        """Take an assignment, to be carried out by :meth:`wait` on the one device; there must be none yet."""
         assert self._assignment is None, "this process has an assignment"
         self._assignment = assignment
+        return 0
 
     def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
         """Carry out the assignment to its end, however long that takes."""

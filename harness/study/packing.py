@@ -1,8 +1,10 @@
-"""How many trials may share a device: by the memory that earlier ones were measured to need."""
+"""How many trials may share a device, by the memory that earlier ones needed, and which device is next."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Callable, Collection
 
 USABLE_SHARE = 0.9
 """Of a device's memory; the rest is left to contexts, fragments and whatever else begins to use it."""
@@ -18,11 +20,11 @@ class Packing:
 
     A device gets one trial until a first peak is known, then as many as fit if each were as large as the largest one
     so far. A peak may be measured too low, or a later trial be larger: when one runs out of memory beside others, a
-    device never again gets as many.
+    device never again gets as many. That no device gets more than its share is up to :class:`Placement`.
     """
 
     def __init__(self, slots: int, devices: int, usable_mib: float) -> None:
-        """Share ``devices`` equal devices among ``slots`` workers, spread evenly.
+        """Share ``devices`` equal devices among ``slots`` workers, dealt out evenly.
 
         ``usable_mib`` is the memory of the smallest device (see :func:`usable_mib`); infinite where memory is not what
         bounds the workers, as on a CPU: all slots may then be used from the start.
@@ -59,3 +61,26 @@ class Packing:
         if math.isnan(self._largest_mib):
             return 1
         return max(1, min(self._bound, self._usable_mib // self._largest_mib))
+
+
+class Placement:
+    """Says which of ``workers``, dealt out to ``devices`` in turn, gets the next assignment.
+
+    It is one whose device has the fewest: then no device stands idle beside a shared one, and none has more than its
+    share of those that :class:`Packing` allows.
+    """
+
+    def __init__(self, workers: int, devices: int = 1) -> None:
+        self._workers = workers
+        self._devices = devices
+
+    def device_of(self, worker: int) -> int:
+        """Return the number of the device that a worker is on."""
+        return worker % self._devices
+
+    def choose(self, busy: Collection[int], rank: Callable[[int], int]) -> int:
+        """Return an idle worker, of equally loaded devices the one with the lowest rank, then the lowest number."""
+        load = Counter(map(self.device_of, busy))
+        idle = [worker for worker in range(self._workers) if worker not in busy]
+        assert idle, f"all {self._workers} workers are busy"
+        return min(idle, key=lambda worker: (load[self.device_of(worker)], rank(worker), worker))

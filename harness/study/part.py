@@ -22,6 +22,7 @@ from harness.spec import canonical, parameters, spec_hash
 from harness.store import (
     RunFolder,
     StudyDatabase,
+    begin_part,
     environment,
     epochs_frame,
     masked,
@@ -35,11 +36,11 @@ from harness.study import telemetry
 from harness.study.archive import Archive
 from harness.study.baselines import Scene, run_baselines, seconds_aside
 from harness.study.check import notes_on
-from harness.study.choices import record_choices
+from harness.study.choices import begin_record, memory_of
 from harness.study.coordinator import Coordinator
 from harness.study.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.executor import Executor
-from harness.study.final import Finisher, time_aside_s
+from harness.study.final import Finisher, report_aside_s, time_aside_s
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.soundness import check_candidates
@@ -84,31 +85,32 @@ class SearchPart:
     def __init__(
         self, job: Job, dataset: Dataset, folder: RunFolder, means: Means, stop: Stop, observer: Observer
     ) -> None:
-        self._job = job
+        self._job = replace(job, memory=memory_of(folder, means.plan_from))
         self._dataset = dataset
         self._folder = folder
         self._means = means
         self._stop = stop
         self._observer = observer
-        self._notes: Sequence[str] = ()
         self._started = time.monotonic()
-        self._resumed = self._resumable = folder.file("status.json").is_file()
+        self._resumed = folder.file("status.json").is_file()
+        self._begun = False
+        """Whether the folder is this part's own: what it held of an earlier one may have changed."""
         status = read_status(folder.path) if self._resumed else {}
         self._elapsed_s = float(status.get("elapsed_s", 0.0))
         self._test_opened = int(status.get("test_opened", 0))
         self._scored = _earlier_scores(folder)
         self._baselines_s = seconds_aside(job.spec, job.dataset)
+        self._start_s = self._started - stop.started_s
 
     def run(self) -> Finished:
         """Search, score the winner and write everything but the report; leave a state that tells how it ended."""
         try:
-            self._describe()
             finished = self._search()
         except BaseException:
             with contextlib.suppress(StorageError):
-                if self._resumable:
+                if self._begun:
                     self._set_state("failed")
-                else:
+                elif not self._resumed:
                     self._folder.discard()
             raise
         self._set_state(finished.state)
@@ -117,16 +119,16 @@ class SearchPart:
     def _search(self) -> Finished:
         job, total = self._job, self._job.spec.total
         with ExitStack() as stack:
-            database = stack.enter_context(closing(self._open_database()))
+            # First all that may fail is opened and looked at; until then an earlier part is left as it was.
             executor = stack.enter_context(closing(open_executor(self._means.execution, job, self._stop)))
-            # From here on the run can be resumed, since all that takes is there.
-            self._set_state("running")
-            self._resumable = True
+            database = stack.enter_context(closing(self._open_database()))
             archive = Archive(self._folder, database, job.objectives, job.spec.limits)
-            notes = (*job.spec.notes, *notes_on(job.spec), *job.dataset.notes, *self._notes)
-            self._observer.run_started(self._folder.path, notes, job.objectives[0], archive.highest)
             check_candidates(self._folder.path, job.spec, archive.known)
-            self._set_time_aside(archive.best)
+            choices_notes = self._begin()
+            archive.tidy()
+            notes = (*job.spec.notes, *notes_on(job.spec), *job.dataset.notes, *choices_notes)
+            self._observer.run_started(self._folder.path, notes, job.objectives[0], archive.highest)
+            self._set_time_aside(archive)
             self._train(archive, executor, total)
             with thread_count(threads_of(job, 1)):
                 test, baselines = self._score(archive.best)
@@ -154,13 +156,14 @@ class SearchPart:
         coordinator = Coordinator(self._job, archive, executor, packing, self._stop, self._observer)
         with closing(executor):
             for _ in coordinator.run(total):
-                self._set_time_aside(archive.best)
+                self._set_time_aside(archive)
 
-    def _set_time_aside(self, best: TrialRecord | None) -> None:
-        """Keep what the baselines and making the final model of the best trial so far will take."""
+    def _set_time_aside(self, archive: Archive) -> None:
+        """Keep what the report, the baselines and making the final model of the best trial so far will take."""
+        self._stop.report_s = report_aside_s(self._job, len(archive.results), self._start_s)
         self._stop.reserve_s = self._baselines_s
-        if best is not None:
-            self._stop.reserve_s += time_aside_s(self._job, best)
+        if archive.best is not None:
+            self._stop.reserve_s += time_aside_s(self._job, archive.best)
 
     def _score(self, best: TrialRecord | None) -> _Scored:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
@@ -192,19 +195,22 @@ class SearchPart:
         self._set_state("running")
         return self._test_opened
 
-    def _describe(self) -> None:
-        """Write what is known before the first trial, and begin or take up the record of choices."""
-        folder = self._folder
+    def _begin(self) -> tuple[str, ...]:
+        """Make the folder this part's own, and write what is known before the first trial; return what to say of it."""
+        folder, job = self._folder, self._job
+        self._begun = self._resumed
         folder.unseal()
-        memory, self._notes = record_choices(folder, self._means.plan_from)
-        job = self._job = replace(self._job, memory=memory)
+        notes = begin_record(folder, self._means.plan_from)
         folder.write("space.yaml", yaml.safe_dump(canonical(job.spec), sort_keys=False, allow_unicode=True))
         machine = probe(torch=True).as_dict(hide_ids=True)
-        folder.write_json("hardware.json", {"device": str(job.device), **machine})
         argv = [masked(word) if "://" in word else word for word in self._means.argv]
-        folder.write_json("environment.json", environment(argv, Path.cwd()))
+        begin_part(folder, {"device": str(job.device), **machine}, environment(argv, Path.cwd()))
         split = [pd.DataFrame({"index": index, "part": part}) for part, index in self._dataset.split_index.items()]
         folder.write("splits.parquet", to_parquet(pd.concat(split, ignore_index=True)))
+        # From here on the run can be resumed, since all that takes is there.
+        self._set_state("running")
+        self._begun = True
+        return notes
 
     def _write_frames(self, archive: Archive) -> None:
         frame = trials_frame(archive.records.values(), list(parameters(self._job.spec.group)))

@@ -27,6 +27,7 @@ from harness.records import NAN, Named, Plan
 from harness.spec import Candidate
 from harness.study.building import EVALUATION_BATCH, build_model, make_fit, target_scaling, with_batch_size
 from harness.study.job import Job
+from harness.study.memory import straight
 from harness.study.step_clock import ENOUGH_S, LEAST_STEPS, WARM_UP, StepClock
 from harness.train import evaluate
 
@@ -216,12 +217,3 @@ class Prober:
 
 def _steps_an_epoch(train: Part, batch: int) -> int:
     return max(1, min(STEPS_AN_EPOCH, len(train) // batch))
-
-
-def straight(first: tuple[int, float], second: tuple[int, float]) -> tuple[float, float]:
-    """Return start and slope of the line through two points, neither below zero; one point: all of it is slope."""
-    (x1, y1), (x2, y2) = first, second
-    slope = (y2 - y1) / (x2 - x1) if x2 > x1 else y2 / x2
-    # Two sizes may take the same time, or by chance the larger one less.
-    slope = min(max(slope, 0.0), y2 / x2)
-    return y2 - slope * x2, slope

@@ -17,6 +17,7 @@ from harness.hardware import oom_kills
 from harness.records import Outcome
 from harness.study.channel import Checkpoint, Interrupt, Ready, Verdict
 from harness.study.executor import Assignment, Capabilities, Evaluation, Lost, Report, Watcher, Workshop
+from harness.study.packing import Placement
 from harness.study.sharing import Shared
 from harness.study.task import Task
 from harness.study.worker_process import WorkerProcess, cause_of_death
@@ -31,13 +32,17 @@ TURN_S = 0.25
 class LocalProcesses:
     """Carries out assignments in up to ``workers`` processes of this machine, each on ``threads`` CPU threads.
 
-    A worker that should have ended is killed ``grace_s`` seconds later. On Linux the kernel ends the workers with the
-    thread that submits, so that must be one that lasts.
+    They are dealt out to as many ``devices``, of which the one with the least to do is next. A worker that should have
+    ended is killed ``grace_s`` seconds later. On Linux the kernel ends the workers with the thread that submits, so
+    that must be one that lasts.
     """
 
-    def __init__(self, workshop: Workshop, *, workers: int, threads: int, device: str, grace_s: float = 5.0) -> None:
+    def __init__(
+        self, workshop: Workshop, *, workers: int, threads: int, device: str, devices: int = 1, grace_s: float = 5.0
+    ) -> None:
         where = "1 worker process" if workers == 1 else f"{workers} worker processes"
         self._capabilities = Capabilities(workers, threads, device, where)
+        self._placement = Placement(workers, devices)
         self._grace_s = grace_s
         self._shared = Shared(workshop)
         self._workers: dict[int, WorkerProcess] = {}
@@ -50,18 +55,20 @@ class LocalProcesses:
         """Return how many assignments can be carried out at once."""
         return self._capabilities
 
-    def submit(self, assignment: Assignment) -> None:
-        """Begin an assignment on a warm worker, or on a new one; there must be a free slot.
+    def submit(self, assignment: Assignment) -> int:
+        """Begin an assignment on the device with the least to do, by a warm worker or a new one; return the device.
 
-        Raises :class:`HardwareError` when a process cannot be started.
+        There must be a free slot. Raises :class:`HardwareError` when a process cannot be started.
         """
         index = self._free_slot()
+        device = self._placement.device_of(index)
         if index not in self._workers:
-            self._workers[index] = WorkerProcess(self._shared, index=index, threads=self._capabilities.threads)
+            self._workers[index] = WorkerProcess(self._shared, device=device, threads=self._capabilities.threads)
         task = self._tasks[index] = Task(assignment)
         task.end_within(START_S, Outcome.TIMEOUT, f"its worker was not ready after {START_S:g} s and was killed")
         if self._workers[index].ready:
             self._hand_over(index)
+        return device
 
     def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
         """Serve the watcher until an assignment ends, or for ``timeout_s`` seconds; return those that ended.
@@ -97,13 +104,15 @@ class LocalProcesses:
 
     def _free_slot(self) -> int:
         """Return the number of an idle worker, if possible a warm one, else of one to be started."""
-        slots = [index for index in range(self._capabilities.slots) if index not in self._tasks]
-        assert slots, f"all {self._capabilities.slots} workers are busy"
-        for index in slots:
-            if index in self._workers and not self._workers[index].alive:
+        for index in [index for index in self._workers if index not in self._tasks]:
+            if not self._workers[index].alive:
                 self._workers.pop(index).bury()
-        started = [index for index in slots if index in self._workers]
-        return min(started or slots, key=lambda index: not (started and self._workers[index].ready))
+        return self._placement.choose(self._tasks, self._warmth)
+
+    def _warmth(self, index: int) -> int:
+        """Return 0 for a worker that is ready, 1 for one that was started, 2 for one that is still to be."""
+        worker = self._workers.get(index)
+        return 2 if worker is None else int(not worker.ready)
 
     def _hand_over(self, index: int) -> None:
         """Send a worker that is ready its task; from here on its time counts."""

@@ -88,9 +88,13 @@ class RayActors:
         where = f"{actors} actor{'s' * (actors > 1)} on {hosts} node{'s' * (hosts > 1)}"
         return Capabilities(actors, self._threads, self._device, where, exclusive=True)
 
-    def submit(self, assignment: Assignment) -> None:
-        """Take an assignment; it waits where a lost node has left fewer slots than there were."""
+    def submit(self, assignment: Assignment) -> int:
+        """Take an assignment; it waits where a lost node has left fewer slots than there were.
+
+        Every actor has a device of its own, so the number says nothing.
+        """
         self._waiting.append(assignment)
+        return 0
 
     def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
         """Serve the watcher until an assignment ends, or for ``timeout_s`` seconds; return those that ended.

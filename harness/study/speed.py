@@ -23,13 +23,18 @@ def measure_speed(
     model: nn.Module, validation: Batches, plan: Plan, epochs: Sequence[EpochRecord], *, limit_ms: float | None = None
 ) -> Figures:
     """Measure inference with the trained weights; the training speed is the median over the epochs."""
+    rate = median(epoch.train_samples_s for epoch in epochs)
+    return Figures({"train_samples_s": rate}) | measure_inference(model, validation, plan, limit_ms=limit_ms)
+
+
+def measure_inference(model: nn.Module, validation: Batches, plan: Plan, *, limit_ms: float | None = None) -> Figures:
+    """Measure throughput in batches, and the latency of one sample, of a model that is on its device."""
     device = torch.device(plan.device)
     inputs = next(iter(validation.epoch(1))).inputs
     with running(plan), torch.autocast(device.type, dtype=AUTOCAST.get(plan.precision), enabled=_mixed(plan)):
         inference = measure.inference_throughput(model, [inputs], device=device)
-    rate = median(epoch.train_samples_s for epoch in epochs)
     latency = measure_latency(model, tuple(x[:1] for x in inputs), plan, limit_ms=limit_ms)
-    return Figures({"train_samples_s": rate}) | inference | latency
+    return inference | latency
 
 
 def measure_latency(model: nn.Module, one: tuple[Tensor, ...], plan: Plan, *, limit_ms: float | None = None) -> Figures:

@@ -11,12 +11,18 @@ from harness.errors import Interrupted
 class Stop:
     """Asked between training steps, so it must cost next to nothing; raises when the work should end.
 
-    The deadline is in ``time.monotonic`` seconds; what it leaves aside for the final refit is set as the search learns.
+    ``seconds`` are those of the whole command, None without an end; they count from ``started_s``, in
+    ``time.monotonic`` seconds, or from now. What is set aside of them is told as the search learns.
     """
 
-    def __init__(self, seconds: float | None = None) -> None:
-        self.deadline = time.monotonic() + seconds if seconds is not None else math.inf
+    def __init__(self, seconds: float | None = None, *, started_s: float | None = None) -> None:
+        self.started_s = time.monotonic() if started_s is None else started_s
+        self.end_s = self.started_s + seconds if seconds is not None else math.inf
+        """When the command should have ended."""
+        self.report_s = 0.0
+        """What is set aside for writing down what was found."""
         self.reserve_s = 0.0
+        """What is set aside for the final model and the baselines."""
         self.signal = 0
         """Number of the signal that asked for the end; 0 while none did."""
         self.ended = ""
@@ -31,13 +37,18 @@ class Stop:
         self.ended = reason
 
     @property
+    def deadline(self) -> float:
+        """When the final model should be made and scored, with the report still to come."""
+        return self.end_s - self.report_s
+
+    @property
     def left_s(self) -> float:
         """Seconds that trials may still take."""
         return self.deadline - self.reserve_s - time.monotonic()
 
     @property
     def out_of_time(self) -> bool:
-        """Tell whether what remains is no more than what the refit needs."""
+        """Tell whether what remains is no more than what is set aside."""
         return self.left_s <= 0.0
 
     @property

@@ -40,12 +40,12 @@ class _Worker:
         self._verdicts: SimpleQueue[str] = SimpleQueue()
         self._judged = False
 
-    def serve(self, shared: int, *, threads: int, index: int) -> None:
+    def serve(self, shared: int, *, threads: int, device: int) -> None:
         """Open the workshop behind the descriptor ``shared`` and carry out whatever is assigned."""
         threading.Thread(target=self._listen, name="harness-coordinator", daemon=True).start()
         workshop = load_shared(shared)
         os.close(shared)
-        with workshop.open(self.stop, threads=threads, index=index) as trainer:
+        with workshop.open(self.stop, threads=threads, device=device) as trainer:
             self._send(Ready())
             while True:
                 assignment = self._assignments.get()
@@ -82,8 +82,8 @@ class _Worker:
 
 
 def main() -> NoReturn:
-    """Serve the coordinator: its process id, two descriptors, the threads and the number are the arguments."""
-    parent, descriptor, shared, threads, index = map(int, sys.argv[1:])
+    """Serve the coordinator: its process id, two descriptors, the threads and the device's number are the arguments."""
+    parent, descriptor, shared, threads, device = map(int, sys.argv[1:])
     code = 1
     try:
         die_with(parent)
@@ -91,7 +91,7 @@ def main() -> NoReturn:
         _volunteer_for_the_oom_killer()
         for inherited in (descriptor, shared):
             os.set_inheritable(inherited, False)
-        _Worker(socket.socket(fileno=descriptor)).serve(shared, threads=threads, index=index)
+        _Worker(socket.socket(fileno=descriptor)).serve(shared, threads=threads, device=device)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:

@@ -40,12 +40,12 @@ _OUT_OF_MEMORY = re.compile(r"MemoryError|std::bad_alloc|[Cc]annot allocate memo
 
 
 class WorkerProcess:
-    """A process that runs :mod:`harness.study.worker`, number ``index`` of several.
+    """A process that runs :mod:`harness.study.worker` on number ``device`` of the devices of its workshop.
 
     Raises :class:`HardwareError` when it cannot be started.
     """
 
-    def __init__(self, shared: Shared, *, index: int, threads: int) -> None:
+    def __init__(self, shared: Shared, *, device: int, threads: int) -> None:
         self.ready = False
         """Whether it has said that it waits for assignments."""
         self.output = b""
@@ -54,7 +54,7 @@ class WorkerProcess:
         self.channel = Channel(ours)
         with theirs:
             try:
-                self._process = _start(theirs.fileno(), shared.fileno(), index=index, threads=threads)
+                self._process = _start(theirs.fileno(), shared.fileno(), device=device, threads=threads)
             except OSError as error:
                 self.channel.close()
                 raise HardwareError(
@@ -139,8 +139,8 @@ def cause_of_death(code: int | None, output: bytes, *, oom_killed: bool) -> tupl
     return Outcome.CRASHED, end
 
 
-def _start(connection: int, shared: int, *, index: int, threads: int) -> Popen[bytes]:
-    numbers = (os.getpid(), connection, shared, threads, index)
+def _start(connection: int, shared: int, *, device: int, threads: int) -> Popen[bytes]:
+    numbers = (os.getpid(), connection, shared, threads, device)
     with _ctrl_c_held_back():
         return Popen(
             [sys.executable, "-c", _START, *map(str, numbers), json.dumps(sys.path)],

@@ -374,6 +374,13 @@ def test_calls_run_on_the_threads_of_their_case():
     assert torch.get_num_threads() == before
 
 
+def test_a_row_tells_the_threads_that_torch_used_and_not_those_that_were_asked_for(monkeypatch):
+    monkeypatch.setattr(timed, "thread_count", lambda _count: nullcontext())
+    asked, matterless = (Workload(case=Case(bench="x", threads=n), prepare=lambda: lambda: None) for n in (97, 0))
+    rows = list(measured([asked, matterless]))
+    assert [row.case.threads for row in rows] == [torch.get_num_threads(), 0]
+
+
 def test_a_row_has_the_rates_that_follow_from_its_median():
     work = workload(partial(time.sleep, 0.001), samples=10, flops=2e6, flops_source="formula", bytes_moved=3e9)
     (row,) = measure([work], setting(1.0))

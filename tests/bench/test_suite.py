@@ -17,6 +17,7 @@ from harness.bench.schedule import LEVEL_S, Schedule
 from harness.bench.suite import run_suite
 from harness.bench.workload import groups
 from harness.errors import HardwareError, InputError, StorageError
+from harness.hardware import usable_cores
 
 CHILD = """
 import ctypes, json, os, signal, sys, time
@@ -32,7 +33,7 @@ for line in sys.stdin:
         print(encode_end(facts), end="", flush=True)
         continue
     case = Case(bench=name, shape="s")
-    facts = {"pid": os.getpid(), "seconds": request.seconds, "idle_w": request.idle.power_w}
+    facts = {"pid": os.getpid(), "seconds": request.seconds, "idle_w": request.idle.power_w, "asked": request.threads}
     known = {"n_blocks": 5, "blocks_s": (0.5,) * 5, "t_median_s": 0.5}
     rate = {"tflops": 2.0} if name == "matmul" else {}
     print(encode_row(Row(case=case, facts=facts, **known, **rate)), end="", flush=True)
@@ -78,10 +79,26 @@ def child(tmp_path, monkeypatch):
     return behave
 
 
-def run(tmp_path, *only, level="quick", observer=None):
-    folder = run_suite(level=level, device="cpu", out=tmp_path / "results", only=only, observer=observer or Seen())
+def run(tmp_path, *only, level="quick", observer=None, threads=None):
+    options = {"out": tmp_path / "results", "only": only, "threads": threads}
+    folder = run_suite(level=level, device="cpu", observer=observer or Seen(), **options)
     bench, _, env = read_bench(folder)
     return bench.to_dict("records"), env
+
+
+@pytest.mark.usefixtures("child")
+@pytest.mark.parametrize(("threads", "asked"), [(None, usable_cores()), (1, 1)])
+def test_the_processes_hear_how_many_threads_are_wanted_and_say_how_many_there_are(threads, asked, tmp_path):
+    rows, env = run(tmp_path, "copy", threads=threads)
+    assert facts(rows)[0]["asked"] == asked
+    assert env["threads"] == 2, "as the process said"
+
+
+@pytest.mark.parametrize("threads", [0, -1, usable_cores() + 1])
+def test_threads_that_there_are_not_are_refused_before_anything_is_written(threads, tmp_path):
+    with pytest.raises(InputError, match=f"--threads {threads}: this machine has {usable_cores()} usable cores"):
+        run(tmp_path, "copy", threads=threads)
+    assert not (tmp_path / "results").exists()
 
 
 def facts(rows):

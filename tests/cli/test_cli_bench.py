@@ -33,8 +33,8 @@ def suite(monkeypatch, bench_runs):
     """A suite that measures nothing and leaves a run; holds what it was asked for."""
     asked = {}
 
-    def run_suite(*, level, device, out, only, observer):
-        asked.update(level=level, device=device, only=only)
+    def run_suite(*, level, device, out, only, threads, observer):
+        asked.update(level=level, device=device, only=only, threads=threads)
         folder = out / "20260101-120000-bench-1a2b"
         observer.suite_started(folder, 1, 50.0)
         observer.group_started("matmul", 50.0)
@@ -49,14 +49,16 @@ def suite(monkeypatch, bench_runs):
 
 
 def test_a_run_ends_with_its_rows_and_a_report(harness, suite, tmp_path):
-    done = harness("bench", "--standard", "--only", "matmul", "--out", tmp_path / "results")
+    done = harness("bench", "--standard", "--only", "matmul", "--threads", 2, "--out", tmp_path / "results")
     assert done.code == 0, done.err
-    assert suite == {"level": "standard", "device": "auto", "only": ["matmul"]}
+    assert suite == {"level": "standard", "device": "auto", "only": ["matmul"], "threads": 2}
     report = tmp_path / "results" / "20260101-120000-bench-1a2b" / "report.html"
     assert f"Report: {report}" in done.out.replace("\n", "")
     assert report.is_file()
     assert report.with_name("report.md").is_file()
     assert "matmul 8192x8192x8192 bf16" in done.out
+    assert "8 threads" in done.out
+    assert "8 CPU threads" in report.with_name("report.md").read_text()
     assert "run folder:" in done.err
     assert "1 turns, about" in done.err
     assert f"{'matmul':<32}  23 rows" in done.err
@@ -67,6 +69,7 @@ def test_json_is_one_document_on_stdout(harness, suite, tmp_path):
     found = json.loads(done.out)
     assert suite["level"] == "quick"
     assert len(found["rows"]) == 23
+    assert (suite["threads"], found["threads"]) == (None, 8)
     assert found["rows"][0]["bench"] == "matmul"
     assert {"facts": {"batch": 4096.0}, "t_median_s": None}.items() <= found["rows"][20].items()
 

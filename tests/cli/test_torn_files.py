@@ -19,8 +19,8 @@ from harness.api import Silent
 from harness.errors import HarnessError
 from harness.records import Outcome, Plan, TrialRecord
 from harness.report import RunFiles, load_run
-from harness.store import RunFolder, check_run, read_json, read_status
-from harness.store.files import read_parquet
+from harness.store import RunFolder, check_run, part_files, read_json, read_status
+from harness.store.files import read_object, read_parquet
 from harness.store.run import changed_files, refresh_manifest
 from harness.study import Request, open_search, spec_to_resume, telemetry
 from harness.study.final import Finisher
@@ -92,6 +92,7 @@ REPORTING = {
     "stats.json": loaded,
     "hardware.json": loaded,
     "environment.json": loaded,
+    "parts/0001.json": lambda run: [read_object(file) for file in part_files(run).values()],
     "trials.parquet": framed("trials.parquet"),
     "epochs.parquet": framed("epochs.parquet"),
     "telemetry.parquet": framed("telemetry.parquet"),
@@ -240,7 +241,7 @@ def test_resuming_rebuilds_whatever_follows_from_the_rest(run, harness):
     (run / "manifest.json").unlink()
     done = harness("search", "--resume", run, "--json")
     assert done.code == 0, done.err
-    assert set(names(run)) == set(before)
+    assert set(names(run)) == {*before, "parts/0002.json"}
     for name in spoiled:
         if name.startswith(("trials", "epochs", "telemetry", "splits")):
             assert (run / name).read_bytes() == before[name], name

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.hardware.cgroup import Limits, read_limits
+from harness.hardware.cgroup import Limits, memory_left_mib, read_limits
 
 
 def lay(root, files):
@@ -71,3 +71,68 @@ def test_a_file_that_makes_no_sense_sets_no_limit(tmp_path, text):
     lay(tmp_path, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": text, "sys/fs/cgroup/memory.max": text})
     assert read_limits(tmp_path).cpu_cores is None
     assert read_limits(tmp_path).memory_mib is None
+
+
+GIB = 2**30
+STAT = (
+    "anon {anon}\nfile {file}\nactive_file {active}\ninactive_file {inactive}\nshmem {shmem}\nslab_reclaimable {slab}\n"
+)
+
+
+def group(folder, limit, used, **stat):
+    known = dict.fromkeys(("anon", "file", "active", "inactive", "shmem", "slab"), 0) | stat
+    return {
+        f"{folder}/memory.max": f"{limit}\n",
+        f"{folder}/memory.current": f"{used}\n",
+        f"{folder}/memory.stat": STAT.format(**known),
+    }
+
+
+def test_without_a_limit_the_groups_leave_whatever_there_is(tmp_path):
+    assert memory_left_mib(tmp_path) is None
+    lay(tmp_path, {"proc/self/cgroup": "0::/a\n", **group("sys/fs/cgroup/a", "max", GIB)})
+    assert memory_left_mib(tmp_path) is None
+
+
+def test_what_is_left_counts_what_can_be_reclaimed_and_not_files_in_memory(tmp_path):
+    files = group(
+        "sys/fs/cgroup/a",
+        4 * GIB,
+        3 * GIB,
+        anon=GIB,
+        file=2 * GIB,
+        active=GIB // 4,
+        inactive=GIB,
+        shmem=3 * GIB // 4,
+        slab=GIB // 8,
+    )
+    lay(tmp_path, {"proc/self/cgroup": "0::/a\n", **files})
+    assert memory_left_mib(tmp_path) == 1024 + 1024 + 256 + 128
+
+
+def test_the_fullest_group_on_the_way_up_counts(tmp_path):
+    inner, outer = "sys/fs/cgroup/a/b", "sys/fs/cgroup/a"
+    lay(tmp_path, {"proc/self/cgroup": "0::/a/b\n", **group(inner, GIB, 0), **group(outer, 8 * GIB, 8 * GIB - 2**20)})
+    assert memory_left_mib(tmp_path) == 1.0
+    lay(tmp_path, group(outer, 8 * GIB, 9 * GIB))  # a limit that was lowered under what is in use
+    assert memory_left_mib(tmp_path) == 0.0
+
+
+def test_version_1_tells_what_is_left_with_the_groups_below(tmp_path):
+    folder = "sys/fs/cgroup/memory/job"
+    files = {
+        "proc/self/cgroup": "4:memory:/job\n",
+        f"{folder}/memory.limit_in_bytes": f"{4 * GIB}\n",
+        f"{folder}/memory.usage_in_bytes": f"{2 * GIB}\n",
+        f"{folder}/memory.stat": f"inactive_file 5\ntotal_inactive_file {GIB}\ntotal_active_file {GIB // 2}\n",
+    }
+    lay(tmp_path, files)
+    assert memory_left_mib(tmp_path) == 2048 + 1024 + 512
+
+
+@pytest.mark.parametrize("text", ["", "nonsense\n", "inactive_file\n", "inactive_file x\n"])
+def test_a_group_that_does_not_tell_its_use_is_taken_to_be_empty_and_what_it_holds_to_stay(tmp_path, text):
+    lay(tmp_path, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": f"{GIB}\n"})
+    assert memory_left_mib(tmp_path) == 1024.0
+    lay(tmp_path, {"sys/fs/cgroup/memory.current": f"{GIB // 2}\n", "sys/fs/cgroup/memory.stat": text})
+    assert memory_left_mib(tmp_path) == 512.0

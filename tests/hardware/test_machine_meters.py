@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness.hardware.pressure import PressureMeter
+from harness.hardware.pressure import PressureMeter, Stall, stalled_percent
 from harness.hardware.rapl import RaplMeter
 
 
@@ -110,3 +110,33 @@ def test_pressure_is_the_share_of_the_time_in_which_some_task_waited(tmp_path):
     assert figures.values["cpu_pressure_percent"] == 0.0
     assert math.isnan(figures.values["memory_pressure_percent"])
     assert "CONFIG_PSI" in figures.reasons["memory_pressure_percent"]
+
+
+def test_who_has_to_wait_between_clock_and_counter_sees_no_more_than_all_of_the_time(tmp_path, monkeypatch):
+    """A reader that is held up on the way reads a later counter than its clock says."""
+    now_s = [100.0]
+    counters = tmp_path / "proc/pressure"
+    counters.mkdir(parents=True)
+    for name in ("cpu", "memory"):
+        (counters / name).write_text("")
+    held_up_s = iter([0.0, 0.0, 0.4, 0.0, 0.0, 0.0])
+
+    def read_text(path):
+        now_s[0] += next(held_up_s)  # all the time some task waits for a CPU, and none for memory
+        return f"some total={1e6 * now_s[0] if path.name == 'cpu' else 7.0}\n"
+
+    monkeypatch.setattr("harness.hardware.pressure.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("pathlib.Path.read_text", read_text)
+    meter, seen = PressureMeter(tmp_path), []
+    for _ in range(2):
+        now_s[0] += 0.1
+        seen.append(meter.read().values)
+    assert [values["cpu_pressure_percent"] for values in seen] == [100.0, pytest.approx(100 * 0.1 / 0.3)]
+    assert all(values["memory_pressure_percent"] == 0.0 for values in seen)
+
+
+def test_pressure_is_a_share_and_unknown_without_time_or_counter():
+    assert stalled_percent(Stall(0.0, 1.0), Stall(5e5, 2.0)) == pytest.approx(50.0)
+    assert stalled_percent(Stall(0.0, 1.0), Stall(2e6, 2.0)) == 100.0
+    assert math.isnan(stalled_percent(Stall(0.0, 1.0), Stall(5e5, 1.0)))
+    assert math.isnan(stalled_percent(Stall(math.nan, 1.0), Stall(5e5, 2.0)))

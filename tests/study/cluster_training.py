@@ -20,8 +20,8 @@ from harness.study.ray_cluster import RayActors
 
 class ClusterWorkshop(FakeWorkshop):
     @contextmanager
-    def open(self, stop, *, threads, index=0):
-        yield ClusterTrainer(stop, threads, index, self.payload)
+    def open(self, stop, *, threads, device=0):
+        yield ClusterTrainer(stop, threads, device, self.payload)
 
 
 class NoSuchDevice(FakeWorkshop):

@@ -27,10 +27,10 @@ class FakeWorkshop:
     imports: str = "sys"
 
     @contextmanager
-    def open(self, stop, *, threads, index=0):
+    def open(self, stop, *, threads, device=0):
         time.sleep(self.opens_after_s)
         importlib.import_module(self.imports)
-        yield FakeTrainer(stop, threads, index, self.payload)
+        yield FakeTrainer(stop, threads, device, self.payload)
 
 
 class Unloadable:
@@ -44,7 +44,7 @@ class Unloadable:
 class FakeTrainer:
     stop: Any
     threads: int
-    index: int
+    device: int
     payload: Any
 
     def evaluate(self, assignment, watcher):
@@ -64,7 +64,7 @@ class FakeTrainer:
     def describe(self):
         return {
             "pid": os.getpid(),
-            "index": self.index,
+            "device": self.device,
             "threads": self.threads,
             "omp": os.environ["OMP_NUM_THREADS"],
             "waiting": os.environ.get("OMP_WAIT_POLICY"),
@@ -74,6 +74,9 @@ class FakeTrainer:
             "ignores_ctrl_c": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
             "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         }
+
+    def where(self):
+        return {"device": self.device}
 
     def add_one(self):
         self.payload += 1

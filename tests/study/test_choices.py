@@ -4,7 +4,7 @@ import pytest
 
 from harness.plan import Choice
 from harness.store import RunFolder
-from harness.study.choices import record_choices
+from harness.study.choices import begin_record, memory_of
 
 NAME = "0" * 32 + ".json"
 ANSWER = {"what": "layout", "value": "contiguous", "ratio": 1.0, "reason": "measured"}
@@ -32,7 +32,9 @@ def names(folder):
 
 def test_a_record_begins_with_the_machine_and_without_choices(begin):
     folder = begin("new")
-    memory, notes = record_choices(folder, None)
+    memory = memory_of(folder, None)
+    assert not (folder.path / "choices").exists(), "nothing is recorded before the run begins"
+    notes = begin_record(folder, None)
     assert (memory.record, memory.follows, notes) == ((folder.path / "choices").resolve(), "", ())
     machine = json.loads((folder.path / "choices" / "machine.json").read_text())
     assert set(machine) == {"cpu", "isa", "torch", "gpus", "follows"}
@@ -42,28 +44,30 @@ def test_a_record_begins_with_the_machine_and_without_choices(begin):
 
 def test_a_followed_record_is_copied_without_what_is_damaged_or_no_answer(begin):
     source = begin("source", **{NAME[:-5]: ANSWER, "1" * 32: "{", "notes": {"x": 1}})
-    record_choices(source, None)
+    begin_record(source, None)
     folder = begin("new")
-    memory, notes = record_choices(folder, source.path)
+    memory, notes = memory_of(folder, source.path), begin_record(folder, source.path)
     assert memory.follows == source.path.name
     assert notes == (
         f"1 measured choices and figures of {source.path.name} are replayed; what is not among them is measured",
     )
     assert names(folder) == [NAME, "machine.json"]
     assert json.loads((folder.path / "choices" / NAME).read_text()) == ANSWER
-    assert record_choices(folder, None).memory == memory, "a run that is resumed knows whom it follows"
+    assert begin_record(folder, None) == ()
+    assert memory_of(folder, None) == memory, "a run that is resumed knows whom it follows"
 
 
 def test_choices_of_another_machine_do_not_hold_here_and_that_is_said(begin):
     source = begin("source")
-    record_choices(source, None)
+    begin_record(source, None)
     path = source.path / "choices" / "machine.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"cpu": "an abacus"}))
-    (note,) = record_choices(begin("new"), source.path).notes
+    (note,) = begin_record(begin("new"), source.path)
     assert "hold on its machine only, and here the cpu differs: all are measured" in note
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"follows": 3}', '{"follows": "a\\nb"}'])
 def test_a_damaged_word_on_the_machine_stops_no_run_that_is_resumed(begin, content):
     folder = begin("new", machine=content)
-    assert record_choices(folder, None).memory.follows == ""
+    assert begin_record(folder, None) == ()
+    assert memory_of(folder, None).follows == ""

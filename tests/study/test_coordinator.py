@@ -11,13 +11,14 @@ import pytest
 
 from harness.records import METRICS, EpochRecord, Outcome, Plan, TaskKind, TrialRecord
 from harness.spec import parse_spec
-from harness.store import RunFolder, StudyDatabase
+from harness.store import RunFolder, StudyDatabase, trials_frame
+from harness.store.ledger import ledger
 from harness.study.archive import Archive, weights_file
 from harness.study.coordinator import Coordinator
 from harness.study.executor import Capabilities, Evaluation, Lost, Report
 from harness.study.job import Job
 from harness.study.objectives import contenders, resolve_objectives
-from harness.study.packing import Packing
+from harness.study.packing import Packing, Placement
 from harness.study.stop import Stop
 
 SPACE = """
@@ -46,8 +47,9 @@ def accuracy(params, epoch):
 class Computed:
     """An executor whose assignments end in a random order; ``faults`` maps trials to what happens to each attempt."""
 
-    def __init__(self, slots, seed=0, faults=None, shape=None):
+    def __init__(self, slots, seed=0, faults=None, shape=None, devices=1):
         self.slots, self.random, self.faults = slots, random.Random(seed), faults or {}
+        self.placement, self.workers = Placement(slots, devices), {}
         self.running, self.submitted, self.most, self.cancelled = {}, [], 0, []
         self.shape = shape or (lambda evaluation: evaluation)
 
@@ -60,6 +62,9 @@ class Computed:
         self.running[assignment.trial] = assignment
         self.submitted.append(assignment)
         self.most = max(self.most, len(self.running))
+        busy = [self.workers[trial] for trial in self.running if trial != assignment.trial]
+        self.workers[assignment.trial] = self.placement.choose(busy, lambda _worker: self.random.randint(0, 2))
+        return self.placement.device_of(self.workers[assignment.trial])
 
     def wait(self, watcher, _timeout_s):
         trial = self.random.choice(sorted(self.running))
@@ -78,6 +83,7 @@ class Computed:
 
 def train(assignment, watcher):
     epochs = [EpochRecord(**epoch) for epoch in json.loads(assignment.checkpoint or b"[]")]
+    carried_s = float(len(epochs))
     reason, outcome = "done", Outcome.COMPLETE
     for number in range(1, assignment.until + 1):
         if number > len(epochs):
@@ -102,7 +108,7 @@ def train(assignment, watcher):
         validation=last,
         figures={"parameters": 10.0 * (1 + 5 * assignment.trial % 7), "value_se": 0.2},
         seconds=float(len(epochs)),
-        lost_s=assignment.spent_s,
+        lost_s=max(0.0, assignment.spent_s - carried_s),
         attempts=assignment.attempt,
         plan=plan(assignment.micro_batch),
     )
@@ -168,6 +174,7 @@ def run(path, spec, executor, *, total=None, stop=None, packing=None, watch=None
     database = StudyDatabase.open(path / "study.db", study="harness", directions=directions)
     try:
         archive = archive_of(folder, database, objectives, spec.limits)
+        archive.tidy()
         packing = packing or Packing(executor.slots, 1, float("inf"))
         coordinator = Coordinator(job, archive, executor, packing, stop or Stop(), watch or Heard())
         for _ in coordinator.run(total or spec.total):
@@ -340,7 +347,7 @@ def test_a_trial_that_ran_out_of_memory_among_others_gets_the_device_to_itself(t
     def watched(assignment):
         if assignment.attempt == 2:
             alone.append(not executor.running and not assignment.shared)
-        submit(assignment)
+        return submit(assignment)
 
     executor.submit = watched
     archive = run(tmp_path / "run", spec_of(), executor)
@@ -457,6 +464,68 @@ def test_memory_decides_how_many_share_a_device(tmp_path):
     )
     run(tmp_path / "run", spec_of(), executor, packing=Packing(4, 1, 1000.0))
     assert executor.most == 2
+
+
+def test_running_out_of_memory_says_something_of_those_on_the_same_device_only(tmp_path):
+    packing, told = Packing(4, 2, 1000.0), []
+    packing.finished(400.0)
+    assert packing.allowed() == 4
+
+    def crowded(assignment):
+        device = executor.placement.device_of(executor.workers[assignment.trial])
+        others = [executor.placement.device_of(executor.workers[trial]) for trial in executor.running]
+        told.append(others.count(device))
+        return Lost(assignment.trial, Outcome.OOM, "out of memory", 1.0)
+
+    learn = packing.out_of_memory
+    packing.out_of_memory = lambda sharing: learn(sharing) if sharing == told[-1] else pytest.fail(f"told {sharing}")
+    executor = Computed(4, faults={9: [crowded]}, devices=2)
+    archive = run(tmp_path / "run", spec_of(), executor, packing=packing)
+    assert executor.most == 4
+    assert told == [2]
+    assert packing.allowed() == 2, "one on each device, from now on"
+    assert archive.records[9].outcome is Outcome.COMPLETE
+
+
+def crowded_out(assignment):
+    """Return how a stretch ends that ran out of memory half a second after it began, beside others."""
+    whole = train(assignment, SimpleNamespace(judge=lambda _report: ""))
+    carried = json.loads(assignment.checkpoint or b"[]")
+    record = dataclasses.replace(whole.record, outcome=Outcome.OOM, values=(), seconds=len(carried) + 0.5)
+    return Evaluation(record, [])
+
+
+def trained(assignment):
+    return train(assignment, SimpleNamespace(judge=lambda _report: ""))
+
+
+@pytest.mark.parametrize(
+    ("pruner", "faults"),
+    [
+        ("asha", [trained, crowded_out]),
+        ("asha", [trained, lost(), crowded_out]),
+        ("none", [crowded_out, lost()]),
+        ("none", [lost(), crowded_out]),
+    ],
+)
+def test_the_ledger_counts_every_second_once(pruner, faults, tmp_path):
+    executor, spent = Computed(4, faults={trial: [*faults] for trial in range(14)}), []
+    wait = executor.wait
+
+    def counted(watcher, timeout_s):
+        given = {
+            trial: len(json.loads(assignment.checkpoint or b"[]")) for trial, assignment in executor.running.items()
+        }
+        (ended,) = wait(watcher, timeout_s)
+        spent.append(ended.seconds - (0 if isinstance(ended, Lost) else given[ended.trial]))
+        return [ended]
+
+    executor.wait = counted
+    spec = spec_of(f"search.pruner={pruner}", "search.deterministic=true")
+    archive = run(tmp_path / "run", spec, executor)
+    again = [assignment for assignment in executor.submitted if assignment.attempt > 1]
+    assert any(assignment.spent_s > 0 and not assignment.shared for assignment in again), "one got the device to itself"
+    assert ledger(trials_frame(archive.records.values(), [])).device_s == pytest.approx(sum(spent))
 
 
 @pytest.mark.parametrize("deterministic", ["true", "false"])

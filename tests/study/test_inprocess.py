@@ -24,10 +24,10 @@ class Workshop:
     noted: list = field(default_factory=list)
 
     @contextmanager
-    def open(self, stop, *, threads, index=0):
+    def open(self, stop, *, threads, device=0):
         self.noted.append("opened")
         torch.set_num_threads(threads)
-        with self.fakes.FakeWorkshop().open(stop, threads=threads, index=index) as trainer:
+        with self.fakes.FakeWorkshop().open(stop, threads=threads, device=device) as trainer:
             yield trainer
         self.noted.append("closed")
 

@@ -13,7 +13,7 @@ from harness.cli.progress import Bars
 from harness.records import EpochRecord, Outcome
 from harness.spec import canonical, parse_spec, spec_hash
 from harness.study.building import epochs_of, fewest_epochs
-from harness.study.estimate import estimate_costs
+from harness.study.estimate import estimate_costs, total_seconds
 from harness.study.gates import Gates
 from harness.study.objectives import Objective
 from harness.study.points import middle_candidate
@@ -86,7 +86,10 @@ def test_predictions_and_estimates_are_for_the_epochs_it_has(real, monkeypatch, 
     gates.before_training(candidate, None)
     assert gates.predicted["train_seconds"] == 2.0 * most
     (estimate,) = estimate_costs(job)
-    assert estimate.trial_s == 2.0 * most
+    assert estimate.trial_s == estimate.least_s == estimate.most_s == 2.0 * most
+    assert 0 < estimate.beside_s < 60.0, "what is measured of a trial takes its time too"
+    whole = job.spec.total * (estimate.trial_s + estimate.beside_s)
+    assert total_seconds(job, [estimate]) == pytest.approx((min(whole, 3600.0),) * 3)
 
 
 def test_an_estimate_does_not_fail_where_some_trials_will(real):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.study.packing import Packing, usable_mib
+from harness.study.packing import Packing, Placement, usable_mib
 
 
 def test_without_a_bound_on_memory_all_slots_are_used_from_the_start():
@@ -100,6 +100,7 @@ def test_whatever_happens_one_may_run_and_what_is_known_to_fit_is_not_exceeded(s
 @dataclass
 class Job:
     peak_mib: float
+    worker: int = -1
     reached: int = 0
     """Steps until the peak is reached."""
     left: int = 0
@@ -130,6 +131,7 @@ class Device:
 @dataclass
 class Simulation:
     packing: Packing
+    slots: int
     devices: list[Device]
     rng: random.Random
     measured: float
@@ -138,18 +140,35 @@ class Simulation:
     done: list[Job] = field(default_factory=list)
     hopeless: list[Job] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.placement = Placement(self.slots, len(self.devices))
+
     def run(self, jobs: list[Job]) -> None:
         waiting, steps = list(jobs), 0
         while waiting or any(device.jobs for device in self.devices):
             steps += 1
             assert steps < 50 * (len(jobs) + self.retries + 1), "it hangs"
-            while waiting and sum(len(device.jobs) for device in self.devices) < self.packing.allowed():
+            while waiting and len(busy := self.busy()) < self.packing.allowed():
                 job = waiting.pop(0)
                 job.left = self.rng.randint(2, 6)
                 job.reached = self.rng.randint(1, job.left)
-                min(self.devices, key=lambda device: len(device.jobs)).jobs.append(job)
+                job.worker = self.placement.choose(busy, lambda _worker: self.rng.randint(0, 2))
+                device = self.devices[self.placement.device_of(job.worker)]
+                device.jobs.append(job)
+                self.look(device)
             for device in self.devices:
                 waiting += self._settle(*device.step(self.rng))
+
+    def busy(self) -> set[int]:
+        """Return the workers that have a job."""
+        return {job.worker for device in self.devices for job in device.jobs}
+
+    def look(self, chosen: Device) -> None:
+        """See that each job has its own worker, and the chosen device no more than its share while another is idle."""
+        assert len(self.busy()) == sum(len(device.jobs) for device in self.devices)
+        assert len(chosen.jobs) <= math.ceil(self.packing.allowed() / len(self.devices))
+        with_workers = {self.placement.device_of(worker) for worker in range(self.slots)}
+        assert len(chosen.jobs) == 1 or all(self.devices[number].jobs for number in with_workers)
 
     def _settle(self, finished: list[Job], failed: list[tuple[Job, int]]) -> list[Job]:
         for job in finished:
@@ -175,7 +194,7 @@ class Simulation:
 )
 def test_every_job_ends_and_only_what_no_device_can_hold_is_out_of_memory(peaks, slots, devices, measured, rng):
     packing = Packing(slots, devices, usable_mib(1000.0, 0.0))
-    simulation = Simulation(packing, [Device(1000.0) for _ in range(devices)], rng, measured)
+    simulation = Simulation(packing, slots, [Device(1000.0) for _ in range(devices)], rng, measured)
     simulation.run([Job(peak) for peak in peaks])
     assert sorted(job.peak_mib for job in simulation.hopeless) == sorted(peak for peak in peaks if peak > 1000.0)
     assert len(simulation.done) + len(simulation.hopeless) == len(peaks)
@@ -191,10 +210,28 @@ def test_every_job_ends_and_only_what_no_device_can_hold_is_out_of_memory(peaks,
 
 def test_sizes_that_are_measured_too_low_settle_where_nothing_overflows():
     packing = Packing(slots=8, devices=1, usable_mib=usable_mib(1000.0, 0.0))
-    simulation = Simulation(packing, [Device(1000.0)], random.Random(0), measured=0.1)
+    simulation = Simulation(packing, 8, [Device(1000.0)], random.Random(0), measured=0.1)
     simulation.run([Job(300.0) for _ in range(60)])
     assert packing.allowed() == 3
     assert simulation.retries > 0
     before = simulation.retries
     simulation.run([Job(300.0) for _ in range(60)])
     assert simulation.retries == before
+
+
+def test_an_idle_device_comes_before_a_warm_worker_on_a_shared_one():
+    placement = Placement(workers=4, devices=2)
+    assert [placement.device_of(worker) for worker in range(4)] == [0, 1, 0, 1]
+    warmth = {0: 0, 1: 2, 2: 0, 3: 1}.__getitem__
+    assert placement.choose((), warmth) == 0
+    assert placement.choose({0}, warmth) == 3, "of the idle device's workers the warmer one"
+    assert placement.choose({0, 2}, warmth) == 3
+    assert placement.choose({1, 3}, warmth) == 0
+    assert placement.choose({0, 2, 3}, warmth) == 1
+    with pytest.raises(AssertionError, match="all 4 workers are busy"):
+        placement.choose({0, 1, 2, 3}, warmth)
+
+
+def test_where_there_are_fewer_workers_than_devices_each_has_its_own():
+    placement = Placement(workers=2, devices=3)
+    assert placement.choose({0}, lambda _worker: 0) == 1

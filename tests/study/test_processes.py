@@ -50,9 +50,10 @@ def start(fakes):
     """Return a function that starts an executor with one impatient worker."""
     started = []
 
-    def start(*, workers=1, **workshop):
+    def start(*, workers=1, devices=1, **workshop):
         workshop = fakes.FakeWorkshop(**workshop)
-        started.append(LocalProcesses(workshop, workers=workers, threads=1, device="cpu", grace_s=0.2))
+        options = {"workers": workers, "devices": devices, "threads": 1, "device": "cpu"}
+        started.append(LocalProcesses(workshop, **options, grace_s=0.2))
         return started[-1]
 
     yield start
@@ -108,7 +109,7 @@ def test_a_worker_carries_out_an_assignment_in_a_process_of_its_own(warm, carry_
     found = carry_out(warm, 7, "describe").record
     assert (found.trial, found.outcome) == (7, Outcome.COMPLETE)
     assert found.params["pid"] != os.getpid()
-    assert (found.params["index"], found.params["threads"], found.params["omp"]) == (0, 1, "1")
+    assert (found.params["device"], found.params["threads"], found.params["omp"]) == (0, 1, "1")
     assert found.params["waiting"] == "PASSIVE"
     assert found.params["stdin"] == ""
     assert found.params["path"] == sys.path
@@ -134,6 +135,21 @@ def test_workers_carry_out_their_assignments_at_the_same_time(warm, fakes):
     for trial in (0, 1):
         warm.cancel(trial, "enough")
         assert ended(warm, watcher).record.trial == trial
+
+
+def test_the_device_with_the_least_to_do_is_next(start, fakes):
+    executor, watcher = start(workers=4, devices=2), fakes.Listener()
+    assert [executor.submit(fakes.assignment(trial, "until_stopped")) for trial in range(4)] == [0, 1, 0, 1]
+    hear(executor, watcher, 4)
+    for trial in (1, 3):
+        executor.cancel(trial, "enough")
+        assert ended(executor, watcher).record.trial == trial
+    for trial in (5, 6):
+        assert executor.submit(fakes.assignment(trial, "where")) == 1
+    ends = []
+    while len(ends) < 2:
+        ends += executor.wait(watcher, 20.0)
+    assert [end.record.params for end in ends] == [{"device": 1}] * 2
 
 
 def test_a_worker_may_write_to_the_arrays_of_the_workshop(start, carry_out):

@@ -7,8 +7,8 @@ training part alone and ``decision`` compares what came of it on validation. ``f
 
 from __future__ import annotations
 
-from harness.study.final.cost import final_cost_epochs, time_aside_s
+from harness.study.final.cost import final_cost_epochs, report_aside_s, time_aside_s
 from harness.study.final.finisher import Finisher
 from harness.study.final.outcome import Final
 
-__all__ = ["Final", "Finisher", "final_cost_epochs", "time_aside_s"]
+__all__ = ["Final", "Finisher", "final_cost_epochs", "report_aside_s", "time_aside_s"]

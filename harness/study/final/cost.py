@@ -1,4 +1,4 @@
-"""What making the final model takes, in epochs of the winner and in seconds, so that time can be set aside for it."""
+"""What the end of a command takes, so that time can be set aside for it: making the final model, and the report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,23 @@ from harness.study.job import Job
 
 AUTO_SHARE = 1 / 3
 """Of the time of the command, what is set aside at most for a final that nobody asked for in particular."""
+REPORT_S = 6.0
+REPORT_TRIAL_S = 0.02
+"""What writing everything down takes: the frames, the report with its plots, the digests; and more for each trial."""
+REPORT_START = 0.6
+"""Times the start of the command, which a slow or a busy machine draws out as it does the end."""
+REPORT_SHARE = 0.2
+"""Of the time of the command, what is set aside for that at most."""
+
+
+def report_aside_s(job: Job, trials: int, start_s: float) -> float:
+    """Return the seconds to keep for writing down what so many trials have left, and for the end of the program.
+
+    ``start_s`` is what it took to begin: imports, data, checks.
+    """
+    given_s = job.spec.budget.time
+    needed_s = max(REPORT_S, REPORT_START * start_s) + REPORT_TRIAL_S * trials
+    return needed_s if given_s is None else min(needed_s, REPORT_SHARE * given_s)
 
 
 def members_of(job: Job) -> int:
