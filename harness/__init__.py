@@ -13,6 +13,8 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.api import SearchResult, search
 
+__version__ = "0.1.0"
+
 __all__ = ["SearchResult", "search"]
 
 
