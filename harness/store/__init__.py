@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from harness.store.codec import decode, encode
     from harness.store.connection import masked
     from harness.store.database import StudyDatabase
-    from harness.store.files import plain, read_json, sha256_file, storage_errors, write_file, write_json
+    from harness.store.files import read_json, sha256_file, storage_errors, write_file, write_json
     from harness.store.filesystem import check_local
     from harness.store.frames import TIMED_COLUMNS, epochs_frame, telemetry_frame, to_parquet, trials_frame
     from harness.store.provenance import environment
     from harness.store.reading import StoredTrial
     from harness.store.run import RunFolder, check_run, check_space, read_status, refresh_manifest, seal
+    from harness.store.text import plain
 
 __all__ = [
     "TIMED_COLUMNS",
@@ -53,11 +54,12 @@ __getattr__ = lazy_names(
         "codec": ("decode", "encode"),
         "connection": ("masked",),
         "database": ("StudyDatabase",),
-        "files": ("plain", "read_json", "sha256_file", "storage_errors", "write_file", "write_json"),
+        "files": ("read_json", "sha256_file", "storage_errors", "write_file", "write_json"),
         "frames": ("TIMED_COLUMNS", "epochs_frame", "telemetry_frame", "to_parquet", "trials_frame"),
         "provenance": ("environment",),
         "reading": ("StoredTrial",),
         "filesystem": ("check_local",),
         "run": ("RunFolder", "check_run", "check_space", "read_status", "refresh_manifest", "seal"),
+        "text": ("plain",),
     },
 )
