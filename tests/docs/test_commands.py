@@ -88,7 +88,7 @@ def reduced(words):
             del kept[kept.index(option) : kept.index(option) + 2]
     small = ["--trials", "1"]
     if not resumed:
-        small += ["--timeout", "60s", "--set", "budget.epochs=1", "--set", "search.baselines=false"]
+        small += ["--timeout", "120s", "--set", "budget.epochs=2", "--set", "search.baselines=false"]
         small += ["--set", "training.final=keep"]
     if "--workers" not in kept:
         small += ["--workers", "0"]
