@@ -1,4 +1,4 @@
-"""Claim: ``harness --help`` answers within 0.3 s, since it loads no torch.
+"""Claim: ``harness --help`` answers within 0.3 s and a typo within 1 s, since neither loads torch.
 
 Run: ``python benchmarks/startup.py``. It prints the median over fresh processes, beside an empty program and torch.
 """
@@ -14,6 +14,7 @@ COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "harness --help": ["-m", "harness", "--help"],
     "harness tasks": ["-m", "harness", "tasks"],
+    "harness search digitz": ["-m", "harness", "search", "digitz"],
     "import torch": ["-c", "import torch"],
 }
 
@@ -24,9 +25,10 @@ def main() -> None:
         seconds = []
         for _ in range(11):
             start = time.perf_counter()
-            subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+            code = subprocess.run([sys.executable, *arguments], check=False, capture_output=True).returncode
             seconds.append(time.perf_counter() - start)
-        print(f"{name:16} {statistics.median(seconds):.3f} s (fastest {min(seconds):.3f}, slowest {max(seconds):.3f})")
+            assert code == (2 if "digitz" in arguments else 0)
+        print(f"{name:21} {statistics.median(seconds):.3f} s (fastest {min(seconds):.3f}, slowest {max(seconds):.3f})")
 
 
 if __name__ == "__main__":

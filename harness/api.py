@@ -20,11 +20,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from harness.errors import NoSuccessfulTrialError
+from harness.errors import InputError, NoSuccessfulTrialError
 from harness.hardware import choose_device, describe_precisions, probe
 from harness.records import EpochRecord, TrialRecord
 from harness.report import ResultWarning, load_run, result_warnings, run_html, run_line, write_report
-from harness.spec import Spec, load_spec
+from harness.spec import Spec, load_spec, overrides_of, shipped_spaces
 from harness.store import read_json, seal
 from harness.store.files import read_parquet
 from harness.study import (
@@ -138,7 +138,9 @@ def search(
     argv: Sequence[str] | None = None,
     started_s: float | None = None,
 ) -> SearchResult:
-    """Search ``space``, a shipped space's name or a file, and leave a sealed run folder with its report.
+    """Search ``space`` and leave a sealed run folder with its report.
+
+    ``space`` is a shipped space's name, a built-in task's, or a space file.
 
     The first SIGINT or SIGTERM ends the search cleanly with everything saved; the second one aborts. ``resume`` goes on
     with an earlier run up to its total of ``trials``. Trials run in ``workers`` processes of their own (0: in this
@@ -184,38 +186,13 @@ def search(
     return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
 
 
-def overrides_of(
-    *,
-    trials: int | None,
-    timeout: str | float | None,
-    trial_timeout: str | float | None,
-    retries: int | None,
-    seed: int | None,
-    sampler: str | None,
-    pruner: str | None,
-    deterministic: bool | None,
-    precision: str | None,
-) -> list[str]:
-    """Return the options that have names of their own as ``key.path=value``; what is None is left to the space."""
-    asked = {
-        "budget.trials": trials,
-        "budget.time": timeout,
-        "budget.trial_time": trial_timeout,
-        "budget.retries": retries,
-        "search.seed": seed,
-        "search.sampler": sampler,
-        "search.pruner": pruner,
-        "search.deterministic": deterministic,
-        "training.precision": precision,
-    }
-    return [f"{key}={value}" for key, value in asked.items() if value is not None]
-
-
 def resolve_spec(space: str | None, resume: Path | None, overrides: Iterable[str]) -> Spec:
-    """Return the spec of a new run, or of the run to resume."""
+    """Return the spec of a new run, or of the run to resume. Raises :class:`InputError` where neither is named."""
     if resume is not None:
         return spec_to_resume(resume, space, overrides)
-    return load_spec(space or "digits", overrides)
+    if space is None:
+        raise InputError(f"name a space to search, such as {', '.join(shipped_spaces())}, or a run to resume")
+    return load_spec(space, overrides)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+import harness
 from harness.cli.streams import Streams
 from harness.errors import HarnessError, StorageError
 
@@ -14,7 +15,7 @@ app = typer.Typer(
     name="harness",
     help="Search architectures and hyperparameters on this machine, and benchmark it.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -53,9 +54,7 @@ def _say_error(message: str) -> None:
 
 def _version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
-
-        print(f"harness {version('harness')}")
+        print(f"harness {harness.__version__}")
         raise typer.Exit
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli import completion
+from harness.cli.early import check_bench, say_what_is_missing
 from harness.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +31,10 @@ def bench(
     full: Annotated[bool, typer.Option("--full", help="About forty minutes.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     only: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A benchmark to run; may be given again.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A benchmark to run; may be given again.", autocompletion=completion.benchmarks
+        ),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="CPU threads of torch.", show_default="all usable cores")
@@ -43,6 +48,8 @@ def bench(
     chosen = [level for level, given in zip(LEVELS, (quick, standard, full), strict=True) if given]
     if len(chosen) > 1:
         raise InputError(f"--{chosen[0]} and --{chosen[1]}: give one of them")
+    check_bench(only or [], device)
+    say_what_is_missing()
     from harness.cli.bench_run import measure, show_run
 
     level = chosen[0] if chosen else "quick"
@@ -51,8 +58,8 @@ def bench(
 
 @app.command("compare")
 def compare(
-    a: Annotated[Path, typer.Argument(help="The run to compare with.")],
-    b: Annotated[Path, typer.Argument(help="The run to be judged.")],
+    a: Annotated[Path, typer.Argument(help="The run to compare with.", autocompletion=completion.bench_runs)],
+    b: Annotated[Path, typer.Argument(help="The run to be judged.", autocompletion=completion.bench_runs)],
     fail_on_regression: Annotated[
         str | None, typer.Option(metavar="SHARE", help="End with exit code 1 where B is slower by more, such as 5%.")
     ] = None,
@@ -160,7 +167,11 @@ def _say_regressions(slower: list[ComparedRow]) -> None:
 
 
 @app.command("report")
-def report(run: Annotated[Path, typer.Argument(help="A folder that `harness bench` wrote.")]) -> None:
+def report(
+    run: Annotated[
+        Path, typer.Argument(help="A folder that `harness bench` wrote.", autocompletion=completion.bench_runs)
+    ],
+) -> None:
     """Rebuild report.md and report.html of a run from its records: the same records give the same bytes."""
     from harness.report import write_bench_report
 

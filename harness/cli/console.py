@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from harness.cli.streams import ESCAPED
+from harness.store.text import plain, readable
 
-from harness.store.files import plain, readable
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MISSING = "-"
+PIPE_WIDTH = 400
 
 
 def out() -> Console:
     """Return a console on stdout; rich itself honours NO_COLOR and plain pipes."""
+    from rich.console import Console
+
     return Console(soft_wrap=True, highlight=False)
 
 
 def err() -> Console:
     """Return a console on stderr."""
+    from rich.console import Console
+
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -35,18 +39,36 @@ def print_json(value: Any) -> None:
     print(text)
 
 
-def print_table(rows: Sequence[Mapping[str, Any]], *, title: str = "", columns: Iterable[str] | None = None) -> None:
-    """Print rows under the names of their keys; numbers to the right."""
+def print_table(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    title: str = "",
+    columns: Iterable[str] | None = None,
+    widest: int = PIPE_WIDTH,
+) -> None:
+    """Print rows under the names of their keys; numbers to the right.
+
+    On a terminal they fit its width. Elsewhere there is no edge to fold at, and they are up to ``widest`` cells wide.
+    """
+    from rich.console import Console
+
+    from harness.cli.table import print_rows
+
     names = list(columns if columns is not None else (rows[0] if rows else ()))
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in names:
-        numeric = any(isinstance(row.get(name), int | float) and not isinstance(row.get(name), bool) for row in rows)
-        table.add_column(fitting(name), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(fitting(cell(row.get(name)))) for name in names))
+    if title:
+        print("\n".join(fitting(line) for line in title.splitlines()))
+    if not names:
+        return
+    numeric = frozenset(number for number, name in enumerate(names) if any(_is_number(row.get(name)) for row in rows))
+    texts = [[fitting(cell(row.get(name))) for name in names] for row in rows]
     console = Console(highlight=False)
-    # A pipe has no edge to fold at.
-    (console if console.is_terminal else Console(highlight=False, width=400)).print(table)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=widest)
+    print_rows(list(map(fitting, names)), texts, numeric=numeric, width=console.width, console=console)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def cell(value: Any) -> str:
@@ -65,7 +87,7 @@ def cell(value: Any) -> str:
 def fitting(text: str) -> str:
     """Return text with escapes for the letters that stdout cannot take, so that columns stay in line."""
     encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text.encode(encoding, ESCAPED).decode(encoding)
 
 
 def printable(text: str) -> str:

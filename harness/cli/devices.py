@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
-_WIDTH = 76
-"""Of a fact beside its name, for a table of less than 100 columns."""
+_WIDEST = 100
+"""Cells of a table where there is no terminal: whole sentences are folded even there."""
 
 
 def devices(json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False) -> None:
@@ -36,19 +35,19 @@ def _show(machine: Mapping[str, Any]) -> None:
             "device": device,
             "precision": name,
             "support": each["support"],
-            "by": textwrap.fill(each["reason"], 32),
-            "worth training in": textwrap.fill(each["training"], 34),
+            "by": each["reason"],
+            "worth training in": each["training"],
         }
         for device, precisions in machine["precisions"].items()
         for name, each in precisions.items()
     ]
-    print_table(rows)
+    print_table(rows, widest=_WIDEST)
 
 
 def _print_facts(title: str, facts: Mapping[str, str]) -> None:
     from harness.cli.console import print_table
 
-    print_table([{title: name, "": textwrap.fill(fact, _WIDTH)} for name, fact in facts.items()])
+    print_table([{title: name, "": fact} for name, fact in facts.items()], widest=_WIDEST)
 
 
 def _machine_facts(machine: Mapping[str, Any]) -> dict[str, str]:

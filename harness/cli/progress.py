@@ -1,4 +1,4 @@
-"""Progress of a search on stderr: a bar with an estimate on a terminal, a line per trial elsewhere."""
+"""Progress of a search on stderr: a line per trial, and on a terminal a live table (:mod:`harness.cli.live`) below."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from harness.cli.console import cell, err, printable
+from harness.cli.console import err, printable
 from harness.records import EpochRecord, Outcome, TrialRecord
-from harness.spec import Spec, candidate_at
+from harness.spec import Spec
 from harness.study import Objective, Observer
 
 
@@ -33,8 +32,11 @@ class Display(Observer, Protocol):
 def make_display(spec: Spec) -> Display:
     """Return the display that fits stderr."""
     console = err()
-    kind = Bars if console.is_terminal else Lines
-    return kind(console, spec)
+    if not console.is_terminal:
+        return Lines(console, spec)
+    from harness.cli.live import LiveTable
+
+    return LiveTable(console, spec)
 
 
 class Lines:
@@ -107,67 +109,6 @@ class Lines:
         best = value == value and self._first.better(value, self._best)
         self._best = value if best else self._best
         return f"{text} {self._first.metric} {value:.4f}{' (best)' if best else ''}  {record.seconds:.1f} s"
-
-
-class Bars(Lines):
-    """A bar over the trials with the current epoch and an estimate of what remains."""
-
-    def __init__(self, console: Console, spec: Spec) -> None:
-        super().__init__(console, spec)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[now]}"),
-            console=console,
-            transient=True,
-        )
-        self._task = self._progress.add_task("trials", total=self._trials, now="")
-        self._trained = 0
-        """Epochs of the step to the final model that is under way."""
-        self._asked: dict[int, int] = {}
-        """By trial, how many epochs it has."""
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def trial_started(self, number: int, params: Mapping[str, Any]) -> None:
-        """Move the bar to where a resumed search stands."""
-        super().trial_started(number, params)
-        self._asked[number] = candidate_at(self._spec, params).training.epochs or self._epochs
-        self._progress.update(self._task, completed=self.ended, now=f"trial {number}")
-
-    def epoch_ended(self, epoch: EpochRecord) -> None:
-        """Show the epoch and its value."""
-        if not epoch.validation:
-            self._trained += 1
-            now = f"final model: epoch {self._trained}/{self._epochs}"
-        else:
-            assert self._first is not None
-            value = cell(epoch.validation.get(self._first.metric, float("nan")))
-            asked = self._asked.get(epoch.trial, self._epochs)
-            now = f"trial {epoch.trial}: epoch {epoch.epoch}/{asked}, {self._first.metric} {value}"
-        self._progress.update(self._task, now=now)
-
-    def trial_ended(self, record: TrialRecord) -> None:
-        """Print the trial's line above the bar."""
-        self._running.discard(record.trial)
-        self._progress.update(self._task, completed=self.ended, now="")
-        self._console.print(Text(self.describe(record)))
-
-    def final_started(self, how: str, epochs: int, why: str) -> None:
-        """Say what happens to the winner, and count its epochs."""
-        super().final_started(how, epochs, why)
-        self._epochs, self._trained = epochs, 0
 
 
 _FINAL = {

@@ -11,25 +11,31 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from harness.errors import InputError, did_you_mean
+from harness.cli import completion
+from harness.cli.early import check_executor, check_search, say_what_is_missing, worker_count
 
 if TYPE_CHECKING:
     from harness.api import SearchResult
     from harness.report.stats import Stats
 
-EXECUTORS = ("local", "ray")
-
 
 def search(
     space: Annotated[
-        str | None, typer.Argument(help="A shipped space's name or a YAML file [default: digits].")
+        str | None,
+        typer.Argument(help="A shipped space's or task's name, or a YAML file.", autocompletion=completion.spaces),
     ] = None,
     trials: Annotated[int | None, typer.Option(help="Total of trials of the run, resumed or not.")] = None,
     timeout: Annotated[str | None, typer.Option(help="Time for everything, such as 10m or 1h30m.")] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="tpe, random, grid, cmaes, gp, nsga2 or qmc.", show_default=False)
+        str | None,
+        typer.Option(
+            help="tpe, random, grid, cmaes, gp, nsga2 or qmc.", show_default=False, autocompletion=completion.samplers
+        ),
     ] = None,
-    pruner: Annotated[str | None, typer.Option(help="median, asha, hyperband, dominated, none or auto.")] = None,
+    pruner: Annotated[
+        str | None,
+        typer.Option(help="median, asha, hyperband, dominated, none or auto.", autocompletion=completion.pruners),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, fp32, tf32, bf16 or fp16.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides splits, candidates and weights.")] = None,
@@ -57,7 +63,9 @@ def search(
     executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of the Ray cluster: auto or HOST:PORT.")] = None,
     out: Annotated[Path, typer.Option(help="Folder that the run's own folder is made in.")] = Path("results"),
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run folder.", autocompletion=completion.search_runs)
+    ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Let the space import your own modules, which runs code.")
     ] = False,
@@ -75,7 +83,7 @@ def search(
 
     # Before torch is loaded.
     os.environ.update(waiting_asleep(os.environ))
-    from harness.api import overrides_of
+    from harness.spec import overrides_of
 
     named = overrides_of(
         trials=trials,
@@ -89,6 +97,10 @@ def search(
         precision=precision,
     )
     overrides = [*(set_ or []), *named]
+    processes = worker_count(workers)
+    check_executor(executor)
+    check_search(space, resume, overrides, device=device)
+    say_what_is_missing()
     if dry_run:
         _dry_run(space, resume, overrides, device=device, trust=trust, json=json)
         return
@@ -98,8 +110,8 @@ def search(
         device=device,
         out=out,
         resume=resume,
-        workers=_worker_count(workers),
-        executor=_executor(executor),
+        workers=processes,
+        executor=executor,
         address=address,
         storage=storage,
         plan_from=plan_from,
@@ -109,18 +121,6 @@ def search(
     _show(result, json=json)
     if result.signal:
         raise typer.Exit(128 + result.signal)
-
-
-def _worker_count(text: str) -> int | str:
-    if text == "auto" or text.isdecimal():
-        return text if text == "auto" else int(text)
-    raise InputError(f"--workers {text}: a number of processes, or auto")
-
-
-def _executor(name: str) -> str:
-    if name in EXECUTORS:
-        return name
-    raise InputError(f"--executor {name}: unknown{did_you_mean(name, EXECUTORS)}")
 
 
 def _run(space: str | None, overrides: list[str], **options: Any) -> SearchResult:
@@ -193,7 +193,7 @@ def _show(result: SearchResult, *, json: bool) -> None:
     several = len(result.stats["objective"]) > 1
     if rows:
         order = "Candidates, the Pareto front first" if several else "Best candidates"
-        print_table(rows, title=f"\n{order} (by validation)")
+        print_table(_compact(rows), title=f"\n{order} (by validation)")
     if best and several:
         print(
             f"Pareto front: {len(best['pareto'])} candidates; trial {best['trial']} was made into the final model, "
@@ -214,6 +214,23 @@ def _show(result: SearchResult, *, json: bool) -> None:
     for warning in warnings:
         err().print(printable(f"warning: {warning.code}: {warning.text}"), markup=False)
     print(f"Report: {result.report}")
+
+
+def _compact(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the best candidates in few columns, for a terminal of 80."""
+    some_tied = any(row["choice"] for row in rows)
+    compact = []
+    for row in rows:
+        rest = dict(row)
+        architecture, optimizer, choice = (rest.pop(name) for name in ("architecture", "optimizer", "choice"))
+        first = {
+            **({"rank": rest.pop("rank")} if "rank" in rest else {}),
+            **({"choice": choice} if some_tied else {}),
+            "trial": rest.pop("trial"),
+        }
+        renamed = {{"latency_p50_ms": "latency ms"}.get(name, name): value for name, value in rest.items()}
+        compact.append({**first, "candidate": f"{architecture}, {optimizer}", **renamed})
+    return compact
 
 
 def _show_baseline(stats: Mapping[str, Any]) -> None:

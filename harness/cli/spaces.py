@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completion
+
 app = typer.Typer(help="List, show and validate spaces, or print their JSON Schema.", no_args_is_help=True)
 
-Space = Annotated[str, typer.Argument(help="A shipped space's name or a YAML file.")]
+Space = Annotated[str, typer.Argument(help="A shipped space's name or a YAML file.", autocompletion=completion.spaces)]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key of the space file.")
 ]
@@ -47,11 +49,13 @@ def show(space: Space) -> None:
 @app.command("validate")
 def validate(space: Space, set_: Overrides = None) -> None:
     """Check a space to the last value: every key, option, bound and parameter of every family."""
-    from harness.cli.describe import print_space
     from harness.spec import load_spec
-    from harness.study import check_spec
 
     spec = load_spec(space, set_ or [])
+    # Only now what loads torch: a typo is answered before.
+    from harness.cli.describe import print_space
+    from harness.study import check_spec
+
     check_spec(spec)
     print_space(spec)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -10,6 +11,25 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from typing_extensions import Buffer
+
+ESCAPED = "harness-escaped"
+"""Error handler for text that an encoding cannot take: ``backslashreplace``, but with stray bytes as ``\\xff``."""
+
+
+def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    # Python keeps a byte of a file's name that is no text as U+DC00 and the byte.
+    parts = [f"\\x{ord(x) - 0xDC00:02x}" if 0xDC80 <= ord(x) <= 0xDCFF else _backslashed(x) for x in letters]
+    return "".join(parts), error.end
+
+
+def _backslashed(letter: str) -> str:
+    return letter.encode("ascii", "backslashreplace").decode("ascii")
+
+
+codecs.register_error(ESCAPED, _escaped)
 
 
 class Streams:
@@ -89,6 +109,6 @@ def _guarded(stream: TextIO | None) -> tuple[_Unfailing | None, TextIO]:
     return raw, io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=stream.encoding,
-        errors="backslashreplace",
+        errors=ESCAPED,
         line_buffering=stream.line_buffering or stream.write_through,
     )

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completion
+
 app = typer.Typer(help="List the built-in tasks, or fetch their data.", invoke_without_command=True)
 
 
@@ -29,12 +31,18 @@ def tasks(
         print_json({"tasks": rows})
         return
     print_table(rows)
+    print("Search one by its name, such as: harness search wine")
     print("A space may name data of your own as well: task: {csv: data.csv, target: price}, also parquet, npz, images.")
 
 
 @app.command("fetch")
 def fetch(
-    name: Annotated[str, typer.Argument(help="A built-in task that is downloaded, such as fashion-mnist.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A built-in task that is downloaded, such as fashion-mnist.", autocompletion=completion.tasks
+        ),
+    ],
     directory: Annotated[
         Path | None, typer.Option(help="Destination folder; by default where harness looks for it.")
     ] = None,

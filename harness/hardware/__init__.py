@@ -12,9 +12,11 @@ from harness.hardware.cpu import usable_cores
 from harness.hardware.free import free_host_mib
 from harness.hardware.gpu_info import throttle_names
 from harness.hardware.machine import Cpu, GpuInfo, Machine, Memory, TorchDevice, TorchInfo
+from harness.hardware.names import check_device_name
 from harness.hardware.nvml import GPU_TELEMETRY, Gpu, Nvml, open_nvml
 from harness.hardware.oom import oom_kills
 from harness.hardware.parent import die_with
+from harness.hardware.platforms import not_measured_here
 from harness.hardware.pressure import Stall, read_stall, stalled_percent
 from harness.hardware.probe import probe
 from harness.hardware.watched import Watched
@@ -41,6 +43,7 @@ __all__ = [
     "TorchDevice",
     "TorchInfo",
     "Watched",
+    "check_device_name",
     "choose_device",
     "describe_precisions",
     "die_with",
@@ -48,6 +51,7 @@ __all__ = [
     "free_mib",
     "meters_for",
     "native_precisions",
+    "not_measured_here",
     "oom_kills",
     "open_nvml",
     "probe",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Mapping
 
 import torch
 
-from harness.errors import HardwareError, InputError
+from harness.errors import HardwareError
 from harness.hardware.cpu import read_cpu
 from harness.hardware.free import free_host_mib
 from harness.hardware.machine import MIB, TorchDevice, TorchInfo, hash_uuid, hide_uuids
+from harness.hardware.names import check_device_name
 from harness.hardware.nvml import open_nvml
 from harness.hardware.watched import Watched
 
@@ -27,8 +27,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cpu")
     if name == "auto":
         return torch.device(next(iter(_accelerators()), "cpu"))
-    if not re.fullmatch(r"mps|cuda(:\d+)?", name):
-        raise InputError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:N or mps")
+    check_device_name(name)
     wanted, there = "cuda:0" if name == "cuda" else name, _accelerators()
     if wanted not in there:
         raise HardwareError(f"no device {name!r}: found {', '.join((*there, 'cpu'))}; {_advice(wanted)}")

@@ -13,9 +13,12 @@ from harness.spec.document import (
     Spec,
     parse_duration,
 )
-from harness.spec.load import canonical, corner_values, load_spec, parse_spec, read_space, spec_hash
+from harness.spec.load import canonical, load_spec, parse_spec, read_space, spec_hash
+from harness.spec.names import OPTIONS, TASKS
+from harness.spec.overrides import overrides_of
 from harness.spec.parameters import Categorical, Choice, Fixed, Group, Node, Parameter, Range, parameters, size
-from harness.spec.shipped import shipped_spaces
+from harness.spec.shipped import shipped_spaces, shipped_summaries, space_of_task
+from harness.spec.space import corner_values
 from harness.spec.task import TaskSpec
 from harness.spec.training import PRECISIONS, Augment, Averaged, Training
 
@@ -24,8 +27,10 @@ __all__ = [
     "COST",
     "DEFAULTS",
     "LABEL_OBJECTIVES",
+    "OPTIONS",
     "PRECISIONS",
     "QUALITY",
+    "TASKS",
     "VALUE_OBJECTIVES",
     "Augment",
     "Averaged",
@@ -49,11 +54,14 @@ __all__ = [
     "corner_values",
     "load_spec",
     "options_of",
+    "overrides_of",
     "parameters",
     "parse_duration",
     "parse_spec",
     "read_space",
     "shipped_spaces",
+    "shipped_summaries",
     "size",
+    "space_of_task",
     "spec_hash",
 ]

@@ -11,29 +11,36 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import SpecError, did_you_mean
-from harness.spec.candidate import CHOICES
 from harness.spec.document import Budget, Limits, Search, Spec
-from harness.spec.explain import explain, reason
+from harness.spec.explain import explain
 from harness.spec.first import point_of
-from harness.spec.parameters import Group, Node, NodeError, Range, parse_choice, parse_group, parse_node
+from harness.spec.names import TASKS
+from harness.spec.parameters import Group, Node, NodeError, Range
 from harness.spec.reader import MAX_BYTES, Document, read_yaml
-from harness.spec.shipped import find_space
+from harness.spec.shipped import find_space, space_of_task
+from harness.spec.space import parse_space
 from harness.spec.task import TASK_TYPES, BuiltinTask, parse_task
-from harness.spec.training import OF_THE_WINNER, Augment, Training
+from harness.spec.training import Training
 
 SECTIONS: Mapping[str, type[BaseModel]] = {"limits": Limits, "budget": Budget, "search": Search, "training": Training}
-SEARCHABLE = (*CHOICES, *(name for name in Training.model_fields if name not in OF_THE_WINNER))
-"""Keys that ``space:`` may hold."""
 
 
 def load_spec(space: str, overrides: Iterable[str] = ()) -> Spec:
     """Read a shipped space by name, or a space file by path, and apply ``key.path=value`` overrides.
 
+    The name of a built-in task without a space of its own stands for the shipped space of its kind, with that task.
+
     Relative paths under ``task`` are taken from the folder of the space file, those of a shipped space from the
     current directory. Raises :class:`SpecError` or :class:`InputError`.
     """
     path, folder = find_space(space)
-    return parse_spec(_read(path), origin=str(path), folder=folder, overrides=overrides)
+    if shipped := space_of_task(space):
+        # The task's own override comes first, so that the user's may change what is below it.
+        overrides = [f"task={{builtin: {space}}}", *overrides]
+    spec = parse_spec(_read(path), origin=str(path), folder=folder, overrides=overrides)
+    if shipped:
+        spec._notes = (f"{space} is a task: it is searched with the shipped space {shipped}", *spec.notes)
+    return spec
 
 
 def read_space(space: str) -> str:
@@ -51,7 +58,7 @@ def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides:
     _check_keys(document)
     task = _parse_task(document, folder or Path.cwd())
     sections = {name: _section(document, name, model) for name, model in SECTIONS.items() if name in document.data}
-    space = _parse_space(document)
+    space = parse_space(document)
     notes: list[str] = []
     if isinstance(search := sections.get("search"), Search):
         sections["search"] = _with_fitting_first(document, search, space, notes)
@@ -125,6 +132,8 @@ def _override(document: Document, override: str) -> None:
         raise SpecError(f"--set {override}: expected key.path=value, such as budget.trials=50")
     at: dict[str, Any] = document.data
     for i, part in enumerate(keys[:-1]):
+        if part not in at:
+            document.overridden.add(tuple(keys[: i + 1]))
         inner = at.setdefault(part, {})
         if inner is None:
             inner = at[part] = {}
@@ -184,12 +193,15 @@ def _with_fitting_first(document: Document, search: Search, space: Group, notes:
 def _parse_task(document: Document, folder: Path) -> Any:
     value = _absolute(document.data["task"], folder)
     try:
-        return parse_task(value)
+        task = parse_task(value)
     except ValidationError as error:
         model = next(kind for kind in TASK_TYPES if kind.source in value)
         raise explain(document, ("task",), model, error) from None
     except ValueError as error:
         raise document.error(("task",), str(error)) from None
+    if isinstance(task, BuiltinTask) and task.builtin not in TASKS:
+        raise document.error(("task",), f"unknown task {task.builtin!r}{did_you_mean(task.builtin, TASKS)}")
+    return task
 
 
 def _absolute(task: Any, folder: Path) -> Any:
@@ -201,73 +213,3 @@ def _absolute(task: Any, folder: Path) -> Any:
         if isinstance(found.get(key), str):
             found[key] = str((folder / Path(found[key]).expanduser()).absolute())
     return found
-
-
-def _parse_space(document: Document) -> Group:
-    value = document.data["space"]
-    if not isinstance(value, dict):
-        raise document.error(("space",), "expected a mapping with at least `architecture:`")
-    fixed = document.data.get("training")
-    nodes: dict[str, Node] = {}
-    try:
-        for key, item in value.items():
-            path = ("space", key)
-            if key not in SEARCHABLE:
-                raise NodeError(path, f"unknown key{did_you_mean(str(key), SEARCHABLE)}")
-            nodes[key] = _parse_key(key, item, path)
-            _refuse_twice(fixed, key, nodes[key], path)
-    except NodeError as error:
-        raise document.error(error.path, str(error)) from None
-    if "architecture" not in nodes:
-        raise document.error(("space",), "the key `architecture:` is missing, such as `architecture: {mlp: {}}`")
-    return Group(nodes)
-
-
-def _refuse_twice(fixed: object, key: str, node: Node, path: tuple[str | int, ...]) -> None:
-    """Refuse what `training:` fixes and `space:` varies; an augmentation may be fixed in part."""
-    if not isinstance(fixed, dict) or key not in fixed:
-        return
-    if key == "augment" and isinstance(node, Group) and isinstance(fixed[key], dict):
-        shared = [name for name in node.items if name in fixed[key]]
-        if not shared:
-            return
-        path = (*path, shared[0])
-    raise NodeError(path, "set in `training:` as well; keep one of them")
-
-
-def _parse_key(key: str, value: object, path: tuple[str | int, ...]) -> Node:
-    if key in CHOICES:
-        return parse_choice(value, path)
-    if key == "augment":
-        group = parse_group(value, path)
-        for name, node in group.items.items():
-            _check_values(Augment, name, node, (*path, name))
-        return group
-    node = parse_node(value, path)
-    _check_values(Training, key, node, path)
-    return node
-
-
-def _check_values(model: type[BaseModel], name: str, node: Node, path: tuple[str | int, ...]) -> None:
-    """Try the ends of a range, or each value of a list, against the field that will take it."""
-    if name not in model.model_fields:
-        raise NodeError(path, f"unknown key{did_you_mean(name, model.model_fields)}")
-    for value in corner_values(node, path):
-        try:
-            model.model_validate({name: value})
-        except ValidationError as error:
-            raise NodeError(path, f"{value!r}: {reason(error.errors()[0], model)}") from None
-
-
-def corner_values(node: Node, path: tuple[str | int, ...] = ()) -> tuple[Any, ...]:
-    """Return the values of a plain parameter that suffice to tell whether all are valid.
-
-    Raises :class:`NodeError` for options and groups.
-    """
-    if isinstance(node, Range):
-        return (int(node.low), int(node.high)) if node.integer else (node.low, node.high)
-    if hasattr(node, "choices"):
-        return tuple(node.choices)
-    if hasattr(node, "value"):
-        return (node.value,)
-    raise NodeError(path, "takes a value, a list or a range, not options of its own")

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from harness.store.connection import masked
     from harness.store.database import StudyDatabase
     from harness.store.files import (
-        plain,
         read_json,
         read_object,
         sha256_file,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from harness.store.provenance import environment
     from harness.store.reading import StoredTrial
     from harness.store.run import RunFolder, check_run, check_space, read_status, refresh_manifest, seal
+    from harness.store.text import plain
 
 __all__ = [
     "TIMED_COLUMNS",
@@ -68,7 +68,6 @@ __getattr__, __dir__ = lazy_names(
         "connection": ("masked",),
         "database": ("StudyDatabase",),
         "files": (
-            "plain",
             "read_json",
             "read_object",
             "sha256_file",
@@ -83,5 +82,6 @@ __getattr__, __dir__ = lazy_names(
         "reading": ("StoredTrial",),
         "filesystem": ("check_local",),
         "run": ("RunFolder", "check_run", "check_space", "read_status", "refresh_manifest", "seal"),
+        "text": ("plain",),
     },
 )

@@ -138,7 +138,7 @@ def postgresql_url(url: str) -> sqlalchemy.URL:
         import_module("psycopg")
     except ImportError as error:
         raise HardwareError(
-            f"a PostgreSQL database needs the package psycopg ({error}); pip install 'harness[postgresql]'"
+            f"a PostgreSQL database needs the package psycopg ({error}); pip install 'harness-automl[postgresql]'"
         ) from error
     return target
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import StorageError
+from harness.store.text import plain, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,34 +126,6 @@ def sha256_file(path: Path) -> str:
     """Return the sha256 of a file, read in pieces."""
     with storage_errors(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def plain(value: Any) -> Any:
-    """Return ``value`` as strict JSON can hold it: NaN and infinity become None, tuples lists, keys strings.
-
-    Text is made :func:`readable`.
-    """
-    if isinstance(value, str):
-        return readable(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {readable(str(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
-
-
-def readable(text: str) -> str:
-    r"""Return text that UTF-8 can hold: the stray bytes that Python keeps of a file's name become escapes as ``\xff``.
-
-    Names that are UTF-8 after all, in a locale that is not, become themselves.
-    """
-    try:
-        data = text.encode(errors="surrogateescape")
-    except UnicodeEncodeError:  # half of a surrogate pair, which stands for no byte
-        data = text.encode(errors="backslashreplace")
-    return data.decode(errors="backslashreplace")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import harness
+
 PACKAGES = (
     "cmaes",
     "numpy",
@@ -32,7 +34,7 @@ def environment(argv: Sequence[str], folder: Path) -> dict[str, Any]:
     """
     versions = {name: version(name) for name in PACKAGES}
     return {
-        "harness": version("harness"),
+        "harness": harness.__version__,
         "python": sys.version.split()[0],
         "packages": versions,
         "lock_sha256": hashlib.sha256(repr(sorted(_installed())).encode()).hexdigest(),

@@ -49,7 +49,7 @@ def load_ray() -> Any:
         import ray
         import ray.util.scheduling_strategies
     except ImportError:
-        raise HardwareError("training on a cluster needs the package ray: pip install 'harness[ray]'") from None
+        raise HardwareError("training on a cluster needs the package ray: pip install 'harness-automl[ray]'") from None
     return ray
 
 

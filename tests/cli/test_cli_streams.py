@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import search
+
 SPACE = """
 task: {csv: d.csv, target: y}
 budget: {trials: 1, epochs: 1}
@@ -59,24 +61,82 @@ def the_run(out):
     return run
 
 
-COMMANDS = [("--help",), ("--version",), ("tasks",), ("tasks", "--json"), ("spaces", "list"), ("spaces", "schema")]
+COMMANDS = [
+    "--help",
+    "--version",
+    "-h",
+    "tasks",
+    "tasks --json",
+    "spaces list",
+    "spaces schema",
+    "spaces show digits",
+    "spaces validate digits",
+    "devices",
+    "devices --json",
+    "search -h",
+    "search space.yaml --dry-run",
+    "search space.yaml --dry-run --json",
+    "report RUN",
+    "bench list",
+    "bench report A",
+    "bench compare A B",
+    "bench compare A B --json",
+    "bench compare A B --html page.html",
+]
+ODD = os.fsdecode(b"\xff-\xe6\x97\xa5")
+"""A folder's name that is no text, and a letter that few encodings have."""
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_every_command_leaves_a_full_output_with_five_and_one_line(arguments, harness, monkeypatch):
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory, bench_runs):
+    """A folder with a table, a space, a finished search and two benchmarks, each below a folder of an odd name."""
+    top = tmp_path_factory.mktemp("ready")
+    (top / "d.csv").write_text("a,y\n" + "".join(f"{i % 7},{'日' if i % 2 else 'ä'}\n" for i in range(60)))
+    (top / "space.yaml").write_text(SPACE + "search: {baselines: false}\ntraining: {final: keep}\n")
+    for number, name in enumerate("AB"):
+        bench_runs.write_run(top / ODD / name, bench_runs.usual_rows(number), bench_runs.CPU)
+    result = search(str(top / "space.yaml"), workers=0, out=top / ODD)
+    result.run.rename(top / ODD / "RUN")
+    return top
+
+
+@pytest.fixture
+def run_in(ready, harness, monkeypatch):
+    """Run a command line in that folder: its words RUN, A and B are the folders."""
+    monkeypatch.chdir(ready)
+    return lambda line: harness(*(f"{ODD}/{word}" if word in ("RUN", "A", "B") else word for word in line.split()))
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_leaves_a_full_output_with_five_and_one_line(line, run_in, monkeypatch):
     with open(FULL, "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        done = harness(*arguments)
+        done = run_in(line)
     assert done.code == 5
     assert done.err.startswith("harness: error: standard output: No space left on device")
     assert done.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_a_reader_that_has_gone_is_no_error_of_any_command(arguments, harness, monkeypatch):
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_reader_that_has_gone_is_no_error_of_any_command(line, run_in, monkeypatch):
     with open(closed_pipe(), "w") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
-        assert (harness(*arguments).code, pipe.closed) == (0, False)
+        assert (run_in(line).code, pipe.closed) == (0, False)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_writes_what_an_ascii_terminal_can_take(line, run_in, monkeypatch):
+    streams = [io.TextIOWrapper(io.BytesIO(), "ascii") for _ in range(2)]
+    for name, stream in zip(("stdout", "stderr"), streams, strict=True):
+        monkeypatch.setattr(sys, name, stream)
+    code = run_in(line).code
+    out, err = (stream.buffer.getvalue() for stream in streams)
+    assert (code, err) == (0, b"")
+    assert out.isascii()
+    if "--json" in line:
+        json.loads(out)
+    elif "RUN" in line or "A B" in line:
+        assert rb"\xff-\u65e5" in out
 
 
 def test_a_process_ends_without_a_word_when_its_reader_has_gone():

@@ -109,7 +109,7 @@ def test_what_is_no_url_of_postgresql_is_the_users_mistake(url, hint):
 
 def test_a_missing_driver_names_the_extra_that_brings_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(HardwareError, match=r"pip install 'harness\[postgresql\]'"):
+    with pytest.raises(HardwareError, match=r"pip install 'harness-automl\[postgresql\]'"):
         StudyDatabase.open("postgresql://me@host/db", study="harness", directions=["maximize"])
 
 

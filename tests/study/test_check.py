@@ -23,7 +23,7 @@ def test_shipped_spaces_pass(name):
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        ("{architecture: {mpl: {}}}", "space.architecture: unknown architecture 'mpl'; did you mean 'mlp'?"),
+        ("{architecture: {mpl: {}}}", "space.architecture.mpl: unknown architecture 'mpl'; did you mean 'mlp'?"),
         ("{architecture: {mlp: {deph: 3}}}", "space.architecture.mlp.deph: unknown key; did you mean 'depth'?"),
         ("{architecture: {mlp: {depth: {int: [1, 1000]}}}}", "space.architecture.mlp.depth"),
         ("{architecture: {mlp: {activation: [relu, rellu]}}}", "space.architecture.mlp.activation"),

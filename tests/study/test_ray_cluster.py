@@ -23,7 +23,7 @@ from harness.study import ray_joining
 from harness.study.ray_cluster import RayActors
 
 if importlib.util.find_spec("ray") is None:
-    pytest.skip("the package ray is not installed: pip install 'harness[ray]'", allow_module_level=True)
+    pytest.skip("the package ray is not installed: pip install 'harness-automl[ray]'", allow_module_level=True)
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -268,5 +268,5 @@ def test_a_listener_that_is_no_cluster_is_given_up(monkeypatch):
 
 def test_a_missing_package_is_named_with_its_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(HardwareError, match=r"pip install 'harness\[ray\]'"):
+    with pytest.raises(HardwareError, match=r"pip install 'harness-automl\[ray\]'"):
         actors_for()

@@ -1,0 +1,50 @@
+"""The names that a space file may use for a task, an architecture, an optimiser or a schedule, and their parameters.
+
+The registries of the floors above have all this too, but they load torch, which takes seconds. A typo is answered from
+here. ``tests/spec/test_spec_names.py`` holds both against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TASKS: Mapping[str, str] = {
+    "breast-cancer": "tabular",
+    "diabetes": "tabular",
+    "digits": "digits",
+    "fashion-mnist": "fashion-mnist",
+    "wine": "tabular",
+}
+"""The built-in tasks, each with the shipped space that is searched for it where no other is named."""
+
+OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "architecture": {
+        "cnn": (
+            "stages",
+            "width",
+            "width_multiplier",
+            "blocks",
+            "kernel",
+            "pooling",
+            "activation",
+            "norm",
+            "dropout",
+            "residual",
+            "global_pooling",
+            "head",
+        ),
+        "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
+    },
+    "optimizer": {
+        "adam": ("lr", "beta1", "beta2", "eps", "weight_decay"),
+        "adamw": ("lr", "beta1", "beta2", "eps", "weight_decay"),
+        "rmsprop": ("lr", "alpha", "momentum", "eps", "weight_decay", "centered"),
+        "sgd": ("lr", "momentum", "nesterov", "weight_decay"),
+    },
+    "schedule": {
+        "constant": ("warmup_epochs",),
+        "cosine": ("warmup_epochs", "final"),
+        "one_cycle": ("peak", "div", "final_div"),
+    },
+}
+"""By key of ``space:`` its options, and the parameters of each."""
