@@ -15,6 +15,8 @@ import pytest
 from harness.hardware import usable_cores
 from harness.store import TIMED_COLUMNS
 
+pytestmark = pytest.mark.slow
+
 SPACE = """
 task: {builtin: digits, limit: 1000}
 objective: accuracy

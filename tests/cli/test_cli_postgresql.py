@@ -15,6 +15,8 @@ import pytest
 
 from harness.store import TIMED_COLUMNS, StudyDatabase
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "p:w/d%?{}"  # as the server of the tests has it
 ENCODED = "p%3Aw%2Fd%25%3F%7B%7D"
 SPACE = """

@@ -22,7 +22,10 @@ import pytest
 from harness.hardware import usable_cores
 from harness.store import TIMED_COLUMNS
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks what has loaded torch, and asks the kernel")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="forks what has loaded torch, and asks the kernel"),
+]
 two_cores = pytest.mark.skipif(usable_cores() < 2, reason="two workers want two cores")
 
 PATIENCE_S = 120.0

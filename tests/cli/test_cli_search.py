@@ -107,6 +107,7 @@ def test_the_saved_winner_predicts_what_it_predicted(search, tiny):
     assert codes.tolist() == pd.read_parquet(run / "predictions.parquet")["predicted"].tolist()
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_result_and_another_seed_another(search, tiny):
     first, second = (search(tiny, "--seed", 5) for _ in range(2))
     assert rows(first["run"]) == rows(second["run"])
@@ -294,6 +295,7 @@ def test_baselines_stand_beside_the_winner_and_doubts_are_told(harness, tiny, tm
 COMMAND = [sys.executable, "-m", "harness", "search"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_cleanly_and_the_run_goes_on_as_if_undisturbed(number, search, tiny, tmp_path):
@@ -315,6 +317,7 @@ def test_a_signal_ends_cleanly_and_the_run_goes_on_as_if_undisturbed(number, sea
     assert resumed["test"] == whole["test"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_killed_run_is_resumed_with_nothing_lost(search, tiny, tmp_path):
     arguments = [tiny, "--trials", "5", "--set", "budget.epochs=40", "--out", tmp_path / "killed"]
@@ -330,6 +333,7 @@ def test_a_killed_run_is_resumed_with_nothing_lost(search, tiny, tmp_path):
     assert rows(resumed["run"]) == rows(search(tiny, "--trials", 5, "--set", "budget.epochs=40")["run"])
 
 
+@pytest.mark.slow
 def test_nothing_runs_on_more_threads_than_asked(tiny, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

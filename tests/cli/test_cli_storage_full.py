@@ -9,6 +9,7 @@ import pytest
 from harness.hardware import usable_cores
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(
         sys.platform != "linux" or os.geteuid() != 0, reason="mounting a small tmpfs needs root on Linux"
     ),

@@ -163,6 +163,7 @@ def test_streams_that_are_not_there_change_no_exit_code(arguments, code, closing
     assert b"Exception" not in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_to_its_end_when_both_readers_have_gone(folder):
     process = started("search", "space.yaml", "--workers", "0", "--out", "runs", stderr=subprocess.STDOUT)
     first = process.stdout.readline()
@@ -172,6 +173,7 @@ def test_a_search_goes_on_to_its_end_when_both_readers_have_gone(folder):
     the_run(folder / "runs")
 
 
+@pytest.mark.slow
 def test_a_search_on_an_ascii_terminal_and_a_full_disk_below_stdout(folder):
     env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
     arguments = ("search", "space.yaml", "--workers", "0", "--out", "Läufe/日")

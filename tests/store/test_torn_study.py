@@ -20,6 +20,8 @@ from optuna.distributions import FloatDistribution
 from harness.errors import StorageError
 from harness.store import StudyDatabase
 
+pytestmark = pytest.mark.slow
+
 PAGE, WAL_HEADER, FRAME_HEADER = 512, 32, 24
 FRAME = FRAME_HEADER + PAGE
 DEPTH = {"x": FloatDistribution(0, 1)}

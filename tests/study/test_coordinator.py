@@ -277,6 +277,7 @@ def failing_archive(at):
     return build, steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["none", "asha"])
 def test_the_power_may_go_off_at_any_persistence_step(pruner, tmp_path):
     spec = spec_of("search.deterministic=true", "budget.trials=5", f"search.pruner={pruner}")

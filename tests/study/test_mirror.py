@@ -100,8 +100,13 @@ def search(spec, total, *, lag=1, cut=0, objectives=FIRST):
     return proposals
 
 
+def names(*samplers):
+    """Return samplers for a test; Gaussian processes take long."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name == "gp" else name for name in sorted(samplers)]
+
+
 @pytest.mark.parametrize("lag", [1, 4, 8])
-@pytest.mark.parametrize("name", sorted(samplers))
+@pytest.mark.parametrize("name", names(*samplers))
 def test_eleven_and_nineteen_trials_are_the_thirty_of_one_go(name, lag):
     # Gaussian processes are slow; they begin at the fifth complete trial.
     cut, total = (9 + lag, 11 + lag) if name == "gp" else (11, 30)
@@ -132,7 +137,7 @@ def test_one_after_the_other_samplers_offer_what_they_offer_a_study_of_optuna(na
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
 
 
-@pytest.mark.parametrize("name", ["tpe", "random", "gp", "nsga2", "qmc"])
+@pytest.mark.parametrize("name", names("tpe", "random", "gp", "nsga2", "qmc"))
 def test_several_objectives_are_searched_in_two_parts_as_in_one(name):
     spec = spec_of(SPACE, "objective=[accuracy, loss]", sampler=name)
     total, cut = (14, 13) if name == "gp" else (40, 20)
@@ -159,7 +164,7 @@ GIVEN = [
 
 
 @pytest.mark.parametrize("lag", [1, 8])
-@pytest.mark.parametrize("name", sorted(set(samplers) - {"grid"}))
+@pytest.mark.parametrize("name", names(*set(samplers) - {"grid"}))
 def test_the_first_trials_are_those_of_the_space_whatever_the_sampler(name, lag):
     given = spec_of(SPACE, f"search.first={json.dumps(GIVEN)}", sampler=name, seed=3)
     total = 14 if name == "gp" else 20
