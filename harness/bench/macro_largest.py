@@ -20,7 +20,7 @@ from harness.plan.running import thread_count
 CAP = 2**20
 """Largest batch that is looked for."""
 MAX_ELEMENTS = 2**31 - 1
-"""Of one tensor: beyond, some kernels fail for want of a longer index and not of memory."""
+"""Of one tensor: beyond, some kernels fail because their index is too short, not because of memory."""
 WITHIN = 0.01
 """Share of the largest batch to which it is told: what is free changes by more."""
 RESERVE_MIB = 256

@@ -1,4 +1,4 @@
-"""How often the kernel has killed processes for want of memory."""
+"""How often the kernel has killed processes that were out of memory."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
     data = read_file(path, limit=None)
     try:
-        # In this thread: where no other one can be started, for want of memory say, pyarrow waits for it for ever.
+        # In this thread: where no other one can be started, out of memory say, pyarrow waits for it for ever.
         table = ParquetFile(pa.BufferReader(data)).read(use_threads=False)
         frame: pd.DataFrame = table.to_pandas(use_threads=False)
         return frame

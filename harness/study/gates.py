@@ -54,7 +54,7 @@ def probes(spec: Spec) -> bool:
 
 
 def check_meters(job: Job) -> None:
-    """Raise :class:`HardwareError` where a limit is on energy and nothing here tells it."""
+    """Raise :class:`HardwareError` where a limit is on energy, which cannot be measured here."""
     if job.spec.limits.energy_j_per_sample is None:
         return
     with Sampler(meters_for(job.device)) as sampler:

@@ -27,7 +27,7 @@ from harness.spec.parameters import Scalar
 from harness.study.limits import UNDESIRABLE, constraints
 from harness.study.objectives import Objective
 from harness.study.pruners import build_pruner
-from harness.study.samplers import build_sampler, needs_replay
+from harness.study.samplers import build_sampler, needs_replay, sampling
 from harness.study.suggest import locate, suggest
 
 _STATES = {
@@ -78,7 +78,8 @@ class Mirror:
     def ask(self) -> Proposal:
         """Return a new trial, chosen by a sampler that was built for its number."""
         self._study.sampler = build_sampler(self._spec, len(self))
-        suggest(self._study.ask(), self._spec.group)
+        with sampling(self._spec):
+            suggest(self._study.ask(), self._spec.group)
         trial = copy.copy(self._storage.get_trial(len(self)))
         if not needs_replay(self._spec):
             # Other samplers' notes say in advance what the trial's parameters say in the end.

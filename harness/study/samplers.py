@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
@@ -43,6 +44,18 @@ def build_sampler(spec: Spec, number: int) -> BaseSampler:
             drawn = optuna.samplers.RandomSampler(seed=_seed(spec, number))
             return optuna.samplers.PartialFixedSampler(spec.first[number], drawn)
         return samplers[spec.search.sampler](spec, number)
+
+
+def sampling(spec: Spec) -> AbstractContextManager[None]:
+    """Return what a sampler is asked in: a Gaussian process computes with torch, and here on one thread.
+
+    Several wait for each other: beside a busy core it takes ten times as long, and another number rounds otherwise.
+    """
+    if spec.search.sampler != "gp":
+        return nullcontext()
+    from harness.plan.running import thread_count
+
+    return thread_count(1)
 
 
 def needs_replay(spec: Spec) -> bool:

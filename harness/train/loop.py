@@ -216,7 +216,7 @@ class Fit:
                 if look:
                     tally.read()
         finally:
-            self._step.gradients.forget()  # a step that failed, for want of memory say, leaves none behind
+            self._step.gradients.forget()  # a step that failed, out of memory say, leaves none behind
         return tally
 
     def _set_rate(self, factor: float) -> None:
