@@ -52,7 +52,7 @@ def test_what_is_public_is_seen_before_it_is_loaded():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     names, rest = done.stdout.splitlines()
     assert {"search", "SearchResult", "__version__"} <= set(names.split())
-    assert rest == f"False {version('harness')}"
+    assert rest == f"False {version('harness-automl')}"
     shown = pydoc.plain(pydoc.render_doc(harness))
     assert "search(space: " in shown
     assert "class SearchResult" in shown

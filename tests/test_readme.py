@@ -28,6 +28,7 @@ def test_the_space_is_valid():
     check_spec(parse_spec(text, origin="README.md"))
 
 
+@pytest.mark.slow
 def test_the_python_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (text,) = [text for language, text in BLOCKS if language == "python"]

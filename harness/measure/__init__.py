@@ -7,7 +7,6 @@ from harness.measure.footprint import training_footprint
 from harness.measure.memory import MemoryPeak, free_memory, is_out_of_memory, only_new_garbage
 from harness.measure.quality import ConfusionMatrix, Quality, Residuals, quality
 from harness.measure.resident import PeakMemory, ResidentPeak, held_mib
-from harness.measure.temperature import fit_temperature, tempered
 from harness.measure.timing import Timings, inference_throughput, latency, synchronize, throughput, time_calls
 from harness.measure.uncertainty import losses_per_sample, standard_error
 
@@ -21,7 +20,6 @@ __all__ = [
     "Timings",
     "count_flops",
     "count_parameters",
-    "fit_temperature",
     "free_memory",
     "held_mib",
     "inference_throughput",
@@ -32,7 +30,6 @@ __all__ = [
     "quality",
     "standard_error",
     "synchronize",
-    "tempered",
     "throughput",
     "time_calls",
     "training_footprint",

@@ -200,7 +200,7 @@ def test_a_cache_of_unknown_size_leaves_its_own_row_out(monkeypatch):
     workload, row = groups["copy"](SETTING)
     assert workload.case.shape == "128 MiB"
     assert row.status == "skipped"
-    assert "size of the cache" in row.note
+    assert "cache size is not available" in row.note
 
 
 @given(st.integers(1, 256))

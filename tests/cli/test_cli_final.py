@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.cli.progress import Bars, Lines
+from harness.cli.live import LiveTable
+from harness.cli.progress import Lines
 from harness.records import NAN, EpochRecord
 from harness.spec import parse_spec
 
@@ -42,7 +43,7 @@ def test_each_step_to_the_final_model_is_a_line_with_what_decided_for_it(how, ep
 
 def test_the_bar_counts_the_epochs_of_a_step_over_all_its_trainings():
     console = Console(file=io.StringIO(), width=200, force_terminal=True)
-    with Bars(console, SPEC) as bars:
+    with LiveTable(console, SPEC) as bars:
         bars.final_started("rehearse", 14, "")
         for number in (1, 2, 1):
             bars.epoch_ended(epoch(number))

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from harness.cli.progress import Bars, Lines
+from harness.cli.live import LiveTable
+from harness.cli.progress import Lines
 from harness.records import Outcome, TrialRecord
 from harness.spec import parse_spec
 from harness.study import Objective
@@ -60,9 +61,9 @@ def test_best_stands_behind_what_beats_all_before_it(objective, name, better, ha
 
 
 @pytest.mark.parametrize(("maximize", "marked"), [(False, [True, False, True]), (True, [True, True, False])])
-@pytest.mark.parametrize("kind", [Bars, Lines])
-def test_bars_and_lines_mark_the_same_trials(kind, maximize, marked):
-    console = Console(file=io.StringIO(), force_terminal=kind is Bars, width=200)
+@pytest.mark.parametrize("kind", [LiveTable, Lines])
+def test_the_live_table_and_lines_mark_the_same_trials(kind, maximize, marked):
+    console = Console(file=io.StringIO(), force_terminal=kind is LiveTable, width=200)
     display = kind(console, parse_spec("task: digits\nspace: {architecture: mlp}", origin="x"))
     with display:
         display.run_started(Path("run"), (), Objective("rmse", maximize), None)
@@ -79,5 +80,5 @@ def test_bars_and_lines_mark_the_same_trials(kind, maximize, marked):
             )
             display.trial_started(trial, {})
             display.trial_ended(done)
-    lines = [line for line in console.file.getvalue().splitlines() if "rmse" in line]
+    lines = [line for line in console.file.getvalue().splitlines() if re.match(r"trial +\d+ .*rmse", line)]
     assert ["(best)" in line for line in lines] == marked

@@ -116,6 +116,7 @@ def test_one_seed_gives_one_result_and_another_seed_another(search, tiny):
     assert rows(search(tiny, "--seed", 6)["run"]) != rows(first["run"])
 
 
+@pytest.mark.slow
 def test_a_search_in_two_parts_is_the_search_in_one_go(search, tiny):
     whole = search(tiny, "--trials", 6)
     part = search(tiny, "--trials", 2)
@@ -195,6 +196,7 @@ def test_no_complete_trial_is_exit_code_three_with_the_first_reason(harness, tin
     assert (run / "report.html").exists(), "what happened can be looked at"
 
 
+@pytest.mark.slow
 def test_the_time_is_a_budget_for_everything(harness, tiny, tmp_path):
     importlib.import_module("harness.study.part")  # or most of the time would go to that
     started = time.monotonic()
@@ -347,6 +349,7 @@ def test_nothing_runs_on_more_threads_than_asked(tiny, tmp_path):
     assert trials["threads"].tolist() == [1]
 
 
+@pytest.mark.slow
 def test_candidates_of_the_space_come_first_and_their_order_is_kept(search, tiny):
     given = "search.first=[{batch_size: 128}, {architecture: {mlp: {depth: 1, width: 32, dropout: 0}}, batch_size: 64}]"
     whole = search(tiny, "--set", given)

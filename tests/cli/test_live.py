@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from rich.console import Console
 
 from harness.cli.live import BEST, LiveTable
@@ -117,6 +118,7 @@ def test_a_resumed_search_begins_with_the_best_of_before():
     assert seen(display, 60)[0] == [["3", "mlp", "5/5", "0.8", "8", "s"]]
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_the_table_and_the_lines_and_is_left_as_it_was(tiny, tmp_path):
     ours, theirs = pty.openpty()
     words = [

@@ -25,7 +25,7 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`(harness [^`]+)`")
 
 PARSED = {
-    r"harness bench( --only matmul --only copy)?$": "measures for minutes; tests/bench runs its parts, a slow test all",
+    r"harness bench( --only matmul --only copy| --threads 2)?$": "minutes; tests/bench runs its parts, a slow test all",
     r"harness search my-space.yaml --executor ray": "needs Ray; tests/study/test_ray_cluster.py starts a cluster",
     r"harness --install-completion$": "writes to the start-up file of the user's shell",
 }
@@ -38,6 +38,7 @@ OTHERS = {
     r"\.venv/bin/pytest -m 'not slow' tests/spec$": "part of the tests",
     r"\.venv/bin/python benchmarks/step_overhead\.py$": "a benchmark; that the file exists is checked below",
     r"pip install -c constraints\.txt '\.\[ray\]'$": "needs a package index; the extra is checked below",
+    r"python benchmarks/gpu_check\.py( --rehearse| --only nvml,memory)?$": "minutes; tests/hardware/test_gpu_check.py",
     r"ray start --(head --port 6379|address=HEAD:6379)$": "tests/study/test_ray_cluster.py starts nodes",
 }
 """Commands of other programs."""

@@ -99,7 +99,7 @@ def test_a_lost_gpu_is_not_asked_again_and_the_other_goes_on(nvml_stub, tmp_path
 def test_an_old_driver_is_asked_in_the_old_way_and_lacks_only_what_it_cannot_know(old_driver):
     first, second = (row[1] for row in read(old_driver, times=2))
     reasons = dict(second["reasons"])
-    assert "too old to tell reserved memory" in reasons.pop("memory_reserved_mib")
+    assert "too old to report reserved memory" in reasons.pop("memory_reserved_mib")
     assert "once a second" in reasons.pop("pcie_rx_mb_s")
     assert "once a second" in reasons.pop("pcie_tx_mb_s")
     assert reasons == {"energy_counter_j": "NVML: Function Not Found", "power_instant_w": "NVML: Invalid Argument"}

@@ -8,7 +8,7 @@ from scipy.optimize import brute
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from harness.measure import fit_temperature, tempered
+from harness.measure.temperature import fit_temperature, tempered
 
 
 def drawn(samples, classes=4, *, seed=0, sharpness=1.0):

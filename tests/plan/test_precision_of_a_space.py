@@ -15,7 +15,7 @@ from harness.study.building import place_training, plan_training
 from harness.study.job import Job
 from harness.study.objectives import resolve_objectives
 
-SPACE = "task: iris\nspace: {architecture: mlp, precision: [fp32, bf16]}"
+SPACE = "task: wine\nspace: {architecture: mlp, precision: [fp32, bf16]}"
 
 
 def test_precisions_in_a_list_are_searched_and_each_is_planned_as_asked(table, cpu):

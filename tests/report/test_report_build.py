@@ -22,6 +22,7 @@ print(*sorted(name for name in sys.modules if name.split(".")[0] in ("torch", "o
 """
 
 
+@pytest.mark.slow
 def test_the_same_files_give_the_same_bytes_in_any_process_without_torch_or_optuna(usual_run, usual_texts):
     expected = " ".join(hashlib.sha256(usual_texts[name].encode()).hexdigest() for name in sorted(usual_texts))
     done = subprocess.run(

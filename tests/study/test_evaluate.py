@@ -421,7 +421,7 @@ def test_a_worker_begins_on_no_gpu_but_its_own(job, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device", device)
     monkeypatch.setattr("harness.study.evaluate.meters_for", lambda _: Watched())
     devices = [torch.device("cuda", 0), torch.device("cuda", 1)]
-    with JobWorkshop(job, devices).open(Stop(), threads=1, index=3):
+    with JobWorkshop(job, devices).open(Stop(), threads=1, device=1):
         assert told == [devices[1]]
     assert told == [devices[1], "given back"]
 

@@ -338,7 +338,7 @@ def test_an_interrupted_rehearsal_is_done_again_by_a_resumed_search(tmp_path):
     options = {"overrides": ["training.final={ensemble: 2}"], "trials": 1, "workers": 0, "out": tmp_path}
     whole = harness.search(str(space), **options)
     cut = harness.search(str(space), observer=Interrupting(), **options)
-    assert (cut.state, cut.test, cut.signal) == ("interrupted", None, signal.SIGINT)
+    assert (cut.state, cut.test, cut.signal) == ("interrupted", {}, signal.SIGINT)
     resumed = harness.search(resume=cut.run, workers=0)
     assert (resumed.state, resumed.test) == ("complete", whole.test)
     final, expected = (json.loads((run / "stats.json").read_text())["test"] for run in (resumed.run, whole.run))

@@ -80,6 +80,7 @@ def test_a_failing_candidate_does_not_end_the_search(search, fault, outcome, rea
         assert 'raise KeyError("planted")' in log.read_text()
 
 
+@pytest.mark.slow
 def test_a_trial_that_cannot_finish_in_the_time_is_not_started_and_taken_up_when_there_is_more(search):
     said = "trial 0 interrupted: not started: 2 epochs take about "
     with pytest.raises(NoSuccessfulTrialError, match=said) as caught:

@@ -439,6 +439,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_another_process_goes_on_the_same(tmp_path):
     script, came, left = (tmp_path / name for name in ("script.py", "came", "left"))
     script.write_text(SCRIPT)

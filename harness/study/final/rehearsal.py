@@ -11,7 +11,8 @@ from torch import nn
 
 from harness.data import Batches, TrainingData, derive_seed, place
 from harness.errors import Diverged
-from harness.measure import fit_temperature, losses_per_sample, quality, tempered
+from harness.measure import losses_per_sample, quality
+from harness.measure.temperature import fit_temperature, tempered
 from harness.records import Plan, TaskKind, TrialRecord
 from harness.study.building import EVALUATION_BATCH, target_scaling
 from harness.study.final.decision import KEPT, Decision, Tried, decide
