@@ -80,5 +80,5 @@ def test_the_live_table_and_lines_mark_the_same_trials(kind, maximize, marked):
             )
             display.trial_started(trial, {})
             display.trial_ended(done)
-    lines = [line for line in console.file.getvalue().splitlines() if re.match(r"trial +\d+ .*rmse", line)]
+    lines = [line for line in console.file.getvalue().splitlines() if re.search(r"trial +\d+ .*complete +rmse", line)]
     assert ["(best)" in line for line in lines] == marked
