@@ -1,8 +1,10 @@
 """How far a score on a sample of the data may be off: its standard error.
 
-Where there is a closed form it is taken: the binomial one for accuracy, the standard error of a mean for losses and
-absolute errors, and for RMSE that of the mean squared error by the delta method. The others are bootstrapped over the
-samples (Efron, 1979), from a seed, so that the same predictions have the same error.
+Where there is a closed form it is taken: for accuracy the binomial one with two hits and two misses added (Agresti and
+Coull, 1998), since a few hundred samples that are all told right do not make sure of the next; the standard error of a
+mean for losses and absolute errors, and for RMSE that of the mean squared error by the delta method. The others are
+bootstrapped over the samples (Efron, 1979), from a seed, so that the same predictions have the same error; where every
+resample scores the same, they have that of accuracy.
 
 Shape legend: N samples, V values to predict, C classes, K non-empty cells of the confusion matrix, R resamples.
 """
@@ -79,10 +81,12 @@ def losses_per_sample(
 
 
 def _label_error(metric: str, predicted_N: Ints, targets_N: Ints, seed: int) -> float:
+    samples = len(targets_N) + 4
+    accuracy = (np.count_nonzero(predicted_N == targets_N) + 2) / samples
+    of_accuracy = math.sqrt(accuracy * (1.0 - accuracy) / samples)
     if metric == "accuracy":
-        accuracy = float(np.mean(predicted_N == targets_N))
-        return math.sqrt(accuracy * (1.0 - accuracy) / len(targets_N))
-    return float(np.std(_resampled(metric, predicted_N, targets_N, seed), ddof=1))
+        return of_accuracy
+    return float(np.std(_resampled(metric, predicted_N, targets_N, seed), ddof=1)) or of_accuracy
 
 
 def _resampled(metric: str, predicted_N: Ints, targets_N: Ints, seed: int) -> Floats:

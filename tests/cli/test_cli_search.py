@@ -71,7 +71,9 @@ def test_the_winner_is_the_cheapest_of_the_best_on_validation_and_its_prediction
     run = Path(result["run"])
     trials = pd.read_parquet(run / "trials.parquet")
     accuracy = trials["validation_accuracy"]
-    error = (accuracy * (1 - accuracy) / json.loads((run / "stats.json").read_text())["task"]["validation"]) ** 0.5
+    samples = json.loads((run / "stats.json").read_text())["task"]["validation"]
+    share = (accuracy * samples + 2) / (samples + 4)
+    error = (share * (1 - share) / (samples + 4)) ** 0.5
     assert trials["value_se"].to_list() == pytest.approx(error.to_list())
     tied = trials[accuracy >= (accuracy - error).max()]
     assert result["best"]["tied"] == tied["trial"].to_list()
