@@ -204,7 +204,8 @@ def outcome_of(run: Path) -> dict[str, str]:
     with sqlite3.connect(run / "study.db") as connection:
         states = connection.execute("select number, state from trials order by number").fetchall()
     files = sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
-    kept = [name for name in files if not name.startswith(("telemetry/", "."))]
+    # Each command that worked on the run leaves a part.
+    kept = [name for name in files if not name.startswith(("telemetry/", "parts/", "."))]
     return {
         "trials": trials.to_json(orient="records"),
         "epochs": epochs.to_json(orient="records"),

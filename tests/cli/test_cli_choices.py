@@ -124,9 +124,10 @@ def test_what_is_not_in_the_record_is_measured_and_said(turned, harness, space, 
     assert done.code == 0, done.err
     (run,) = (tmp_path / "runs").iterdir()
     found = choices(run)
-    assert set(found) == set(kept)
+    assert found.keys() >= kept.keys() - lost
+    assert found.keys() & lost
     for name, entry in found.items():
-        assert entry["reason"].endswith("; not in the record of turned") == (name in lost)
+        assert entry["reason"].endswith("; not in the record of turned") == (name in lost or name not in kept)
 
 
 def test_a_run_that_cannot_be_followed_is_said_in_one_line(turned, harness, space, tmp_path):
