@@ -5,6 +5,8 @@ runs the command alone and beside a process that does nothing but compute, and w
 checkout in DIR, one after the other, so that a slow spell of the machine falls on all. The cache of measured choices is
 warm: each checkout has one of its own, filled by a run alone that is not counted. A ratio is that of two runs of one
 round; what is printed is the least and the median of the rounds.
+Measured on two cores of a shared EPYC, load 1.6 before: beside over alone 1.06 (median; least 1.00), with the checkout
+that still trained on two spinning threads 2.48 (least 2.11); alone 0.66 times that checkout's time, beside 0.27 times.
 """
 
 from __future__ import annotations
