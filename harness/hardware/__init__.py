@@ -23,7 +23,7 @@ from harness.hardware.watched import Watched
 from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from harness.hardware.devices import choose_device, free_mib, meters_for, native_precisions
+    from harness.hardware.devices import choose_device, free_mib, meters_for, native_precisions, synchronize
     from harness.hardware.precisions import Precision, describe_precisions
     from harness.hardware.replay import ReplayMeter
     from harness.hardware.sampler import Sampler
@@ -58,6 +58,7 @@ __all__ = [
     "read_limits",
     "read_stall",
     "stalled_percent",
+    "synchronize",
     "throttle_names",
     "usable_cores",
 ]
@@ -70,6 +71,7 @@ __getattr__, __dir__ = lazy_names(
             "free_mib",
             "meters_for",
             "native_precisions",
+            "synchronize",
         ),
         "precisions": (
             "Precision",

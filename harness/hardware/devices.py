@@ -63,6 +63,14 @@ def free_mib(device: torch.device) -> float:
     return free_host_mib()
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done everything it was given; on the CPU there is nothing to wait for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # without an argument it waits for the current GPU, which may be another
+    elif device.type != "cpu":
+        torch.get_device_module(device).synchronize()
+
+
 def meters_for(device: torch.device) -> Watched:
     """Return what to watch while this process works on ``device``: its GPU, or why there is none to be metered."""
     if device.type != "cuda":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from harness.hardware import synchronize
 from harness.measure.cost import count_flops, count_parameters
 from harness.measure.footprint import training_footprint
 from harness.measure.memory import MemoryPeak, free_memory, is_out_of_memory, only_new_garbage
 from harness.measure.quality import ConfusionMatrix, Quality, Residuals, quality
 from harness.measure.resident import PeakMemory, ResidentPeak, held_mib
-from harness.measure.timing import Timings, inference_throughput, latency, synchronize, throughput, time_calls
+from harness.measure.timing import Timings, inference_throughput, latency, throughput, time_calls
 from harness.measure.uncertainty import losses_per_sample, standard_error
 
 __all__ = [

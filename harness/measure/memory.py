@@ -12,7 +12,7 @@ from types import TracebackType
 
 import torch
 
-from harness.measure.timing import synchronize
+from harness.hardware import synchronize
 from harness.records import Figures
 
 MIB = 2**20

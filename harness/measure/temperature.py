@@ -12,16 +12,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
-Floats = NDArray[np.float64]
+from harness.measure.uncertainty import Floats, log_probabilities
 
 SPREAD = 0.5
 """Standard deviation of the normal prior of the temperature's logarithm: few samples leave it near 1. Without it,
 samples that are all told right would ask for probabilities of 0 and 1."""
 _BOUND = math.log(20.0)
-_SMALLEST = float(np.finfo(np.float32).tiny)
-"""In place of probabilities that have become 0 in float32."""
 
 
 def fit_temperature(probabilities: NDArray[np.floating], targets: NDArray[np.generic]) -> float:
@@ -29,7 +27,7 @@ def fit_temperature(probabilities: NDArray[np.floating], targets: NDArray[np.gen
 
     The samples must be others than those of the training.
     """
-    logits_NC = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
+    logits_NC = log_probabilities(probabilities)
     rows_N, targets_N = np.arange(len(targets)), targets.astype(np.int64)
 
     def cost(logarithm: float) -> float:
@@ -41,6 +39,5 @@ def fit_temperature(probabilities: NDArray[np.floating], targets: NDArray[np.gen
 
 def tempered(probabilities: NDArray[np.floating], temperature: float) -> Floats:
     """Return ``N x C`` probabilities whose logits are divided by the temperature."""
-    logits_NC = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST)) / temperature
-    scaled_NC: Floats = np.exp(log_softmax(logits_NC, axis=1))
+    scaled_NC: Floats = softmax(log_probabilities(probabilities) / temperature, axis=1)
     return scaled_NC

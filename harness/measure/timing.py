@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.hardware import synchronize
 from harness.models import evaluating
 from harness.records import Figures
 
@@ -44,14 +45,6 @@ class Timings:
     def quantile(self, share: float) -> float:
         """Return the least of the seconds that at least ``share`` of the calls did not exceed (never interpolated)."""
         return float(np.quantile(self.seconds, share, method="inverted_cdf"))
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done everything it was given; on the CPU there is nothing to wait for."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def time_calls(fn: Callable[[], object], *, device: torch.device, calls: int = 200, cap_s: float = 0.3) -> Timings:

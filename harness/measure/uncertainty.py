@@ -75,9 +75,13 @@ def losses_per_sample(
         losses_NV = _LOSSES[loss]((_columns(outputs) - _columns(targets)) / (scale if scale > 0.0 else 1.0))
         means_N: Floats = losses_NV.mean(axis=1)
         return means_N
-    probabilities_N = outputs[np.arange(len(targets)), targets.astype(np.int64)].astype(np.float64)
-    losses_N: Floats = -np.log(np.maximum(probabilities_N, _SMALLEST))
-    return losses_N
+    return -log_probabilities(outputs[np.arange(len(targets)), targets.astype(np.int64)])
+
+
+def log_probabilities(probabilities: NDArray[np.floating]) -> Floats:
+    """Return the logarithms in float64; what float32 has rounded to 0 counts as the least that it can hold."""
+    logarithms: Floats = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
+    return logarithms
 
 
 def _label_error(metric: str, predicted_N: Ints, targets_N: Ints, seed: int) -> float:

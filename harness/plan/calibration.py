@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from harness.hardware import synchronize
 from harness.plan.running import forward_of, prepare, tf32_arithmetic
 from harness.records import NAN
 
@@ -93,14 +94,6 @@ def fastest(seconds: Mapping[str, float], order: Sequence[str]) -> str:
         if seconds[chosen] / seconds[name] > WORTH_IT:
             chosen = name
     return chosen
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what was asked of it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)  # without an argument it waits for the current GPU, which may be another
-    elif device.type != "cpu":
-        torch.get_device_module(device).synchronize()
 
 
 def _block(arm: Callable[[], None], settle: Callable[[], None]) -> int:

@@ -35,7 +35,7 @@ def check_followed(run: Path) -> None:
 
 def memory_of(folder: RunFolder, followed: Path | None) -> Memory:
     """Return the memory of a run that may follow another; nothing is recorded yet."""
-    follows = followed.resolve().name if followed is not None else _follows(folder)
+    follows = followed.resolve().name if followed is not None else _follows(_earlier(folder))
     return Memory(folder.path.resolve() / FOLDER, follows)
 
 
@@ -45,7 +45,8 @@ def begin_record(folder: RunFolder, followed: Path | None) -> tuple[str, ...]:
     Returns what is to be said of the choices that it was given.
     """
     if followed is None:
-        folder.write_json(MACHINE, {**machine(), **_earlier(folder), "follows": _follows(folder)})
+        earlier = _earlier(folder)
+        folder.write_json(MACHINE, {**machine(), **earlier, "follows": _follows(earlier)})
         return ()
     answers = dict(_answers(followed))
     record = folder.file(MACHINE).parent
@@ -70,9 +71,9 @@ def _earlier(folder: RunFolder) -> Mapping[str, Any]:
     return {}
 
 
-def _follows(folder: RunFolder) -> str:
+def _follows(earlier: Mapping[str, Any]) -> str:
     """Return the name of the run that this one follows, ``""``: none."""
-    follows = _earlier(folder).get("follows")
+    follows = earlier.get("follows")
     return follows if isinstance(follows, str) and follows.isprintable() else ""
 
 

@@ -53,6 +53,11 @@ def run(*command, env=None, timeout=280):
     )
 
 
+def planted(name, folder, limit_s):
+    """Return the command of a planted step."""
+    return [sys.executable, "-c", START + PLANTED[name], str(folder), str(limit_s)]
+
+
 def verdicts_in(folder):
     return json.loads((folder / "verdicts.json").read_text())
 
@@ -67,13 +72,7 @@ def test_a_step_that_fails_dies_or_hangs_does_not_stop_the_next(modules, tmp_pat
         tmp_path,
         report,
         seconds=12.0,
-        command_of=lambda name, folder, limit_s: [
-            sys.executable,
-            "-c",
-            START + PLANTED[name],
-            str(folder),
-            str(limit_s),
-        ],
+        command_of=planted,
         env=os.environ,
         shares=dict.fromkeys(PLANTED, 1.0) | {"hangs": 0.5},
     )
@@ -106,13 +105,7 @@ def test_time_that_a_step_did_not_need_is_there_for_later_ones(modules, tmp_path
         tmp_path,
         {"device": "planted", "rehearsal": False, "steps": {}},
         seconds=40.0,
-        command_of=lambda name, folder, limit_s: [
-            sys.executable,
-            "-c",
-            START + PLANTED[name],
-            str(folder),
-            str(limit_s),
-        ],
+        command_of=planted,
         env=os.environ,
         shares=dict.fromkeys(names, 1.0),
     )

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness.plan.calibration import Probe, fastest, interleaved, synchronize
+from harness.hardware import synchronize
+from harness.plan.calibration import Probe, fastest, interleaved
 
 
 def test_the_medians_are_seconds_per_call():
