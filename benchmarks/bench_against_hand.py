@@ -1,8 +1,8 @@
 """Claim: the suite's engine tells the same rates as a hand-written loop: within 2 % on a GPU, 5 % on a CPU.
 
-A matrix product and a copy are timed in the same process, in turns: by ``harness.bench.protocol.measure``, and by a
-loop that calls torch, as anyone would write it. Both allocate anew each time, since a copy's speed depends on where
-its pages lie. It prints the median over the rounds of the engine's time over the
+A matrix product and a copy are timed in the same process, in turns: by ``harness.bench.timing.protocol.measure``, and
+by a loop that calls torch, as anyone would write it. Both allocate anew each time, since a copy's speed depends on
+where its pages lie. It prints the median over the rounds of the engine's time over the
 hand-written one's, with the extremes.
 
 Run: ``python benchmarks/bench_against_hand.py [--device cuda] [--threads 1] [--rounds 40 --seconds 1]``.
@@ -22,7 +22,7 @@ import torch
 
 from harness.bench.micro.matmul import product
 from harness.bench.micro.memory import BEYOND, operation
-from harness.bench.protocol import measure
+from harness.bench.timing.protocol import measure
 from harness.bench.workload import Setting, Workload
 
 MIB = 2**20

@@ -36,11 +36,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.bench.compare import Comparison, compare_runs
+from harness.bench.comparison.compare import Comparison, compare_runs
+from harness.bench.comparison.runs import BenchRun, load_bench
+from harness.bench.comparison.verdict import Verdict
 from harness.bench.rows import Case
-from harness.bench.runs import BenchRun, load_bench
 from harness.bench.suite import run_suite
-from harness.bench.verdict import Verdict
 from harness.cli.bench_progress import make_display
 
 PLANTED = 1.10

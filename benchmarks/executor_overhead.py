@@ -24,10 +24,10 @@ import numpy as np
 
 from harness.records import EpochRecord, Named, Outcome, TrialRecord
 from harness.spec import Candidate, Training
-from harness.study.executor import Assignment, Evaluation, Executor, Report, Watcher
-from harness.study.inprocess import InProcess
-from harness.study.processes import LocalProcesses
-from harness.study.ray_cluster import RayActors
+from harness.study.contract import Assignment, Evaluation, Executor, Report, Watcher
+from harness.study.execute.inprocess import InProcess
+from harness.study.execute.processes import LocalProcesses
+from harness.study.execute.ray.cluster import RayActors
 from harness.study.stop import Stop
 
 EPOCHS = 20

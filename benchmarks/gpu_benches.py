@@ -12,8 +12,8 @@ import torch
 from gpu_runs import Step
 
 from harness.bench.catalog import ROUNDS
-from harness.bench.macro_step import make_call
-from harness.bench.macro_ways import compile_obstacle
+from harness.bench.macro.step import make_call
+from harness.bench.macro.ways import compile_obstacle
 from harness.bench.rows import Case
 from harness.hardware import choose_device, native_precisions
 from harness.measure import synchronize

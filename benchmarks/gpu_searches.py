@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 from gpu_runs import Step
 
-from harness.data.fashion_mnist import read_fashion_mnist
+from harness.data.sources.fashion_mnist import read_fashion_mnist
 from harness.errors import DataError
 
 TIME_SHARE = 0.75

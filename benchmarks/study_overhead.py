@@ -28,14 +28,14 @@ from harness.records import METRICS, EpochRecord, Outcome, TaskKind, TrialRecord
 from harness.spec import Spec, parse_spec
 from harness.store import RunFolder, StudyDatabase
 from harness.study.archive import Archive
+from harness.study.contract import Assignment, Capabilities, Evaluation, Lost, Report, Watcher
 from harness.study.coordinator import Coordinator
-from harness.study.executor import Assignment, Capabilities, Evaluation, Lost, Report, Watcher
+from harness.study.decide.samplers import build_sampler
+from harness.study.decide.suggest import suggest
+from harness.study.execute.packing import Packing
 from harness.study.job import Job
 from harness.study.objectives import resolve_objectives
-from harness.study.packing import Packing
-from harness.study.samplers import build_sampler
 from harness.study.stop import Stop
-from harness.study.suggest import suggest
 
 EPOCHS = 20
 WINDOW = 200

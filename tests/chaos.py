@@ -287,7 +287,7 @@ def kill_workers(search: Search, chance: random.Random, kills: int) -> None:
             life.listen(chance.uniform(0.0, 1.0))
             with suppress(psutil.NoSuchProcess):
                 children = psutil.Process(life.pid).children()
-                workers = [child for child in children if "harness.study.worker" in " ".join(child.cmdline())]
+                workers = [child for child in children if "harness.study.execute.worker" in " ".join(child.cmdline())]
                 if not workers:
                     if psutil.Process(life.pid).status() == psutil.STATUS_ZOMBIE:
                         break

@@ -1,8 +1,10 @@
 """A module imports only from floors below its own or from its own package, and loads nothing heavy without need."""
 
 import ast
+import statistics
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,19 +42,36 @@ def _package(path: Path) -> str:
     return relative.parts[0]
 
 
-def _imports(path: Path) -> set[str]:
-    """Return the first-level parts of harness that a module imports, wherever in the module it does."""
+def _names(path: Path) -> set[str]:
+    """Return the dotted names of harness that a module imports, wherever in the module it does."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "harness" and len(parts) > 1:
-                found.add(parts[1])
+        found.update(name for name in names if name.startswith("harness."))
     return found
+
+
+def _imports(path: Path) -> set[str]:
+    """Return the first-level parts of harness that a module imports."""
+    return {name.split(".")[1] for name in _names(path)}
+
+
+def _module(path: Path) -> str:
+    """Return a module's dotted name; a package is named without ``__init__``."""
+    return ".".join(("harness", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def _imported(path: Path, modules: set[str]) -> set[str]:
+    """Return the modules that a module imports; a name of a package counts as that package."""
+    found = set()
+    for name in _names(path):
+        while name and name not in modules:
+            name = name.rpartition(".")[0]
+        found.add(name)
+    return found - {_module(path)}
 
 
 def test_every_module_has_a_floor():
@@ -69,6 +88,46 @@ def test_imports_point_downwards(path):
         )
 
 
+def test_no_modules_import_each_other():
+    """A package's own file only gathers names of its modules, so it is left out."""
+    modules = {_module(path): path for path in MODULES}
+    graph = {
+        name: {other for other in _imported(path, set(modules)) if modules[other].name != "__init__.py"}
+        for name, path in modules.items()
+        if path.name != "__init__.py"
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("package", [_module(path) for path in MODULES if path.name == "__init__.py"])
+def test_rooms_of_a_package_do_not_lean_on_each_other(package):
+    """What a package holds, modules and packages, can be read in an order in which nothing is used before its turn."""
+    modules, prefix = {_module(path) for path in MODULES}, f"{package}."
+
+    def room(name):
+        return name.removeprefix(prefix).split(".")[0]
+
+    graph = {}
+    for path in MODULES:
+        if (name := _module(path)).startswith(prefix):
+            others = {room(other) for other in _imported(path, modules) if other.startswith(prefix)}
+            graph.setdefault(room(name), set()).update(others - {room(name)})
+    TopologicalSorter(graph).prepare()
+
+
+def test_files_and_functions_stay_short():
+    """The median file is below 130 lines, and of a hundred functions ninety-five are below 30."""
+    lines = [len(path.read_text().splitlines()) for path in MODULES if path.name != "__init__.py"]
+    functions = [
+        node.end_lineno - node.lineno + 1
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert statistics.median(lines) < 130
+    assert statistics.quantiles(functions, n=100)[94] < 30
+
+
 def test_only_one_module_imports_pynvml():
     importers = [path for path in MODULES if "import pynvml" in path.read_text() or "from pynvml" in path.read_text()]
     assert [path.relative_to(ROOT).as_posix() for path in importers] == ["hardware/nvml.py"]
@@ -83,8 +142,8 @@ def test_only_one_module_imports_pynvml():
         ("harness.hardware", ("torch", "optuna", "pandas")),
         ("harness.store", ("torch", "optuna")),
         ("harness.report", ("torch", "optuna")),
-        ("harness.study.worker", ("optuna", "pandas", "sklearn", "scipy")),
-        ("harness.study.evaluate", ("optuna", "pandas", "sklearn", "scipy")),
+        ("harness.study.execute.worker", ("optuna", "pandas", "sklearn", "scipy")),
+        ("harness.study.trial.evaluate", ("optuna", "pandas", "sklearn", "scipy")),
     ],
 )
 def test_importing_a_module_stays_light(module, unwanted):

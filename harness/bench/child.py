@@ -22,12 +22,12 @@ from typing import IO, Any, NoReturn, get_args
 import torch
 
 from harness.bench.catalog import load_groups
-from harness.bench.conditions import watch_idle
 from harness.bench.messages import Request, decode_request, encode_end, encode_row
 from harness.bench.peaks import Peaks, cpu_peaks, gpu_peaks
 from harness.bench.process import FORKS
-from harness.bench.protocol import run_group
 from harness.bench.rows import Case, Row
+from harness.bench.timing.conditions import watch_idle
+from harness.bench.timing.protocol import run_group
 from harness.bench.workload import Level, Setting, groups
 from harness.hardware import choose_device, die_with, free_mib, probe, usable_cores
 from harness.measure import is_out_of_memory

@@ -22,9 +22,9 @@ from harness.bench.frames import write_bench
 from harness.bench.messages import Request
 from harness.bench.peaks import Peaks, measured_peaks, with_peaks, with_public_figures
 from harness.bench.process import FORKS, GroupFailed, GroupProcess
-from harness.bench.rounds import merge_rounds
 from harness.bench.rows import Case, Row
 from harness.bench.schedule import LEAST_GROUP_S, LEVEL_S, SAVE_EVERY_S, Schedule
+from harness.bench.timing.rounds import merge_rounds
 from harness.bench.workload import Idle, Level, groups
 from harness.errors import InputError, did_you_mean
 from harness.hardware import choose_device, usable_cores

@@ -14,7 +14,7 @@ from harness.cli.early import check_bench, say_what_is_missing
 from harness.errors import InputError
 
 if TYPE_CHECKING:
-    from harness.bench.compare import ComparedRow, Comparison
+    from harness.bench.comparison.compare import ComparedRow, Comparison
     from harness.bench.workload import Level
 
 app = typer.Typer(help="Benchmark this machine, or compare two benchmark runs.", invoke_without_command=True)
@@ -72,8 +72,8 @@ def compare(
 ) -> None:
     """Say of every row of two runs which is faster, and whether that can be believed."""
     limit = None if fail_on_regression is None else share_of(fail_on_regression)
-    from harness.bench.compare import compare_bench
-    from harness.bench.runs import COMPLETE
+    from harness.bench.comparison.compare import compare_bench
+    from harness.bench.comparison.runs import COMPLETE
 
     comparison = compare_bench(a, b, allow=allow or [])
     slower = [] if limit is None else comparison.regressions(limit)
@@ -106,7 +106,7 @@ def share_of(text: str) -> float:
 
 
 def _show_comparison(comparison: Comparison, slower: list[ComparedRow], html: Path | None, *, json: bool) -> None:
-    from harness.bench.verdict import Verdict
+    from harness.bench.comparison.verdict import Verdict
     from harness.cli.console import print_json, print_table
 
     if json:
@@ -151,7 +151,7 @@ def _ratio(value: float) -> str | None:
 
 def _say_unjudged(comparison: Comparison) -> None:
     """Tell how many rows could have become slower without anyone knowing."""
-    from harness.bench.verdict import Verdict
+    from harness.bench.comparison.verdict import Verdict
 
     if confounded := comparison.count(Verdict.CONFOUNDED):
         print(f"harness: {confounded} confounded rows were not judged; --allow names what may differ", file=sys.stderr)

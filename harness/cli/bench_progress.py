@@ -13,7 +13,7 @@ from rich.text import Text
 
 from harness.bench.rows import Row
 from harness.cli.console import err
-from harness.cli.progress import duration
+from harness.cli.lines import duration
 
 
 def make_display() -> Lines:

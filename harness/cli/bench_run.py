@@ -15,9 +15,9 @@ from typing import Any
 
 import typer
 
-from harness.bench.compare import MACRO
+from harness.bench.comparison.compare import MACRO
+from harness.bench.comparison.runs import BenchRun, load_bench
 from harness.bench.rows import Case
-from harness.bench.runs import BenchRun, load_bench
 from harness.bench.workload import Level
 from harness.cli.console import cell, print_json, print_table
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.console import cell
-from harness.cli.progress import Lines, duration
+from harness.cli.lines import Lines, duration
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import Spec, candidate_at
 from harness.study import Objective

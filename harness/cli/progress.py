@@ -1,20 +1,14 @@
-"""Progress of a search on stderr: a line per trial, and on a terminal a live table (:mod:`harness.cli.live`) below."""
+"""Progress of a search on stderr: on a terminal a live table, elsewhere lines."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
-from rich.console import Console
-from rich.text import Text
-
-from harness.cli.console import err, printable
-from harness.records import EpochRecord, Outcome, TrialRecord
+from harness.cli.console import err
+from harness.cli.lines import Lines
 from harness.spec import Spec
-from harness.study import Objective, Observer
+from harness.study import Observer
 
 
 class Display(Observer, Protocol):
@@ -37,95 +31,3 @@ def make_display(spec: Spec) -> Display:
     from harness.cli.live import LiveTable
 
     return LiveTable(console, spec)
-
-
-class Lines:
-    """One line per finished trial, for logs and pipes."""
-
-    def __init__(self, console: Console, spec: Spec) -> None:
-        self._console = console
-        self._trials, self._epochs = spec.total, spec.budget.epochs
-        self._limit_s = spec.budget.time if spec.budget.time is not None else float("inf")
-        self._first: Objective | None = None
-        self._best = float("nan")
-        """Value of the best trial so far, in the first objective."""
-        self._started = time.monotonic()
-        self._done = 0
-        self._begun = 0
-        """Trials of the run that were begun, earlier parts of it included."""
-        self._running: set[int] = set()
-        self._spec = spec
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    def run_started(self, run: Path, notes: Sequence[str], first: Objective, best: TrialRecord | None) -> None:
-        """Print where the results go, and what was noticed of the data; remember what to compare trials by."""
-        self._first = first
-        self._best = best.values[0] if best else self._best
-        self._console.print(Text(f"run folder: {run}"))
-        for note in notes:
-            self._console.print(Text(f"note: {note}"))
-
-    def trial_started(self, number: int, _params: Mapping[str, Any]) -> None:
-        """Count it."""
-        self._begun = max(self._begun, number + 1)
-        self._running.add(number)
-
-    def epoch_ended(self, epoch: EpochRecord) -> None:
-        """Say nothing: a log wants trials."""
-
-    def trial_ended(self, record: TrialRecord) -> None:
-        """Print how the trial ended, and how long the rest may take."""
-        self._done += 1
-        self._running.discard(record.trial)
-        elapsed_s = time.monotonic() - self._started
-        left = self._trials - self.ended
-        left_s = min(left * elapsed_s / self._done, max(0.0, self._limit_s - elapsed_s))
-        self._console.print(Text(f"{self.describe(record)}  [at most {left} left, about {duration(left_s)}]"))
-
-    @property
-    def ended(self) -> int:
-        """Trials of the run that have ended."""
-        return self._begun - len(self._running)
-
-    def final_started(self, how: str, epochs: int, why: str) -> None:
-        """Print what happens to the winner."""
-        self._console.print(Text(_final(how, epochs, why)))
-
-    def describe(self, record: TrialRecord) -> str:
-        """Return one line on a trial, and remember the best value."""
-        name = next(iter(record.candidate["architecture"]))
-        text = f"trial {record.trial:>3}  {name:<8} {record.outcome:<11}"
-        if record.outcome is not Outcome.COMPLETE:
-            return f"{text} {printable(record.reason)}"
-        assert self._first is not None
-        value = record.values[0]
-        best = value == value and self._first.better(value, self._best)
-        self._best = value if best else self._best
-        return f"{text} {self._first.metric} {value:.4f}{' (best)' if best else ''}  {record.seconds:.1f} s"
-
-
-_FINAL = {
-    "rehearse": "retraining the selected trial on the training data alone, to estimate how a refit does",
-    "refit": "refitting the selected trial on training and validation data, then one evaluation on the test data",
-    "ensemble": "refitting it with several seeds on training and validation data, then one evaluation on the test data",
-    "keep": "evaluating the selected trial's weights once on the test data",
-}
-
-
-def _final(how: str, epochs: int, why: str) -> str:
-    length = f" ({epochs} epochs)" if epochs else ""
-    return f"{_FINAL[how]}{length}{': ' if why else ''}{why}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

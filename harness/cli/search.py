@@ -140,7 +140,7 @@ def _dry_run(
     from harness.api import estimate_search, resolve_spec
     from harness.cli.console import print_json, print_table
     from harness.cli.describe import cost_rows, describe_size, print_space, space_rows
-    from harness.cli.progress import duration
+    from harness.cli.lines import duration
 
     spec = resolve_spec(space, resume, overrides)
     cost = estimate_search(spec, device=device, trust=trust)
@@ -162,7 +162,7 @@ def _dry_run(
 
 
 def _about(seconds: float) -> str:
-    from harness.cli.progress import duration
+    from harness.cli.lines import duration
 
     return duration(seconds) if seconds >= 10.0 else f"{seconds:.2g} s"
 

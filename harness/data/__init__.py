@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from harness.data.catalog import tasks
     from harness.data.dataset import Dataset
     from harness.data.download import fetch
-    from harness.data.fashion_mnist import cache_folder
     from harness.data.loading import load
     from harness.data.part import Part
     from harness.data.preprocessing import apply_preprocessing
     from harness.data.seeding import derive_seed
+    from harness.data.sources.fashion_mnist import cache_folder
     from harness.data.training_data import TrainingData
 
 __all__ = [
@@ -47,7 +47,7 @@ __getattr__, __dir__ = lazy_names(
         "catalog": ("tasks",),
         "dataset": ("Dataset",),
         "download": ("fetch",),
-        "fashion_mnist": ("cache_folder",),
+        "sources.fashion_mnist": ("cache_folder",),
         "loading": ("load",),
         "part": ("Part",),
         "preprocessing": ("apply_preprocessing",),

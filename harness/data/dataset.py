@@ -12,7 +12,7 @@ import pandas as pd
 from harness.data.examine import suspicions
 from harness.data.part import Part
 from harness.data.preprocessing import apply_preprocessing, beyond_training, fit_preprocessing, normalisation
-from harness.data.source import Source
+from harness.data.sources.source import Source
 from harness.data.splits import Indices
 from harness.data.training_data import TrainingData
 from harness.records import TaskShape

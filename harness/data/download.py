@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.data.catalog import tasks
-from harness.data.fashion_mnist import FILES, PublishedFile
+from harness.data.sources.fashion_mnist import FILES, PublishedFile
 from harness.errors import DataError
 
 Progress = Callable[[str, int, int | None], None]

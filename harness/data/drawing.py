@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.utils import resample
 
 from harness.data.alike import alike
-from harness.data.source import Source
+from harness.data.sources.source import Source
 from harness.errors import DataError
 from harness.spec.task import Split
 

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from harness.data.alike import alike
-from harness.data.source import Source
+from harness.data.sources.source import Source
 from harness.data.splits import Indices
 
 _LEAST = 20

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from harness.data.arrays import read_npz
-from harness.data.builtin import read_builtin
 from harness.data.dataset import Dataset
-from harness.data.image_folder import read_image_folder
-from harness.data.source import Source
+from harness.data.sources.arrays import read_npz
+from harness.data.sources.builtin import read_builtin
+from harness.data.sources.image_folder import read_image_folder
+from harness.data.sources.source import Source
+from harness.data.sources.tables import read_table
 from harness.data.splits import split_samples
-from harness.data.tables import read_table
 from harness.spec.task import BuiltinTask, ImagesTask, NpzTask, TaskSpec
 
 

@@ -19,11 +19,11 @@ from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from harness.data.arrays import as_images
 from harness.data.columns import as_text
 from harness.data.dates import calendar, read_dates
 from harness.data.part import Normalise
-from harness.data.source import Source
+from harness.data.sources.arrays import as_images
+from harness.data.sources.source import Source
 from harness.errors import DataError, did_you_mean
 
 _CHUNK = 2**22

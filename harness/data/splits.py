@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.data.drawing import Drawing
 from harness.data.seeding import derive_seed
-from harness.data.source import Source
+from harness.data.sources.source import Source
 from harness.errors import DataError
 from harness.spec.task import Split
 

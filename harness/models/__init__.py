@@ -1,16 +1,15 @@
 """Architecture families: parameters and the shape of a task go in, a module comes out.
 
-A family is one file that registers itself with :func:`harness.models.family.family`; import it here to make it known.
+A family is one file in ``families/`` that registers itself with :func:`harness.models.family.family`.
 """
 
 from __future__ import annotations
 
-from harness.models import cnn, mlp
 from harness.models.build import build, schema, validate
 from harness.models.calling import evaluating, example_inputs
 from harness.models.ensemble import Ensemble
+from harness.models.families.own import is_own
 from harness.models.family import Family, families
-from harness.models.own import is_own
 from harness.models.tempered import Tempered
 
 __all__ = [
@@ -18,12 +17,10 @@ __all__ = [
     "Family",
     "Tempered",
     "build",
-    "cnn",
     "evaluating",
     "example_inputs",
     "families",
     "is_own",
-    "mlp",
     "schema",
     "validate",
 ]

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from harness.errors import InputError
-from harness.models import own
+from harness.models.families import own
 from harness.models.family import Input, families
 from harness.records import Named, TaskShape
 from harness.spec.base import Frozen

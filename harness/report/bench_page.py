@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness.bench.compare import Comparison
-from harness.bench.differences import device_name
+from harness.bench.comparison.compare import Comparison
+from harness.bench.comparison.differences import device_name
+from harness.bench.comparison.runs import COMPLETE, load_bench
+from harness.bench.comparison.verdict import Verdict
 from harness.bench.rows import Case
-from harness.bench.runs import COMPLETE, load_bench
-from harness.bench.verdict import Verdict
 from harness.report.bench_plots import FIGURES, family_bars, forest, roofline
 from harness.report.bench_roofs import compute_roof, memory_roof
 from harness.report.bench_tables import (

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from harness.bench.compare import ComparedRow
+from harness.bench.comparison.compare import ComparedRow
+from harness.bench.comparison.verdict import Verdict
 from harness.bench.peaks import HOST_BENCHES
-from harness.bench.verdict import Verdict
 from harness.report.axes import scale
 from harness.report.bench_roofs import compute_roof, memory_roof
 from harness.report.canvas import COLOURS, SYMBOLS, cycled, empty_figure, floats, label

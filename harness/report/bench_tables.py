@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.bench.compare import ComparedRow, Comparison
-from harness.bench.runs import COMPLETE, BenchRun
-from harness.bench.verdict import MACRO_BAND, MICRO_BAND
+from harness.bench.comparison.compare import ComparedRow, Comparison
+from harness.bench.comparison.runs import COMPLETE, BenchRun
+from harness.bench.comparison.verdict import MACRO_BAND, MICRO_BAND
 from harness.report.bench_roofs import compute_roof, memory_roof
 from harness.report.blocks import Table, facts
 from harness.report.wording import NOT_MEASURED, flattened, number, percent, whole

@@ -11,9 +11,9 @@ from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.study.check import check_spec
+    from harness.study.decide.idle import needed_where
     from harness.study.estimate import Estimate, estimate_costs, total_seconds
-    from harness.study.execution import Execution
-    from harness.study.idle import needed_where
+    from harness.study.execute.execution import Execution
     from harness.study.objectives import Objective
     from harness.study.observer import Observer
     from harness.study.part import Finished
@@ -49,8 +49,8 @@ __getattr__, __dir__ = lazy_names(
             "estimate_costs",
             "total_seconds",
         ),
-        "execution": ("Execution",),
-        "idle": ("needed_where",),
+        "execute.execution": ("Execution",),
+        "decide.idle": ("needed_where",),
         "objectives": ("Objective",),
         "observer": ("Observer",),
         "part": ("Finished",),

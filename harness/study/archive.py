@@ -16,10 +16,10 @@ from harness.store import RunFolder, StoredTrial, StudyDatabase, decode, encode,
 from harness.store.connection import DAMAGED
 from harness.store.database import State
 from harness.study import telemetry
-from harness.study.decisions import Known, Result
-from harness.study.executor import Evaluation
+from harness.study.contract import Evaluation
+from harness.study.decide.decisions import Known, Result
+from harness.study.decide.mirror import Proposal
 from harness.study.limits import constraints
-from harness.study.mirror import Proposal
 from harness.study.objectives import Objective, contenders
 from harness.study.soundness import check_result
 

@@ -19,8 +19,8 @@ from harness.data import Part, TrainingData, derive_seed
 from harness.records import LABEL_METRICS, NAN, VALUE_METRICS, TaskKind
 from harness.spec import Spec
 from harness.study.baseline_models import Columns, Floats, Recipe, fitting_rows, metrics, recipes, targets
-from harness.study.building import target_scaling
 from harness.study.stop import Stop
+from harness.study.trial.building import target_scaling
 
 FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError)
 """What scikit-learn raises for data that it cannot fit."""

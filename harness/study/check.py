@@ -9,7 +9,7 @@ from harness import models, train
 from harness.errors import InputError, SpecError
 from harness.records import Named
 from harness.spec import CHOICES, DEFAULTS, Choice, Fixed, Group, Node, Spec, corner_values
-from harness.study.grid import check_grid
+from harness.study.decide.grid import check_grid
 
 VALIDATE: Mapping[str, Callable[[Named], None]] = {
     "architecture": models.validate,

@@ -17,15 +17,15 @@ from harness.data import derive_seed
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import candidate_at
 from harness.study.archive import Archive
-from harness.study.building import refit_growth, smallest_batch
-from harness.study.decisions import Decisions, Result, Stretch
-from harness.study.executor import Assignment, Evaluation, Executor, Lost, Report
+from harness.study.contract import Assignment, Evaluation, Executor, Lost, Report
+from harness.study.decide.decisions import Decisions, Result, Stretch
+from harness.study.decide.pruners import pruner_name
+from harness.study.execute.packing import Packing
 from harness.study.job import Job
-from harness.study.memory import halved
 from harness.study.observer import Observer
-from harness.study.packing import Packing
-from harness.study.pruners import pruner_name
 from harness.study.stop import Stop
+from harness.study.trial.building import refit_growth, smallest_batch
+from harness.study.trial.memory import halved
 
 NOT_STARTED = 3
 """After so many trials in a row that could not finish in the time that is left, the search does not go on asking."""

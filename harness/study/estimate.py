@@ -19,7 +19,9 @@ from harness.models import is_own
 from harness.plan import prepare
 from harness.records import Plan
 from harness.spec import Candidate, options_of
-from harness.study.building import (
+from harness.study.decide.points import drawn_candidate, middle_candidate
+from harness.study.job import Job
+from harness.study.trial.building import (
     EVALUATION_BATCH,
     build_model,
     epochs_of,
@@ -28,11 +30,9 @@ from harness.study.building import (
     static_figures,
     with_batch_size,
 )
-from harness.study.gates import Gates
-from harness.study.job import Job
-from harness.study.points import drawn_candidate, middle_candidate
-from harness.study.probing import Prober
-from harness.study.speed import measure_inference
+from harness.study.trial.gates import Gates
+from harness.study.trial.probing import Prober
+from harness.study.trial.speed import measure_inference
 from harness.train import never
 
 DRAWN = 4

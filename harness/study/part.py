@@ -37,9 +37,9 @@ from harness.study.archive import Archive
 from harness.study.baselines import Scene, run_baselines, seconds_aside
 from harness.study.check import notes_on
 from harness.study.choices import begin_record, memory_of
+from harness.study.contract import Executor
 from harness.study.coordinator import Coordinator
-from harness.study.execution import Execution, open_executor, packing_of, threads_of
-from harness.study.executor import Executor
+from harness.study.execute.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.final import Finisher, report_aside_s, time_aside_s
 from harness.study.job import Job
 from harness.study.observer import Observer

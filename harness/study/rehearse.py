@@ -5,9 +5,9 @@ from __future__ import annotations
 from harness.data import place
 from harness.records import Plan
 from harness.spec import options_of
-from harness.study.building import build_model, make_fit, plan_training
+from harness.study.decide.points import variants
 from harness.study.job import Job
-from harness.study.points import variants
+from harness.study.trial.building import build_model, make_fit, plan_training
 from harness.train import never
 
 SAMPLES = 64

@@ -18,14 +18,14 @@ from harness.store import RunFolder, check_local, check_run, check_space, read_s
 from harness.store.connection import postgresql_url
 from harness.study.check import check_spec
 from harness.study.choices import check_followed
-from harness.study.execution import Execution, check_execution
-from harness.study.gates import check_meters
+from harness.study.execute.execution import Execution, check_execution
 from harness.study.job import Job
 from harness.study.objectives import resolve_objectives
 from harness.study.observer import Observer
 from harness.study.part import Finished, Means, SearchPart
 from harness.study.rehearse import rehearse
 from harness.study.stop import Stop
+from harness.study.trial.gates import check_meters
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from harness.records import PREDICTED, EpochRecord, Outcome, Plan, TrialRecord
 from harness.spec import Spec, candidate_at
 from harness.store import StoredTrial
 from harness.store.connection import DAMAGED
-from harness.study.decisions import Known
+from harness.study.decide.decisions import Known
+from harness.study.decide.suggest import locate
 from harness.study.objectives import Objective
-from harness.study.suggest import locate
 
 COUNTS = range(2**31)
 """Epochs, attempts, samples, threads: no trial has more."""

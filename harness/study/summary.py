@@ -12,9 +12,9 @@ from harness.spec import size
 from harness.store import trials_frame
 from harness.store.ledger import ledger
 from harness.study.check import notes_on
+from harness.study.decide.pruners import pruner_name
 from harness.study.job import Job
 from harness.study.objectives import pareto, tied
-from harness.study.pruners import pruner_name
 
 SCHEMA_VERSION = 1
 

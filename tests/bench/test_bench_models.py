@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.bench.models import BACKWARD, CLASSES, FULL, LSTM, SMALL, Layer, flops, references
+from harness.bench.macro.models import BACKWARD, CLASSES, FULL, LSTM, SMALL, Layer, flops, references
 from harness.measure import count_parameters
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.bench.compare import compare_bench
-from harness.bench.joining import join
+from harness.bench.comparison.compare import compare_bench
+from harness.bench.comparison.joining import join
+from harness.bench.comparison.runs import CASE_COLUMNS, load_bench
+from harness.bench.comparison.verdict import Verdict
 from harness.bench.rows import Case, Row
-from harness.bench.runs import CASE_COLUMNS, load_bench
-from harness.bench.verdict import Verdict
 from harness.errors import InputError, StorageError
 
 

@@ -6,8 +6,8 @@ import time
 import pytest
 import torch
 
-from harness.bench.caches import cache_bytes
-from harness.bench.conditions import Watch, watch_idle
+from harness.bench.timing.caches import cache_bytes
+from harness.bench.timing.conditions import Watch, watch_idle
 from harness.hardware import sampler
 from harness.records import Figures
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.bench.largest import WARM_CALLS, Found, fits_by_trying, largest
+from harness.bench.macro.largest import WARM_CALLS, Found, fits_by_trying, largest
 from harness.measure import only_new_garbage
 
 CPU = torch.device("cpu")

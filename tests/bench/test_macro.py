@@ -9,13 +9,17 @@ from torch import nn
 from torch._dynamo.utils import counters
 from torch.nn import functional
 
-from harness.bench import macro, macro_largest, macro_plan, macro_step, macro_ways
-from harness.bench.macro_largest import search
-from harness.bench.macro_memory import SHARE, MemoryLine, memory_line, peak_rss_mib
-from harness.bench.macro_plan import Speed, affordable, predicted_seconds
-from harness.bench.macro_step import make_call
-from harness.bench.macro_ways import Way, case_for, compile_obstacle, unavailable, ways
-from harness.bench.models import FULL, SMALL, references
+from harness.bench.macro import group as macro
+from harness.bench.macro import largest_batch as macro_largest
+from harness.bench.macro import plan as macro_plan
+from harness.bench.macro import step as macro_step
+from harness.bench.macro import ways as macro_ways
+from harness.bench.macro.largest_batch import search
+from harness.bench.macro.memory import SHARE, MemoryLine, memory_line, peak_rss_mib
+from harness.bench.macro.models import FULL, SMALL, references
+from harness.bench.macro.plan import Speed, affordable, predicted_seconds
+from harness.bench.macro.step import make_call
+from harness.bench.macro.ways import Way, case_for, compile_obstacle, unavailable, ways
 from harness.bench.rows import Case, Row
 from harness.bench.workload import Setting, Workload, groups
 from harness.measure import free_memory, only_new_garbage

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.bench import clocks, energy, protocol, timed, turns
-from harness.bench.clocks import CudaClock, HostClock
-from harness.bench.conditions import Conditions, Watch
-from harness.bench.interval import median_interval
-from harness.bench.protocol import measure, run_group
-from harness.bench.room import Held
 from harness.bench.rows import Case, Row
-from harness.bench.timed import Stage, Timed
-from harness.bench.turns import fair_share, take_turns
+from harness.bench.timing import clocks, energy, protocol, timed, turns
+from harness.bench.timing.clocks import CudaClock, HostClock
+from harness.bench.timing.conditions import Conditions, Watch
+from harness.bench.timing.interval import median_interval
+from harness.bench.timing.protocol import measure, run_group
+from harness.bench.timing.room import Held
+from harness.bench.timing.timed import Stage, Timed
+from harness.bench.timing.turns import fair_share, take_turns
 from harness.bench.workload import Setting, Workload
 from harness.measure import only_new_garbage
 from harness.plan.running import tf32_arithmetic

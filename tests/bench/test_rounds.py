@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.bench.comparison.verdict import best_round
 from harness.bench.frames import blocks_frame
-from harness.bench.interval import median_interval, rounds_interval
-from harness.bench.rounds import merge_rounds
 from harness.bench.rows import Case, Row
-from harness.bench.verdict import best_round
+from harness.bench.timing.interval import median_interval, rounds_interval
+from harness.bench.timing.rounds import merge_rounds
 
 CASE = Case(bench="copy")
 

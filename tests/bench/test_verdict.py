@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from harness.bench.verdict import (
+from harness.bench.comparison.verdict import (
     LEAST_BLOCKS,
     LEAST_ROWS,
     Estimate,

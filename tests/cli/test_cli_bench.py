@@ -9,8 +9,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from harness.bench.comparison.runs import load_bench
 from harness.bench.rows import Case, Row
-from harness.bench.runs import load_bench
 from harness.cli.bench_run import show_run
 from harness.errors import InputError
 

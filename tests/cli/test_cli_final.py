@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
+from harness.cli.lines import Lines
 from harness.cli.live import LiveTable
-from harness.cli.progress import Lines
 from harness.records import NAN, EpochRecord
 from harness.spec import parse_spec
 

@@ -35,7 +35,7 @@ MODULE = """
 import os, signal, sys, time
 from torch import is_grad_enabled, nn
 
-IN_A_WORKER = "harness.study.worker" in sys.modules
+IN_A_WORKER = "harness.study.execute.worker" in sys.modules
 MOODS = {
     "calm": lambda: None,
     "slow": lambda: time.sleep(0.1),
@@ -171,7 +171,7 @@ class Life:
         pids = []
         for child in psutil.Process(self.pid).children():
             with suppress(psutil.NoSuchProcess):  # others come and go while the machine is described
-                if any("harness.study.worker" in word for word in child.cmdline()):
+                if any("harness.study.execute.worker" in word for word in child.cmdline()):
                     pids.append(child.pid)
         return pids
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from harness.cli.lines import Lines
 from harness.cli.live import LiveTable
-from harness.cli.progress import Lines
 from harness.records import Outcome, TrialRecord
 from harness.spec import parse_spec
 from harness.study import Objective

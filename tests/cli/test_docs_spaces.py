@@ -8,8 +8,8 @@ import pytest
 
 from harness.spec import Budget, Limits, Search, parse_spec
 from harness.spec.task import Split
-from harness.study.halving import Halving
-from harness.study.pruners import pruner_name
+from harness.study.decide.halving import Halving
+from harness.study.decide.pruners import pruner_name
 
 TEXT = (Path(__file__).parents[2] / "docs" / "spaces.md").read_text()
 ROWS = dict(re.findall(r"^\| `(\w+\.\w+)` \| ([^|]+) \|", TEXT, flags=re.MULTILINE))

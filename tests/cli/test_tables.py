@@ -62,7 +62,7 @@ def test_no_word_of_two_compared_benchmarks_is_cut(width, shown, bench_runs, tmp
 
 @pytest.mark.parametrize("width", [80, 60])
 def test_no_word_of_a_benchmark_is_cut(width, bench_runs, tmp_path, monkeypatch, capsys):
-    from harness.bench.runs import load_bench
+    from harness.bench.comparison.runs import load_bench
     from harness.cli.bench_run import show_run
 
     run = load_bench(bench_runs.write_run(tmp_path / "a", bench_runs.usual_rows(), bench_runs.GPU))

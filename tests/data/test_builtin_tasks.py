@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from harness.data import builtin, load, tasks
+from harness.data import load, tasks
+from harness.data.sources import builtin
 from harness.errors import DataError, InputError
 from harness.records import TaskKind
 from harness.spec.task import BuiltinTask, Split

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.data import load
-from harness.data.idx import read_idx
-from harness.data.image_folder import read_images
+from harness.data.sources.idx import read_idx
+from harness.data.sources.image_folder import read_images
 from harness.errors import DataError
 from harness.spec.task import CsvTask, NpzTask, ParquetTask
 

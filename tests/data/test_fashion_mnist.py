@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data import fashion_mnist, load
-from harness.data.fashion_mnist import FILES, read_fashion_mnist
+from harness.data import load
+from harness.data.sources import fashion_mnist
+from harness.data.sources.fashion_mnist import FILES, read_fashion_mnist
 from harness.errors import DataError
 from harness.spec.task import BuiltinTask, Split
 

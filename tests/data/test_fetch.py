@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from harness.data import download, fetch
-from harness.data.fashion_mnist import FILES, PublishedFile
+from harness.data.sources.fashion_mnist import FILES, PublishedFile
 from harness.errors import DataError, InputError
 
 CONTENTS = {f"part-{number}": bytes([number]) * 200_000 for number in range(4)}

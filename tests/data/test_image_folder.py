@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from harness.data import load
-from harness.data.image_folder import read_image_folder, read_images
+from harness.data.sources.image_folder import read_image_folder, read_images
 from harness.errors import DataError
 from harness.spec.task import ImagesTask
 

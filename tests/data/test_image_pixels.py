@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from harness.data.image_folder import read_images
+from harness.data.sources.image_folder import read_images
 from harness.errors import DataError
 
 GREY = np.array([0.299, 0.587, 0.114])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.data.source import Source
+from harness.data.sources.source import Source
 from harness.data.splits import split_samples
 from harness.errors import DataError
 from harness.spec.task import Split

@@ -12,7 +12,7 @@ from harness.data.files import check_fits_host
 from harness.data.part import Part
 from harness.errors import DataError
 from harness.hardware import free_host_mib, free_mib, probe
-from harness.study.memory import Growth
+from harness.study.trial.memory import Growth
 
 CPU = torch.device("cpu")
 
@@ -59,7 +59,7 @@ def test_whoever_asks_what_fits_hears_of_the_group(monkeypatch):
 
 
 def test_a_larger_batch_is_known_not_to_fit_before_it_is_tried(monkeypatch):
-    monkeypatch.setattr("harness.study.memory.free_mib", lambda _device: 1000.0)
+    monkeypatch.setattr("harness.study.trial.memory.free_mib", lambda _device: 1000.0)
     growth = Growth(CPU)
     assert growth.fits(10**9), "nothing is known"
     growth.add(16, 164.0)

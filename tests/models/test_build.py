@@ -8,7 +8,7 @@ from torch import nn
 
 from harness.errors import InputError
 from harness.models import Family, build, families, schema, validate
-from harness.models.cnn import CNNConfig
+from harness.models.families.cnn import CNNConfig
 from harness.models.family import FamilyConfig, family
 from harness.records import Named, TaskKind, TaskShape
 

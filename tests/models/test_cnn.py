@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.models import build
-from harness.models.cnn import CNNConfig
+from harness.models.families.cnn import CNNConfig
 from harness.models.layers import ACTIVATIONS, Residual, groups
 from harness.records import Named, TaskKind, TaskShape
 

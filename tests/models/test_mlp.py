@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.models import build, example_inputs
+from harness.models.families.mlp import MLPConfig, embedding_width
 from harness.models.layers import ACTIVATIONS, Residual
-from harness.models.mlp import MLPConfig, embedding_width
 from harness.records import Named, TaskKind, TaskShape
 
 TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, features=5)

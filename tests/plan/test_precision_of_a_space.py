@@ -11,9 +11,9 @@ from torch import nn
 from harness.data import load
 from harness.plan import Memory, make_plan
 from harness.spec import Categorical, candidate_at, parameters, parse_spec
-from harness.study.building import place_training, plan_training
 from harness.study.job import Job
 from harness.study.objectives import resolve_objectives
+from harness.study.trial.building import place_training, plan_training
 
 SPACE = "task: wine\nspace: {architecture: mlp, precision: [fp32, bf16]}"
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.bench.compare import compare_bench
+from harness.bench.comparison.compare import compare_bench
+from harness.bench.comparison.verdict import Verdict
 from harness.bench.rows import Case, Row
-from harness.bench.verdict import Verdict
 from harness.report.bench_page import build_bench, build_comparison, write_bench_report
 from harness.report.bench_plots import forest
 from harness.report.charts import Chart

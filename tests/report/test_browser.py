@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.bench.compare import compare_bench
+from harness.bench.comparison.compare import compare_bench
 from harness.report import build
 from harness.report.bench_page import build_bench, build_comparison
 

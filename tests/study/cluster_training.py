@@ -15,7 +15,7 @@ import torch
 from fake_training import FakeTrainer, FakeWorkshop, Listener, assignment
 
 from harness.errors import HardwareError
-from harness.study.ray_cluster import RayActors
+from harness.study.execute.ray.cluster import RayActors
 
 
 class ClusterWorkshop(FakeWorkshop):

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.errors import TrialEnd
 from harness.records import EpochRecord, Outcome, TrialRecord
-from harness.study.executor import Assignment, Evaluation, Report
+from harness.study.contract import Assignment, Evaluation, Report
 
 
 @dataclass

@@ -9,11 +9,11 @@ from harness.hardware import Sampler, meters_for
 from harness.measure import only_new_garbage
 from harness.records import Figures
 from harness.spec import options_of, parse_spec
-from harness.study.evaluate import Evaluator
-from harness.study.executor import Assignment
-from harness.study.points import middle_candidate
+from harness.study.contract import Assignment
+from harness.study.decide.points import middle_candidate
 from harness.study.search import Request, open_search
 from harness.study.stop import Stop
+from harness.study.trial.evaluate import Evaluator
 
 SPACE = """
 task: {builtin: digits, limit: 120}

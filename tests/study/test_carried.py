@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.errors import StorageError
 from harness.records import METRICS, EpochRecord, Figures, Plan
-from harness.study.carried import MEANS, SUMS, Carried, joined
+from harness.study.trial.carried import MEANS, SUMS, Carried, joined
 
 PLAN = Plan(
     device="cpu",

@@ -14,11 +14,11 @@ from harness.spec import parse_spec
 from harness.store import RunFolder, StudyDatabase, trials_frame
 from harness.store.ledger import ledger
 from harness.study.archive import Archive, weights_file
+from harness.study.contract import Capabilities, Evaluation, Lost, Report
 from harness.study.coordinator import Coordinator
-from harness.study.executor import Capabilities, Evaluation, Lost, Report
+from harness.study.execute.packing import Packing, Placement
 from harness.study.job import Job
 from harness.study.objectives import contenders, resolve_objectives
-from harness.study.packing import Packing, Placement
 from harness.study.stop import Stop
 
 SPACE = """

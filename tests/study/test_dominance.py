@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from harness.errors import SpecError
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import COST, QUALITY, parse_spec
-from harness.study.dominance import Dominance, judgeable
+from harness.study.decide.dominance import Dominance, judgeable
+from harness.study.decide.pruners import pruner_name
 from harness.study.objectives import Objective
-from harness.study.pruners import pruner_name
 
 SPACE = "task: digits\nspace: {architecture: mlp}"
 ACCURACY = Objective("accuracy", maximize=True)

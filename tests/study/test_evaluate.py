@@ -18,9 +18,9 @@ from harness.errors import StorageError
 from harness.hardware.watched import Watched
 from harness.plan.calibration import Choice
 from harness.records import Figures, Outcome
-from harness.study.evaluate import JobWorkshop
-from harness.study.processes import LocalProcesses
+from harness.study.execute.processes import LocalProcesses
 from harness.study.stop import Stop
+from harness.study.trial.evaluate import JobWorkshop
 from harness.train import pack, read_facts, unpack
 
 PLANTED = {
@@ -178,7 +178,7 @@ def test_energy_adds_up_power_averages_over_time_and_memory_is_a_peak(real, job,
 @pytest.fixture
 def often(real, monkeypatch):
     """Return a job whose trials leave a checkpoint after every epoch, and a watcher that takes its time for it."""
-    monkeypatch.setattr("harness.study.attempt.CHECKPOINT_SHARE", math.inf)
+    monkeypatch.setattr("harness.study.trial.attempt.CHECKPOINT_SHARE", math.inf)
     return real.job_of("budget.checkpoint_time=0.001"), real.Recorder(at_report=lambda _: time.sleep(0.002) or "")
 
 
@@ -210,7 +210,7 @@ def test_checkpoints_take_a_small_share_of_the_time(real, evaluate, monkeypatch,
         return answer
 
     clock = SimpleNamespace(perf_counter=lambda: now[0], time=time.time)
-    monkeypatch.setattr("harness.study.attempt.time", clock)
+    monkeypatch.setattr("harness.study.trial.attempt.time", clock)
     job = real.job_of("budget.epochs=100", f"budget.checkpoint_time={every_s}", "space.batch_size=128")
     watcher = real.Recorder(lambda _: pass_time(1.0, ""), lambda _: pass_time(cost_s, None))
     evaluate(job, watcher)
@@ -392,8 +392,8 @@ def test_a_candidate_beyond_the_limits_costs_no_data_placement(real, evaluate, m
     def placed(*_arguments, **_options):
         raise AssertionError("samples were placed")
 
-    monkeypatch.setattr("harness.study.attempt.place", placed)
-    monkeypatch.setattr("harness.study.building.place", placed)
+    monkeypatch.setattr("harness.study.trial.attempt.place", placed)
+    monkeypatch.setattr("harness.study.trial.building.place", placed)
     job = replace_spec(real.job_of(), parameters=100)
     ended = evaluate(job)
     assert ended.outcome is Outcome.INFEASIBLE
@@ -419,7 +419,7 @@ def test_a_worker_begins_on_no_gpu_but_its_own(job, monkeypatch):
         told.append("given back")
 
     monkeypatch.setattr(torch.cuda, "device", device)
-    monkeypatch.setattr("harness.study.evaluate.meters_for", lambda _: Watched())
+    monkeypatch.setattr("harness.study.trial.evaluate.meters_for", lambda _: Watched())
     devices = [torch.device("cuda", 0), torch.device("cuda", 1)]
     with JobWorkshop(job, devices).open(Stop(), threads=1, device=1):
         assert told == [devices[1]]
@@ -429,7 +429,7 @@ def test_a_worker_begins_on_no_gpu_but_its_own(job, monkeypatch):
 def test_a_clock_that_is_set_back_does_no_harm(real, job, evaluate, monkeypatch):
     now = [time.time()]
     clock = SimpleNamespace(perf_counter=time.perf_counter, time=lambda: now[0])
-    monkeypatch.setattr("harness.study.progress.time", clock)
+    monkeypatch.setattr("harness.study.trial.progress.time", clock)
 
     def set_back(_):
         now[0] -= 3600.0

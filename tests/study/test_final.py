@@ -24,15 +24,15 @@ from harness.store import RunFolder
 from harness.store.files import read_json, read_parquet
 from harness.study import Request, Stop, open_search
 from harness.study.archive import weights_file
-from harness.study.building import build_model
-from harness.study.evaluate import Evaluator
-from harness.study.executor import Assignment
+from harness.study.contract import Assignment
+from harness.study.decide.points import middle_candidate
 from harness.study.final import Finisher, final_cost_epochs, finisher
 from harness.study.final.decision import Difference
 from harness.study.final.recipes import recipes
 from harness.study.final.rehearsal import Rehearsal
 from harness.study.final.retraining import Retraining
-from harness.study.points import middle_candidate
+from harness.study.trial.building import build_model
+from harness.study.trial.evaluate import Evaluator
 
 SPACE = """
 task: {builtin: digits, limit: 400}

@@ -12,11 +12,11 @@ from harness.measure import losses_per_sample
 from harness.records import Outcome, Plan, TrialRecord
 from harness.spec import parse_spec
 from harness.study import Request, open_search
+from harness.study.decide.points import middle_candidate
 from harness.study.final import final_cost_epochs, time_aside_s
 from harness.study.final.decision import Tried, compare, decide
 from harness.study.final.ensemble import broken_limit
 from harness.study.final.recipes import Recipe, by_schedule, recipes
-from harness.study.points import middle_candidate
 
 SPACE = """
 task: {builtin: digits, limit: 200}

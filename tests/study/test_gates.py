@@ -8,13 +8,13 @@ import torch
 from harness.errors import HardwareError, Interrupted, TimedOut
 from harness.records import Figures, Outcome
 from harness.spec import options_of
-from harness.study.building import place_training, plan_training
-from harness.study.evaluate import JobWorkshop
-from harness.study.gates import Gates, check_time, probes
-from harness.study.points import middle_candidate
-from harness.study.probing import Prober, Steps
-from harness.study.step_clock import WARM_UP, StepClock
+from harness.study.decide.points import middle_candidate
 from harness.study.stop import Stop
+from harness.study.trial.building import place_training, plan_training
+from harness.study.trial.evaluate import JobWorkshop
+from harness.study.trial.gates import Gates, check_time, probes
+from harness.study.trial.probing import Prober, Steps
+from harness.study.trial.step_clock import WARM_UP, StepClock
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def bench(real):
 
 @pytest.fixture
 def evaluate(bench, monkeypatch):
-    monkeypatch.setattr("harness.study.probing.ENOUGH_S", 0.01)
+    monkeypatch.setattr("harness.study.trial.probing.ENOUGH_S", 0.01)
     return bench
 
 
@@ -47,7 +47,7 @@ def test_a_latency_beyond_the_limit_is_found_before_anything_is_placed_or_traine
     def placed(*_arguments, **_options):
         raise AssertionError("samples were placed")
 
-    monkeypatch.setattr("harness.study.building.place", placed)
+    monkeypatch.setattr("harness.study.trial.building.place", placed)
     ended = evaluate(real.job_of("limits.latency_ms=0.0001"))
     assert ended.outcome is Outcome.INFEASIBLE
     assert ended.record.reason.startswith("latency_ms predicted ")
@@ -83,7 +83,7 @@ def test_each_limit_rejects_with_its_prediction(real, evaluate, limit, said):
 
 
 def test_a_limit_that_only_the_measurement_breaks_ends_a_trained_trial(real, evaluate, monkeypatch):
-    monkeypatch.setattr("harness.study.gates.measure_latency", fixed_latency(0.5))
+    monkeypatch.setattr("harness.study.trial.gates.measure_latency", fixed_latency(0.5))
     ended = evaluate(real.job_of("limits.latency_ms=0.9"))  # quick_speed measures 1 ms
     assert ended.outcome is Outcome.INFEASIBLE
     assert ended.record.reason == "latency_ms measured 1 > limit 0.9 (+11 %)"
@@ -111,7 +111,7 @@ def test_a_limit_on_energy_that_nothing_tells_is_said_before_the_search_begins(r
 
 def test_energy_is_that_of_the_steps_that_went_through_meanwhile(real, monkeypatch):
     """A meter that tells 50 W, whatever is done."""
-    monkeypatch.setattr("harness.study.probing.ENERGY_S", 0.05)
+    monkeypatch.setattr("harness.study.trial.probing.ENERGY_S", 0.05)
     told = SimpleNamespace(window=lambda start_s, end_s: Figures({"energy_j": 50.0 * (end_s - start_s)}))
     job = real.job_of()
     plan = plan_of(job)
@@ -206,7 +206,7 @@ def test_a_batch_that_takes_long_is_extrapolated_from_half_of_it(real, monkeypat
 
 def test_the_clock_tells_steps_from_the_end_of_an_epoch(monkeypatch):
     now = iter([0.0, 9.0, 19.0, 20.0, 24.0, 25.0, 26.0, 30.0])  # two warm-up steps, then 1 s each and 4 s at an end
-    monkeypatch.setattr("harness.study.step_clock.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("harness.study.trial.step_clock.time.perf_counter", lambda: next(now))
     clock = StepClock(torch.device("cpu"), steps_per_epoch=4, seconds=math.inf, check=never)
     for _ in range(8):
         clock()
@@ -217,7 +217,7 @@ def test_the_clock_tells_steps_from_the_end_of_an_epoch(monkeypatch):
 
 def test_with_one_step_an_epoch_all_of_it_is_step(monkeypatch):
     now = iter([0.0, 1.0, 2.0, 5.0, 8.0])
-    monkeypatch.setattr("harness.study.step_clock.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("harness.study.trial.step_clock.time.perf_counter", lambda: next(now))
     clock = StepClock(torch.device("cpu"), steps_per_epoch=1, seconds=math.inf, check=never)
     for _ in range(5):
         clock()
@@ -226,8 +226,8 @@ def test_with_one_step_an_epoch_all_of_it_is_step(monkeypatch):
 
 def test_the_batch_size_is_settled_by_measuring_and_the_winner_keeps_it(real, evaluate, monkeypatch):
     monkeypatch.setattr(Prober, "step", lambda _self, _candidate, _plan, size: (1e-3 + 1e-6 * size, 1.0))
-    monkeypatch.setattr("harness.study.gates.sizes_for", lambda _samples: (8, 16, 32))
-    monkeypatch.setattr("harness.study.building.sizes_for", lambda _samples: (8, 16, 32))
+    monkeypatch.setattr("harness.study.trial.gates.sizes_for", lambda _samples: (8, 16, 32))
+    monkeypatch.setattr("harness.study.trial.building.sizes_for", lambda _samples: (8, 16, 32))
     ended = evaluate(real.job_of("space.batch_size=auto"))
     assert ended.outcome is Outcome.COMPLETE
     assert ended.record.plan.batch_size == 32
@@ -238,8 +238,8 @@ def test_the_batch_size_is_settled_by_measuring_and_the_winner_keeps_it(real, ev
 def test_a_size_that_breaks_the_memory_limit_does_not_fit(real, monkeypatch):
     job = real.job_of("space.batch_size=auto", "limits.memory_mb=100")
     monkeypatch.setattr(Prober, "step", lambda _self, _candidate, _plan, size: (1e-3, 10.0 * size))
-    monkeypatch.setattr("harness.study.gates.sizes_for", lambda _samples: (8, 16, 32))
-    monkeypatch.setattr("harness.study.building.sizes_for", lambda _samples: (8, 16, 32))
+    monkeypatch.setattr("harness.study.trial.gates.sizes_for", lambda _samples: (8, 16, 32))
+    monkeypatch.setattr("harness.study.trial.building.sizes_for", lambda _samples: (8, 16, 32))
     settled, why = Gates(job, never).settle(candidate_of(job))
     assert settled.training.batch_size == 8
     assert "16 does not fit in memory or in its limit" in why
@@ -247,8 +247,8 @@ def test_a_size_that_breaks_the_memory_limit_does_not_fit(real, monkeypatch):
 
 def test_where_the_system_keeps_no_peak_every_size_fits(real, monkeypatch):
     monkeypatch.setattr(Prober, "step", lambda _self, _candidate, _plan, size: (1e-3 * size, math.nan))
-    monkeypatch.setattr("harness.study.gates.sizes_for", lambda _samples: (8, 16, 32))
-    monkeypatch.setattr("harness.study.building.sizes_for", lambda _samples: (8, 16, 32))
+    monkeypatch.setattr("harness.study.trial.gates.sizes_for", lambda _samples: (8, 16, 32))
+    monkeypatch.setattr("harness.study.trial.building.sizes_for", lambda _samples: (8, 16, 32))
     job = real.job_of("space.batch_size=auto")
     settled, why = Gates(job, never).settle(candidate_of(job))
     assert (settled.training.batch_size, "fit" in why) == (8, False)
@@ -266,9 +266,9 @@ def test_where_the_middle_size_cannot_even_be_planned_the_smallest_is(real, monk
 
     job = real.job_of("space.batch_size=auto")
     monkeypatch.setattr(Prober, "step", lambda _self, _candidate, _plan, _size: (1e-3, 1.0))
-    monkeypatch.setattr("harness.study.gates.sizes_for", lambda _samples: (8, 16, 32))
-    monkeypatch.setattr("harness.study.building.sizes_for", lambda _samples: (8, 16, 32))
-    monkeypatch.setattr("harness.study.gates.plan_training", plan_training)
+    monkeypatch.setattr("harness.study.trial.gates.sizes_for", lambda _samples: (8, 16, 32))
+    monkeypatch.setattr("harness.study.trial.building.sizes_for", lambda _samples: (8, 16, 32))
+    monkeypatch.setattr("harness.study.trial.gates.plan_training", plan_training)
     settled, _ = Gates(job, never).settle(candidate_of(job))
     assert planned == [16, 8]
     assert settled.training.batch_size == 32

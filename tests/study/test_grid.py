@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from harness.errors import SpecError
 from harness.spec import parse_spec, size
 from harness.spec.parameters import parse_node
-from harness.study.grid import check_grid, point, shuffled
+from harness.study.decide.grid import check_grid, point, shuffled
 
 scalars = st.sampled_from([1, 2.5, "a", True])
 ranges = st.builds(lambda low, n: {"int": [low, low + n]}, st.integers(0, 5), st.integers(0, 3))

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.spec import parse_spec
-from harness.study.halving import Halving
+from harness.study.decide.halving import Halving
+from harness.study.decide.pruners import halving_of
 from harness.study.objectives import Objective
-from harness.study.pruners import halving_of
 
 VALUES = st.floats(-1e3, 1e3) | st.sampled_from([0.0, 0.5, math.nan])
 

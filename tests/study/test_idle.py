@@ -5,12 +5,12 @@ import pytest
 
 from harness.records import Outcome, TrialRecord
 from harness.spec import candidate_at, parse_spec, size
-from harness.study.grid import point
-from harness.study.idle import needed_where
-from harness.study.mirror import Mirror
+from harness.study.decide.grid import point
+from harness.study.decide.idle import needed_where
+from harness.study.decide.mirror import Mirror
+from harness.study.decide.samplers import build_sampler, samplers
+from harness.study.decide.suggest import locate, suggest
 from harness.study.objectives import Objective
-from harness.study.samplers import build_sampler, samplers
-from harness.study.suggest import locate, suggest
 
 KEYS = {
     "depth": "{int: [0, 2]}",

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from harness.records import Outcome
-from harness.study.executor import Capabilities
-from harness.study.inprocess import InProcess
+from harness.study.contract import Capabilities
+from harness.study.execute.inprocess import InProcess
 from harness.study.stop import Stop
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from harness.hardware.cgroup import group_folders
 from harness.measure import is_out_of_memory
 from harness.records import Outcome
-from harness.study.memory import halved
-from harness.study.speed import measure_speed
+from harness.study.trial.memory import halved
+from harness.study.trial.speed import measure_speed
 
 PLANTED = {
     "planted_memory": """
@@ -144,7 +144,7 @@ def test_without_batch_statistics_and_chance_parts_are_the_batch(evaluate, where
 
 
 def test_measuring_the_speed_adapts_too(evaluate, monkeypatch):
-    monkeypatch.setattr("harness.study.attempt.measure_speed", measure_speed)
+    monkeypatch.setattr("harness.study.trial.attempt.measure_speed", measure_speed)
     adapted = evaluate(limit=5, where="speed", overrides=["budget.epochs=1"])
     assert adapted.outcome is Outcome.COMPLETE
     assert adapted.record.plan.micro_batch == 4
@@ -152,7 +152,7 @@ def test_measuring_the_speed_adapts_too(evaluate, monkeypatch):
 
 
 def test_making_the_plan_adapts_too(evaluate, monkeypatch):
-    from harness.study import attempt
+    from harness.study.trial import attempt
 
     make = attempt.plan_training
 

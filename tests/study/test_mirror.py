@@ -9,10 +9,10 @@ import pytest
 from harness.errors import StorageError
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import candidate_at, parameters, parse_spec
-from harness.study.mirror import Mirror
+from harness.study.decide.mirror import Mirror
+from harness.study.decide.samplers import build_sampler, needs_replay, samplers
+from harness.study.decide.suggest import suggest
 from harness.study.objectives import Objective
-from harness.study.samplers import build_sampler, needs_replay, samplers
-from harness.study.suggest import suggest
 
 SPACE = """
 task: digits

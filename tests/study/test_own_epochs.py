@@ -12,12 +12,12 @@ from harness.api import Silent
 from harness.cli.live import LiveTable
 from harness.records import EpochRecord, Outcome
 from harness.spec import canonical, parse_spec, spec_hash
-from harness.study.building import epochs_of, fewest_epochs
+from harness.study.decide.points import middle_candidate
 from harness.study.estimate import estimate_costs, total_seconds
-from harness.study.gates import Gates
 from harness.study.objectives import Objective
-from harness.study.points import middle_candidate
-from harness.study.probing import Prober
+from harness.study.trial.building import epochs_of, fewest_epochs
+from harness.study.trial.gates import Gates
+from harness.study.trial.probing import Prober
 from harness.train import never
 
 SEARCHED = (

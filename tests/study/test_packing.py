@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.study.packing import Packing, Placement, usable_mib
+from harness.study.execute.packing import Packing, Placement, usable_mib
 
 
 def test_without_a_bound_on_memory_all_slots_are_used_from_the_start():

@@ -3,7 +3,7 @@
 import random
 
 from harness.spec import parse_spec
-from harness.study.points import drawn_candidate, middle_candidate
+from harness.study.decide.points import drawn_candidate, middle_candidate
 
 SPACE = """
 task: digits

@@ -16,9 +16,9 @@ import pytest
 
 from harness.errors import HardwareError, StorageError
 from harness.records import Outcome
-from harness.study import processes
-from harness.study.executor import Capabilities
-from harness.study.processes import LocalProcesses
+from harness.study.contract import Capabilities
+from harness.study.execute import processes
+from harness.study.execute.processes import LocalProcesses
 
 HERE = Path(__file__).parent
 DESCRIPTORS = Path("/proc/self/fd")
@@ -431,7 +431,7 @@ COORDINATOR = """
 import sys
 sys.path.insert(0, {here!r})
 import fake_training as fakes
-from harness.study.processes import LocalProcesses
+from harness.study.execute.processes import LocalProcesses
 executor = LocalProcesses(fakes.FakeWorkshop(), workers=3, threads=1, device="cpu")
 watcher = fakes.Listener()
 for trial, do in enumerate({assignments!r}):

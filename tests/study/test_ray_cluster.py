@@ -19,8 +19,8 @@ import pytest
 import harness
 from harness.errors import HardwareError
 from harness.records import Outcome
-from harness.study import ray_joining
-from harness.study.ray_cluster import RayActors
+from harness.study.execute.ray import joining as ray_joining
+from harness.study.execute.ray.cluster import RayActors
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("the package ray is not installed: pip install 'harness-automl[ray]'", allow_module_level=True)

@@ -2,9 +2,9 @@ import optuna
 import pytest
 
 from harness.spec import candidate_at, parameters, parse_spec, size
-from harness.study.pruners import build_pruner, pruner_name, pruners
-from harness.study.samplers import build_sampler, samplers, trial_seed
-from harness.study.suggest import suggest
+from harness.study.decide.pruners import build_pruner, pruner_name, pruners
+from harness.study.decide.samplers import build_sampler, samplers, trial_seed
+from harness.study.decide.suggest import suggest
 
 SPACE = """
 task: digits

@@ -10,7 +10,7 @@ from harness.errors import SpecError
 from harness.spec import load_spec, parse_spec, read_space, shipped_spaces
 from harness.spec.reader import read_yaml
 from harness.study import space_schema
-from harness.study.pruners import pruner_name
+from harness.study.decide.pruners import pruner_name
 
 DOCS = Path(__file__).parents[2] / "docs" / "spaces.md"
 SCHEMA = jsonschema.Draft202012Validator(space_schema())

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HardwareError
-from harness.study import sharing
-from harness.study.sharing import ALIGNMENT, Shared, load_shared
+from harness.study.execute import sharing
+from harness.study.execute.sharing import ALIGNMENT, Shared, load_shared
 
 MIB = 2**20
 
@@ -93,7 +93,7 @@ def test_what_was_loaded_outlives_the_file_it_came_from():
 
 CHILD = """
 import sys
-from harness.study.sharing import load_shared
+from harness.study.execute.sharing import load_shared
 array = load_shared(int(sys.argv[1]))
 print(array.sum(), flush=True)
 sys.stdin.read()
@@ -130,7 +130,7 @@ def test_nothing_is_left_behind_by_a_killed_process(memfd, tmp_path):
     code = f"""
 import os, time
 import numpy as np
-from harness.study.sharing import Shared, load_shared
+from harness.study.execute.sharing import Shared, load_shared
 if not {memfd} and hasattr(os, "memfd_create"):
     del os.memfd_create
 shared = Shared(np.ones({4 * MIB}))

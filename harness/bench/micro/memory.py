@@ -13,10 +13,10 @@ from functools import partial
 
 import torch
 
-from harness.bench.caches import cache_bytes
 from harness.bench.micro.data import normal, skipped
 from harness.bench.peaks import IN_CACHE
 from harness.bench.rows import Case, Row
+from harness.bench.timing.caches import cache_bytes
 from harness.bench.workload import Setting, Workload, groups
 
 MIB = 2**20

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from harness.records import TrialRecord
 from harness.spec import Averaged
-from harness.study.building import REFIT_MARGIN, refit_growth
 from harness.study.final.recipes import by_schedule, recipes
 from harness.study.job import Job
+from harness.study.trial.building import REFIT_MARGIN, refit_growth
 
 AUTO_SHARE = 1 / 3
 """Of the time of the command, what is set aside at most for a final that nobody asked for in particular."""

@@ -7,12 +7,12 @@ from harness.errors import Infeasible
 from harness.models import Ensemble
 from harness.plan import prepare
 from harness.records import Figures, Plan, TrialRecord, memory_mib
-from harness.study.building import build_model, static_figures
 from harness.study.final.rehearsal import place_evaluation
 from harness.study.final.retraining import FAILURES, reason_of, settled_candidate
 from harness.study.job import Job
 from harness.study.limits import check, measured
-from harness.study.speed import measure_latency
+from harness.study.trial.building import build_model, static_figures
+from harness.study.trial.speed import measure_latency
 
 _MIB = 2**20
 

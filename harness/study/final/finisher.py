@@ -16,7 +16,6 @@ from harness.models import Ensemble
 from harness.records import Figures, Plan, TrialRecord
 from harness.store import RunFolder
 from harness.study.archive import weights_file
-from harness.study.building import build_model, followed_here
 from harness.study.final.cost import (
     epoch_seconds,
     final_cost_epochs,
@@ -34,6 +33,7 @@ from harness.study.final.scoring import clipped, per_class_of, save_final, score
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.stop import Stop
+from harness.study.trial.building import build_model, followed_here
 
 
 class Finisher:

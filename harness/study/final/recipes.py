@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from harness.records import TrialRecord
 from harness.spec import Candidate
-from harness.study.building import epochs_of
 from harness.study.job import Job
+from harness.study.trial.building import epochs_of
 from harness.train.schedule import anneals
 
 

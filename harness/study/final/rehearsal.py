@@ -14,11 +14,11 @@ from harness.errors import Diverged
 from harness.measure import losses_per_sample, quality
 from harness.measure.temperature import fit_temperature, tempered
 from harness.records import Plan, TaskKind, TrialRecord
-from harness.study.building import EVALUATION_BATCH, target_scaling
 from harness.study.final.decision import KEPT, Decision, Tried, decide
 from harness.study.final.recipes import Recipe, by_schedule, recipes
 from harness.study.final.retraining import FAILURES, Retraining, reason_of, settled_candidate
 from harness.study.job import Job
+from harness.study.trial.building import EVALUATION_BATCH, target_scaling
 from harness.train import predict
 from harness.train.loss import loss_name
 

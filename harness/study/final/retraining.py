@@ -10,8 +10,8 @@ from harness.data import TrainingData
 from harness.errors import Diverged
 from harness.records import EpochRecord, Plan, TrialRecord
 from harness.spec import Candidate
-from harness.study.building import build_model, make_fit, place_training, plan_training, with_batch_size
 from harness.study.job import Job
+from harness.study.trial.building import build_model, make_fit, place_training, plan_training, with_batch_size
 from harness.train.gradients import check_weights
 
 FAILURES = (Diverged, RuntimeError, MemoryError)

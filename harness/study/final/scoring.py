@@ -16,8 +16,8 @@ from harness.data import Dataset, Part, place
 from harness.measure import ConfusionMatrix
 from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
-from harness.study.building import EVALUATION_BATCH, target_scaling
 from harness.study.final.outcome import Made
+from harness.study.trial.building import EVALUATION_BATCH, target_scaling
 from harness.train import Evaluation, evaluate, predict
 
 

@@ -1,0 +1,1 @@
+"""Two runs of the benchmark side by side."""

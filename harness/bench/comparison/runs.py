@@ -1,0 +1,71 @@
+"""A run of the benchmark as it is read from its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.bench.comparison.differences import device_class, device_name
+from harness.bench.frames import read_bench
+from harness.bench.rows import Case
+
+CASE_COLUMNS = tuple(each.name for each in dataclasses.fields(Case))
+COMPLETE = "complete"
+"""State of a run that came to its end."""
+
+
+@dataclass(frozen=True)
+class BenchRun:
+    """A run as it was read."""
+
+    path: str
+    rows: Mapping[Case, Mapping[str, Any]]
+    rounds: Mapping[Case, tuple[tuple[float, ...], ...]]
+    """Seconds of each block of each round, in the order of time."""
+    env: Mapping[str, Any]
+
+    @property
+    def device(self) -> str:
+        """The model of the device."""
+        return device_name(self.env)
+
+    @property
+    def described(self) -> str:
+        """The model of the device with its class."""
+        kind = device_class(self.env)
+        return f"{self.device} ({kind})" if self.device != kind else kind
+
+    @property
+    def state(self) -> str:
+        """``complete``, ``interrupted``, or ``running`` where it was killed."""
+        return str(self.env.get("state", COMPLETE))
+
+
+def load_bench(path: Path) -> BenchRun:
+    """Read a run of the benchmark. Raises :class:`InputError` or :class:`StorageError`, as :func:`read_bench` does."""
+    frame, blocks, env = read_bench(path)
+    rounds: dict[Case, tuple[tuple[float, ...], ...]] = {}
+    if len(blocks):
+        ordered = blocks.sort_values(["round", "block"], kind="stable")
+        for key, group in ordered.groupby(list(CASE_COLUMNS), sort=False, dropna=False):
+            seconds = group.groupby("round")["seconds"]
+            rounds[_case(dict(zip(CASE_COLUMNS, key, strict=True)))] = tuple(
+                tuple(map(float, each)) for _, each in seconds
+            )
+    rows = {_case(record): {str(name): value for name, value in record.items()} for record in frame.to_dict("records")}
+    return BenchRun(str(path), rows, rounds, env)
+
+
+def _case(record: Mapping[Any, Any]) -> Case:
+    kinds = {"batch": int, "threads": int, "tf32": bool, "compile": bool}
+    return Case(
+        **{
+            name: kinds.get(name, str)(record[name]) if not pd.isna(record[name]) else kinds.get(name, str)()
+            for name in CASE_COLUMNS
+        }
+    )

@@ -1,0 +1,118 @@
+"""Arrays: NPZ files, and tables that are arrays already."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harness.data.columns import Reading, clean_columns
+from harness.data.files import existing_file, sha256_of_arrays
+from harness.data.sources.source import Source
+from harness.data.targets import encode_targets
+from harness.errors import DataError, did_you_mean
+from harness.spec.task import NpzTask
+
+
+def read_npz(task: NpzTask) -> Source:
+    """Read inputs and targets from an NPZ file; nothing in it is ever unpickled.
+
+    Inputs are N x F (a table of numbers), N x H x W, or N x C x H x W with 1 or 3 channels; targets are N.
+    """
+    path = existing_file(task.npz)
+    inputs, targets = _load(path, (task.inputs, task.targets))
+    where = f"{path}: {task.inputs!r}"
+    if targets.ndim != 1 or targets.dtype.kind not in "biufU":
+        raise DataError(
+            f"{path}: {task.targets!r} is {_describe(targets)}, expected one number or text per sample, of shape N"
+        )
+    if inputs.ndim == 0 or len(inputs) != len(targets) or not len(targets):
+        raise DataError(f"{where} is {_describe(inputs)} and {task.targets!r} is {_describe(targets)}: not one each")
+    _check_numbers(inputs, where)
+    _check_numbers(targets, f"{path}: {task.targets!r}")
+    codes, class_names, notes = encode_targets(
+        pd.Series(targets), task.kind, f"{path}: {task.targets!r}", Reading(str(path), _row)
+    )
+    fingerprint = sha256_of_arrays(inputs, targets)
+    if inputs.ndim == 2:
+        names = [str(number) for number in range(inputs.shape[1])]
+        frame, column_notes = numeric_table(inputs, names, str(path))
+        return Source(
+            name=path.stem,
+            inputs=frame,
+            targets=codes,
+            class_names=class_names,
+            fingerprint=fingerprint,
+            columns=tuple(names),
+            notes=(*notes, *column_notes),
+        )
+    return Source(
+        name=path.stem,
+        inputs=as_images(inputs, where),
+        targets=codes,
+        class_names=class_names,
+        fingerprint=fingerprint,
+        notes=notes,
+    )
+
+
+def numeric_table(array: np.ndarray, names: Sequence[str], where: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the columns of an N x F array that can be learnt from, with notes on those left out."""
+    frame = pd.DataFrame(array, columns=list(names))
+    return clean_columns(frame, Reading(where, _row))
+
+
+def _row(row: int) -> str:
+    return f"row {row + 1}"
+
+
+def as_images(array: np.ndarray, where: str) -> np.ndarray:
+    """Return N x H x W or N x C x H x W numbers as ``x_NCHW``, uint8 where they are, else float32."""
+    images = array[:, None] if array.ndim == 3 else array
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
+        raise DataError(
+            f"{where} is {_describe(array)}; expected N x F, N x H x W, or N x C x H x W with 1 or 3 channels"
+            " (transpose N x H x W x C with `x.transpose(0, 3, 1, 2)`)"
+        )
+    if images.dtype in (np.uint8, np.bool_):
+        return np.ascontiguousarray(images, np.uint8)
+    with np.errstate(over="ignore"):
+        images = np.ascontiguousarray(images, np.float32)
+    if not np.isfinite(images).all():
+        raise DataError(f"{where} holds values beyond the range of float32 (3e38); rescale them")
+    return images
+
+
+def _load(path: Path, keys: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: is not a whole NPZ file; save inputs and targets with `numpy.savez`")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            for key in keys:
+                if key not in archive:
+                    raise DataError(f"{path}: holds no array {key!r}{did_you_mean(key, archive.files)}")
+            return archive[keys[0]], archive[keys[1]]
+    # RuntimeError: zipfile's word for archives that are encrypted or of an unknown kind
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        raise DataError(f"{path}: is not a whole NPZ file ({error}); save it again with `numpy.savez`") from None
+    except ValueError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error}); save plain numbers, Python objects are never loaded"
+        ) from None
+    except MemoryError:
+        raise DataError(f"{path}: its arrays do not fit in the host memory; use fewer samples") from None
+
+
+def _check_numbers(array: np.ndarray, where: str) -> None:
+    if array.dtype.kind not in "biufU":
+        raise DataError(f"{where} is {_describe(array)}; expected numbers")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise DataError(f"{where} holds NaN or infinite values; correct or remove those samples")
+
+
+def _describe(array: np.ndarray) -> str:
+    return f"{' x '.join(map(str, array.shape)) or 'a single value'} of {array.dtype}"

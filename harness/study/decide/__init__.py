@@ -1,0 +1,1 @@
+"""What is tried next, and what is given up: samplers, pruners, and the study as they see it."""

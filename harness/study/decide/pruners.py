@@ -1,0 +1,61 @@
+"""Pruners by name: which trials are given up after an epoch.
+
+Some are Optuna's. Two are not, since Optuna neither goes on with a trial that it has stopped nor judges one by several
+objectives: ``asha`` (:mod:`harness.study.decide.halving`) and ``dominated`` (:mod:`harness.study.decide.dominance`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import optuna
+from optuna.pruners import BasePruner
+
+from harness.registry import Registry
+from harness.spec import Spec
+from harness.study.decide.dominance import judgeable
+from harness.study.decide.halving import Halving
+from harness.study.objectives import Objective
+
+pruners: Registry[Callable[[int], BasePruner]] = Registry("pruner")
+
+
+def build_pruner(spec: Spec) -> BasePruner:
+    """Return Optuna's part in the pruning of a search, which may be none."""
+    return pruners[pruner_name(spec)](spec.budget.epochs)
+
+
+def halving_of(spec: Spec, objective: Objective) -> Halving | None:
+    """Return the successive halving of a search by its first objective; None where another pruner was chosen."""
+    if pruner_name(spec) != "asha":
+        return None
+    return Halving(spec.budget.epochs, maximize=objective.maximize)
+
+
+def pruner_name(spec: Spec) -> str:
+    """Return the name of the pruner that ``auto`` stands for, or the one that was asked for."""
+    if spec.search.pruner != "auto":
+        return spec.search.pruner
+    if len(spec.objective) < 2:
+        return "median"
+    objectives = [Objective(metric, direction == "maximize") for metric, direction in spec.objective.items()]
+    return "dominated" if judgeable(objectives) else "none"
+
+
+@pruners.register("median")
+def _median(epochs: int) -> BasePruner:
+    """Give up what is worse than the median at the same epoch (Golovin et al., 2017), past the first fifth of them."""
+    return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1 + epochs // 5)
+
+
+@pruners.register("hyperband")
+def _hyperband(epochs: int) -> BasePruner:
+    """Hyperband (Li et al., 2018): brackets of successive halving that start with fewer and longer trials."""
+    return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
+
+
+@pruners.register("asha")
+@pruners.register("dominated")
+@pruners.register("none")
+def _none(_epochs: int) -> BasePruner:
+    return optuna.pruners.NopPruner()

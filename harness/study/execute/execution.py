@@ -1,0 +1,108 @@
+"""Where trials are trained: how many at once, on what, with how many threads."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from harness.errors import InputError
+from harness.hardware import usable_cores
+from harness.study.contract import Executor
+from harness.study.execute.inprocess import InProcess
+from harness.study.execute.packing import Packing, usable_mib
+from harness.study.execute.processes import LocalProcesses
+from harness.study.job import Job
+from harness.study.stop import Stop
+from harness.study.trial.evaluate import JobWorkshop
+
+MIB = 2**20
+PER_GPU = 4
+"""Trials that ``auto`` puts on one GPU at most; what was measured of their memory decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What was asked for."""
+
+    workers: int | Literal["auto"] = 1
+    """Worker processes; 0 trains in the process of the search."""
+    executor: Literal["local", "ray"] = "local"
+    address: str | None = None
+    """Of the Ray cluster."""
+    every_gpu: bool = False
+    """Whether workers are dealt out to all GPUs, because none was named by its number."""
+
+
+def check_execution(execution: Execution) -> None:
+    """Raise :class:`InputError` where what was asked for contradicts itself, or is more than this machine has."""
+    if execution.executor == "ray":
+        return
+    if execution.address is not None:
+        raise InputError(f"--address {execution.address}: is that of a Ray cluster; add --executor ray")
+    cores = usable_cores()
+    if execution.workers != "auto" and not 0 <= execution.workers <= cores:
+        raise InputError(
+            f"--workers {execution.workers}: this machine has {cores} usable cores; use 0 to {cores}, or auto"
+        )
+
+
+def open_executor(execution: Execution, job: Job, stop: Stop) -> Executor:
+    """Start what trains. Raises :class:`HardwareError` when it cannot be had."""
+    workshop = JobWorkshop(job, devices_of(execution, job))
+    kind = job.device.type
+    if execution.executor == "ray":
+        from harness.study.execute.ray.cluster import RayActors
+
+        workers = None if execution.workers == "auto" else max(1, execution.workers)
+        return RayActors(workshop, address=execution.address, workers=workers, threads=1, device=kind)
+    if execution.workers == 0:
+        return InProcess(workshop, stop, threads=threads_of(job, 1), device=kind)
+    workers = _worker_count(execution.workers, job, gpus=len(workshop.devices))
+    return LocalProcesses(
+        workshop, workers=workers, threads=threads_of(job, workers), device=kind, devices=len(workshop.devices)
+    )
+
+
+def threads_of(job: Job, workers: int) -> int:
+    """Return the CPU threads of each of so many workers: their sum never exceeds the cores.
+
+    It is a bound: each candidate is trained on as many as pay. A deterministic search trains on one, since sums over
+    another number of threads are rounded in another order.
+    """
+    if job.spec.search.deterministic:
+        return 1
+    return max(1, torch.get_num_threads() // workers)
+
+
+def packing_of(execution: Execution, executor: Executor, job: Job) -> Packing:
+    """Return how many trials may be under way at once: on a GPU of this machine as many as its memory holds.
+
+    On a cluster each actor has a GPU of its own.
+    """
+    slots = executor.capabilities().slots
+    if job.device.type != "cuda" or execution.executor == "ray":
+        return Packing(slots, 1, math.inf)
+    devices = devices_of(execution, job)
+    sizes = [torch.cuda.mem_get_info(device) for device in devices]
+    usable = min(usable_mib(total / MIB, (total - free) / MIB) for free, total in sizes)
+    return Packing(slots, len(devices), usable)
+
+
+def devices_of(execution: Execution, job: Job) -> tuple[torch.device, ...]:
+    """Return the devices that workers are dealt out to."""
+    if job.device.type == "cuda" and execution.executor == "ray":
+        # An actor sees no GPU but its own.
+        return (torch.device("cuda", 0),)
+    if job.device.type == "cuda" and execution.every_gpu and execution.workers not in (0, 1):
+        return tuple(torch.device("cuda", index) for index in range(torch.cuda.device_count()))
+    return (job.device,)
+
+
+def _worker_count(asked: int | Literal["auto"], job: Job, *, gpus: int) -> int:
+    if asked != "auto":
+        return asked
+    cores = usable_cores()
+    return max(1, min(cores, job.spec.total, gpus * PER_GPU if job.device.type == "cuda" else cores))

@@ -1,0 +1,240 @@
+"""One try at a stretch of a trial: build, plan, train and measure, with so many samples in the model at once."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from safetensors.torch import save
+from torch import nn
+
+from harness import measure
+from harness.data import Batches, place
+from harness.errors import Pruned, StorageError, TimedOut
+from harness.records import Outcome, Plan
+from harness.spec import Candidate
+from harness.study.contract import Report
+from harness.study.job import Job
+from harness.study.limits import check, measured
+from harness.study.stop import Stop
+from harness.study.trial.building import (
+    EVALUATION_BATCH,
+    build_model,
+    epochs_of,
+    fewest_epochs,
+    followed_here,
+    largest_batch,
+    make_fit,
+    place_training,
+    plan_training,
+    static_figures,
+    with_batch_size,
+)
+from harness.study.trial.carried import Carried
+from harness.study.trial.certainty import measure_certainty
+from harness.study.trial.gates import check_time
+from harness.study.trial.guarded import Guarded
+from harness.study.trial.progress import End, Progress
+from harness.study.trial.speed import measure_speed
+from harness.train import Fit, read_facts
+
+CHECKPOINT_SHARE = 0.05
+"""Of the training time, what checkpoints may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """What is trained, and on what it is measured."""
+
+    model: nn.Module
+    validation: Batches
+    plan: Plan
+    fit: Fit
+
+
+class Attempt:
+    """Tries to train what is assigned, in parts of at most ``micro_batch`` samples (0: whole batches).
+
+    What comes of it is kept in ``progress`` on the way.
+    """
+
+    def __init__(self, job: Job, stop: Stop, progress: Progress, watcher: Guarded, micro_batch: int) -> None:
+        self._job = job
+        self._stop = stop
+        self._assignment = progress.assignment
+        self._progress = progress
+        self._watcher = watcher
+        self._micro_batch = micro_batch
+
+    def run(self) -> End:
+        """Train up to the epoch asked for, and measure if that is the last one.
+
+        Raises :class:`TrialEnd` for every other end, and whatever the candidate and the watcher raise.
+        """
+        progress, limits = self._progress, self._job.spec.limits
+        setup = self._resumed() or self._built()
+        start_unix_s, before = time.time(), setup.fit.epoch
+        with measure.MemoryPeak(self._job.device) as memory, measure.ResidentPeak() as resident:
+            done = self._train(setup.fit)
+        samples = (setup.fit.epoch - before) * len(self._job.dataset.train)
+        progress.figures |= memory.figures | resident.figures | progress.energy_per_sample(start_unix_s, samples)
+        check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
+        if not done:
+            progress.checkpoint = self._checkpoint(setup.fit)
+            reached = f"stopped at epoch {setup.fit.epoch}"
+            return End(Outcome.PRUNED, f"{reached}: not among the best there (successive halving)")
+        setup.fit.restore_best()
+        progress.figures |= measure_speed(
+            setup.model, setup.validation, setup.plan, progress.epochs, limit_ms=limits.latency_ms
+        )
+        # In the order of their indices, whatever the layout that they were trained in.
+        progress.weights = save({name: tensor.contiguous() for name, tensor in setup.fit.best_state.items()})
+        check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
+        progress.figures |= measure_certainty(
+            self._job,
+            self._assignment.candidate.training,
+            setup.model,
+            setup.validation,
+            setup.plan,
+            self._assignment.seed,
+        )
+        return self._completed()
+
+    def _built(self, plan: Plan | None = None) -> _Setup:
+        """Set up the training from its start, past the gates; or by a plan if there is one already."""
+        job, progress, seed = self._job, self._progress, self._assignment.seed
+        candidate = self._settled(plan)
+        model = build_model(job, candidate, job.dataset, seed)
+        progress.figures = static_figures(job, candidate, model)
+        if plan is None:
+            progress.gates.before_planning(candidate, progress.figures)
+        train = place_training(job, candidate, job.dataset, seed)
+        micro_batch = plan.micro_batch if plan else self._micro_batch if self._micro_batch < progress.batch else 0
+        validation = self._place_validation(micro_batch)
+        if plan is None:
+            plan = plan_training(job, candidate, job.dataset, train, micro_batch=micro_batch)
+            progress.plan = plan
+            progress.gates.before_training(candidate, plan)
+            self._check_whether_it_can_finish()
+        progress.plan = plan
+        fit = make_fit(
+            job,
+            candidate,
+            job.dataset,
+            model,
+            train,
+            validation,
+            plan,
+            seed=seed,
+            trial=self._assignment.trial,
+            stop=self._check_time,
+        )
+        return _Setup(model, validation, plan, fit)
+
+    def _settled(self, plan: Plan | None) -> Candidate:
+        """Return the candidate with its batch size settled: as it was planned, or by measuring."""
+        progress, candidate = self._progress, self._assignment.candidate
+        if candidate.training.batch_size != "auto":
+            return candidate
+        if plan is not None:
+            candidate = with_batch_size(candidate, plan.batch_size)
+        else:
+            candidate, why = progress.gates.settle(candidate)
+            progress.notes.append(why)
+        progress.batch = min(largest_batch(candidate, len(self._job.dataset.train)), len(self._job.dataset.train))
+        return candidate
+
+    def _check_whether_it_can_finish(self) -> None:
+        """Raise unless all epochs that must be trained fit in the time that is left, as far as that is known."""
+        assignment = self._assignment
+        epoch_s = self._progress.gates.predicted.get("epoch_s", math.nan)
+        epochs = min(assignment.until, fewest_epochs(self._job, assignment.candidate))
+        spent_s = self._progress.seconds
+        check_time(epoch_s, epochs, trial_s=assignment.time_s - spent_s, run_s=assignment.left_s - spent_s)
+
+    def _place_validation(self, micro_batch: int) -> Batches:
+        size = min(EVALUATION_BATCH, micro_batch or EVALUATION_BATCH)
+        return place(self._job.dataset.validation, device=self._job.device, batch_size=size, seed=0, shuffle=False)
+
+    def _resumed(self) -> _Setup | None:
+        """Set up the training as its checkpoint left it, and report what led there once more.
+
+        None, with a note, where the checkpoint is no good; and where it was trained with more samples at once than fit.
+        """
+        data, progress = self._assignment.checkpoint, self._progress
+        if not data:
+            return None
+        try:
+            carried = Carried.from_facts(read_facts(data).get("caller", {}))
+            if self._too_large(carried.plan):
+                return None
+            self._check_device(carried.plan)
+            setup = self._built(followed_here(carried.plan, self._job.device))
+            setup.fit.restore(data)
+            self._check_epochs(carried, setup.fit)
+        except StorageError as error:
+            progress.plan = None
+            progress.notes.append(f"retrained: {error}")
+            return None
+        progress.take_up(carried, setup.fit.best_epoch)
+        for epoch in carried.epochs:
+            progress.epochs.append(epoch)
+            self._watcher.judge(Report(epoch, progress.figures.values))
+        return setup
+
+    def _too_large(self, plan: Plan) -> bool:
+        """Tell whether more samples went through the model at once than may now."""
+        batch = min(plan.batch_size, len(self._job.dataset.train))
+        return (plan.micro_batch or batch) > (self._micro_batch or batch)
+
+    def _check_device(self, plan: Plan) -> None:
+        """Raise :class:`StorageError` for the plan of another kind of device."""
+        device = self._job.device
+        if plan.device.partition(":")[0] != device.type:
+            raise StorageError(f"checkpoint was made on {plan.device}, not on {device}")
+
+    def _check_epochs(self, carried: Carried, fit: Fit) -> None:
+        """Raise :class:`StorageError` unless the epochs are those that the weights have seen."""
+        metric = self._job.objectives[0].metric
+        ours = all(e.trial == self._assignment.trial and metric in e.validation for e in carried.epochs)
+        if not ours or not 1 <= fit.best_epoch <= fit.epoch == len(carried.epochs):
+            raise StorageError("checkpoint is damaged: its epochs are not those of its weights")
+
+    def _train(self, fit: Fit) -> bool:
+        """Train up to the epoch asked for; return whether there is nothing left to train."""
+        assignment, progress = self._assignment, self._progress
+        every_s = self._job.spec.budget.checkpoint_time
+        due = time.perf_counter() + every_s
+        if fit.epoch >= assignment.until:
+            return fit.finished
+        for epoch in fit:
+            progress.epochs.append(epoch)
+            progress.best_epoch = fit.best_epoch
+            check(self._job.spec.limits, {"train_seconds": progress.trained_s}, "measured")
+            if verdict := self._watcher.judge(Report(epoch, progress.figures.values)):
+                raise Pruned(verdict)
+            if fit.epoch >= assignment.until or fit.finished:
+                return fit.finished
+            if (start := time.perf_counter()) >= due:
+                self._watcher.keep(assignment.trial, self._checkpoint(fit))
+                now = time.perf_counter()
+                due = now + max(every_s, (now - start) / CHECKPOINT_SHARE)
+        return True
+
+    def _checkpoint(self, fit: Fit) -> bytes:
+        return fit.checkpoint(self._progress.carry().as_facts())
+
+    def _check_time(self) -> None:
+        """Asked before every step; raises where the training is to end."""
+        self._stop.check()
+        time_s = self._assignment.time_s
+        if self._progress.seconds >= time_s:
+            raise TimedOut(f"the time of a trial, {time_s:g} s, was used up")
+
+    def _completed(self) -> End:
+        asked, done = epochs_of(self._job, self._assignment.candidate), len(self._progress.epochs)
+        if done < asked:
+            stopped = f"no improvement after epoch {self._progress.best_epoch}: stopped at epoch {done} of {asked}"
+            return End(Outcome.COMPLETE, stopped)
+        return End(Outcome.COMPLETE, f"trained for all {asked} epochs")
