@@ -24,7 +24,8 @@ import torch
 
 from harness.api import Silent
 from harness.data import TrainingData
-from harness.records import METRICS, EpochRecord, Outcome, TaskKind, TrialRecord
+from harness.problems import problems
+from harness.records import EpochRecord, Outcome, TaskKind, TrialRecord
 from harness.spec import Spec, parse_spec
 from harness.store import RunFolder, StudyDatabase
 from harness.study.archive import Archive
@@ -53,7 +54,7 @@ space:
   batch_size: [16, 32, 64, 128]
   label_smoothing: {{float: [0, 0.2]}}
 """
-METRICS_OF_AN_EPOCH = dict.fromkeys(METRICS, 0.5)
+METRICS_OF_AN_EPOCH = dict.fromkeys(problems["classification"].summed, 0.5)
 
 
 class Instant:

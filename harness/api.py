@@ -22,6 +22,8 @@ import pandas as pd
 
 from harness.errors import InputError, NoSuccessfulTrialError
 from harness.hardware import choose_device, describe_precisions, probe
+from harness.own import path_of
+from harness.problems.scoring import Function
 from harness.records import EpochRecord, TrialRecord
 from harness.report import ResultWarning, load_run, result_warnings, run_html, run_line, write_report
 from harness.spec import Spec, load_spec, overrides_of, shipped_spaces
@@ -134,6 +136,7 @@ def search(
     retries: int | None = None,
     plan_from: str | Path | None = None,
     trust: bool = False,
+    metrics: Mapping[str, Function | str] | Sequence[str] = (),
     observer: Observer | None = None,
     argv: Sequence[str] | None = None,
     started_s: float | None = None,
@@ -146,6 +149,8 @@ def search(
     with an earlier run up to its total of ``trials``. Trials run in ``workers`` processes of their own (0: in this
     one), or in as many actors of the Ray cluster at ``address``; ``storage`` is the URL of a PostgreSQL database for
     the study. ``plan_from`` is a run whose measured choices of layout, precision, batch size and threads are replayed.
+    ``metrics`` are measured beside those of the space: names of built-in ones, or a mapping of names of your own to
+    functions of (targets, answers), or to ``"module:function"`` with ``trust``; see docs/spaces.md.
     ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``) where that came
     before it. Raises the errors of :mod:`harness.errors`.
     """
@@ -161,7 +166,7 @@ def search(
         deterministic=deterministic,
         precision=precision,
     )
-    overrides = [*overrides, *named]
+    overrides = [*overrides_of_metrics(metrics), *overrides, *named]
     run = Path(resume) if resume is not None else None
     spec = resolve_spec(space, run, overrides)
     request = Request(
@@ -174,6 +179,9 @@ def search(
         storage=storage,
         argv=argv if argv is not None else sys.argv,
         plan_from=Path(plan_from) if plan_from is not None else None,
+        metrics={name: each for name, each in metrics.items() if callable(each)}
+        if isinstance(metrics, Mapping)
+        else {},
     )
     stop = Stop(spec.budget.time, started_s=started_s)
     opened = open_search(request)
@@ -184,6 +192,14 @@ def search(
     if finished.failure and not stop.signal:
         raise NoSuccessfulTrialError(f"{finished.run}: no trial completed; {finished.failure}")
     return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
+
+
+def overrides_of_metrics(metrics: Mapping[str, Function | str] | Sequence[str]) -> list[str]:
+    """Return metrics as overrides of a space; a function by its path, under which the run's own space names it."""
+    if not isinstance(metrics, Mapping):
+        return [f"metrics.{name}=null" for name in metrics]
+    paths = {name: each if isinstance(each, str) else path_of(each, name) for name, each in metrics.items()}
+    return [f"metrics.{name}={path}" for name, path in paths.items()]
 
 
 def resolve_spec(space: str | None, resume: Path | None, overrides: Iterable[str]) -> Spec:

@@ -10,6 +10,7 @@
 
     TrialEnd                         not a failure of the program: how one trial ended early
     ├── Diverged
+    ├── MetricFailed
     ├── OutOfMemory
     ├── TimedOut
     ├── Pruned
@@ -77,6 +78,10 @@ class Diverged(TrialEnd):
     """A loss, gradient or parameter became NaN, infinite or exploded."""
 
     outcome = Outcome.DIVERGED
+
+
+class MetricFailed(TrialEnd):
+    """A metric of the user's own raised or returned no number, or the objective has no value on these samples."""
 
 
 class OutOfMemory(TrialEnd):

@@ -14,15 +14,6 @@ from typing import Any
 
 NAN = math.nan
 
-LABEL_METRICS = ("accuracy", "f1_macro", "f1_weighted", "precision_macro", "recall_macro")
-"""Quality of a classifier on one part of the data, each in [0, 1]."""
-
-VALUE_METRICS = ("rmse", "mae", "r2")
-"""Quality of a regressor on one part of the data, in units of the target (``r2`` has none)."""
-
-METRICS = ("loss", *LABEL_METRICS, *VALUE_METRICS)
-"""All quality metrics; those that do not fit the kind of task are NaN."""
-
 
 class Outcome(StrEnum):
     """How a trial ended. None of them ends the study."""
@@ -38,7 +29,7 @@ class Outcome(StrEnum):
 
 
 class TaskKind(StrEnum):
-    """The kinds of problem that can be trained."""
+    """The names of the problems that come with harness; :mod:`harness.problems` has what they are."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
@@ -52,7 +43,8 @@ class TaskShape:
     followed by int64 ``c_BK`` when the table has categorical columns; it returns float ``B x outputs``.
     """
 
-    kind: TaskKind
+    kind: str
+    """The name of a problem, such as a :class:`TaskKind`."""
     outputs: int
     """Number of classes, or of target values."""
     image: tuple[int, int, int] | None = None
@@ -98,9 +90,9 @@ class EpochRecord:
     epoch: int
     """Counted from 1."""
     train: Mapping[str, float]
-    """METRICS over the training samples as they were seen, augmentation and dropout included."""
+    """The problem's summed metrics over the training samples as they were seen, augmentation and dropout included."""
     validation: Mapping[str, float]
-    """METRICS on the validation part after the epoch; empty when there is none."""
+    """Metrics on the validation part after the epoch, others too where they are asked for; empty: there is none."""
     learning_rate: float
     """Of the last step of the epoch."""
     gradient_norm: float

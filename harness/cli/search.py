@@ -171,7 +171,7 @@ def _show(result: SearchResult, *, json: bool) -> None:
     from dataclasses import asdict
 
     from harness.cli.console import err, print_json, print_table, printable
-    from harness.report import summary_table
+    from harness.report import headline, summary_table
 
     best, warnings = result.best, result.warnings
     if json:
@@ -205,7 +205,7 @@ def _show(result: SearchResult, *, json: bool) -> None:
             "within one standard error of the best"
         )
     if result.test and best:
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in result.test.items() if value == value)
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in headline(result.stats).items())
         whose = "" if several else "the winner, "
         print(f"Test score of {whose}trial {best['trial']}: {scores}")
         _show_baseline(result.stats)

@@ -111,10 +111,10 @@ class Dataset(TrainingData):
 def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) -> Part:
     raw = source.inputs
     inputs = apply_preprocessing(preprocessing, raw.iloc[rows]) if isinstance(raw, pd.DataFrame) else (raw[rows],)
-    targets = source.targets[rows]
+    targets, exact = source.targets[rows], None
     if not source.class_names:
-        targets = (targets - preprocessing["target"]["mean"]).astype(np.float32)
-    return Part(inputs, targets, source.positions(rows), normalisation(preprocessing))
+        exact, targets = targets, (targets - preprocessing["target"]["mean"]).astype(np.float32)
+    return Part(inputs, targets, source.positions(rows), normalisation(preprocessing), exact)
 
 
 def _left_out(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ...]:

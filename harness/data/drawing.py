@@ -10,6 +10,7 @@ from sklearn.utils import resample
 from harness.data.alike import alike
 from harness.data.sources.source import Source
 from harness.errors import DataError
+from harness.problems import problems
 from harness.spec.task import Split
 
 _DRAWS = 50
@@ -31,7 +32,7 @@ class Drawing:
         elif self._groups is not None:
             held = self._whole_groups(rows, count, seed)
         else:
-            stratify = self._source.targets[rows] if self._source.class_names else None
+            stratify = self._source.targets[rows] if problems[self._source.kind].stratified else None
             held = resample(rows, replace=False, n_samples=count, random_state=seed % 2**32, stratify=stratify)
         return np.setdiff1d(rows, held, assume_unique=True), np.sort(held)
 

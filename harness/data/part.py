@@ -45,6 +45,8 @@ class Part:
     index: np.ndarray
     """int64 (N,) positions in the source."""
     normalise: Normalise | None = None
+    exact: np.ndarray | None = None
+    """float64 (N,) values as they were read; None where ``targets`` are that."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -52,7 +54,13 @@ class Part:
     def first(self, count: int) -> Part:
         """Return the first so many samples."""
         inputs = tuple(array[:count] for array in self.inputs)
-        return replace(self, inputs=inputs, targets=self.targets[:count], index=self.index[:count])
+        exact = None if self.exact is None else self.exact[:count]
+        return replace(self, inputs=inputs, targets=self.targets[:count], index=self.index[:count], exact=exact)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The targets in their own units."""
+        return self.targets if self.exact is None else self.exact
 
     @property
     def placed_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""Measuring: quality of predictions, time, memory, and what a model costs. What cannot be measured is NaN, with why."""
+"""Measuring: time, memory, and what a model costs. What cannot be measured is NaN, with why."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ from harness.hardware import synchronize
 from harness.measure.cost import count_flops, count_parameters
 from harness.measure.footprint import training_footprint
 from harness.measure.memory import MemoryPeak, free_memory, is_out_of_memory, only_new_garbage
-from harness.measure.quality import ConfusionMatrix, Quality, Residuals, quality
 from harness.measure.resident import PeakMemory, ResidentPeak, held_mib
 from harness.measure.timing import Timings, inference_throughput, latency, throughput, time_calls
-from harness.measure.uncertainty import losses_per_sample, standard_error
+from harness.measure.uncertainty import standard_error
 
 __all__ = [
-    "ConfusionMatrix",
     "MemoryPeak",
     "PeakMemory",
-    "Quality",
     "ResidentPeak",
-    "Residuals",
     "Timings",
     "count_flops",
     "count_parameters",
@@ -26,9 +22,7 @@ __all__ = [
     "inference_throughput",
     "is_out_of_memory",
     "latency",
-    "losses_per_sample",
     "only_new_garbage",
-    "quality",
     "standard_error",
     "synchronize",
     "throughput",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from harness.measure.uncertainty import Floats, log_probabilities
+from harness.problems.label_errors import Floats, log_probabilities
 
 SPREAD = 0.5
 """Standard deviation of the normal prior of the temperature's logarithm: few samples leave it near 1. Without it,

@@ -5,14 +5,13 @@ Shape legend: N models, B batch, C outputs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.records import TaskKind, TaskShape
+from harness.problems import problems
+from harness.records import TaskShape
 
 
 class Ensemble(nn.Module):
@@ -26,13 +25,9 @@ class Ensemble(nn.Module):
     def __init__(self, members: Sequence[nn.Module], shape: TaskShape) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
-        self._classes = shape.kind is TaskKind.CLASSIFICATION
+        self._kind = shape.kind
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return float32 ``B x C``."""
         outputs_NBC = torch.stack([member(*inputs).float() for member in self.members])
-        if not self._classes:
-            return outputs_NBC.mean(dim=0)
-        if outputs_NBC.shape[-1] == 1:
-            return F.logsigmoid(outputs_NBC).logsumexp(dim=0) - F.logsigmoid(-outputs_NBC).logsumexp(dim=0)
-        return outputs_NBC.log_softmax(dim=-1).logsumexp(dim=0) - math.log(len(self.members))
+        return problems[self._kind].averaged(outputs_NBC)

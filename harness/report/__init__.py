@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from harness.report.bench_page import build_bench, build_comparison, write_bench_report
 from harness.report.build import build
-from harness.report.findings import Findings, Interval, analyse
+from harness.report.findings import Findings, analyse
 from harness.report.load import RunFiles, load_run
 from harness.report.notebook import run_html, run_line
 from harness.report.publish import write_report
 from harness.report.result_warnings import ResultWarning, best_baseline, result_warnings
-from harness.report.statistics import Importances, importances, ranked, summary_table
+from harness.report.statistics import Importances, headline, importances, ranked, summary_table
 
 __all__ = [
     "Findings",
     "Importances",
-    "Interval",
     "ResultWarning",
     "RunFiles",
     "analyse",
@@ -22,6 +21,7 @@ __all__ = [
     "build",
     "build_bench",
     "build_comparison",
+    "headline",
     "importances",
     "load_run",
     "ranked",

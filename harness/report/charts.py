@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from harness.records import METRICS, TaskKind
 from harness.report import plots
 from harness.report.axes import outside
 from harness.report.findings import Findings
@@ -106,7 +105,7 @@ def _curves(findings: Findings) -> Iterator[Chart]:
     chosen = leading(findings.best, findings.stats["best"], _CURVES, word=findings.chosen_word)
     trials = [int(trial) for trial in chosen["trial"]]
     epochs = findings.run.epochs[findings.run.epochs["trial"].isin(trials)]
-    wanted = [metric for metric in findings.metrics if metric in METRICS]
+    wanted = [metric for metric in findings.metrics if metric not in COST]
     for metric in dict.fromkeys([*wanted, "loss"]):
         if epochs[[f"train_{metric}", f"validation_{metric}"]].notna().any(axis=None):
             figure = plots.learning_curves(epochs, trials, metric)
@@ -184,7 +183,7 @@ def _test(findings: Findings) -> Iterator[Chart]:
         note = "Rows are actual classes, columns predicted ones; colour is the share of the row."
         yield Chart("Confusion matrix", plots.confusion(test["confusion"], task["classes"]), note)
     samples = findings.run.predictions
-    if task["kind"] == TaskKind.REGRESSION and samples is not None and len(samples):
+    if findings.problem.figure == "predicted_against_actual" and samples is not None and len(samples):
         figure = plots.predicted_against_actual(samples)
         shown = len(figure.data[0].x)
         note = f"{shown:,} of {len(samples):,} samples, evenly spaced." if shown < len(samples) else ""

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from harness.records import Outcome, TaskKind
+from harness.records import Outcome
 from harness.report.baseline_section import baseline_section
 from harness.report.blocks import Alert, Block, Card, Code, Content, Points, Section, Table, facts
 from harness.report.final_section import final_section
@@ -167,7 +167,7 @@ def _test_section(findings: Findings) -> Section:
     text = ["No interval: the run holds no predictions."]
     if sure is not None:
         text = [f"95 % interval of {sure.metric}: {score(sure.low)} to {score(sure.high)} ({sure.method})."]
-    if findings.stats["task"]["kind"] == TaskKind.CLASSIFICATION and table is None:
+    if findings.stats["task"]["classes"] and table is None:
         text.append("No scores of each class were recorded.")
     return Section(anchor="test", title="Test set", text=tuple(text), blocks=(table,) if table else ())
 

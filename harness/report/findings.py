@@ -7,35 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from harness.records import TaskKind
+from harness.problems import Interval, Problem, problems
 from harness.report.gates import Gates, judge_gates
 from harness.report.hypervolume import Hypervolume, hypervolume
 from harness.report.load import RunFiles
 from harness.report.notebook import run_html, run_line
 from harness.report.statistics import (
     Importances,
-    accuracy_interval,
     chosen_word,
     importances,
     objective_values,
     ranked,
-    rmse_interval,
 )
 from harness.report.stats import Stats
 from harness.store.ledger import Ledger, ledger
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % interval of one test metric."""
-
-    metric: str
-    low: float
-    high: float
-    method: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +45,11 @@ class Findings:
     def stats(self) -> Stats:
         """The contents of ``stats.json``."""
         return self.run.stats
+
+    @property
+    def problem(self) -> Problem:
+        """The kind of problem."""
+        return problems[self.stats["task"]["kind"]]
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -119,12 +111,8 @@ def _interval(run: RunFiles) -> Interval | None:
     if test is None:
         return None
     if run.predictions is not None and len(run.predictions):
-        target, predicted = (run.predictions[name].to_numpy() for name in ("target", "predicted"))
-        if run.stats["task"]["kind"] == TaskKind.CLASSIFICATION:
-            low, high = accuracy_interval(int((target == predicted).sum()), len(target))
-            return Interval("accuracy", low, high, "Wilson")
-        low, high = rmse_interval((predicted - target).astype(np.float64))
-        return Interval("rmse", low, high, "central limit theorem")
+        targets, predicted = (run.predictions[name].to_numpy() for name in ("target", "predicted"))
+        return problems[run.stats["task"]["kind"]].interval(targets, predicted)
     for metric, (recorded_low, recorded_high) in sorted((test.get("interval") or {}).items()):
         if recorded_low is not None and recorded_high is not None:
             return Interval(metric, recorded_low, recorded_high, "as recorded")

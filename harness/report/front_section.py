@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harness.records import METRICS
 from harness.report.blocks import Card, Section, Table
 from harness.report.findings import Findings
 from harness.report.load import decoded
@@ -86,10 +85,10 @@ def front_table(findings: Findings) -> Table:
     rows: dict[str, list[str]] = {"trial": [str(trial) for trial in members["trial"]]}
     rows |= {name: [clipped(str(text), 32) for text in members[name]] for name in ("architecture", "optimizer")}
     for column, metric in enumerate(findings.metrics):
-        title = f"validation {metric}" if metric in METRICS else metric
+        title = f"validation {metric}" if metric not in COST else metric
         rows[title] = [goal(metric, value) for value in values[:, column]]
     for metric in findings.metrics:
-        if metric in METRICS:
+        if metric not in COST:
             rows[f"test {metric}"] = [_test_score(findings, trial, metric) for trial in members["trial"]]
     judged = {COST[metric][1] for metric in findings.metrics if metric in COST}
     for name, title in FIGURE_COLUMNS.items():

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from harness.errors import InputError, SpecError, StorageError
-from harness.records import FIGURES, METRICS, NAN, TELEMETRY, Outcome
+from harness.errors import InputError, SpecError, StorageError, did_you_mean
+from harness.problems import LOSS, problems
+from harness.records import FIGURES, NAN, TELEMETRY, Outcome
 from harness.report.stats import Stats
-from harness.spec import Limits
+from harness.spec import COST, Limits
 from harness.spec.reader import read_yaml
 from harness.store.files import read_file, read_parquet
 from harness.store.frames import PREDICTED_COLUMNS
@@ -49,14 +50,16 @@ class RunFiles:
         return f"<{type(self).__name__} {self.stats['task']['name']}: {len(self.trials):,} trials>"
 
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSIONS = (1, 2)
+"""The first had columns for the metrics of every problem, the second has them for what was measured."""
 PARAMETER = "param."
 """Prefix of the columns of searched parameters in ``trials.parquet``."""
 
 _FRAMES = ("trials.parquet", "epochs.parquet", "telemetry.parquet", "predictions.parquet")
 _FILES = ("stats.json", *_FRAMES, "space.yaml", "hardware.json", "environment.json")
 _FIX = "the run was cut short or copied in part: finish it with 'harness search --resume', or copy the folder again"
-_SCORES = [f"{part}_{metric}" for part in ("train", "validation") for metric in METRICS]
+_TIMES = ("train_s", "validation_s", "train_samples_s")
+"""Columns that are named as those of metrics are."""
 _TRIAL_NUMBERS = ["trial", "value", "seed", "epochs", "best_epoch", "precision_ratio", "batch_size", "threads"]
 _LATER_NUMBERS = ["micro_batch", "lost_s", "attempts", "same_as"]
 _LATER_NUMBERS += ["idle_power_w", "energy_j_per_sample", "epoch_s", "gate_s", "value_se", *PREDICTED_COLUMNS]
@@ -65,13 +68,13 @@ _LATER_METERS += ["power_instant_w", "pcie_rx_mb_s", "pcie_tx_mb_s"]
 _LATER_TEXTS = ["threads_reason"]
 """Columns that older versions did not write: empty where they are missing."""
 
-_TRIAL_NUMBERS += [*_SCORES, *(name for name in FIGURES if name not in _LATER_NUMBERS), "started_unix_s", "seconds"]
+_TRIAL_NUMBERS += [*(name for name in FIGURES if name not in _LATER_NUMBERS), "started_unix_s", "seconds"]
 _TELEMETRY_NUMBERS = ["time_unix_s", "trial", *(name for name in TELEMETRY if name not in _LATER_METERS)]
 
 _TRIAL_TEXTS = ["outcome", "reason", "architecture", "optimizer", "device", "precision", "precision_reason"]
 _TRIAL_TEXTS += ["layout", "layout_reason", "data_path", "data_reason", "notes"]
 _TRIAL_JSON: dict[str, type] = {"values": list, "candidate": dict, "params": dict, "reasons": dict}
-_EPOCH_NUMBERS = ["trial", "epoch", *_SCORES, "learning_rate", "gradient_norm"]
+_EPOCH_NUMBERS = ["trial", "epoch", "learning_rate", "gradient_norm"]
 _EPOCH_NUMBERS += ["train_s", "validation_s", "train_samples_s"]
 
 
@@ -90,6 +93,8 @@ def load_run(path: Path) -> RunFiles:
     predictions = path / "predictions.parquet"
     space = _read(path / "space.yaml", lambda file: read_file(file).decode("utf-8"))
     data = _space(path / "space.yaml", space)
+    stats = _stats(path / "stats.json")
+    goals = [item["metric"] for item in stats["objective"] if item["metric"] not in COST]
     run = RunFiles(
         space=space,
         limits=_limits(path / "space.yaml", data),
@@ -97,9 +102,11 @@ def load_run(path: Path) -> RunFiles:
         hardware=_mapping(path / "hardware.json"),
         environment=_mapping(path / "environment.json"),
         parts={number: _mapping(file) for number, file in part_files(path).items()},
-        stats=_stats(path / "stats.json"),
-        trials=_trials(path / "trials.parquet"),
-        epochs=_frame(path / "epochs.parquet", numbers=_EPOCH_NUMBERS, texts=["note"]),
+        stats=stats,
+        trials=_with_metrics(path / "trials.parquet", _trials(path / "trials.parquet"), goals),
+        epochs=_with_metrics(
+            path / "epochs.parquet", _frame(path / "epochs.parquet", numbers=_EPOCH_NUMBERS, texts=["note"]), goals
+        ),
         telemetry=_frame(path / "telemetry.parquet", numbers=_TELEMETRY_NUMBERS, later=_LATER_METERS),
         predictions=_frame(predictions, numbers=["index", "target", "predicted"]) if predictions.exists() else None,
     )
@@ -152,15 +159,18 @@ def _mapping(file: Path) -> dict[str, Any]:
 def _stats(file: Path) -> Stats:
     contents = _mapping(file)
     version = contents.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in SCHEMA_VERSIONS:
         raise StorageError(
-            f"{file}: schema version {version!r}, this harness reads {SCHEMA_VERSION}; "
+            f"{file}: schema version {version!r}, this harness reads {' and '.join(map(str, SCHEMA_VERSIONS))}; "
             "use the version of harness that environment.json names"
         )
     try:
-        return TypeAdapter(Stats).validate_python(contents)
+        stats = TypeAdapter(Stats).validate_python(contents)
     except ValidationError as error:
         raise _wrong(file, _first(error)) from error
+    if (kind := stats["task"]["kind"]) not in problems:
+        raise _wrong(file, f"task.kind: unknown problem {kind!r}{did_you_mean(kind, problems)}")
+    return stats
 
 
 def _space(file: Path, text: str) -> dict[str, Any]:
@@ -216,6 +226,26 @@ def _frame(
         if not pd.api.types.is_string_dtype(frame[name]):
             raise _wrong(file, f"column {name!r} holds {frame[name].dtype}, not texts")
     return frame
+
+
+def measured_metrics(frame: pd.DataFrame) -> list[str]:
+    """Return the metrics that a frame of trials or epochs has columns for, in the order of the file."""
+    columns = [name for name in frame.columns if name not in _TIMES]
+    return [name.removeprefix("validation_") for name in columns if name.startswith("validation_")]
+
+
+def _with_metrics(file: Path, frame: pd.DataFrame, goals: Sequence[str]) -> pd.DataFrame:
+    """Check the columns of metrics, and add empty ones for what was measured on one part alone, or of no trial."""
+    held = [name for name in frame.columns if name.startswith(("train_", "validation_"))]
+    for name in (f"train_{LOSS}", f"validation_{LOSS}"):
+        if name not in held:
+            raise _wrong(file, f"has no column {name!r}")
+    for name in held:
+        if not pd.api.types.is_numeric_dtype(frame[name].dtype):
+            raise _wrong(file, f"column {name!r} holds {frame[name].dtype}, not numbers")
+    names = dict.fromkeys([*measured_metrics(frame), *goals])
+    wanted = [f"{part}_{name}" for part in ("train", "validation") for name in names]
+    return frame.assign(**{name: NAN for name in wanted if name not in frame.columns})
 
 
 def _trials(file: Path) -> pd.DataFrame:

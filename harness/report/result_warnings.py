@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from harness.records import LABEL_METRICS, NAN, TaskKind
+from harness.problems import Problem, known_metrics, problems
+from harness.records import NAN
 from harness.report.load import RunFiles
 from harness.report.stats import BaselineStats, Scores, Stats
 from harness.report.wording import plural, score
-from harness.spec import QUALITY
 
 FAR = 1.25
 """Test loss over validation loss from which the two are far apart, if by more than two standard errors as well."""
 FEW = 50
 """Validation samples below which a choice among trials is largely luck."""
-
-_PRIOR = "class prior"
-_LEAST_CHANCE = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,11 @@ class _Result:
     """Standard deviation of one test sample's loss, in units of its mean; NaN where it is not known."""
 
     @property
+    def problem(self) -> Problem:
+        """The kind of problem."""
+        return problems[self.stats["task"]["kind"]]
+
+    @property
     def comparable(self) -> tuple[str, ...]:
         """The metrics in which baselines and winner mean the same: a Huber loss is no squared error."""
         names = dict.fromkeys([self.stats["objective"][0]["metric"], "loss"])
@@ -57,7 +59,7 @@ class _Result:
 
     def standard_error(self, metric: str, samples: float) -> float:
         """Return the standard error of a test score over so many samples; NaN where it is not known."""
-        if metric in LABEL_METRICS:
+        if self.problem.metric(metric).share:
             right = value(self.test, "accuracy")
             return math.sqrt(max(0.0, right * (1 - right)) / samples)
         return self.sample_error * value(self.test, "loss") / math.sqrt(samples) if metric == "loss" else NAN
@@ -79,7 +81,7 @@ def best_baseline(stats: Stats, metric: str) -> BaselineStats | None:
 def maximized(stats: Stats, metric: str) -> bool:
     """Tell whether more of a quality is better: as the search was told, else as its name says."""
     told = {item["metric"]: item["direction"] for item in stats["objective"]}
-    return told.get(metric, QUALITY[metric]) == "maximize"
+    return told[metric] == "maximize" if metric in told else known_metrics()[metric].maximize
 
 
 def result_warnings(run: RunFiles) -> tuple[ResultWarning, ...]:
@@ -87,54 +89,29 @@ def result_warnings(run: RunFiles) -> tuple[ResultWarning, ...]:
     best, test = run.stats["best"], run.stats["test"]
     if best is None or test is None:
         return ()
-    spread = _relative_spread(run.predictions, run.stats["task"]["kind"])
+    spread = _relative_spread(run.predictions, problems[run.stats["task"]["kind"]])
     result = _Result(run.stats, best["validation"], test["metrics"], best["candidate"], spread)
     rules = (_worse_than_guessing, _worse_than_baseline, _far_from_validation, _tiny_validation)
     return tuple(warning for rule in rules for warning in rule(result))
 
 
 def _worse_than_guessing(result: _Result) -> Iterator[ResultWarning]:
-    evidence = list(_regression_guess(result) if _is_regression(result) else _class_guess(result))
+    rows = result.stats.get("baselines", [])
+    naive = next((row["test"] for row in rows if row["name"] == result.problem.naive), None)
+    evidence = [
+        f"test {doubt.title} {score(doubt.score)}: {doubt.compared}"
+        + (f" {score(doubt.bound)}" if math.isfinite(doubt.bound) else "")
+        for doubt in result.problem.doubts(_known(result.test), _known(naive), result.stats)
+    ]
     if evidence:
         remedy = "Look for wrong targets or inputs first; then train longer or search other learning rates"
         yield ResultWarning("worse-than-guessing", "; ".join(evidence), remedy)
 
 
-def _is_regression(result: _Result) -> bool:
-    return result.stats["task"]["kind"] == TaskKind.REGRESSION
-
-
-def _regression_guess(result: _Result) -> Iterator[str]:
-    r2 = value(result.test, "r2")
-    if r2 <= 0:
-        yield f"test R² {score(r2)}: the mean of the test values predicts them as well"
-
-
-def _class_guess(result: _Result) -> Iterator[str]:
-    classes = len(result.stats["task"]["classes"])
-    if result.candidate.get("class_weights") == "balanced":
-        # Neither accuracy nor log loss is what balanced weights aim at.
-        recall = value(result.test, "recall_macro")
-        if recall <= 1 / classes:
-            yield f"test recall_macro {score(recall)}: answers that ignore the inputs reach {score(1 / classes)}"
-        return
-    prior = next((row["test"] for row in result.stats.get("baselines", []) if row["name"] == _PRIOR), None)
-    loss, known = value(result.test, "loss"), value(prior, "loss")
-    bound, whose = (known, "the shares of the classes") if math.isfinite(known) else (math.log(classes), "equal shares")
-    if loss > bound:
-        yield f"test loss {score(loss)}: to predict {whose} for every sample gives {score(bound)}"
-    accuracy, commonest = value(result.test, "accuracy"), value(prior, "accuracy")
-    if math.isnan(commonest):
-        commonest = _commonest(result.stats)
-    if accuracy <= commonest and accuracy < 1:
-        yield f"test accuracy {score(accuracy)}: to answer the commonest class always gives {score(commonest)}"
-
-
-def _commonest(stats: Stats) -> float:
-    """Return the share of the commonest class among the test samples."""
-    per_class = stats["test"]["per_class"] if stats["test"] else None
-    support = per_class["support"] if per_class else []
-    return max(support) / sum(support) if sum(support) else NAN
+def _known(scores: Scores | None) -> Mapping[str, float]:
+    """Return scores in which what is not known is NaN."""
+    known = ((name, found) for name, found in (scores or {}).items() if found is not None)
+    return defaultdict(lambda: NAN, known)
 
 
 def _worse_than_baseline(result: _Result) -> Iterator[ResultWarning]:
@@ -186,25 +163,15 @@ def _tiny_validation(result: _Result) -> Iterator[ResultWarning]:
     samples = result.stats["task"]["validation"]
     if 0 < samples < FEW:
         chosen = plural(result.stats["outcomes"].get("complete", 0), "complete trial")
-        step = "" if _is_regression(result) else f", each of them {score(1 / samples)} of accuracy"
+        unit = result.problem.step
+        step = f", each of them {score(1 / samples)} of {unit}" if unit else ""
         evidence = f"{plural(samples, 'validation sample')} chose among {chosen}{step}"
         remedy = "The ranking of the trials is unreliable; use a larger split.validation or several seeds"
         yield ResultWarning("tiny-validation", evidence, remedy)
 
 
-def _relative_spread(predictions: pd.DataFrame | None, kind: TaskKind) -> float:
+def _relative_spread(predictions: pd.DataFrame | None, problem: Problem) -> float:
     """Return the standard deviation of a test sample's loss over its mean; NaN where predictions do not tell it."""
-    if predictions is None or len(predictions) < 2:
-        return NAN
-    if kind == TaskKind.REGRESSION:
-        losses = np.square((predictions["predicted"] - predictions["target"]).to_numpy(np.float64))
-    else:
-        names = [f"probability_{code}" for code in predictions["target"]]
-        if not set(names) <= set(predictions.columns):
-            return NAN
-        table = predictions[list(dict.fromkeys(names))]
-        places = table.columns.get_indexer(pd.Index(names))
-        chances = table.to_numpy(np.float64)[np.arange(len(names)), places]
-        losses = -np.log(np.maximum(chances, _LEAST_CHANCE))
-    mean = float(losses.mean())
-    return float(losses.std(ddof=1)) / mean if mean > 0 else NAN
+    losses = None if predictions is None or len(predictions) < 2 else problem.test_losses(predictions)
+    mean = NAN if losses is None else float(losses.mean())
+    return float(losses.std(ddof=1)) / mean if losses is not None and mean > 0 else NAN

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.problems import LOSS, problems
 from harness.records import NAN, Outcome
 from harness.report.load import PARAMETER, decoded, parameter_columns
 from harness.spec import COST
@@ -130,30 +131,17 @@ def summary_table(trials: pd.DataFrame, stats: Mapping[str, Any], limit: int = 5
     return rows
 
 
+def headline(stats: Mapping[str, Any]) -> dict[str, float]:
+    """Return the test scores to print: the problem's usual ones, the objectives, and the user's own metrics."""
+    problem, scores = problems[stats["task"]["kind"]], stats["test"]["metrics"]
+    usual = {LOSS, *problem.headline, *(item["metric"] for item in stats["objective"])}
+    others = {metric.name for metric in problem.metrics} - usual
+    return {name: v for name, v in scores.items() if v is not None and math.isfinite(v) and name not in others}
+
+
 def best_so_far(values: Floats, *, maximize: bool) -> Floats:
     """Return the running best of ``values`` in order; NaN before the first value."""
     return np.fmax.accumulate(values) if maximize else np.fmin.accumulate(values)
-
-
-def accuracy_interval(correct: int, total: int) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval of ``correct`` out of ``total`` (Wilson, 1927, JASA 22:209)."""
-    from scipy.stats import binomtest
-
-    low, high = binomtest(correct, total).proportion_ci(0.95, method="wilson")
-    return float(low), float(high)
-
-
-def rmse_interval(errors: Floats) -> tuple[float, float]:
-    """Return a 95 % interval of the root mean squared error: the mean squared error by the central limit theorem.
-
-    NaN for fewer than two errors.
-    """
-    if len(errors) < 2:
-        return NAN, NAN
-    squared = np.square(errors)
-    half = 1.959964 * float(squared.std(ddof=1)) / math.sqrt(len(squared))
-    mean = float(squared.mean())
-    return math.sqrt(max(mean - half, 0.0)), math.sqrt(mean + half)
 
 
 def encoded(column: pd.Series) -> Floats:

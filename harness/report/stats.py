@@ -6,8 +6,6 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from harness.records import TaskKind
-
 Scores = dict[str, float | None]
 """Metrics by name; null where nothing was measured."""
 
@@ -16,7 +14,7 @@ class TaskStats(TypedDict):
     """What was learned: the data and its split."""
 
     name: str
-    kind: TaskKind
+    kind: str
     classes: list[str]
     train: int
     validation: int
@@ -95,8 +93,8 @@ class TestStats(TypedDict):
     """The winner on the test part; ``confusion`` has actual classes as rows and predicted ones as columns.
 
     ``final`` is ``refit``, ``keep`` or ``ensemble``. What older versions did not write is not required: ``members`` of
-    the final model, the ``temperature`` that its logits are divided by, the ``decision`` for it, what it took, and of
-    an ensemble the ``figures`` (see FIGURES).
+    the final model, the ``temperature`` that its logits are divided by, the ``decision`` for it, what it took, of
+    an ensemble the ``figures`` (see FIGURES), and the ``reasons`` why metrics are null.
     """
 
     final: str
@@ -109,6 +107,7 @@ class TestStats(TypedDict):
     figures: NotRequired[Scores]
     opened: int
     metrics: Scores
+    reasons: NotRequired[dict[str, str]]
     per_class: PerClass | None
     confusion: list[list[int]] | None
     interval: NotRequired[dict[str, tuple[float | None, float | None]] | None]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness.records import METRICS
+from harness.problems import LOSS
 from harness.report.blocks import Table, facts
 from harness.report.findings import Findings
-from harness.report.load import RunFiles, decoded
+from harness.report.load import RunFiles, decoded, measured_metrics
 from harness.report.remarks import batch_text, remarks
 from harness.report.statistics import Importances, leading, objective_values
 from harness.report.stats import BestStats
@@ -161,15 +161,21 @@ def plan_table(row: Mapping[str, Any]) -> Table:
 
 def score_table(findings: Findings) -> Table:
     """Return the chosen trial's metrics on each part of the data."""
-    test = (findings.stats["test"] or {"metrics": {}})["metrics"]
+    test = findings.stats["test"]
+    scores, reasons = (test["metrics"], test.get("reasons", {})) if test else ({}, {})
     row: Mapping[str, Any] = findings.winner or {}
+    known = [LOSS, *(metric.name for metric in findings.problem.metrics)]
+    names = dict.fromkeys([*known, *measured_metrics(findings.run.trials), *scores])
     parts = [
-        (metric, score(row.get(f"train_{metric}")), score(row.get(f"validation_{metric}")), score(test.get(metric)))
-        for metric in METRICS
+        (name, score(row.get(f"train_{name}")), score(row.get(f"validation_{name}")), score(scores.get(name)))
+        for name in names
     ]
-    measured = tuple(part for part in parts if set(part[1:]) != {NOT_MEASURED})
+    rows = [part for part in parts if set(part[1:]) != {NOT_MEASURED} or part[0] in reasons]
     columns = ("metric", "training", "validation", "test")
-    return Table(caption="Scores", columns=columns, rows=measured, numeric=frozenset(columns[1:]))
+    if not reasons:
+        return Table(caption="Scores", columns=columns, rows=tuple(rows), numeric=frozenset(columns[1:]))
+    remarked = tuple((*part, reasons.get(part[0], "")) for part in rows)
+    return Table(caption="Scores", columns=(*columns, "remark"), rows=remarked, numeric=frozenset(columns[1:]))
 
 
 def per_class_table(findings: Findings) -> Table | None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.records import METRICS
+from harness.spec import COST
 
 NOT_MEASURED = "\N{EN DASH}"
 
@@ -35,7 +35,7 @@ def score(value: float | None) -> str:
 
 def goal(metric: str, value: float | None) -> str:
     """Write the value of an objective: a quality metric, or a measured cost."""
-    return score(value) if metric in METRICS else number(value)
+    return score(value) if metric not in COST else number(value)
 
 
 def whole(value: float | None) -> str:

@@ -3,9 +3,6 @@
 from harness.spec.candidate import CHOICES, DEFAULTS, Candidate, candidate_at, options_of
 from harness.spec.document import (
     COST,
-    LABEL_OBJECTIVES,
-    QUALITY,
-    VALUE_OBJECTIVES,
     Budget,
     Direction,
     Limits,
@@ -26,12 +23,9 @@ __all__ = [
     "CHOICES",
     "COST",
     "DEFAULTS",
-    "LABEL_OBJECTIVES",
     "OPTIONS",
     "PRECISIONS",
-    "QUALITY",
     "TASKS",
-    "VALUE_OBJECTIVES",
     "Augment",
     "Averaged",
     "Budget",

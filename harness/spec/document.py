@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
-from harness.errors import did_you_mean
-from harness.records import LABEL_METRICS, VALUE_METRICS
+from harness.errors import InputError, did_you_mean
+from harness.own import check_path
+from harness.problems import known_metrics
 from harness.spec.base import Frozen
 from harness.spec.first import point_of
 from harness.spec.parameters import Group, Scalar, size
@@ -17,15 +18,6 @@ from harness.spec.task import TaskSpec, parse_task
 from harness.spec.training import Training
 
 Direction = Literal["maximize", "minimize"]
-
-QUALITY: Mapping[str, Direction] = {
-    "loss": "minimize",
-    **dict.fromkeys(LABEL_METRICS, "maximize"),
-    "rmse": "minimize",
-    "mae": "minimize",
-    "r2": "maximize",
-}
-"""Objectives measured on the validation part after every epoch."""
 
 COST: Mapping[str, tuple[Direction, str]] = {
     "latency_ms": ("minimize", "latency_p50_ms"),
@@ -36,7 +28,7 @@ COST: Mapping[str, tuple[Direction, str]] = {
     "memory_mb": ("minimize", "memory_mb"),
     "energy_j": ("minimize", "energy_j"),
 }
-"""Objectives measured once a trial, with the figure that each is read from."""
+"""Objectives that are no metric but measured once a trial, with the figure that each is read from."""
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
@@ -108,21 +100,57 @@ class Search(Frozen):
     """Candidates that are tried first, each in the form of ``space:``; what one leaves out is drawn at random."""
 
 
-def _objective(value: object) -> object:
+_RESERVED = ("s", "samples_s")
+"""Names under which a metric's columns would be those of a time."""
+
+
+def _metrics(value: object) -> object:
+    """Accept a list of names and of ``{name: module:function}``, or one mapping of them, and check the names."""
+    if isinstance(value, str | list):
+        items = [value] if isinstance(value, str) else value
+        if wrong := next((item for item in items if not isinstance(item, str | dict)), None):
+            raise ValueError(f"expected names of metrics, or name: module:function, got {wrong!r}")
+        value = {key: path for item in items for key, path in ({item: None} if isinstance(item, str) else item).items()}
+    if not isinstance(value, Mapping):
+        return value
+    known = known_metrics()
+    for name, path in value.items():
+        if path is None:
+            if name not in known:
+                raise ValueError(f"unknown metric {name!r}{did_you_mean(str(name), known)}")
+            continue
+        if name in known or name in COST or name in _RESERVED or not str(name).isidentifier():
+            raise ValueError(
+                f"{name!r} cannot be the name of a metric of your own; use another, of letters, digits and _"
+            )
+        try:
+            check_path(path, name)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+    return value
+
+
+def _objective(value: object, info: ValidationInfo) -> object:
     """Accept one name, a list of names, or names with their directions, and check the names."""
-    best: dict[str, Direction] = {**QUALITY, **{name: direction for name, (direction, _) in COST.items()}}
+    best = {name: "maximize" if metric.maximize else "minimize" for name, metric in known_metrics().items()}
+    best |= {name: direction for name, (direction, _) in COST.items()}
+    own = [name for name, path in info.data.get("metrics", {}).items() if path is not None]
     names = [value] if isinstance(value, str) else value
     if isinstance(names, list):
+        if undirected := next((name for name in names if name in own), None):
+            raise ValueError(
+                f"{undirected!r} is your own: say {{{undirected}: maximize}} or {{{undirected}: minimize}}"
+            )
         value = names = {str(name): best.get(str(name)) for name in names}
     if not isinstance(names, Mapping):
         return value
     for name in names:
-        if name not in best:
-            raise ValueError(f"unknown objective {name!r}{did_you_mean(str(name), best)}")
-    if names and next(iter(names)) not in QUALITY:
+        if name not in best and name not in own:
+            raise ValueError(f"unknown objective {name!r}{did_you_mean(str(name), [*best, *own])}")
+    if names and (first := next(iter(names))) in COST:
         raise ValueError(
-            f"the first one decides the best epoch, so it must be one of {', '.join(QUALITY)}; "
-            f"{next(iter(names))!r} can only follow"
+            f"the first one decides the best epoch, so it must be a metric of quality such as f1_macro or rmse; "
+            f"{first!r} can only follow"
         )
     return value
 
@@ -131,8 +159,10 @@ class Spec(Frozen):
     """Everything that one search needs to know; the same for the command line and for Python."""
 
     task: Annotated[TaskSpec, BeforeValidator(parse_task)]
+    metrics: Annotated[dict[str, str | None], BeforeValidator(_metrics)] = {}
+    """What else is measured on validation after every epoch: metrics by name, or the user's own as module:function."""
     objective: Annotated[dict[str, Direction], BeforeValidator(_objective)] = {}
-    """Metric to direction, in order of importance; empty: macro F1 for classes, RMSE for values."""
+    """Metric to direction, in order of importance; empty: the problem's own."""
     limits: Limits = Limits()
     budget: Budget = Budget()
     search: Search = Search()
@@ -179,7 +209,3 @@ class Spec(Frozen):
         """Number of trials to run: a grid has no more of them than candidates."""
         points = size(self.group)
         return min(self.budget.trials, int(points)) if self.search.sampler == "grid" else self.budget.trials
-
-
-LABEL_OBJECTIVES = frozenset(LABEL_METRICS)
-VALUE_OBJECTIVES = frozenset(VALUE_METRICS)

@@ -64,8 +64,7 @@ def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides:
         sections["search"] = _with_fitting_first(document, search, space, notes)
     try:
         fields = {**sections, "task": task, "space": space}
-        if document.data.get("objective") is not None:
-            fields["objective"] = document.data["objective"]
+        fields |= {key: document.data[key] for key in ("metrics", "objective") if document.data.get(key) is not None}
         spec = Spec.model_validate(fields)
         spec._notes = tuple(notes)
         return spec
@@ -81,9 +80,11 @@ def canonical(spec: Spec) -> dict[str, Any]:
         del task["directory"]
     data["space"] = _plain(spec.group)
     data["training"] = _without(data["training"], data["space"])
+    # So that the hash of a space is what it was before there were such keys.
     if not data["search"]["first"]:
-        # So that the hash of a space is what it was before there was such a key.
         del data["search"]["first"]
+    if not data["metrics"]:
+        del data["metrics"]
     return data
 
 

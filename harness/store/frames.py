@@ -1,6 +1,7 @@
 """Records as pandas frames with fixed columns and dtypes.
 
-``trials`` ends with one ``param.<path>`` column per searched parameter; all other columns are the same for every run.
+``trials`` ends with one ``param.<path>`` column per searched parameter. Both ``trials`` and ``epochs`` have two columns
+for each metric of the problem, and of whatever else was measured; all other columns are the same for every run.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import pandas as pd
 
-from harness.records import FIGURES, METRICS, NAN, PREDICTED, TELEMETRY, EpochRecord, TelemetryRecord, TrialRecord
+from harness.records import FIGURES, NAN, PREDICTED, TELEMETRY, EpochRecord, TelemetryRecord, TrialRecord
 from harness.spec import Categorical, Parameter
 
 PLAN_DTYPES = {
@@ -30,6 +32,9 @@ PLAN_DTYPES = {
     "threads_reason": "string",
 }
 
+METRICS = "metrics"
+"""Where the columns of the metrics stand: ``train_<metric>`` of each, then ``validation_<metric>``."""
+
 PREDICTED_COLUMNS = tuple(f"predicted_{name}" for name in PREDICTED)
 """Columns of ``trials`` that hold what gates predicted, in the order of PREDICTED."""
 
@@ -46,8 +51,7 @@ TRIAL_DTYPES: Mapping[str, str] = {
     "seed": "int64",
     "epochs": "int64",
     "best_epoch": "int64",
-    **{f"train_{metric}": "float64" for metric in METRICS},
-    **{f"validation_{metric}": "float64" for metric in METRICS},
+    METRICS: "float64",
     **PLAN_DTYPES,
     **dict.fromkeys(FIGURES, "float64"),
     **dict.fromkeys(PREDICTED_COLUMNS, "float64"),
@@ -63,8 +67,7 @@ TRIAL_DTYPES: Mapping[str, str] = {
 EPOCH_DTYPES: Mapping[str, str] = {
     "trial": "int64",
     "epoch": "int64",
-    **{f"train_{metric}": "float64" for metric in METRICS},
-    **{f"validation_{metric}": "float64" for metric in METRICS},
+    METRICS: "float64",
     "learning_rate": "float64",
     "gradient_norm": "float64",
     "train_s": "float64",
@@ -97,15 +100,21 @@ TIMED_COLUMNS = (
 and how often the run was cut off."""
 
 
-def trials_frame(trials: Iterable[TrialRecord], parameters: Sequence[Parameter]) -> pd.DataFrame:
-    """Return one row per trial in the order of their numbers."""
-    rows = [_trial_row(trial) for trial in sorted(trials, key=lambda trial: trial.trial)]
-    dtypes = {**TRIAL_DTYPES, **{f"param.{parameter.path}": _dtype(parameter) for parameter in parameters}}
-    return _frame(rows, dtypes)
+def trials_frame(
+    trials: Iterable[TrialRecord], parameters: Sequence[Parameter], metrics: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Return one row per trial in the order of their numbers; ``metrics`` have columns whatever was measured."""
+    trials = sorted(trials, key=lambda trial: trial.trial)
+    dtypes = {
+        **_with_metrics(TRIAL_DTYPES, metrics, trials),
+        **{f"param.{parameter.path}": _dtype(parameter) for parameter in parameters},
+    }
+    return _frame([_trial_row(trial) for trial in trials], dtypes)
 
 
-def epochs_frame(epochs: Iterable[EpochRecord]) -> pd.DataFrame:
-    """Return one row per trial and epoch."""
+def epochs_frame(epochs: Iterable[EpochRecord], metrics: Iterable[str] = ()) -> pd.DataFrame:
+    """Return one row per trial and epoch; ``metrics`` have columns whatever was measured."""
+    epochs = sorted(epochs, key=lambda epoch: (epoch.trial, epoch.epoch))
     rows = [
         {
             "trial": epoch.trial,
@@ -119,9 +128,9 @@ def epochs_frame(epochs: Iterable[EpochRecord]) -> pd.DataFrame:
             "train_samples_s": epoch.train_samples_s,
             "note": epoch.note,
         }
-        for epoch in sorted(epochs, key=lambda epoch: (epoch.trial, epoch.epoch))
+        for epoch in epochs
     ]
-    return _frame(rows, EPOCH_DTYPES)
+    return _frame(rows, _with_metrics(EPOCH_DTYPES, metrics, epochs))
 
 
 def telemetry_frame(samples: Iterable[TelemetryRecord]) -> pd.DataFrame:
@@ -180,7 +189,23 @@ def _dtype(parameter: Parameter) -> str:
 
 
 def _metrics(part: str, values: Mapping[str, float]) -> dict[str, float]:
-    return {f"{part}_{metric}": values.get(metric, NAN) for metric in METRICS}
+    return {f"{part}_{metric}": value for metric, value in values.items()}
+
+
+def _with_metrics(
+    dtypes: Mapping[str, str], metrics: Iterable[str], records: Iterable[TrialRecord | EpochRecord]
+) -> dict[str, str]:
+    """Return the dtypes with the columns of metrics in their place: those that are named first, then what else is held.
+
+    What was measured on validation alone has no column of training.
+    """
+    known = {part: dict.fromkeys(metrics) for part in ("train", "validation")}
+    for record in records:
+        known["train"].update(dict.fromkeys(record.train))
+        known["validation"].update(dict.fromkeys(record.validation))
+    columns = {f"{part}_{metric}": dtypes[METRICS] for part, names in known.items() for metric in names}
+    items = ((columns.items() if name == METRICS else [(name, dtype)]) for name, dtype in dtypes.items())
+    return dict(chain.from_iterable(items))
 
 
 def _named(values: Mapping[str, float], names: Iterable[str]) -> dict[str, float]:

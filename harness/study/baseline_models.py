@@ -6,9 +6,7 @@ that the choice is the same on every machine. scikit-learn is imported on use al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from harness.data import Part
-from harness.records import NAN, TaskKind, TaskShape
+from harness.problems import Estimator, problems
+from harness.records import NAN, TaskShape
 
 Floats = NDArray[np.float64]
 
@@ -34,12 +33,7 @@ NATIVE_CATEGORIES = 255
 ROUNDS = 100
 """scikit-learn's default of gradient boosting."""
 LEAST_ROUNDS = 20
-MOST_CLASSES = 50
 
-_LINEAR_WORK = 4e7
-"""Rows x columns x outputs that a linear model is fitted on: under 3 s for 100 iterations of L-BFGS."""
-_SQUARE_WORK = 1e10
-"""Rows x columns² of a ridge regression: about 1 s."""
 _BOOSTING_S = 2.0
 """Seconds that one fit of gradient boosting may take; on digits that is some 40 rounds."""
 _CHUNK = 1024
@@ -115,122 +109,50 @@ class Columns:
         return flat
 
 
-def targets(part: Part) -> np.ndarray:
-    """Return class codes, or values in their own units less their mean in training, which no score depends on."""
-    return part.targets
+def fitting_rows(columns: Columns) -> int:
+    """Return the most rows to fit on; 0 where nothing is fitted."""
+    shape = columns.shape
+    fitting = problems[shape.kind].most_rows(max(1, columns.width), shape.outputs)
+    return int(np.clip(fitting, LEAST_ROWS, ROWS)) if fitting else 0
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """One baseline before it is fitted."""
-
-    name: str
-    estimator: Any
-    """scikit-learn's; None when it is not to be fitted."""
-    seconds: float
-    """About what its two fits take."""
-    note: str = ""
-    """What was reduced, or why it is not fitted."""
-
-
-def fitting_rows(columns: Columns, kind: TaskKind, outputs: int) -> int:
-    """Return the most rows to fit on."""
-    width = max(1, columns.width)
-    fitting = _LINEAR_WORK / (width * outputs) if kind is TaskKind.CLASSIFICATION else _SQUARE_WORK / width**2
-    return int(np.clip(fitting, LEAST_ROWS, ROWS))
-
-
-def recipes(columns: Columns, rows: int, seed: int) -> tuple[Recipe, ...]:
+def recipes(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
     """Return the baselines of a task of which ``rows`` are fitted, the simplest first."""
-    kind, outputs = columns.shape.kind, columns.shape.outputs
-    return (_constant(kind), _linear(columns, rows, kind, outputs), _boosting(columns, rows, kind, outputs, seed))
+    if not fitting_rows(columns):
+        return ()
+    return (problems[columns.shape.kind].constant(), _linear(columns, rows), _boosting(columns, rows, seed))
 
 
-def _constant(kind: TaskKind) -> Recipe:
-    from sklearn.dummy import DummyClassifier, DummyRegressor
-
-    if kind is TaskKind.CLASSIFICATION:
-        return Recipe("class prior", DummyClassifier(strategy="prior"), 0.05)
-    return Recipe("mean", DummyRegressor(), 0.05)
-
-
-def _linear(columns: Columns, rows: int, kind: TaskKind, outputs: int) -> Recipe:
+def _linear(columns: Columns, rows: int) -> Estimator:
     from sklearn.compose import ColumnTransformer
-    from sklearn.linear_model import LogisticRegression, RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+    found = problems[columns.shape.kind].linear(rows, columns.width, columns.shape.outputs)
+    if found.model is None:
+        return found
     one_hot = OneHotEncoder(max_categories=CATEGORIES, handle_unknown="infrequent_if_exist", sparse_output=False)
     codes = list(range(columns.numbers, columns.numbers + len(columns.cardinalities)))
     inputs = ColumnTransformer(
         [("numbers", StandardScaler(), list(range(columns.numbers))), ("categories", one_hot, codes)]
     )
-    if kind is TaskKind.REGRESSION:
-        seconds = 0.1 + 2e-10 * rows * columns.width**2
-        return Recipe("ridge regression", make_pipeline(inputs, RidgeCV(alphas=np.logspace(-2, 4, 7))), seconds)
-    work = rows * columns.width * outputs
-    if work > _LINEAR_WORK:
-        return Recipe("logistic regression", None, NAN, f"skipped: {outputs:,} classes take too long to fit")
-    return Recipe("logistic regression", make_pipeline(inputs, LogisticRegression()), 0.1 + 1.5e-7 * work)
+    return found._replace(model=make_pipeline(inputs, found.model))
 
 
-def _boosting(columns: Columns, rows: int, kind: TaskKind, outputs: int, seed: int) -> Recipe:
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-    name = "gradient boosting"
-    if kind is TaskKind.CLASSIFICATION and outputs > MOST_CLASSES:
-        return Recipe(name, None, NAN, f"skipped: {outputs:,} classes, at most {MOST_CLASSES} are fitted")
-    trees = 1 if kind is TaskKind.REGRESSION or outputs == 2 else outputs
+def _boosting(columns: Columns, rows: int, seed: int) -> Estimator:
+    name, found = "gradient boosting", problems[columns.shape.kind].boosting(columns.shape.outputs)
+    if isinstance(found, str):
+        return Estimator(name, None, NAN, found)
+    model, trees = found
     features = columns.numbers + len(columns.cardinalities)
     # The finding of splits in up to 31 leaves, which few rows do not fill, and the histograms of all rows.
     round_s = trees * features * (5e-5 * min(1.0, rows / 600) + 1.5e-8 * rows)
     rounds = min(ROUNDS, int(_BOOSTING_S / round_s))
     if rounds < LEAST_ROUNDS:
-        return Recipe(name, None, NAN, f"skipped: {ROUNDS} rounds would take about {ROUNDS * round_s:.0f} s a fit")
+        return Estimator(name, None, NAN, f"skipped: {ROUNDS} rounds would take about {ROUNDS * round_s:.0f} s a fit")
     native = [
         columns.numbers + place for place, count in enumerate(columns.cardinalities) if count <= NATIVE_CATEGORIES
     ]
-    model = HistGradientBoostingClassifier if kind is TaskKind.CLASSIFICATION else HistGradientBoostingRegressor
     estimator = model(max_iter=rounds, categorical_features=native or None, random_state=seed % 2**32)
     note = f"{rounds} rounds, to save time" if rounds < ROUNDS else ""
-    return Recipe(name, estimator, 0.1 + 2 * rounds * round_s, note)
-
-
-def probabilities(estimator: Any, inputs: Floats, classes: int) -> Floats:
-    """Return the probability of each class, 0 for one without samples to fit."""
-    table = np.zeros((len(inputs), classes))
-    table[:, estimator.classes_] = estimator.predict_proba(inputs)
-    return table
-
-
-def metrics(estimator: Any, inputs: Floats, known: np.ndarray, shape: TaskShape, scale: float) -> dict[str, float]:
-    """Return the problem's metrics as scikit-learn computes them; ``scale`` is one standard unit of the values."""
-    if shape.kind is TaskKind.CLASSIFICATION:
-        return _label_metrics(known, probabilities(estimator, inputs, shape.outputs), range(shape.outputs))
-    return _value_metrics(known, estimator.predict(inputs), scale)
-
-
-def _label_metrics(known: np.ndarray, chances: Floats, labels: Sequence[int]) -> dict[str, float]:
-    from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_score, recall_score
-
-    predicted = chances.argmax(axis=1)
-    return {
-        "loss": float(log_loss(known, chances, labels=list(labels))),
-        "accuracy": float(accuracy_score(known, predicted)),
-        "f1_macro": float(f1_score(known, predicted, average="macro", zero_division=0.0)),
-        "f1_weighted": float(f1_score(known, predicted, average="weighted", zero_division=0.0)),
-        "precision_macro": float(precision_score(known, predicted, average="macro", zero_division=0.0)),
-        "recall_macro": float(recall_score(known, predicted, average="macro", zero_division=0.0)),
-    }
-
-
-def _value_metrics(known: np.ndarray, predicted: Floats, scale: float) -> dict[str, float]:
-    from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
-
-    squared = float(mean_squared_error(known, predicted))
-    return {
-        "loss": squared / scale**2,
-        "rmse": squared**0.5,
-        "mae": float(mean_absolute_error(known, predicted)),
-        "r2": float(r2_score(known, predicted)) if len(known) > 1 else NAN,
-    }
+    return Estimator(name, estimator, 0.1 + 2 * rounds * round_s, note)

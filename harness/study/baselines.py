@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from harness.data import Part, TrainingData, derive_seed
-from harness.records import LABEL_METRICS, NAN, VALUE_METRICS, TaskKind
+from harness.problems import LOSS, Estimator, problems
+from harness.problems.scoring import Scorer
+from harness.records import NAN
 from harness.spec import Spec
-from harness.study.baseline_models import Columns, Floats, Recipe, fitting_rows, metrics, recipes, targets
+from harness.study.baseline_models import Columns, Floats, fitting_rows, recipes
 from harness.study.stop import Stop
 from harness.study.trial.building import target_scaling
 
@@ -58,6 +60,8 @@ class Scene:
     """What the final model was made from."""
     test: Part
     """The test samples as they were opened for the winner."""
+    scorer: Scorer
+    """What measures whatever is measured of the winner."""
 
 
 def run_baselines(scene: Scene, seed: int, stop: Stop) -> list[Baseline]:
@@ -71,15 +75,15 @@ def seconds_aside(spec: Spec, dataset: TrainingData) -> float:
         return 0.0
     seed = derive_seed(spec.search.seed, "baselines")
     columns = Columns.of(dataset.shape, seed)
-    rows = min(_most_rows(columns), len(dataset.train) + len(dataset.validation))
-    needed = sum(recipe.seconds for recipe in recipes(columns, rows, seed) if recipe.estimator is not None)
+    rows = min(fitting_rows(columns), len(dataset.train) + len(dataset.validation))
+    needed = sum(recipe.seconds for recipe in recipes(columns, rows, seed) if recipe.model is not None)
     return min(needed, _SHARE * spec.budget.time)
 
 
 def _rows(scene: Scene, seed: int, stop: Stop) -> Iterator[Baseline]:
     # The final data may know more categories than that of the search, and columns that vary only there.
     searched, final = (Columns.of(data.shape, seed) for data in (scene.search, scene.final))
-    most = _most_rows(final)
+    most = fitting_rows(final)
     count = min(most, len(scene.search.train) + len(scene.search.validation))
     for first, second in zip(recipes(searched, count, seed), recipes(final, count, seed), strict=True):
         reason = _why_not(second, stop)
@@ -89,15 +93,11 @@ def _rows(scene: Scene, seed: int, stop: Stop) -> Iterator[Baseline]:
             yield _scored((first, searched), (second, final), scene, most, seed, stop)
 
 
-def _most_rows(columns: Columns) -> int:
-    return fitting_rows(columns, columns.shape.kind, columns.shape.outputs)
-
-
-def _why_not(recipe: Recipe, stop: Stop) -> str:
+def _why_not(recipe: Estimator, stop: Stop) -> str:
     left_s = stop.deadline - time.monotonic()
     if stop.signal:
         return "skipped: the run was asked to stop"
-    if recipe.estimator is None:
+    if recipe.model is None:
         return recipe.note
     if recipe.seconds > left_s:
         return f"skipped: takes about {recipe.seconds:.1f} s, of the run's time {max(0.0, left_s):.1f} s are left"
@@ -105,19 +105,18 @@ def _why_not(recipe: Recipe, stop: Stop) -> str:
 
 
 def _nothing(scene: Scene) -> dict[str, float]:
-    names = LABEL_METRICS if scene.search.shape.kind is TaskKind.CLASSIFICATION else VALUE_METRICS
-    return dict.fromkeys(("loss", *names), NAN)
+    return dict.fromkeys((LOSS, *scene.scorer.names, *scene.scorer.own), NAN)
 
 
 def _scored(
-    first: tuple[Recipe, Columns], second: tuple[Recipe, Columns], scene: Scene, most: int, seed: int, stop: Stop
+    first: tuple[Estimator, Columns], second: tuple[Estimator, Columns], scene: Scene, most: int, seed: int, stop: Stop
 ) -> Baseline:
     """Fit and score on the data of the search and on the final data; what goes wrong, or is warned of, is noted."""
     from threadpoolctl import threadpool_limits
 
     started = time.perf_counter()
     validation, test, rows = _nothing(scene), None, 0
-    search, final, shape = scene.search, scene.final, scene.search.shape
+    search, final = scene.search, scene.final
     recipe, columns = first
     notes = [second[0].note, second[1].note]
     # One thread: on a machine that does other work too, two of them wait for each other at every split.
@@ -128,16 +127,14 @@ def _scored(
             rows = len(known)
             if rows < len(search.train):
                 notes.append(f"fitted on {rows:,} of {len(search.train):,} rows, drawn from the seed")
-            recipe.estimator.fit(inputs, known)
-            part = search.validation
-            validation = metrics(recipe.estimator, columns.inputs(part), targets(part), shape, _standard_unit(search))
+            recipe.model.fit(inputs, known)
+            validation = _measured(recipe, columns, search, search.validation, scene.scorer)
             if stop.signal:
                 notes.append("not scored on the test samples: the run was asked to stop")
             else:
                 recipe, columns = second
-                recipe.estimator.fit(*drawn(columns, (final.train, final.validation), most, seed))
-                part = scene.test
-                test = metrics(recipe.estimator, columns.inputs(part), targets(part), shape, _standard_unit(final))
+                recipe.model.fit(*drawn(columns, (final.train, final.validation), most, seed))
+                test = _measured(recipe, columns, final, scene.test, scene.scorer)
         except FAILURES as error:
             notes.append(f"failed: {_first_line(error)}")
     notes += [f"{warning.category.__name__}: {_first_line(warning.message)}" for warning in caught]
@@ -153,13 +150,19 @@ def drawn(columns: Columns, parts: Sequence[Part], most: int, seed: int) -> tupl
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
     own = [rows[(rows >= start) & (rows < end)] - start for start, end in pairwise(ends)]
     inputs = [columns.inputs(part, chosen) for part, chosen in zip(parts, own, strict=True)]
-    known = [targets(part)[chosen] for part, chosen in zip(parts, own, strict=True)]
+    known = [part.targets[chosen] for part, chosen in zip(parts, own, strict=True)]
     return np.concatenate(inputs), np.concatenate(known)
 
 
-def _standard_unit(dataset: TrainingData) -> float:
-    """Return the scale of the training targets, in which losses of values are measured everywhere."""
-    return target_scaling(dataset)[1] or 1.0
+def _measured(
+    recipe: Estimator, columns: Columns, dataset: TrainingData, part: Part, scorer: Scorer
+) -> dict[str, float]:
+    """Return the plain loss and all other metrics of a fitted model."""
+    problem = problems[dataset.shape.kind]
+    answers = problem.answers_of(recipe.model, columns.inputs(part), dataset.shape.outputs)
+    loss = problem.losses_of(answers, part.targets, loss=problem.losses[0], scale=target_scaling(dataset)[1]).mean()
+    found = scorer.measure(part.truth, problem.own_units(answers, dataset.preprocessing))
+    return {LOSS: float(loss), **found.values}
 
 
 def _first_line(message: object) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from harness.data import TrainingData
 from harness.plan import Memory
+from harness.problems.scoring import Scorer
 from harness.records import TaskShape
 from harness.spec import Candidate, Spec
 from harness.study.objectives import Objective
@@ -25,6 +26,8 @@ class Job:
     objectives: tuple[Objective, ...]
     trust: bool = False
     """Whether the user's own modules may be imported."""
+    scorer: Scorer = field(default_factory=Scorer)
+    """What is measured of the validation samples beyond sums over batches."""
     memory: Memory = field(default_factory=Memory)
     """Where what is measured of the machine is kept."""
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import SpecError
-from harness.records import Outcome, TaskKind, TrialRecord, memory_mib
-from harness.spec import COST, LABEL_OBJECTIVES, QUALITY, VALUE_OBJECTIVES, Direction, Spec
+from harness.own import import_function
+from harness.problems import LOSS, known_metrics, problems
+from harness.problems.scoring import Function, Scorer
+from harness.records import Outcome, TrialRecord, memory_mib
+from harness.spec import COST, Direction, Spec
 from harness.study.pareto import pareto_front
-
-_DEFAULT = {TaskKind.CLASSIFICATION: "f1_macro", TaskKind.REGRESSION: "rmse"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Objective:
 
     def value(self, validation: Mapping[str, float], figures: Mapping[str, float]) -> float:
         """Return the trial's value; NaN when it was not measured on this machine."""
-        if self.metric in QUALITY:
+        if self.metric not in COST:
             return validation.get(self.metric, math.nan)
         if self.metric == "memory_mb":
             return memory_mib(figures)
@@ -39,20 +40,43 @@ class Objective:
         return math.isnan(old) or (new > old if self.maximize else new < old)
 
 
-def resolve_objectives(spec: Spec, kind: TaskKind) -> tuple[Objective, ...]:
+def resolve_objectives(spec: Spec, kind: str) -> tuple[Objective, ...]:
     """Return the objectives of a search on a task of ``kind``. Raises :class:`SpecError` where they do not fit it."""
-    chosen = dict(spec.objective)
-    if not chosen:
-        name = _DEFAULT[kind]
-        chosen = {name: QUALITY[name]}
-    foreign = VALUE_OBJECTIVES if kind is TaskKind.CLASSIFICATION else LABEL_OBJECTIVES
-    for name in chosen:
-        if name in foreign:
-            fitting = LABEL_OBJECTIVES if kind is TaskKind.CLASSIFICATION else VALUE_OBJECTIVES
-            raise SpecError(
-                f"objective.{name}: does not fit a {kind} task; use one of {', '.join(sorted(fitting))} or loss"
-            )
-    return tuple(Objective(name, direction == "maximize") for name, direction in chosen.items())
+    problem = problems[kind]
+    if not spec.objective:
+        return (Objective(problem.objective, problem.metric(problem.objective).maximize),)
+    for name in spec.objective:
+        _check_fits(name, kind, f"objective.{name}")
+    return tuple(Objective(name, direction == "maximize") for name, direction in spec.objective.items())
+
+
+def resolve_metrics(spec: Spec, kind: str, given: Mapping[str, Function], *, trust: bool) -> Scorer:
+    """Return what measures the metrics that are asked for, beyond sums over batches, and the user's own.
+
+    Those of ``given`` are not imported. Raises :class:`SpecError` where a metric does not fit the task, and
+    :class:`InputError` for one of the user's that is not trusted or cannot be imported.
+    """
+    from joblib import wrap_non_picklable_objects
+
+    asked = [*spec.objective, *(name for name, path in spec.metrics.items() if path is None)]
+    for name in asked:
+        _check_fits(name, kind, f"metrics.{name}")
+    own = {
+        # So that worker processes get lambdas and functions of a notebook too.
+        name: wrap_non_picklable_objects(
+            given[name] if name in given else import_function(path, f"metrics.{name}", trust=trust)
+        )
+        for name, path in spec.metrics.items()
+        if path is not None
+    }
+    return Scorer(kind, tuple(name for name in problems[kind].unsummed if name in asked), own)
+
+
+def _check_fits(name: str, kind: str, where: str) -> None:
+    """Refuse a metric of another problem."""
+    fitting = [metric.name for metric in problems[kind].metrics]
+    if name in known_metrics() and name not in (LOSS, *fitting):
+        raise SpecError(f"{where}: does not fit a {kind} task; use one of {', '.join(sorted(fitting))} or loss")
 
 
 def best_trial(objectives: Sequence[Objective], records: Iterable[TrialRecord]) -> TrialRecord | None:

@@ -17,6 +17,7 @@ from harness.data import Dataset
 from harness.errors import Interrupted, StorageError
 from harness.hardware import Sampler, meters_for, probe
 from harness.plan.running import thread_count
+from harness.problems import problems
 from harness.records import Outcome, TrialRecord
 from harness.spec import canonical, parameters, spec_hash
 from harness.store import (
@@ -186,7 +187,10 @@ class SearchPart:
         """Return what baselines reach on the samples that the winner was scored on."""
         if finisher.scored_on is None or not self._job.spec.search.baselines:
             return []
-        scene = Scene(self._job.dataset, *finisher.scored_on)
+        problem = problems[self._dataset.shape.kind]
+        names = tuple(metric.name for metric in problem.metrics)
+        scorer = replace(self._job.scorer, kind=problem.name, names=names)
+        scene = Scene(self._job.dataset, *finisher.scored_on, scorer)
         return [row.as_dict() for row in run_baselines(scene, self._job.spec.search.seed, self._stop)]
 
     def _open_test(self) -> int:
@@ -213,12 +217,13 @@ class SearchPart:
         return notes
 
     def _write_frames(self, archive: Archive) -> None:
-        frame = trials_frame(archive.records.values(), list(parameters(self._job.spec.group)))
+        metrics = problems[self._job.dataset.shape.kind].summed
+        frame = trials_frame(archive.records.values(), list(parameters(self._job.spec.group)), metrics)
         self._folder.write("trials.parquet", to_parquet(frame))
         self._folder.write("trials.csv", frame.to_csv(index=False, lineterminator="\n"))
         results = sorted(archive.results.items())
         epochs = [epoch for _, result in results if result.record.same_as is None for epoch in result.epochs]
-        self._folder.write("epochs.parquet", to_parquet(epochs_frame(epochs)))
+        self._folder.write("epochs.parquet", to_parquet(epochs_frame(epochs, metrics)))
         telemetry.gather(self._folder)
 
     def _set_state(self, state: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness import models
+from harness.problems import known_metrics
 from harness.registry import Registry
-from harness.spec import COST, QUALITY, Budget, Limits, Search, Training
+from harness.spec import COST, Budget, Limits, Search, Training
 from harness.spec.task import TASK_TYPES
 from harness.spec.training import OF_THE_WINNER, Augment
 from harness.train import optimizers, schedules
@@ -71,6 +72,7 @@ def space_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "task": {"anyOf": [{"type": "string"}, *(_inline(kind) for kind in TASK_TYPES)]},
+            "metrics": _metrics(),
             "objective": _objective(),
             **inlined,
             "space": {
@@ -80,27 +82,34 @@ def space_schema() -> dict[str, Any]:
                 "additionalProperties": False,
             },
         },
+        # Beside metrics of the user's own any name may be an objective's.
+        "if": {"required": ["metrics"]},
+        "else": {"properties": {"objective": {"propertyNames": {"enum": [*known_metrics(), *COST]}}}},
         "$defs": _NODES,
     }
 
 
-def _objective() -> dict[str, Any]:
-    """Return the schema of one name, a list, or names with directions; the first one must be a quality.
+def _metrics() -> dict[str, Any]:
+    """Return the schema of names, and of the user's own metrics as module:function."""
+    names = {"enum": list(known_metrics())}
+    own = {"type": "object", "additionalProperties": {"type": ["string", "null"]}}
+    return {"anyOf": [names, {"type": "array", "items": {"anyOf": [names, own]}}, own]}
 
-    What a schema cannot say of a mapping is which key is the first, so here one of them must be a quality.
+
+def _objective() -> dict[str, Any]:
+    """Return the schema of one name, a list, or names with directions; the first one must be a metric of quality.
+
+    What a schema cannot say is which names are metrics of the user's own, and which key of a mapping is the first.
     """
-    directions = {name: {"enum": ["maximize", "minimize"]} for name in (*QUALITY, *COST)}
-    quality = {"enum": list(QUALITY)}
+    names = {"enum": [*known_metrics(), *COST]}
+    quality = {"enum": list(known_metrics())}
+    direction = {"enum": ["maximize", "minimize"]}
+    some = {"anyOf": [{"maxProperties": 0}, {"not": {"propertyNames": {"enum": list(COST)}}}]}
     return {
         "anyOf": [
             quality,
-            {"type": "array", "prefixItems": [quality], "items": {"enum": list(directions)}},
-            {
-                "type": "object",
-                "properties": directions,
-                "additionalProperties": False,
-                "anyOf": [{"maxProperties": 0}, *({"required": [name]} for name in QUALITY)],
-            },
+            {"type": "array", "prefixItems": [quality], "items": names},
+            {"type": "object", "additionalProperties": direction, **some},
         ]
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ import torch
 from harness.data import Dataset, load
 from harness.errors import DataError, InputError
 from harness.hardware import choose_device, usable_cores
+from harness.problems.scoring import Function, Scorer
 from harness.spec import Spec, canonical, load_spec, spec_hash
 from harness.store import RunFolder, check_local, check_run, check_space, read_status
 from harness.store.connection import postgresql_url
@@ -20,7 +22,7 @@ from harness.study.check import check_spec
 from harness.study.choices import check_followed
 from harness.study.execute.execution import Execution, check_execution
 from harness.study.job import Job
-from harness.study.objectives import resolve_objectives
+from harness.study.objectives import resolve_metrics, resolve_objectives
 from harness.study.observer import Observer
 from harness.study.part import Finished, Means, SearchPart
 from harness.study.rehearse import rehearse
@@ -43,6 +45,8 @@ class Request:
     argv: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
     plan_from: Path | None = None
     """A run whose measured choices are replayed; a run that is resumed replays its own."""
+    metrics: Mapping[str, Function] = field(default_factory=dict)
+    """The user's own metrics that the spec names and that need not be imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,10 @@ def open_search(request: Request) -> Opened:
     if request.resume and read_status(request.resume).get("fingerprint") != dataset.fingerprint:
         raise DataError(f"{request.resume}: cannot be resumed: the data of task {dataset.name!r} has changed since")
     objectives = resolve_objectives(spec, dataset.shape.kind)
-    job = Job(spec, dataset.training_data(), device, objectives, request.trust)
+    scorer = resolve_metrics(spec, dataset.shape.kind, request.metrics, trust=request.trust)
+    if request.execution.workers != 0:
+        _check_sendable(scorer)
+    job = Job(spec, dataset.training_data(), device, objectives, request.trust, scorer)
     rehearse(job)
     check_meters(job)
     return Opened(job, dataset)
@@ -122,6 +129,18 @@ def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer)
         return SearchPart(job, dataset, folder, means, stop, observer).run()
     finally:
         folder.close()
+
+
+def _check_sendable(scorer: Scorer) -> None:
+    """Refuse a metric of the user's own that no worker process can get."""
+    for name, function in scorer.own.items():
+        try:
+            pickle.dumps(function)
+        except (AttributeError, TypeError, pickle.PicklingError) as error:
+            raise InputError(
+                f"metrics.{name}: cannot be sent to worker processes ({error}); make it a function that holds no such "
+                "thing, or train in this process with workers=0"
+            ) from None
 
 
 def _storage(request: Request) -> str | None:

@@ -16,7 +16,7 @@ from harness.study.decide.pruners import pruner_name
 from harness.study.job import Job
 from harness.study.objectives import pareto, tied
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def summarise(

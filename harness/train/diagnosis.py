@@ -5,11 +5,10 @@ Each returns a note, empty when there is nothing to say.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from harness.records import TaskKind
+from harness.problems import problems
 
 VANISHING_RATIO = 1e-4
 """Of the first weight's to the last weight's mean gradient. Glorot and Bengio (2010, section 4.2) found gradients that
@@ -48,16 +47,10 @@ def overfitting(training: Sequence[float], validation: Sequence[float]) -> str:
     )
 
 
-def underfitting(kind: TaskKind, training: Mapping[str, float], class_counts: Sequence[int] | None) -> str:
+def underfitting(kind: str, training: Mapping[str, float], class_counts: Sequence[int] | None) -> str:
     """Judge the metrics on the training samples at the end of training.
 
     The trivial predictor says the commonest class, or the mean. Without ``class_counts`` its accuracy is unknown.
     """
-    if kind is TaskKind.REGRESSION:
-        skill, figures = training["r2"], f"r2 {training['r2']:.3g} where the mean has 0"
-    else:
-        majority = max(class_counts) / sum(class_counts) if class_counts else math.nan
-        accuracy = training["accuracy"]
-        skill = (accuracy - majority) / (1.0 - majority) if majority < 1.0 else math.nan
-        figures = f"accuracy {accuracy:.3g} where the commonest class has {majority:.3g}"
+    skill, figures = problems[kind].skill(training, class_counts)
     return f"underfitting: on the training samples {figures}" if skill < LEAST_SKILL else ""

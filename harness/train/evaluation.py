@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.data import Batches
-from harness.measure import Quality, quality
 from harness.models import evaluating
 from harness.plan import Forward, forward_of, prepare, running
-from harness.records import NAN, Plan, TaskKind, TaskShape
+from harness.problems import LOSS, Quality, problems
+from harness.records import NAN, Plan, TaskShape
 from harness.spec.training import Training
 from harness.train.loss import Criterion, make_criterion
 from harness.train.tally import window
@@ -25,6 +25,8 @@ class Evaluation:
 
     metrics: dict[str, float]
     quality: Quality
+    answers: np.ndarray | None = None
+    """Of every sample, where they were asked for; see :func:`predict`."""
 
 
 def evaluate(
@@ -65,17 +67,24 @@ def predict(
     outputs, targets = [], []
     with running(plan), evaluating(model), torch.inference_mode():
         for batch in batches.epoch(1):
-            predictions = criterion.predictions(criterion.scores(forward(batch.inputs)))
-            outputs.append(predictions.softmax(dim=1) if shape.kind is TaskKind.CLASSIFICATION else predictions)
+            outputs.append(criterion.answers(criterion.scores(forward(batch.inputs))))
             targets.append(batch.targets)
         return torch.cat(outputs).cpu().numpy(), torch.cat(targets).cpu().numpy()
 
 
 def assess(
-    model: nn.Module, forward: Forward, batches: Batches, criterion: Criterion, shape: TaskShape, device: torch.device
+    model: nn.Module,
+    forward: Forward,
+    batches: Batches,
+    criterion: Criterion,
+    shape: TaskShape,
+    device: torch.device,
+    *,
+    answers: bool = False,
 ) -> Evaluation:
-    """Measure a prepared model; the device is waited for once, at the end."""
-    measure = quality(shape, device)
+    """Measure a prepared model; the device is waited for once, at the end, and once more for the ``answers``."""
+    measure = problems[shape.kind].quality(shape, device)
+    kept: list[Tensor] = []
     loss_sum = torch.zeros((), device=device)
     samples = 0
     with evaluating(model), torch.inference_mode():
@@ -83,7 +92,10 @@ def assess(
             loss_sum += criterion.loss(scores, targets) * len(targets)
             measure.update(criterion.predictions(scores), targets)
             samples += len(targets)
-    return Evaluation({"loss": loss_sum.item() / samples if samples else NAN, **measure.metrics()}, measure)
+            if answers:
+                kept.append(criterion.answers(scores))
+    metrics = {LOSS: loss_sum.item() / samples if samples else NAN, **measure.metrics()}
+    return Evaluation(metrics, measure, torch.cat(kept).cpu().numpy() if kept else None)
 
 
 def _windows(forward: Forward, batches: Batches, criterion: Criterion, steps: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from harness.data import Batches, derive_seed
-from harness.errors import Diverged, InputError, did_you_mean
-from harness.measure import quality
+from harness.errors import Diverged, InputError, MetricFailed, did_you_mean
 from harness.plan import forward_of, prepare, running
-from harness.records import EpochRecord, Named, Plan, TaskKind, TaskShape
+from harness.problems import LOSS, problems
+from harness.records import EpochRecord, Figures, Named, Plan, TaskShape
 from harness.spec.training import Training
 from harness.train.best import Best
 from harness.train.diagnosis import overfitting, underfitting, vanishing_gradients
@@ -54,7 +55,8 @@ class Fit:
         seed: of dropout and whatever else draws from torch's generator; every epoch has a stream of its own.
         trial: number that the records carry.
         objective: validation metric that decides the best epoch and patience, and whether more is better; by default
-            macro F1 for classes and RMSE for values.
+            the problem's own.
+        scorer: what else is measured of the answers to the validation samples, after every epoch.
         class_counts: training samples of each class; for balanced class weights, and to notice underfitting.
         target_scaling: mean and standard deviation of the training targets, for values.
         stop: called before every step; ends the training by raising, usually a TrialEnd.
@@ -82,6 +84,7 @@ class Fit:
         seed: int,
         trial: int = 0,
         objective: tuple[str, bool] | None = None,
+        scorer: Callable[[np.ndarray], Figures] | None = None,
         class_counts: Sequence[int] | None = None,
         target_scaling: tuple[float, float] = (0.0, 1.0),
         stop: Callable[[], None] = never,
@@ -95,7 +98,9 @@ class Fit:
         self._plan, self._device, self._seed, self._trial, self._stop = plan, device, seed, trial, stop
         self._epochs, self._class_counts = epochs, class_counts
         self._patience = 0 if validation is None or anneals(schedule) else training.patience
-        self._metric, maximize = objective or _default_objective(shape)
+        problem = problems[shape.kind]
+        self._metric, maximize = objective or (problem.objective, problem.metric(problem.objective).maximize)
+        self._scorer, self._unmeasured = scorer, dict[str, str]()
         self._criterion = make_criterion(
             shape, training, class_counts=class_counts, target_scaling=target_scaling, device=device
         )
@@ -176,7 +181,7 @@ class Fit:
         tally = self._train_epoch()
         trained = time.perf_counter()
         metrics = tally.metrics()
-        self._course.losses.append(metrics["loss"])
+        self._course.losses.append(metrics[LOSS])
         if self._epoch == self._epochs:
             check_weights(self._model, self._epoch)
         validation = self._validate()
@@ -200,7 +205,7 @@ class Fit:
         every = window(self._train.batch_size, self._shape.outputs)
         tally = Tally(
             self._criterion,
-            quality(self._shape, self._device),
+            problems[self._shape.kind].quality(self._shape, self._device),
             self._step.gradients,
             self._watch,
             scaler=self._scaler,
@@ -232,17 +237,36 @@ class Fit:
             if self._epoch == self._epochs:
                 self._best.keep(self._epoch)
             return {}
-        metrics = assess(
-            self._model, self._forward, self._validation, self._criterion, self._shape, self._device
-        ).metrics
+        metrics = self._measured(self._validation)
         if self._metric not in metrics:
             raise InputError(f"objective: {self._metric!r} is not measured{did_you_mean(self._metric, metrics)}")
-        for name in ("loss", self._metric):
-            if not math.isfinite(metrics[name]):
-                raise Diverged(f"{name} on validation is {metrics[name]} after epoch {self._epoch}")
-        self._course.validation_losses.append(metrics["loss"])
+        self._check_finite(self._metric, metrics)
+        self._course.validation_losses.append(metrics[LOSS])
         self._best.offer(self._epoch, metrics[self._metric])
         return metrics
+
+    def _measured(self, batches: Batches) -> dict[str, float]:
+        found = assess(
+            self._model,
+            self._forward,
+            batches,
+            self._criterion,
+            self._shape,
+            self._device,
+            answers=self._scorer is not None,
+        )
+        self._check_finite(LOSS, found.metrics)
+        if self._scorer is None or found.answers is None:
+            return found.metrics
+        more = self._scorer(found.answers)
+        self._unmeasured = dict(more.reasons)
+        if self._metric in more.reasons:
+            raise MetricFailed(f"{self._metric} on validation is not known: {more.reasons[self._metric]}")
+        return {**found.metrics, **more.values}
+
+    def _check_finite(self, name: str, metrics: Mapping[str, float]) -> None:
+        if not math.isfinite(metrics[name]):
+            raise Diverged(f"{name} on validation is {metrics[name]} after epoch {self._epoch}")
 
     @property
     def _out_of_patience(self) -> bool:
@@ -251,13 +275,10 @@ class Fit:
     def _notes(self, tally: Tally, metrics: dict[str, float]) -> Iterator[str]:
         if tally.skipped:
             yield f"{tally.skipped} of {len(self._train)} steps skipped by fp16 loss scaling"
+        yield from (f"{name} on validation is not known: {why}" for name, why in self._unmeasured.items())
         yield vanishing_gradients(tally.gradient_norm, tally.depth_ratio, self._course.losses)
         yield overfitting(self._course.losses, self._course.validation_losses)
         if self._epoch == self._epochs or self._out_of_patience:
             yield underfitting(self._shape.kind, metrics, self._class_counts)
         if self._out_of_patience and self._epoch < self._epochs:
             yield f"stopped early: {self._metric} no better for {self._patience} epochs, best in {self._best.epoch}"
-
-
-def _default_objective(shape: TaskShape) -> tuple[str, bool]:
-    return ("f1_macro", True) if shape.kind is TaskKind.CLASSIFICATION else ("rmse", False)

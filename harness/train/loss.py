@@ -1,67 +1,30 @@
-"""What a batch costs: the loss that is minimised, and the plain loss that is reported on validation.
+"""What a batch costs, as the task's problem says.
 
 The loss that is minimised has label smoothing, class weights and both targets of mixed samples in it. The plain loss
-has none of them, so that candidates which differ in them can be compared by it. Losses of values are in standard units
-(targets minus their mean, over their scale); metrics are in the targets' own units.
-
-Shape legend: B batch, C classes, V values.
+has none of them, so that candidates which differ in them can be compared by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from harness.data import Batch
-from harness.errors import InputError
-from harness.records import TaskKind, TaskShape
+from harness.problems import Criterion, problems
+from harness.records import TaskShape
 from harness.spec.training import Training
 
-LOSSES = {TaskKind.CLASSIFICATION: ("cross_entropy", "binary"), TaskKind.REGRESSION: ("mse", "huber")}
-"""The losses that fit each kind of task; the first is what ``auto`` means."""
-
-
-class Criterion(Protocol):
-    """The loss of one kind of task."""
-
-    def scores(self, outputs: Tensor) -> Tensor:
-        """Return what losses and metrics take, from what the model returns."""
-
-    def training_loss(self, scores: Tensor, batch: Batch) -> Tensor:
-        """Return the loss that is minimised, without L1: a mean over the batch."""
-
-    def weight(self, batch: Batch) -> Tensor | int:
-        """Return what that mean divides by: the number of samples, or the sum of their class weights."""
-
-    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the plain mean loss."""
-
-    def predictions(self, scores: Tensor) -> Tensor:
-        """Return what is compared with the targets: ``B x C`` logits, or values in the targets' units."""
-
-    def targets_seen(self, batch: Batch) -> Tensor:
-        """Return one target per sample: of a mixed sample the weightier class, or the mixed value."""
+__all__ = ["Criterion", "loss_name", "make_criterion", "outputs_for"]
 
 
 def loss_name(shape: TaskShape, loss: str) -> str:
     """Return the loss to use, ``auto`` resolved. Raises :class:`InputError` for one that does not fit the task."""
-    fitting = LOSSES[shape.kind]
-    if loss == "auto":
-        return fitting[0]
-    if loss not in fitting:
-        raise InputError(f"loss: {loss!r} does not fit a {shape.kind} task; use auto, {' or '.join(fitting)}")
-    if loss == "binary" and shape.outputs != 2:
-        raise InputError(f"loss: 'binary' needs two classes, the task has {shape.outputs}; use cross_entropy")
-    return loss
+    return problems[shape.kind].loss_name(shape, loss)
 
 
 def outputs_for(shape: TaskShape, loss: str) -> int:
     """Return how many outputs the model must have: 1 for ``binary``, else ``shape.outputs``. Raises InputError."""
-    return 1 if loss_name(shape, loss) == "binary" else shape.outputs
+    return problems[shape.kind].outputs_for(shape, loss)
 
 
 def make_criterion(
@@ -73,129 +36,6 @@ def make_criterion(
     device: torch.device,
 ) -> Criterion:
     """Return the loss that ``training`` asks for. Raises :class:`InputError` for options that do not fit the task."""
-    name = loss_name(shape, training.loss)
-    if shape.kind is TaskKind.REGRESSION:
-        for key, off in (("label_smoothing", 0.0), ("class_weights", "none")):
-            if getattr(training, key) != off:
-                raise InputError(f"{key}: is for classes, and this task predicts values; set it to {off}")
-        return Values(F.mse_loss if name == "mse" else F.huber_loss, *target_scaling)
-    weights_C = None
-    if training.class_weights == "balanced":
-        if class_counts is None:
-            raise ValueError("balanced class weights need class_counts")
-        weights_C = balanced_weights(class_counts).to(device)
-    return Labels(binary=name == "binary", smoothing=training.label_smoothing, weights_C=weights_C)
-
-
-def balanced_weights(counts: Sequence[int]) -> Tensor:
-    """Return samples / (classes * count) for each class, as scikit-learn's ``balanced``; 0 for a class without any.
-
-    Only the classes that occur are counted.
-    """
-    counts_C = torch.tensor(counts, dtype=torch.float64)
-    weights_C = counts_C.sum() / ((counts_C > 0).sum() * counts_C)
-    return weights_C.where(counts_C > 0, 0.0).float()
-
-
-class Labels:
-    """Cross-entropy over classes. Binary cross-entropy of one logit z is the same of the two logits 0 and z.
-
-    Label smoothing is Szegedy et al.'s (2016, arXiv:1512.00567): that share of a target is spread over all classes.
-    With class weights the mean is weighted, divided by the sum of the weights in the batch, as torch does it.
-    """
-
-    def __init__(self, *, binary: bool, smoothing: float, weights_C: Tensor | None) -> None:
-        self._binary = binary
-        self._smoothing = smoothing
-        self._weights_C = weights_C
-
-    def scores(self, outputs: Tensor) -> Tensor:
-        """Return ``B x C`` logits."""
-        return F.pad(outputs, (1, 0)) if self._binary else outputs
-
-    def training_loss(self, scores: Tensor, batch: Batch) -> Tensor:
-        """Return the weighted, smoothed cross-entropy."""
-        if batch.mix is None or batch.mixed_targets is None:
-            return F.cross_entropy(scores, batch.targets, self._weights_C, label_smoothing=self._smoothing)
-        share_B = batch.mix
-        loss_B = share_B * self._each(scores, batch.targets) + (1 - share_B) * self._each(scores, batch.mixed_targets)
-        if self._weights_C is None:
-            return loss_B.mean()
-        return loss_B.sum() / self.weight(batch)
-
-    def weight(self, batch: Batch) -> Tensor | int:
-        """Return the number of samples, or the sum of their class weights, those of mixed samples mixed."""
-        if self._weights_C is None:
-            return len(batch.targets)
-        if batch.mix is None or batch.mixed_targets is None:
-            return self._weights_C[batch.targets].sum()
-        share_B = batch.mix
-        weight_B = share_B * self._weights_C[batch.targets] + (1 - share_B) * self._weights_C[batch.mixed_targets]
-        return weight_B.sum()
-
-    def _each(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(scores, targets, self._weights_C, label_smoothing=self._smoothing, reduction="none")
-
-    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the plain cross-entropy in nats."""
-        return F.cross_entropy(scores, targets)
-
-    def predictions(self, scores: Tensor) -> Tensor:
-        """Return the logits."""
-        return scores
-
-    def targets_seen(self, batch: Batch) -> Tensor:
-        """Return the class, of a mixed sample the one with the larger share."""
-        if batch.mix is None or batch.mixed_targets is None:
-            return batch.targets
-        return batch.targets.where(batch.mix >= 0.5, batch.mixed_targets)
-
-
-class Values:
-    """Squared or Huber loss (delta 1) of standardised targets: ``B`` or ``B x V``, whatever the targets are."""
-
-    def __init__(self, function: Callable[..., Tensor], mean: float, scale: float) -> None:
-        self._function = function
-        self._mean = mean
-        self._scale = scale if scale > 0.0 else 1.0  # targets that are all equal have no spread to divide by
-
-    def scores(self, outputs: Tensor) -> Tensor:
-        """Return standardised values; a single column becomes ``B``."""
-        return outputs.squeeze(1) if outputs.ndim == 2 else outputs
-
-    def training_loss(self, scores: Tensor, batch: Batch) -> Tensor:
-        """Return the mean loss; of mixed samples that against both targets, weighted by their shares."""
-        if batch.mix is None or batch.mixed_targets is None:
-            return self.loss(scores, batch.targets)
-        first, second = (self._each(scores, targets) for targets in (batch.targets, batch.mixed_targets))
-        share = _per_sample(batch.mix, first)
-        return (share * first + (1 - share) * second).mean()
-
-    def weight(self, batch: Batch) -> int:
-        """Return the number of samples."""
-        return len(batch.targets)
-
-    def _each(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return self._function(scores, self._standardised(scores, targets), reduction="none")
-
-    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss in standard units."""
-        return self._function(scores, self._standardised(scores, targets))
-
-    def _standardised(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return ((targets - self._mean) / self._scale).reshape(scores.shape)
-
-    def predictions(self, scores: Tensor) -> Tensor:
-        """Return values in the targets' own units."""
-        return scores * self._scale + self._mean
-
-    def targets_seen(self, batch: Batch) -> Tensor:
-        """Return the value, of a mixed sample the mixture of both."""
-        if batch.mix is None or batch.mixed_targets is None:
-            return batch.targets
-        share = _per_sample(batch.mix, batch.targets)
-        return share * batch.targets + (1 - share) * batch.mixed_targets
-
-
-def _per_sample(share_B: Tensor, like: Tensor) -> Tensor:
-    return share_B.view(-1, *(1,) * (like.ndim - 1))
+    return problems[shape.kind].criterion(
+        shape, training, class_counts=class_counts, target_scaling=target_scaling, device=device
+    )

@@ -12,7 +12,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from harness.data import Batch
 from harness.errors import Diverged
-from harness.measure import Quality
+from harness.problems import LOSS, Quality
 from harness.records import NAN
 from harness.train.gradients import REMEDY, ExplosionWatch, Gradients
 from harness.train.loss import Criterion
@@ -103,7 +103,7 @@ class Tally:
 
     def metrics(self) -> dict[str, float]:
         """Return the mean loss and the quality of the samples as they were seen."""
-        return {"loss": self._loss_sum / self._counted if self._counted else NAN, **self._quality.metrics()}
+        return {LOSS: self._loss_sum / self._counted if self._counted else NAN, **self._quality.metrics()}
 
     @property
     def gradient_norm(self) -> float:

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from harness.problems import known_metrics
 from harness.spec import Budget, Limits, Search, parse_spec
 from harness.spec.task import Split
 from harness.study.decide.halving import Halving
@@ -58,3 +59,15 @@ def test_auto_stands_for_what_is_said(objective, pruner):
 def test_the_rungs_are_those_of_the_example():
     assert "1, 3, 9, 20 of 20" in TEXT
     assert Halving(20, maximize=True).rungs == (1, 3, 9, 20)
+
+
+def test_every_metric_is_named_with_what_is_better():
+    rows = re.findall(
+        r"^\| (`.*) \| (?:all|classes|values) \| (high|low) \| (every epoch|where asked for) \|$", TEXT, re.M
+    )
+    told = {
+        name: (better == "high", when == "every epoch")
+        for names, better, when in rows
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert told == {name: (metric.maximize, metric.summed) for name, metric in known_metrics().items()}

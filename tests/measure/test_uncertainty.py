@@ -7,11 +7,15 @@ import scipy.stats
 from sklearn.metrics import f1_score, precision_score, r2_score, recall_score
 
 from harness.measure import standard_error
-from harness.records import VALUE_METRICS
+from harness.problems import problems
+
+VALUE_METRICS = ("rmse", "mae", "r2")
+CLASSES, VALUES = problems["classification"], problems["regression"]
 
 
 def error_of(metric, outputs, targets, *, seed=0, loss="cross_entropy", scale=1.0):
-    figures = standard_error(metric, outputs, targets, seed=seed, loss=loss, scale=scale)
+    problem = VALUES if outputs.ndim == 1 or metric in VALUE_METRICS or loss in VALUES.losses else CLASSES
+    figures = standard_error(problem, metric, outputs, targets, seed=seed, loss=loss, scale=scale)
     assert not figures.reasons
     return figures.values["value_se"]
 
@@ -137,13 +141,13 @@ def test_the_seed_decides_the_bootstrap():
     ("metric", "samples", "reason"), [("accuracy", 1, "one validation sample"), ("my_score", 5, "is known of my_score")]
 )
 def test_what_has_no_error_says_why(metric, samples, reason):
-    figures = standard_error(metric, *labelled(samples), seed=0, loss="cross_entropy")
+    figures = standard_error(CLASSES, metric, *labelled(samples), seed=0, loss="cross_entropy")
     assert math.isnan(figures.values["value_se"])
     assert reason in figures.reasons["value_se"]
 
 
 def test_values_that_are_not_finite_have_no_error():
-    figures = standard_error("rmse", np.array([1.0, np.inf]), np.zeros(2), seed=0, loss="mse")
+    figures = standard_error(VALUES, "rmse", np.array([1.0, np.inf]), np.zeros(2), seed=0, loss="mse")
     assert math.isnan(figures.values["value_se"])
     assert "not finite" in figures.reasons["value_se"]
 

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
-from harness.records import FIGURES, LABEL_METRICS, METRICS, PREDICTED, TELEMETRY, VALUE_METRICS
+from harness.problems import problems
+from harness.records import FIGURES, PREDICTED, TELEMETRY
 from harness.report import build
 
 START = 1_767_225_600.0
@@ -139,18 +140,19 @@ def goodness(params: Mapping[str, Any], rng: np.random.Generator) -> float:
 
 def metrics(wish: Wish, good: float) -> dict[str, float]:
     if wish.kind == "classification":
-        return {"loss": 2.4 * (1 - good), **{name: good + 0.002 * i for i, name in enumerate(LABEL_METRICS)}}
+        _, *names = problems[wish.kind].summed
+        return {"loss": 2.4 * (1 - good), **{name: good + 0.002 * i for i, name in enumerate(names)}}
     return dict(
-        zip(("loss", *VALUE_METRICS), (40 * (1 - good) ** 2, 6 * (1 - good), 5 * (1 - good), good), strict=True)
+        zip(problems[wish.kind].summed, (40 * (1 - good) ** 2, 6 * (1 - good), 5 * (1 - good), good), strict=True)
     )
 
 
 def epoch_rows(wish: Wish, trial: int, epochs: int, good: float) -> list[dict[str, Any]]:
-    rows = []
+    rows, summed = [], problems[wish.kind].summed
     for epoch in range(1, epochs + 1):
         reached = good - (good - 0.1) * float(np.exp(-0.6 * epoch))
         scores = {"validation": metrics(wish, reached), "train": metrics(wish, min(reached + 0.004 * epoch, 0.999))}
-        named = {f"{part}_{m}": scores[part].get(m, np.nan) for part in ("train", "validation") for m in METRICS}
+        named = {f"{part}_{m}": scores[part].get(m, np.nan) for part in ("train", "validation") for m in summed}
         spent = {"learning_rate": 1e-3, "gradient_norm": 1 / epoch, "train_s": 0.8, "validation_s": 0.1}
         rows.append(
             {
@@ -183,8 +185,9 @@ def trial_row(wish: Wish, trial: int, rng: np.random.Generator) -> tuple[dict[st
         }
     figures["gate_s"] = 0.25 if wish.gated else np.nan
     last = history[-1] if history else {}
-    scores = {f"{part}_{m}": last.get(f"{part}_{m}", np.nan) for part in ("train", "validation") for m in METRICS}
-    known = {**{m: scores[f"validation_{m}"] for m in METRICS}, **figures, "latency_ms": figures["latency_p50_ms"]}
+    summed = problems[wish.kind].summed
+    scores = {f"{part}_{m}": last.get(f"{part}_{m}", np.nan) for part in ("train", "validation") for m in summed}
+    known = {**{m: scores[f"validation_{m}"] for m in summed}, **figures, "latency_ms": figures["latency_p50_ms"]}
     values = [float(known[name]) for name in wish.objective] if complete else []
     unmeasured = [name for name in FIGURES if np.isnan(figures[name]) and name.startswith(("gpu", "power", "memory"))]
     row = {
@@ -313,7 +316,9 @@ def stats_of(wish: Wish, trials: pd.DataFrame, test: dict[str, Any]) -> dict[str
     best = None
     if len(complete):
         row = complete.sort_values(["value", "trial"], ascending=[direction == "minimize", True]).iloc[0]
-        scores = {m: None if np.isnan(row[f"validation_{m}"]) else row[f"validation_{m}"] for m in METRICS}
+        scores = {
+            m: None if np.isnan(row[f"validation_{m}"]) else row[f"validation_{m}"] for m in problems[wish.kind].summed
+        }
         best = {
             "trial": int(row["trial"]),
             "candidate": json.loads(row["candidate"]),
@@ -332,7 +337,7 @@ def stats_of(wish: Wish, trials: pd.DataFrame, test: dict[str, Any]) -> dict[str
         "notes": ["3 duplicated rows were dropped"],
     }
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "task": task,
         "objective": [{"metric": name, "direction": way} for name, way in wish.objective.items()],
         "search": {"sampler": "tpe", "pruner": "median", "seed": 0, "trials": wish.trials, "size": None},

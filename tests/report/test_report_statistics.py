@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from harness.problems import problems
 from harness.records import FIGURES, Outcome
 from harness.report import importances, load_run, ranked, summary_table
-from harness.report.statistics import accuracy_interval, best_so_far, encoded, rmse_interval
+from harness.report.statistics import best_so_far, encoded
 
 
 def frame(values: list[list[float]], outcomes: list[str] | None = None, **columns: list[object]) -> pd.DataFrame:
@@ -95,7 +96,15 @@ def test_the_accuracy_interval_is_wilsons_closed_form(total, share):
     z, p = scipy_stats.norm.ppf(0.975), correct / total
     centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
-    assert accuracy_interval(correct, total) == pytest.approx((max(centre - half, 0), min(centre + half, 1)), abs=1e-9)
+    found = problems["classification"].interval(np.zeros(total), (np.arange(total) >= correct).astype(float))
+    assert found.metric == "accuracy"
+    assert (found.low, found.high) == pytest.approx((max(centre - half, 0), min(centre + half, 1)), abs=1e-9)
+
+
+def rmse_interval(errors):
+    found = problems["regression"].interval(np.full(len(errors), 7.0), 7.0 + errors)
+    assert found.metric == "rmse"
+    return found.low, found.high
 
 
 def test_the_rmse_interval_holds_the_truth_about_as_often_as_it_says():

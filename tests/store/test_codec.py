@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import StorageError
-from harness.records import FIGURES, METRICS, NAN, PREDICTED, EpochRecord, Outcome, Plan, TrialRecord
+from harness.records import FIGURES, NAN, PREDICTED, EpochRecord, Outcome, Plan, TrialRecord
 from harness.store import decode, encode
 
 PLAN = Plan(
@@ -41,7 +41,7 @@ TRIAL = TrialRecord(
 EPOCH = EpochRecord(
     trial=3,
     epoch=1,
-    train=dict.fromkeys(METRICS, 0.1 + 0.2),
+    train=dict.fromkeys(("loss", "accuracy", "mine"), 0.1 + 0.2),
     validation={},
     learning_rate=0.1,
     gradient_norm=math.inf,

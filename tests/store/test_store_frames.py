@@ -8,7 +8,6 @@ import pytest
 
 from harness.records import (
     FIGURES,
-    METRICS,
     NAN,
     PREDICTED,
     TELEMETRY,
@@ -94,12 +93,25 @@ def test_records_survive_json_with_nan_and_infinity():
 
 
 def test_columns_and_dtypes_do_not_depend_on_the_rows(searched):
-    full = trials_frame([trial(1), trial(0, plan=None, values=(), params={"architecture": "cnn"})], searched)
-    empty = trials_frame([], searched)
+    rows = [trial(1), trial(0, plan=None, values=(), params={"architecture": "cnn"})]
+    full = trials_frame(rows, searched, ["accuracy", "loss"])
+    empty = trials_frame([], searched, ["accuracy", "loss"])
     assert list(full.columns) == list(empty.columns)
     assert full.dtypes.astype(str).to_dict() == empty.dtypes.astype(str).to_dict()
     assert list(full["trial"]) == [0, 1]
-    assert {*FIGURES, *(f"validation_{metric}" for metric in METRICS)} <= set(full.columns)
+    assert {*FIGURES, "train_accuracy", "validation_accuracy", "train_loss", "validation_loss"} <= set(full.columns)
+
+
+def test_metrics_have_columns_in_the_order_of_the_problem_and_then_of_what_was_measured(searched):
+    rows = [trial(0), trial(1, train={"loss": 0.2}, validation={"loss": 0.1, "mine": 3.0})]
+    columns = list(trials_frame(rows, searched, ["loss", "accuracy"]).columns)
+    first, last = columns.index("train_loss"), columns.index("validation_mine")
+    assert columns[first : last + 1] == [
+        "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "validation_mine",
+    ]  # fmt: skip
+    epochs = epochs_frame([epoch(1)], ["loss", "accuracy"])
+    assert epochs.loc[0, "train_loss"] == 0.1
+    assert epochs[["train_accuracy", "validation_loss", "validation_accuracy"]].isna().all(axis=None)
 
 
 def test_what_does_not_exist_is_missing_and_never_zero(searched):

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.records import METRICS, EpochRecord, Outcome, Plan, TaskKind, TrialRecord
+from harness.problems import problems
+from harness.records import EpochRecord, Outcome, Plan, TaskKind, TrialRecord
 from harness.spec import parse_spec
 from harness.store import RunFolder, StudyDatabase, trials_frame
 from harness.store.ledger import ledger
@@ -116,7 +117,9 @@ def train(assignment, watcher):
 
 
 def epoch_record(assignment, number):
-    metrics = {name: float("nan") for name in METRICS} | {"accuracy": accuracy(assignment.params, number)}
+    metrics = {name: float("nan") for name in problems["classification"].summed} | {
+        "accuracy": accuracy(assignment.params, number)
+    }
     return EpochRecord(
         trial=assignment.trial,
         epoch=number,

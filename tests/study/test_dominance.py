@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SpecError
+from harness.problems import known_metrics
 from harness.records import EpochRecord, Outcome, TrialRecord
-from harness.spec import COST, QUALITY, parse_spec
+from harness.spec import COST, parse_spec
 from harness.study.decide.dominance import Dominance, judgeable
 from harness.study.decide.pruners import pruner_name
 from harness.study.objectives import Objective
@@ -167,7 +168,7 @@ def test_what_was_not_measured_is_not_judged():
     assert dominance.hopeless(bad, {"flops": 9.0}, horizon=None) == ""
 
 
-@pytest.mark.parametrize("metric", [*QUALITY, *COST])
+@pytest.mark.parametrize("metric", [*known_metrics(), *COST])
 def test_the_space_file_and_the_pruner_agree_on_what_can_be_judged(metric):
     first = "loss" if metric != "loss" else "accuracy"
     overrides = [f"objective=[{first}, {metric}]"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, mean_squared_error
 
-from harness.measure import losses_per_sample
+from harness.problems import problems
 from harness.records import Outcome, Plan, TrialRecord
 from harness.spec import parse_spec
 from harness.study import Request, open_search
@@ -41,11 +41,15 @@ def tried(what, losses, members=1):
     return Tried(what, np.asarray(losses, dtype=np.float64), recipe=recipe, members=members)
 
 
+def losses_per_sample(kind, answers, targets, *, loss="cross_entropy", scale=1.0):
+    return problems[kind].losses_of(answers, targets, loss=loss, scale=scale)
+
+
 def test_the_loss_of_each_sample_is_that_of_scikit_learn():
     rng = np.random.default_rng(0)
     probabilities = scipy.special.softmax(rng.normal(0, 3, (200, 5)), axis=1)
     targets = rng.integers(0, 5, 200)
-    losses = losses_per_sample(probabilities, targets, loss="cross_entropy")
+    losses = losses_per_sample("classification", probabilities, targets, loss="cross_entropy")
     assert losses.mean() == pytest.approx(log_loss(targets, probabilities, labels=range(5)), rel=1e-12)
     one = log_loss(targets[7:8], probabilities[7:8], labels=range(5))
     assert losses[7] == pytest.approx(one, rel=1e-12)
@@ -53,7 +57,7 @@ def test_the_loss_of_each_sample_is_that_of_scikit_learn():
 
 def test_a_probability_that_float32_has_rounded_to_zero_has_a_finite_loss():
     outputs = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
-    assert losses_per_sample(outputs, np.array([1, 1]), loss="cross_entropy") == pytest.approx([87.3, 0.0], abs=0.1)
+    assert losses_per_sample("classification", outputs, np.array([1, 1])) == pytest.approx([87.3, 0.0], abs=0.1)
 
 
 @pytest.mark.parametrize("scale", [1.0, 7.5, 0.0])
@@ -62,10 +66,10 @@ def test_losses_of_values_are_in_standard_units(scale):
     targets, outputs = rng.normal(40, 9, (2, 300)).astype(np.float32)
     divisor = scale or 1.0
     mse = mean_squared_error(targets.astype(np.float64), outputs.astype(np.float64)) / divisor**2
-    assert losses_per_sample(outputs, targets, loss="mse", scale=scale).mean() == pytest.approx(mse)
+    assert losses_per_sample("regression", outputs, targets, loss="mse", scale=scale).mean() == pytest.approx(mse)
     errors = (outputs.astype(np.float64) - targets) / divisor
     expected = scipy.special.huber(1.0, errors)
-    np.testing.assert_allclose(losses_per_sample(outputs, targets, loss="huber", scale=scale), expected)
+    np.testing.assert_allclose(losses_per_sample("regression", outputs, targets, loss="huber", scale=scale), expected)
 
 
 def test_the_standard_error_is_that_of_a_paired_t_test():

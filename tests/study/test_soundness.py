@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StorageError
-from harness.records import METRICS, NAN, EpochRecord, Outcome, Plan, TrialRecord
+from harness.records import NAN, EpochRecord, Outcome, Plan, TrialRecord
 from harness.spec import candidate_at, parse_spec
 from harness.store import StoredTrial
 from harness.study.decide.decisions import Known, Result
@@ -43,7 +43,7 @@ EPOCHS = [
         trial=4,
         epoch=epoch,
         train={},
-        validation=dict.fromkeys(METRICS, 0.5),
+        validation=dict.fromkeys(("loss", "accuracy", "f1_macro"), 0.5),
         learning_rate=0.1,
         gradient_norm=1.0,
         train_s=1.0,

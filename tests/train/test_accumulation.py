@@ -8,8 +8,9 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 from harness.data import Batch
+from harness.problems.labels import Labels
+from harness.problems.values import Values
 from harness.spec import Training
-from harness.train.loss import Labels, Values
 from harness.train.step import Step, parts
 
 THREE = torch.tensor([0.5, 3.0, 1.25], dtype=torch.float64)

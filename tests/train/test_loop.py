@@ -222,7 +222,7 @@ def scripted(monkeypatch, values, metric="f1_macro"):
     """Let validation give these values, epoch by epoch."""
     script = iter(values)
     monkeypatch.setattr(
-        loop, "assess", lambda *_: Evaluation({"loss": 1.0, "f1_macro": 0.0, metric: next(script)}, quality=None)
+        loop, "assess", lambda *_, **__: Evaluation({"loss": 1.0, "f1_macro": 0.0, metric: next(script)}, quality=None)
     )
 
 

@@ -8,10 +8,11 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from harness.data import Batch
 from harness.errors import InputError
+from harness.problems.labels import balanced_weights
 from harness.records import TaskKind, TaskShape
 from harness.spec import Training
 from harness.train import outputs_for
-from harness.train.loss import balanced_weights, make_criterion
+from harness.train.loss import make_criterion
 
 LABELS = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, features=1)
 PAIR = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, features=1)

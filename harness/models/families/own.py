@@ -5,21 +5,15 @@ Importing it runs the user's code, so it happens only when trusted; a space file
 
 from __future__ import annotations
 
-import importlib
-import re
-from collections.abc import Callable
-from functools import reduce
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
+from harness import own
 from harness.errors import InputError
 from harness.models.calling import begin_training, evaluating, example_inputs
 from harness.records import Named, TaskShape
 
 KEY = "family"
-_PATH = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
 _PROBE = 2
 """Samples in the probe: with one, a lost batch dimension would go unseen."""
 
@@ -29,13 +23,9 @@ def is_own(architecture: Named) -> bool:
     return KEY in architecture.params
 
 
-def check_path(architecture: Named) -> re.Match[str]:
-    """Return the path's match, with groups ``module`` and ``name``; raise InputError when it has not that form."""
-    path = architecture.params[KEY]
-    match = _PATH.fullmatch(path) if isinstance(path, str) else None
-    if match is None:
-        raise InputError(f"{_where(architecture)}: expected 'package.module:function', got {path!r}")
-    return match
+def check_path(architecture: Named) -> None:
+    """Raise InputError when the function's path has not the form of one."""
+    own.check_path(architecture.params[KEY], _where(architecture))
 
 
 def build(architecture: Named, shape: TaskShape, *, trust: bool) -> nn.Module:
@@ -43,40 +33,18 @@ def build(architecture: Named, shape: TaskShape, *, trust: bool) -> nn.Module:
 
     The module is in training mode, but for what the function left in evaluation mode.
     """
-    match = check_path(architecture)
-    where = _where(architecture)
-    if not trust:
-        raise InputError(
-            f"{where}: {match[0]!r} is not imported, because that runs its code; "
-            "if you trust it, allow that with --trust (in Python: trust=True)"
-        )
-    function = _import(match, where)
+    path, where = architecture.params[KEY], _where(architecture)
+    function = own.import_function(path, where, trust=trust)
     params = {name: value for name, value in architecture.params.items() if name != KEY}
     try:
         model = function(shape, **params)
     except Exception as error:
-        raise InputError(f"{where}: {match[0]} raised {_summary(error)}") from error
+        raise InputError(f"{where}: {path} raised {own.summary(error)}") from error
     if not isinstance(model, nn.Module):
-        raise InputError(f"{where}: {match[0]} must return a torch.nn.Module, it returned {_kind(model)}")
+        raise InputError(f"{where}: {path} must return a torch.nn.Module, it returned {_kind(model)}")
     begin_training(model)
-    _probe(model, shape, f"{where}: the module of {match[0]}")
+    _probe(model, shape, f"{where}: the module of {path}")
     return model
-
-
-def _import(match: re.Match[str], where: str) -> Callable[..., Any]:
-    try:
-        module = importlib.import_module(match["module"])
-    except Exception as error:
-        raise InputError(
-            f"{where}: cannot import {match['module']!r}: {_summary(error)}; is it installed or on PYTHONPATH?"
-        ) from error
-    try:
-        function = reduce(getattr, match["name"].split("."), module)
-    except AttributeError:
-        raise InputError(f"{where}: module {match['module']!r} has no attribute {match['name']!r}") from None
-    if not callable(function):
-        raise InputError(f"{where}: {match[0]} is not callable, it is {_kind(function)}")
-    return function
 
 
 def _probe(model: nn.Module, shape: TaskShape, what: str) -> None:
@@ -87,7 +55,7 @@ def _probe(model: nn.Module, shape: TaskShape, what: str) -> None:
         with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
             outputs = model(*inputs)
     except Exception as error:
-        raise InputError(f"{what} fails on a batch of {_PROBE}: {_summary(error)}") from error
+        raise InputError(f"{what} fails on a batch of {_PROBE}: {own.summary(error)}") from error
     expected = (_PROBE, shape.outputs)
     if not isinstance(outputs, Tensor):
         raise InputError(f"{what} must return a tensor of shape {expected}, it returned {_kind(outputs)}")
@@ -105,8 +73,3 @@ def _where(architecture: Named) -> str:
 
 def _kind(value: object) -> str:
     return f"a value of type {type(value).__name__}"
-
-
-def _summary(error: Exception) -> str:
-    first_line = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first_line}"

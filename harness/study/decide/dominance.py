@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harness.records import EpochRecord, Outcome, TrialRecord
-from harness.spec import QUALITY
+from harness.spec import COST
 from harness.study.objectives import Objective
 from harness.study.pareto import dominating, signed
 
@@ -27,7 +27,7 @@ STARTUP = 5
 
 def judgeable(objectives: Sequence[Objective]) -> bool:
     """Tell whether every objective is known after every epoch."""
-    return all(objective.metric in QUALITY or objective.metric in EARLY for objective in objectives)
+    return all(objective.metric not in COST or objective.metric in EARLY for objective in objectives)
 
 
 class Dominance:

@@ -13,6 +13,7 @@ from torch import nn
 from harness.data import Dataset, Part, derive_seed
 from harness.errors import StorageError
 from harness.models import Ensemble
+from harness.problems import problems
 from harness.records import Figures, Plan, TrialRecord
 from harness.store import RunFolder
 from harness.study.archive import weights_file
@@ -29,7 +30,7 @@ from harness.study.final.outcome import Cost, Final, Made
 from harness.study.final.recipes import Recipe, recipes
 from harness.study.final.rehearsal import Rehearsal
 from harness.study.final.retraining import FAILURES, Retraining, reason_of, settled_candidate
-from harness.study.final.scoring import clipped, per_class_of, save_final, score
+from harness.study.final.scoring import clipped, save_final, score, scorer_of_all
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.stop import Stop
@@ -72,10 +73,10 @@ class Finisher:
             made = self._rehearsed()
         opened = open_test()
         part = made.dataset.open_test()
-        result = score(self._folder, made, part, self._candidate)
+        scorer = scorer_of_all(self._job.scorer, made.dataset.shape.kind)
+        result, more = score(self._folder, made, part, self._candidate, scorer)
         self.scored_on = made.dataset, part
         self._notes += clipped(made.dataset)
-        per_class, confusion = per_class_of(made, result)
         save_final(self._folder, made, self._candidate, self._winner.trial)
         return Final(
             how=made.how,
@@ -84,9 +85,9 @@ class Finisher:
             note="; ".join(self._notes),
             decision=self._decision.rows(made.what) if self._decision else (),
             cost=Cost(self._rehearsal_s, self._refit_s, self._figures.values),
-            metrics=result.metrics,
-            per_class=per_class,
-            confusion=confusion,
+            metrics={**result.metrics, **more.values},
+            reasons=more.reasons,
+            details=problems[made.dataset.shape.kind].details(result.quality, made.dataset.class_names),
             opened=opened,
         )
 

@@ -57,8 +57,10 @@ class Final:
     """What was compared on validation before, a row each; empty where nothing was."""
     cost: Cost
     metrics: Mapping[str, float]
-    per_class: Mapping[str, list[Any]] | None
-    confusion: list[list[int]] | None
+    reasons: Mapping[str, str]
+    """Why a metric has no value."""
+    details: Mapping[str, Any]
+    """Scores of each class and the confusion matrix, as far as there are any."""
     opened: int
     """How often this run has looked at the test samples; more than once when a finished run was extended."""
 
@@ -75,6 +77,7 @@ class Final:
             "figures": dict(self.cost.figures),
             "opened": self.opened,
             "metrics": dict(self.metrics),
-            "per_class": dict(self.per_class) if self.per_class else None,
-            "confusion": self.confusion,
+            "reasons": dict(self.reasons),
+            "per_class": self.details.get("per_class"),
+            "confusion": self.details.get("confusion"),
         }

@@ -11,9 +11,9 @@ from torch import nn
 
 from harness.data import Batches, TrainingData, derive_seed, place
 from harness.errors import Diverged
-from harness.measure import losses_per_sample, quality
 from harness.measure.temperature import fit_temperature, tempered
-from harness.records import Plan, TaskKind, TrialRecord
+from harness.problems import LOSS, problems
+from harness.records import NAN, Plan, TrialRecord
 from harness.study.final.decision import KEPT, Decision, Tried, decide
 from harness.study.final.recipes import Recipe, by_schedule, recipes
 from harness.study.final.retraining import FAILURES, Retraining, reason_of, settled_candidate
@@ -32,6 +32,7 @@ class Rehearsal:
         self._winner = winner
         self._candidate = settled_candidate(winner)
         self._retraining = retraining
+        self._problem = problems[dataset.shape.kind]
         self._outputs: dict[str, np.ndarray] = {}
         """What the first seed predicts by each recipe."""
         self.notes: list[str] = []
@@ -97,20 +98,24 @@ class Rehearsal:
         temperature = self._temperature(outputs)
         if temperature != 1.0:
             outputs = tempered(outputs, temperature)
-        losses = losses_per_sample(outputs, targets, loss=name, scale=scale)
+        losses = self._problem.losses_of(outputs, targets, loss=name, scale=scale)
         loss = float(losses.mean())
         if not math.isfinite(loss):
             raise Diverged(f"its loss on validation is {loss}")
-        measure = quality(shape, torch.device("cpu"))
-        measure.update(torch.from_numpy(outputs), torch.from_numpy(targets))
-        metrics = {"loss": loss, **measure.metrics()}
-        return Tried(what, losses, metrics[self._job.objectives[0].metric], recipe, members, temperature)
+        return Tried(what, losses, self._objective(outputs, loss), recipe, members, temperature)
+
+    def _objective(self, outputs: np.ndarray, loss: float) -> float:
+        """Return the first objective; NaN where it has no value."""
+        part, scorer = self._dataset.validation, self._job.scorer
+        measure = self._problem.quality(self._dataset.shape, torch.device("cpu"))
+        measure.update(torch.from_numpy(outputs), torch.from_numpy(part.targets))
+        more = scorer.measure(part.truth, self._problem.own_units(outputs, self._dataset.preprocessing)).values
+        return {LOSS: loss, **measure.metrics(), **more}.get(self._job.objectives[0].metric, NAN)
 
     def _temperature(self, outputs: np.ndarray) -> float:
         """Return the temperature that the validation samples ask for; 1 for values, or where none is wanted."""
         wanted = self._job.spec.training.calibration == "temperature"
-        classes = self._dataset.shape.kind is TaskKind.CLASSIFICATION
-        if not (wanted and classes and np.isfinite(outputs).all()):
+        if not (wanted and self._problem.calibrated and np.isfinite(outputs).all()):
             return 1.0
         return fit_temperature(outputs, self._dataset.validation.targets)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from harness.data import Dataset, Part, place
-from harness.measure import ConfusionMatrix
+from harness.problems import problems
+from harness.problems.scoring import Scorer
+from harness.records import Figures
 from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
 from harness.study.final.outcome import Made
@@ -21,8 +21,10 @@ from harness.study.trial.building import EVALUATION_BATCH, target_scaling
 from harness.train import Evaluation, evaluate, predict
 
 
-def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate) -> Evaluation:
-    """Measure the final model on the test samples and write its predictions of them."""
+def score(
+    folder: RunFolder, made: Made, part: Part, candidate: Candidate, scorer: Scorer
+) -> tuple[Evaluation, Figures]:
+    """Measure the final model on the test samples, in sums and by ``scorer``, and write its predictions of them."""
     plan, dataset = made.plan, made.dataset
     size = min(EVALUATION_BATCH, plan.micro_batch or EVALUATION_BATCH)
     batches = place(part, device=torch.device(plan.device), batch_size=size, seed=0, shuffle=False)
@@ -33,9 +35,17 @@ def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate) -> Ev
         "target_scaling": target_scaling(dataset),
     }
     result = evaluate(made.predictor, batches, **common)
-    outputs, _ = predict(made.predictor, batches, **common)
-    folder.write("predictions.parquet", to_parquet(predictions_frame(dataset, outputs)))
-    return result
+    answers, _ = predict(made.predictor, batches, **common)
+    problem = problems[dataset.shape.kind]
+    answers = problem.own_units(answers, dataset.preprocessing)
+    frame = dataset.describe_test().assign(**problem.columns(answers, dataset.class_names))
+    folder.write("predictions.parquet", to_parquet(frame))
+    return result, scorer.measure(part.truth, answers)
+
+
+def scorer_of_all(scorer: Scorer, kind: str) -> Scorer:
+    """Return what measures the test samples: all that the problem knows, and the user's own metrics."""
+    return replace(scorer, kind=kind, names=problems[kind].unsummed)
 
 
 def clipped(dataset: Dataset) -> list[str]:
@@ -45,13 +55,6 @@ def clipped(dataset: Dataset) -> list[str]:
         return []
     listed = ", ".join(f"{count:,} of {column!r}" for column, count in counts.items())
     return [f"test values far outside the training range were clipped: {listed}"]
-
-
-def per_class_of(made: Made, result: Evaluation) -> tuple[dict[str, list[Any]] | None, list[list[int]] | None]:
-    """Return the scores of each class and the confusion matrix; None for values."""
-    if not isinstance(result.quality, ConfusionMatrix):
-        return None, None
-    return {"class": list(made.dataset.class_names), **result.quality.per_class()}, result.quality.table()
 
 
 def save_final(folder: RunFolder, made: Made, candidate: Candidate, trial: int) -> None:
@@ -76,15 +79,3 @@ def save_weights(folder: RunFolder, name: str, state: Mapping[str, Tensor]) -> N
     """Write a state as safetensors."""
     # Cloned, since safetensors takes no two names for one memory, as tied weights are.
     folder.write(name, save({key: tensor.detach().cpu().contiguous().clone() for key, tensor in state.items()}))
-
-
-def predictions_frame(dataset: Dataset, outputs: np.ndarray) -> pd.DataFrame:
-    """Return one row per test sample: what it is called, what is right, and what the model says."""
-    frame = dataset.describe_test()
-    if not dataset.class_names:
-        centre = dataset.preprocessing["target"]["mean"]
-        return frame.assign(predicted=outputs.astype(np.float64) + centre)
-    codes = outputs.argmax(axis=1)
-    names = np.array(dataset.class_names, dtype=object)[codes]
-    probabilities = {f"probability_{k}": outputs[:, k].astype(np.float64) for k in range(outputs.shape[1])}
-    return frame.assign(predicted=codes, predicted_name=names, **probabilities)

@@ -13,7 +13,8 @@ from harness import measure, models
 from harness.data import Batches, TrainingData, place
 from harness.hardware import usable_cores
 from harness.plan import Loss, make_plan, sizes_for
-from harness.records import Figures, Plan, TaskKind
+from harness.problems import problems
+from harness.records import Figures, Plan
 from harness.spec import Candidate, Training
 from harness.study.job import Job
 from harness.train import Fit, anneals
@@ -134,7 +135,6 @@ def make_fit(
     epochs: int | None = None,
 ) -> Fit:
     """Return the training that yields one record per epoch, for the candidate's own number unless told otherwise."""
-    classes = dataset.shape.outputs if dataset.shape.kind is TaskKind.CLASSIFICATION else 0
     first = job.objectives[0]
     return Fit(
         model,
@@ -149,7 +149,8 @@ def make_fit(
         seed=seed,
         trial=trial,
         objective=(first.metric, first.maximize),
-        class_counts=np.bincount(dataset.train.targets, minlength=classes).tolist() if classes else None,
+        scorer=validation_scorer(job, dataset),
+        class_counts=problems[dataset.shape.kind].class_counts(dataset.train.targets, dataset.shape),
         target_scaling=target_scaling(dataset),
         stop=stop,
         micro_batch=plan.micro_batch,
@@ -157,7 +158,18 @@ def make_fit(
 
 
 def target_scaling(dataset: TrainingData) -> tuple[float, float]:
-    """Return mean and scale of the targets as they are trained on, centred already; (0, 1) for classes."""
-    if dataset.shape.kind is not TaskKind.REGRESSION:
-        return 0.0, 1.0
-    return 0.0, float(dataset.preprocessing["target"]["scale"])
+    """Return mean and scale of the targets as they are trained on; (0, 1) for classes."""
+    return problems[dataset.shape.kind].target_scaling(dataset.preprocessing)
+
+
+def validation_scorer(job: Job, dataset: TrainingData) -> Callable[[np.ndarray], Figures] | None:
+    """Return what measures answers to the validation samples, of what is asked for beyond sums; None: nothing is.
+
+    It raises :class:`MetricFailed` where a metric of the user's own does.
+    """
+    if not job.scorer:
+        return None
+    problem = problems[dataset.shape.kind]
+    return lambda answers: job.scorer.measure_all(
+        dataset.validation.truth, problem.own_units(answers, dataset.preprocessing)
+    )

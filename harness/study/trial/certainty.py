@@ -6,6 +6,7 @@ from torch import nn
 
 from harness.data import Batches, derive_seed
 from harness.measure import standard_error
+from harness.problems import problems
 from harness.records import Figures, Plan
 from harness.spec import Training
 from harness.study.job import Job
@@ -21,13 +22,12 @@ def measure_certainty(
 
     ``seed`` is the trial's.
     """
-    shape, scaling = job.dataset.shape, target_scaling(job.dataset)
-    outputs, targets = predict(model, validation, shape=shape, plan=plan, loss=training.loss, target_scaling=scaling)
-    return standard_error(
-        job.objectives[0].metric,
-        outputs,
-        targets,
-        seed=derive_seed(seed, "standard error"),
-        loss=loss_name(shape, training.loss),
-        scale=scaling[1],
-    )
+    dataset, metric = job.dataset, job.objectives[0].metric
+    shape, scaling, seed = dataset.shape, target_scaling(dataset), derive_seed(seed, "standard error")
+    problem = problems[shape.kind]
+    answers, targets = predict(model, validation, shape=shape, plan=plan, loss=training.loss, target_scaling=scaling)
+    if metric in job.scorer:
+        answers = problem.own_units(answers, dataset.preprocessing)
+        return job.scorer.standard_error(metric, dataset.validation.truth, answers, seed)
+    name = loss_name(shape, training.loss)
+    return standard_error(problem, metric, answers, targets, seed=seed, loss=name, scale=scaling[1])

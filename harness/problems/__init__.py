@@ -1,0 +1,57 @@
+"""The kinds of problems that can be trained: one entry each, which everything else asks.
+
+A new one is a file with a subclass of :class:`Problem`, and its line below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.problems.classification import Classification
+from harness.problems.problem import (
+    LOSS,
+    Criterion,
+    Doubt,
+    Estimator,
+    Interval,
+    LossOptions,
+    Metric,
+    Problem,
+    Quality,
+    Seen,
+    Undefined,
+    problems,
+)
+from harness.problems.regression import Regression
+
+problems.add("classification", Classification())
+problems.add("regression", Regression())
+
+
+def known_metrics() -> Mapping[str, Metric]:
+    """Return the metrics of all problems by name, the loss among them."""
+    own = {metric.name: metric for problem in problems.values() for metric in problem.metrics}
+    return {LOSS: Metric(LOSS, maximize=False, summed=True), **own}
+
+
+def known_losses() -> tuple[str, ...]:
+    """Return the names that a loss may have, ``auto`` first."""
+    return tuple(dict.fromkeys(["auto", *(loss for problem in problems.values() for loss in problem.losses)]))
+
+
+__all__ = [
+    "LOSS",
+    "Criterion",
+    "Doubt",
+    "Estimator",
+    "Interval",
+    "LossOptions",
+    "Metric",
+    "Problem",
+    "Quality",
+    "Seen",
+    "Undefined",
+    "known_losses",
+    "known_metrics",
+    "problems",
+]

@@ -1,0 +1,310 @@
+"""What a kind of problem is: its metrics, losses and baselines, and how it is trained, judged and reported.
+
+Whatever differs between kinds of problems is asked of the problem, by nobody else's knowledge of which one it is. What
+is said here in names and directions needs neither torch nor NumPy; the methods that compute load them when called.
+
+Shape legend: N samples, B batch, M models, C outputs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+from harness.errors import InputError
+from harness.records import NAN, TaskShape
+from harness.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Floats = NDArray[np.float64]
+
+LOSS = "loss"
+"""The metric that every problem has: the plain loss, to be made small."""
+
+
+class Undefined(ValueError):
+    """A metric has no value on these samples; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure of quality."""
+
+    name: str
+    maximize: bool
+    unit: str = ""
+    """``of the target``, or nothing."""
+    summed: bool = False
+    """Whether it follows from sums over batches: such metrics are measured on both parts after every epoch. The others
+    need all predictions of a part at once."""
+    share: bool = False
+    """Whether it is a share of the samples told right, or a mean of such shares."""
+
+
+class Estimator(NamedTuple):
+    """One of scikit-learn's models, to be fitted beside the winner."""
+
+    name: str
+    model: Any
+    """None when it is not to be fitted."""
+    seconds: float = NAN
+    """About what its two fits take."""
+    note: str = ""
+    """What was reduced, or why it is not fitted."""
+
+
+class Interval(NamedTuple):
+    """A 95 % interval of one test metric."""
+
+    metric: str
+    low: float
+    high: float
+    method: str
+
+
+class Doubt(NamedTuple):
+    """A test score that is no better than an answer that ignores the inputs."""
+
+    title: str
+    score: float
+    compared: str
+    """What reaches as much, in words that ``bound`` follows where there is one."""
+    bound: float = NAN
+
+
+class LossOptions(Protocol):
+    """What a space says of the loss."""
+
+    @property
+    def loss(self) -> str:
+        """A name of the problem's ``losses``, or ``auto``."""
+
+    @property
+    def label_smoothing(self) -> float:
+        """The share of a target that is spread over all classes."""
+
+    @property
+    def class_weights(self) -> str:
+        """``none`` or ``balanced``."""
+
+
+class Seen(Protocol):
+    """The targets of a batch as they were trained on."""
+
+    @property
+    def targets(self) -> Tensor:
+        """One per sample."""
+
+    @property
+    def mix(self) -> Tensor | None:
+        """Of mixed samples, the share of ``targets``."""
+
+    @property
+    def mixed_targets(self) -> Tensor | None:
+        """Of mixed samples, the other targets."""
+
+
+class Criterion(Protocol):
+    """What a batch costs."""
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """Return what losses and metrics take, from what the model returns."""
+
+    def training_loss(self, scores: Tensor, batch: Seen) -> Tensor:
+        """Return the loss that is minimised, without L1: a mean over the batch."""
+
+    def weight(self, batch: Seen) -> Tensor | int:
+        """Return what that mean divides by: the number of samples, or the sum of their class weights."""
+
+    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the plain mean loss."""
+
+    def predictions(self, scores: Tensor) -> Tensor:
+        """Return what :class:`Quality` takes: ``B x C`` logits, or values in the targets' units."""
+
+    def answers(self, scores: Tensor) -> Tensor:
+        """Return what the model is used for: ``B x C`` probabilities, or values in the targets' units."""
+
+    def targets_seen(self, batch: Seen) -> Tensor:
+        """Return one target per sample: of a mixed sample the weightier class, or the mixed value."""
+
+
+class Quality(Protocol):
+    """What measures predictions against targets, batch by batch."""
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Add a batch; no waiting for the device."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return the summed metrics of everything added, NaN when that is nothing; waits for the device once."""
+
+
+class Problem(ABC):
+    """One kind of problem. A subclass in a file of its own, added to ``problems``, is all that a new one takes.
+
+    ``answers`` are what :meth:`Criterion.answers` returns of all samples of a part, as an array; ``targets`` beside
+    them are in the same units.
+    """
+
+    name: ClassVar[str]
+    metrics: ClassVar[tuple[Metric, ...]]
+    """In the order of reports; LOSS, which every problem has, is not among them."""
+    headline: ClassVar[tuple[str, ...]]
+    """The metrics that a search ends with on the terminal, beside the loss."""
+    objective: ClassVar[str]
+    """What is searched for, and decides the best epoch, where nobody says otherwise."""
+    losses: ClassVar[tuple[str, ...]]
+    """The losses that fit; the first is what ``auto`` means."""
+    stratified: ClassVar[bool] = False
+    """Whether each part of the data gets its share of each class."""
+    calibrated: ClassVar[bool] = False
+    """Whether answers are probabilities, which a temperature can make softer or sharper."""
+    naive: ClassVar[str] = ""
+    """The name of the baseline that ignores the inputs."""
+    step: ClassVar[str] = ""
+    """The metric that moves by 1 / N with each sample; "" where there is none."""
+    figure: ClassVar[str] = ""
+    """What a report draws of the test samples: ``predicted_against_actual`` or nothing."""
+
+    @property
+    def summed(self) -> tuple[str, ...]:
+        """The names of what is measured after every epoch."""
+        return (LOSS, *(metric.name for metric in self.metrics if metric.summed))
+
+    @property
+    def unsummed(self) -> tuple[str, ...]:
+        """The names of what is measured where it is asked for, and on the test samples."""
+        return tuple(metric.name for metric in self.metrics if not metric.summed)
+
+    def metric(self, name: str) -> Metric:
+        """Return a metric by its name; of one that is not the problem's, one that says nothing but the name."""
+        return next((metric for metric in self.metrics if metric.name == name), Metric(name, maximize=False))
+
+    # Losses
+
+    def loss_name(self, shape: TaskShape, loss: str) -> str:
+        """Return the loss to use, ``auto`` resolved. Raises :class:`InputError` for one that does not fit."""
+        if loss == "auto":
+            return self.losses[0]
+        if loss not in self.losses:
+            fitting = " or ".join(self.losses)
+            raise InputError(f"loss: {loss!r} does not fit a {self.name} task; use auto, {fitting}")
+        return loss
+
+    def outputs_for(self, shape: TaskShape, loss: str) -> int:
+        """Return how many outputs the model must have. Raises :class:`InputError`."""
+        self.loss_name(shape, loss)
+        return shape.outputs
+
+    @abstractmethod
+    def criterion(
+        self,
+        shape: TaskShape,
+        options: LossOptions,
+        *,
+        class_counts: Sequence[int] | None,
+        target_scaling: tuple[float, float],
+        device: torch.device,
+    ) -> Criterion:
+        """Return the loss that is asked for. Raises :class:`InputError` for options that do not fit."""
+
+    @abstractmethod
+    def losses_of(self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: float) -> Floats:
+        """Return the plain loss of each sample; values are in standard units of ``scale``."""
+
+    # Targets
+
+    def class_counts(self, targets: NDArray[Any], shape: TaskShape) -> list[int] | None:
+        """Return the training samples of each class; None where there are no classes."""
+        return None
+
+    def target_scaling(self, preprocessing: Mapping[str, Any]) -> tuple[float, float]:
+        """Return mean and scale of the targets as they are trained on."""
+        return 0.0, 1.0
+
+    def own_units(self, answers: NDArray[np.floating], preprocessing: Mapping[str, Any]) -> NDArray[np.floating]:
+        """Return answers in the units of the targets as they were read."""
+        return answers
+
+    # Measuring
+
+    @abstractmethod
+    def quality(self, shape: TaskShape, device: torch.device) -> Quality:
+        """Return an empty measure of the summed metrics."""
+
+    @abstractmethod
+    def score(self, metric: str, targets: NDArray[Any], answers: NDArray[np.floating]) -> float:
+        """Return a metric of all samples of a part. Raises :class:`Undefined` where it has no value on them."""
+
+    def standard_error(
+        self, metric: str, targets: NDArray[Any], answers: NDArray[np.floating], seed: int
+    ) -> float | None:
+        """Return the standard error of a metric; None where none is known but by leaving samples out."""
+        return None
+
+    def skill(self, training: Mapping[str, float], class_counts: Sequence[int] | None) -> tuple[float, str]:
+        """Return the share of the naive answer's errors that training has removed, and the figures; NaN: unknown."""
+        return NAN, ""
+
+    # The final model
+
+    @abstractmethod
+    def averaged(self, outputs: Tensor) -> Tensor:
+        """Return what ``M x B x C`` outputs of models say together, in the form of one model's."""
+
+    @abstractmethod
+    def columns(self, answers: NDArray[np.floating], class_names: Sequence[str]) -> dict[str, Any]:
+        """Return the columns of the predictions, in the targets' own units; ``predicted`` is one of them."""
+
+    def details(self, quality: Quality, class_names: Sequence[str]) -> dict[str, Any]:
+        """Return ``per_class`` and ``confusion`` for ``stats.json``; nothing where there are no classes."""
+        return {}
+
+    # Baselines: none unless a problem says otherwise
+
+    def most_rows(self, width: int, outputs: int) -> float:
+        """Return how many rows of so many columns scikit-learn's models are fitted on; 0: there are none of them."""
+        return 0.0
+
+    def constant(self) -> Estimator:
+        """Return the model that ignores the inputs."""
+        raise NotImplementedError
+
+    def linear(self, rows: int, width: int, outputs: int) -> Estimator:
+        """Return the linear model, for inputs that are standardised and one-hot."""
+        raise NotImplementedError
+
+    def boosting(self, outputs: int) -> tuple[Callable[..., Any], int] | str:
+        """Return the class of gradient boosting and the trees of its rounds, or why there is none."""
+        raise NotImplementedError
+
+    def answers_of(self, estimator: Any, inputs: Floats, outputs: int) -> Floats:
+        """Return what a fitted estimator answers."""
+        raise NotImplementedError
+
+    # Reports
+
+    def interval(self, targets: NDArray[Any], predicted: NDArray[Any]) -> Interval | None:
+        """Return how sure the test score is."""
+        return None
+
+    def test_losses(self, predictions: pd.DataFrame) -> Floats | None:
+        """Return the plain loss of each test sample but for a factor; None where the predictions do not tell it."""
+        return None
+
+    def doubts(
+        self, test: Mapping[str, float], naive: Mapping[str, float], stats: Mapping[str, Any]
+    ) -> Iterator[Doubt]:
+        """Yield the test scores that are no better than the naive baseline's; both give NaN for what is not known."""
+        return iter(())
+
+
+problems: Registry[Problem] = Registry("problem")
