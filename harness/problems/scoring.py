@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.errors import MetricFailed
 from harness.own import summary
 from harness.problems import Undefined, problems
-from harness.records import NAN, Figures
+from harness.records import Figures
 
 Function = Callable[[NDArray[Any], NDArray[np.floating]], float]
 """Takes targets and answers: class codes and ``N x C`` probabilities, or values in the targets' own units."""

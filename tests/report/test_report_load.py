@@ -224,11 +224,11 @@ def test_the_frames_of_the_store_are_accepted_and_ranked(make_run):
         figures={"parameters": 10.0},
     )
     lost = TrialRecord(trial=1, outcome=Outcome.CRASHED, reason="why", candidate={}, params={})
-    trials = trials_frame([lost, found], list(parameters(spec.group)))
+    trials = trials_frame([lost, found], list(parameters(spec.group)), ["loss", "f1_macro"])
     trials.to_parquet(folder / "trials.parquet")
     spent = {"train_s": 1.0, "validation_s": 1.0, "train_samples_s": 1.0}
     epoch = EpochRecord(trial=0, epoch=1, train={}, validation={}, learning_rate=0.1, gradient_norm=1.0, **spent)
-    epochs_frame([epoch]).to_parquet(folder / "epochs.parquet")
+    epochs_frame([epoch], ["loss", "f1_macro"]).to_parquet(folder / "epochs.parquet")
     telemetry_frame([TelemetryRecord(0.0, {})]).to_parquet(folder / "telemetry.parquet")
     run = load_run(folder)
     row = {"rank": 1, "trial": 0, "architecture": "mlp", "optimizer": "adamw", "f1_macro": 0.75, "parameters": 10.0}
