@@ -92,25 +92,24 @@ def test_values_are_scored_in_their_own_units(tmp_path):
 
 
 def test_own_metrics_reach_worker_processes_and_the_run_goes_on(tmp_path, own_module):
-    path = f"metrics={{mine: '{own_module}:right'}}"
-    first = search(tmp_path, path, "objective={mine: maximize}", trials=1, workers=1, trust=True)
+    share = 0.25
+    asked = {"device": "cpu", "metrics": {"quarter": lambda targets, _answers: share + 0 * len(targets)}}
+    mine = [f"metrics.mine={own_module}:right", "objective={mine: maximize}", "search.baselines=false"]
+    first = search(tmp_path, *mine, trials=1, workers=1, trust=True, **asked)
     trials = first.trials
     assert trials["validation_mine"].tolist() == trials["validation_accuracy"].tolist() == trials["value"].tolist()
+    assert trials["validation_quarter"].tolist() == [0.25]
     assert first.test["mine"] == pytest.approx(first.test["accuracy"])
     with pytest.raises(InputError, match=r"metrics.mine: 'my_scores:right' is not imported.*--trust"):
-        harness.search(resume=first.run, trials=2, workers=0, device="cpu")
-    more = harness.search(resume=first.run, trials=2, workers=0, device="cpu", trust=True)
-    assert more.trials["outcome"].tolist() == ["complete"] * 2
+        harness.search(resume=first.run, trials=2, workers=0, **asked)
+    more = harness.search(resume=first.run, trials=2, workers=0, trust=True, **asked)
+    assert more.trials["validation_quarter"].tolist() == [0.25] * 2
 
 
-def test_a_function_that_only_this_process_knows_reaches_workers_too(tmp_path):
-    share = 0.25
-    result = search(
-        tmp_path, trials=1, workers=1, metrics={"quarter": lambda targets, _answers: share + 0 * len(targets)}
-    )
-    assert result.trials["validation_quarter"].tolist() == [0.25]
+def test_a_function_that_no_worker_can_get_is_refused_at_once(tmp_path):
     with pytest.raises(InputError, match=r"metrics.mine: cannot be sent to worker processes .*workers=0"):
         search(tmp_path, trials=1, workers=1, metrics={"mine": lambda *_, file=sys.stdout: file.fileno()})
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(
