@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic_core import PydanticKnownError
 
 from harness.errors import did_you_mean
 from harness.records import LABEL_METRICS, VALUE_METRICS
+from harness.registry import registered
 from harness.spec.base import Frozen
 from harness.spec.first import point_of
+from harness.spec.names import PRUNERS, SAMPLERS
 from harness.spec.parameters import Group, Scalar, size
 from harness.spec.task import TaskSpec, parse_task
 from harness.spec.training import Training
@@ -90,11 +93,36 @@ class Budget(Frozen):
     """How often a trial is started again after its worker process died."""
 
 
+class _Names:
+    """The names of a kind that a field takes: those that come with harness, and what installed packages add."""
+
+    def __init__(self, kind: str, shipped: Sequence[str]) -> None:
+        self._kind = kind
+        self._shipped = shipped
+
+    @property
+    def known(self) -> list[str]:
+        return [*self._shipped, *sorted(registered(self._kind) - set(self._shipped))]
+
+    def check(self, name: object) -> object:
+        """Refuse any other as pydantic refuses what no ``Literal`` has."""
+        if name not in self.known:
+            raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, self.known))})
+        return name
+
+    def describe(self, schema: dict[str, Any]) -> None:
+        """Complete a JSON Schema."""
+        schema["enum"] = self.known
+
+
+_SAMPLERS, _PRUNERS = _Names("sampler", SAMPLERS), _Names("pruner", PRUNERS)
+
+
 class Search(Frozen):
     """How candidates are chosen and given up."""
 
-    sampler: Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2", "qmc"] = "tpe"
-    pruner: Literal["auto", "median", "asha", "hyperband", "dominated", "none"] = "auto"
+    sampler: Annotated[str, BeforeValidator(_SAMPLERS.check), Field(json_schema_extra=_SAMPLERS.describe)] = "tpe"
+    pruner: Annotated[str, BeforeValidator(_PRUNERS.check), Field(json_schema_extra=_PRUNERS.describe)] = "auto"
     """``auto``: median with one objective; with several dominated, or none where one is only known at the end.
 
     ``asha`` pauses trials and goes on with the best ones; ``dominated`` is the median rule for several objectives.

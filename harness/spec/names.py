@@ -1,4 +1,4 @@
-"""The names that a space file may use for a task, an architecture, an optimiser or a schedule, and their parameters.
+"""The names that a space file may use for what it chooses from registries, and the parameters of options.
 
 The registries of the floors above have all this too, but they load torch, which takes seconds. A typo is answered from
 here. ``tests/spec/test_spec_names.py`` holds both against each other.
@@ -16,6 +16,9 @@ TASKS: Mapping[str, str] = {
     "wine": "tabular",
 }
 """The built-in tasks, each with the shipped space that is searched for it where no other is named."""
+
+SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp", "nsga2", "qmc")
+PRUNERS = ("auto", "median", "asha", "hyperband", "dominated", "none")
 
 OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "architecture": {
