@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -37,6 +37,7 @@ from harness.study import (
     Stop,
     estimate_costs,
     open_search,
+    replayed,
     run_search,
     spec_to_resume,
     total_seconds,
@@ -218,10 +219,17 @@ class Cost:
         }
 
 
-def estimate_search(spec: Spec, *, device: str = "auto", trust: bool = False) -> Cost:
-    """Train some candidates of each architecture for a moment and extrapolate; writes nothing."""
-    job = open_search(Request(spec=spec, device=device, trust=trust)).job
-    estimates = estimate_costs(job)
+def estimate_search(
+    spec: Spec, *, device: str = "auto", trust: bool = False, plan_from: str | Path | None = None
+) -> Cost:
+    """Train some candidates of each architecture for a moment and extrapolate; writes nothing.
+
+    ``plan_from`` is a run whose measured choices are replayed.
+    """
+    followed = Path(plan_from) if plan_from is not None else None
+    job = open_search(Request(spec=spec, device=device, trust=trust, plan_from=followed)).job
+    with replayed(followed) as memory:
+        estimates = estimate_costs(replace(job, memory=memory))
     return Cost(str(job.device), estimates, *total_seconds(job, estimates))
 
 

@@ -102,7 +102,7 @@ def search(
     check_search(space, resume, overrides, device=device)
     say_what_is_missing()
     if dry_run:
-        _dry_run(space, resume, overrides, device=device, trust=trust, json=json)
+        _dry_run(space, resume, overrides, device=device, plan_from=plan_from, trust=trust, json=json)
         return
     result = _run(
         space,
@@ -134,7 +134,14 @@ def _run(space: str | None, overrides: list[str], **options: Any) -> SearchResul
 
 
 def _dry_run(
-    space: str | None, resume: Path | None, overrides: list[str], *, device: str, trust: bool, json: bool
+    space: str | None,
+    resume: Path | None,
+    overrides: list[str],
+    *,
+    device: str,
+    plan_from: Path | None,
+    trust: bool,
+    json: bool,
 ) -> None:
     """Show what would be searched and what it would cost; write nothing."""
     from harness.api import estimate_search, resolve_spec
@@ -143,7 +150,7 @@ def _dry_run(
     from harness.cli.lines import duration
 
     spec = resolve_spec(space, resume, overrides)
-    cost = estimate_search(spec, device=device, trust=trust)
+    cost = estimate_search(spec, device=device, trust=trust, plan_from=plan_from)
     if json:
         print_json({"space": space_rows(spec), "size": describe_size(spec), **cost.as_dict()})
         return

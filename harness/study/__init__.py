@@ -11,6 +11,7 @@ from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.study.check import check_spec
+    from harness.study.choices import replayed
     from harness.study.decide.idle import needed_where
     from harness.study.estimate import Estimate, estimate_costs, total_seconds
     from harness.study.execute.execution import Execution
@@ -34,6 +35,7 @@ __all__ = [
     "estimate_costs",
     "needed_where",
     "open_search",
+    "replayed",
     "run_search",
     "space_schema",
     "spec_to_resume",
@@ -44,6 +46,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "check": ("check_spec",),
+        "choices": ("replayed",),
         "estimate": (
             "Estimate",
             "estimate_costs",
