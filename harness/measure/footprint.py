@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from harness.data import Batch
-from harness.models import Outputs
+from harness.models import Outputs, leaves
 from harness.records import Figures
 
 MIB = 2**20
@@ -43,9 +42,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
     ) -> Any:
         """Do the operation and count the storages that it brought forth."""
         returned = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(returned):
-            if isinstance(leaf, Tensor):
-                self._count(leaf.untyped_storage())
+        for leaf in leaves(returned):
+            self._count(leaf.untyped_storage())
         return returned
 
     def _count(self, storage: torch.UntypedStorage) -> None:
