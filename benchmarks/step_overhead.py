@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.data import Part, place
-from harness.records import Named, Plan, TaskKind, TaskShape
+from harness.records import Named, Plan, TaskKind, TaskShape, table_inputs
 from harness.spec import Training
 from harness.train import Fit, build_optimizer
 
@@ -94,7 +94,7 @@ def fit(part: Part, threads: int) -> Iterator[object]:
             mlp(),
             train=batches,
             validation=None,
-            shape=TaskShape(kind=TaskKind.CLASSIFICATION, outputs=CLASSES, features=FEATURES),
+            shape=TaskShape(kind=TaskKind.CLASSIFICATION, outputs=CLASSES, inputs=table_inputs(FEATURES)),
             training=Training(batch_size=BATCH),
             optimizer=OPTIMIZER,
             schedule=Named("constant"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from harness.data.preprocessing import apply_preprocessing, beyond_training, fit
 from harness.data.sources.source import Source
 from harness.data.splits import Indices
 from harness.data.training_data import TrainingData
-from harness.records import TaskShape
+from harness.records import Target, TaskShape, image_inputs, table_inputs
 
 
 @dataclass
@@ -40,7 +40,6 @@ class Dataset(TrainingData):
         super().__init__(
             name=source.name,
             shape=_shape(source, preprocessing),
-            class_names=source.class_names,
             fingerprint=source.fingerprint,
             notes=notes,
             preprocessing=preprocessing,
@@ -96,7 +95,7 @@ class Dataset(TrainingData):
             columns["row"] = source.labels[rows]
         if source.files:
             columns["file"] = np.array(source.files, dtype=object)[rows]
-        columns["target"] = self.true_targets("test")
+        columns |= value_columns("target", self.true_targets("test"), source.value_names)
         if source.class_names:
             columns["target_name"] = np.array(source.class_names, dtype=object)[source.targets[rows]]
         return pd.DataFrame(columns)
@@ -113,8 +112,15 @@ def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) ->
     inputs = apply_preprocessing(preprocessing, raw.iloc[rows]) if isinstance(raw, pd.DataFrame) else (raw[rows],)
     targets = source.targets[rows]
     if not source.class_names:
-        targets = (targets - preprocessing["target"]["mean"]).astype(np.float32)
+        targets = (targets - np.asarray(preprocessing["target"]["mean"])).astype(np.float32)
     return Part(inputs, targets, source.positions(rows), normalisation(preprocessing))
+
+
+def value_columns(what: str, values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return ``what``, or a column ``what_NAME`` for each of several values."""
+    if values.ndim == 1:
+        return {what: values}
+    return {f"{what}_{name}": values[:, place] for place, name in enumerate(names)}
 
 
 def _left_out(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ...]:
@@ -124,16 +130,22 @@ def _left_out(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ..
 
 
 def _shape(source: Source, preprocessing: Mapping[str, Any]) -> TaskShape:
-    outputs = len(source.class_names) or 1
+    target = _target(source, preprocessing["target"])
+    outputs = len(source.class_names) or len(target.centre)
     if isinstance(source.inputs, np.ndarray):
         channels, height, width = source.inputs.shape[1:]
-        return TaskShape(kind=source.kind, outputs=outputs, image=(channels, height, width))
-    cardinalities = tuple(len(column["categories"]) + 1 for column in preprocessing["categorical"])
+        return TaskShape(kind=source.kind, outputs=outputs, target=target, inputs=image_inputs(channels, height, width))
     numeric = preprocessing["numeric"]
-    return TaskShape(
-        kind=source.kind,
-        outputs=outputs,
-        features=len(numeric),
+    inputs = table_inputs(
+        len(numeric),
+        cardinalities=tuple(len(column["categories"]) + 1 for column in preprocessing["categorical"]),
         quantiles=tuple(tuple(column["quantiles"]) for column in numeric),
-        cardinalities=cardinalities,
     )
+    return TaskShape(kind=source.kind, outputs=outputs, target=target, inputs=inputs)
+
+
+def _target(source: Source, fitted: Mapping[str, Any]) -> Target:
+    if source.class_names:
+        return Target(names=source.class_names, dtype="int64", centre=(), scale=())
+    centre, scale = (tuple(np.ravel(fitted[name]).tolist()) for name in ("mean", "scale"))
+    return Target(names=source.value_names, shape=source.targets.shape[1:], centre=centre, scale=scale)

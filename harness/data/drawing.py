@@ -31,7 +31,8 @@ class Drawing:
         elif self._groups is not None:
             held = self._whole_groups(rows, count, seed)
         else:
-            stratify = self._source.targets[rows] if self._source.class_names else None
+            strata = self._source.strata
+            stratify = None if strata is None else strata[rows]
             held = resample(rows, replace=False, n_samples=count, random_state=seed % 2**32, stratify=stratify)
         return np.setdiff1d(rows, held, assume_unique=True), np.sort(held)
 
@@ -39,10 +40,9 @@ class Drawing:
         """Return the rows of groups drawn at random, the best of some draws by size and shares of the classes."""
         assert self._groups is not None
         _, codes = np.unique(self._groups[rows], return_inverse=True)
-        classes = max(1, len(self._source.class_names))
-        targets = self._source.targets[rows] if self._source.class_names else np.zeros(len(rows), np.int64)
-        counts_GC = np.zeros((codes.max() + 1, classes))
-        np.add.at(counts_GC, (codes, targets), 1.0)
+        strata = np.zeros(len(self._source), np.int64) if self._source.strata is None else self._source.strata
+        counts_GC = np.zeros((codes.max() + 1, strata.max() + 1))
+        np.add.at(counts_GC, (codes, strata[rows]), 1.0)
         wanted_C = counts_GC.sum(axis=0) * count / len(rows)
         generator = np.random.default_rng(seed)
         best, best_miss = np.empty(0, np.int64), np.inf

@@ -84,8 +84,10 @@ def normalisation(preprocessing: Mapping[str, Any]) -> Normalise | None:
 def _fit_target(source: Source, rows: np.ndarray) -> dict[str, Any]:
     if source.class_names:
         return {"classes": list(source.class_names)}
-    scaler = StandardScaler().fit(source.targets[rows, None])
-    return {"mean": float(scaler.mean_[0]), "scale": float(scaler.scale_[0])}
+    values = source.targets[rows]
+    scaler = StandardScaler().fit(values.reshape(len(values), -1))
+    mean, scale = (each.reshape(values.shape[1:]).tolist() for each in (scaler.mean_, scaler.scale_))
+    return {"mean": mean, "scale": scale}
 
 
 def _fit_images(images_NCHW: np.ndarray, rows: np.ndarray) -> dict[str, Any]:

@@ -49,6 +49,17 @@ def encode_targets(column: pd.Series, kind: Kind, where: str, reading: Reading) 
     return values, (), (f"{where} is read as values{told}{_value_hint(numbers, kind)}",)
 
 
+def encode_several(values_NV: np.ndarray, kind: Kind, where: str, reading: Reading) -> Encoded:
+    """Return several numbers to predict of each sample as float64 (N, V), in the form of :func:`encode_targets`."""
+    if kind == "classification":
+        raise DataError(f"{where} holds {values_NV.shape[1]} numbers per sample, which are no classes; give one each")
+    columns = [
+        _encode_values(pd.Series(values_N), f"{where}[:, {place}]", reading)
+        for place, values_N in enumerate(values_NV.T)
+    ]
+    return np.column_stack(columns), (), (f"{where} is read as {len(columns)} values per sample",)
+
+
 def _refuse_times(column: pd.Series, where: str) -> None:
     times = looks_like_dates(column) if is_text(column) else ""
     if not times and infer_dtype(column, skipna=True) in _TIMES:

@@ -12,7 +12,7 @@ Shape legend: N samples, V values to predict, C classes, K non-empty cells of th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +39,13 @@ def standard_error(
     *,
     seed: int,
     loss: str,
-    scale: float = 1.0,
+    scale: Sequence[float] = (1.0,),
 ) -> Figures:
     """Return the standard error of ``metric``, as the figure ``value_se``; NaN with a reason where it has none.
 
     ``outputs`` are ``N x C`` probabilities, or ``N`` or ``N x V`` values in the targets' units. The metric ``loss``
     needs the name of the plain ``loss`` (``cross_entropy``, ``binary``, ``mse`` or ``huber``), and of values the
-    ``scale`` by which targets were divided.
+    ``scale`` by which each was divided.
     """
     samples = len(targets)
     if samples < 2:
@@ -64,15 +64,16 @@ def standard_error(
 
 
 def losses_per_sample(
-    outputs: NDArray[np.floating], targets: NDArray[np.generic], *, loss: str, scale: float = 1.0
+    outputs: NDArray[np.floating], targets: NDArray[np.generic], *, loss: str, scale: Sequence[float] = (1.0,)
 ) -> Floats:
     """Return the plain loss of each sample in float64.
 
     Of ``N x C`` probabilities the negative logarithm of the target's; of ``N`` or ``N x V`` values the squared
-    (``mse``) or Huber (``huber``, delta 1) error over ``scale``, the standard deviation of the training targets.
+    (``mse``) or Huber (``huber``, delta 1) error over its ``scale``, the standard deviation of the training targets.
     """
     if loss in _LOSSES:
-        losses_NV = _LOSSES[loss]((_columns(outputs) - _columns(targets)) / (scale if scale > 0.0 else 1.0))
+        unit_V = np.array([unit if unit > 0.0 else 1.0 for unit in scale])
+        losses_NV = _LOSSES[loss]((_columns(outputs) - _columns(targets)) / unit_V)
         means_N: Floats = losses_NV.mean(axis=1)
         return means_N
     return -log_probabilities(outputs[np.arange(len(targets)), targets.astype(np.int64)])

@@ -5,22 +5,31 @@ A family is one file in ``families/`` that registers itself with :func:`harness.
 
 from __future__ import annotations
 
-from harness.models.build import build, schema, validate
+from harness.models.build import build, configuration, schema, validate
 from harness.models.calling import evaluating, example_inputs
 from harness.models.ensemble import Ensemble
 from harness.models.families.own import is_own
-from harness.models.family import Family, families
+from harness.models.family import Family, families, takes
+from harness.models.outputs import Outputs, leaves, mapped, prediction
 from harness.models.tempered import Tempered
+from harness.models.weights import load_weights
 
 __all__ = [
     "Ensemble",
     "Family",
+    "Outputs",
     "Tempered",
     "build",
+    "configuration",
     "evaluating",
     "example_inputs",
     "families",
     "is_own",
+    "leaves",
+    "load_weights",
+    "mapped",
+    "prediction",
     "schema",
+    "takes",
     "validate",
 ]

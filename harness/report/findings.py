@@ -118,7 +118,7 @@ def _interval(run: RunFiles) -> Interval | None:
     test = run.stats["test"]
     if test is None:
         return None
-    if run.predictions is not None and len(run.predictions):
+    if run.predictions is not None and len(run.predictions) and "target" in run.predictions:
         target, predicted = (run.predictions[name].to_numpy() for name in ("target", "predicted"))
         if run.stats["task"]["kind"] == TaskKind.CLASSIFICATION:
             low, high = accuracy_interval(int((target == predicted).sum()), len(target))

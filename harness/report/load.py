@@ -101,7 +101,7 @@ def load_run(path: Path) -> RunFiles:
         trials=_trials(path / "trials.parquet"),
         epochs=_frame(path / "epochs.parquet", numbers=_EPOCH_NUMBERS, texts=["note"]),
         telemetry=_frame(path / "telemetry.parquet", numbers=_TELEMETRY_NUMBERS, later=_LATER_METERS),
-        predictions=_frame(predictions, numbers=["index", "target", "predicted"]) if predictions.exists() else None,
+        predictions=_predictions(predictions) if predictions.exists() else None,
     )
     best = run.stats["best"]
     if best is not None and best["trial"] not in set(run.trials["trial"]):
@@ -216,6 +216,19 @@ def _frame(
         if not pd.api.types.is_string_dtype(frame[name]):
             raise _wrong(file, f"column {name!r} holds {frame[name].dtype}, not texts")
     return frame
+
+
+def value_suffixes(predictions: pd.DataFrame) -> list[str]:
+    """Return what stands after ``target`` and ``predicted`` in the names of columns: "", or _NAME of several values."""
+    several = [name.removeprefix("target") for name in predictions.columns if name.startswith("target_")]
+    return [""] if "target" in predictions.columns or not several else several
+
+
+def _predictions(file: Path) -> pd.DataFrame:
+    suffixes = value_suffixes(_frame(file, numbers=["index"]))
+    return _frame(
+        file, numbers=["index", *(f"{what}{suffix}" for what in ("target", "predicted") for suffix in suffixes)]
+    )
 
 
 def _trials(file: Path) -> pd.DataFrame:

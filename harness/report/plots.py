@@ -209,10 +209,10 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Fig
     return figure
 
 
-def predicted_against_actual(predictions: pd.DataFrame) -> go.Figure:
+def predicted_against_actual(actual: pd.Series, guessed: pd.Series) -> go.Figure:
     """Draw predicted over actual values with the line on which both agree."""
-    shown = predictions.iloc[:: max(1, math.ceil(len(predictions) / SHOWN_SAMPLES))]
-    target, predicted = (shown[name].to_numpy(np.float64) for name in ("target", "predicted"))
+    step = max(1, math.ceil(len(actual) / SHOWN_SAMPLES))
+    target, predicted = (values.to_numpy(np.float64)[::step] for values in (actual, guessed))
     figure = empty_figure(420, x="actual", y="predicted")
     marker = {"color": COLOURS[0], "size": 5, "opacity": 0.5}
     figure.add_scatter(

@@ -194,7 +194,7 @@ def _tiny_validation(result: _Result) -> Iterator[ResultWarning]:
 
 def _relative_spread(predictions: pd.DataFrame | None, kind: TaskKind) -> float:
     """Return the standard deviation of a test sample's loss over its mean; NaN where predictions do not tell it."""
-    if predictions is None or len(predictions) < 2:
+    if predictions is None or len(predictions) < 2 or "target" not in predictions:
         return NAN
     if kind == TaskKind.REGRESSION:
         losses = np.square((predictions["predicted"] - predictions["target"]).to_numpy(np.float64))

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from harness.data import Part
-from harness.records import NAN, TaskKind, TaskShape
+from harness.records import NAN, InputKind, TaskKind, TaskShape
 
 Floats = NDArray[np.float64]
 
@@ -57,16 +57,23 @@ class Columns:
     def of(cls, shape: TaskShape, seed: int) -> Columns:
         """Return the columns of a task, drawn from ``seed`` where a table has too many numeric ones."""
         rng = np.random.default_rng(seed)
-        few = shape.features <= COLUMNS
-        chosen = np.arange(shape.features) if few else np.sort(rng.choice(shape.features, COLUMNS, replace=False))
+        features = _features(shape)
+        few = features <= COLUMNS
+        chosen = np.arange(features) if few else np.sort(rng.choice(features, COLUMNS, replace=False))
         return cls(shape, chosen)
+
+    @property
+    def image(self) -> tuple[int, ...]:
+        """Channels, height and width of images; empty for a table."""
+        found = self.shape.find(InputKind.IMAGE)
+        return found.sizes if found else ()
 
     @property
     def pool(self) -> int:
         """Side of the squares of pixels that become one value; 1: every pixel is one."""
-        if self.shape.image is None:
+        if not self.image:
             return 1
-        channels, height, width = self.shape.image
+        channels, height, width = self.image
         side = 1
         while channels * -(-height // side) * -(-width // side) > max(PIXELS, channels):
             side += 1
@@ -75,15 +82,16 @@ class Columns:
     @property
     def numbers(self) -> int:
         """How many columns hold numbers."""
-        if self.shape.image is None:
+        if not self.image:
             return len(self.chosen)
-        channels, height, width = self.shape.image
+        channels, height, width = self.image
         return channels * -(-height // self.pool) * -(-width // self.pool)
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
         """The number of codes of each categorical column."""
-        return self.shape.cardinalities
+        found = self.shape.find(InputKind.CATEGORICAL)
+        return found.cardinalities if found else ()
 
     @property
     def width(self) -> int:
@@ -95,14 +103,14 @@ class Columns:
         """What is not seen of the inputs; empty when all is."""
         if self.pool > 1:
             return f"images average-pooled by {self.pool} x {self.pool} pixels"
-        if len(self.chosen) < self.shape.features:
-            return f"{len(self.chosen):,} of {self.shape.features:,} numeric columns, drawn from the seed"
+        if len(self.chosen) < _features(self.shape):
+            return f"{len(self.chosen):,} of {_features(self.shape):,} numeric columns, drawn from the seed"
         return ""
 
     def inputs(self, part: Part, rows: NDArray[np.int64] | None = None) -> Floats:
         """Return the columns of a part, or of some of its rows."""
         arrays = part.inputs if rows is None else tuple(array[rows] for array in part.inputs)
-        if self.shape.image is not None:
+        if self.image:
             return self._pooled(arrays[0])
         return np.column_stack([arrays[0][:, self.chosen], *arrays[1:]]).astype(np.float64)
 
@@ -113,6 +121,11 @@ class Columns:
             pooled = F.avg_pool2d(chunk, self.pool, ceil_mode=True)
             flat[start : start + _CHUNK] = pooled.flatten(1).numpy()
         return flat
+
+
+def _features(shape: TaskShape) -> int:
+    numeric = shape.find(InputKind.NUMERIC)
+    return numeric.sizes[0] if numeric else 0
 
 
 def targets(part: Part) -> np.ndarray:
@@ -176,11 +189,12 @@ def _linear(columns: Columns, rows: int, kind: TaskKind, outputs: int) -> Recipe
 
 def _boosting(columns: Columns, rows: int, kind: TaskKind, outputs: int, seed: int) -> Recipe:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.multioutput import MultiOutputRegressor
 
     name = "gradient boosting"
     if kind is TaskKind.CLASSIFICATION and outputs > MOST_CLASSES:
         return Recipe(name, None, NAN, f"skipped: {outputs:,} classes, at most {MOST_CLASSES} are fitted")
-    trees = 1 if kind is TaskKind.REGRESSION or outputs == 2 else outputs
+    trees = 1 if kind is TaskKind.CLASSIFICATION and outputs == 2 else outputs
     features = columns.numbers + len(columns.cardinalities)
     # The finding of splits in up to 31 leaves, which few rows do not fill, and the histograms of all rows.
     round_s = trees * features * (5e-5 * min(1.0, rows / 600) + 1.5e-8 * rows)
@@ -191,7 +205,9 @@ def _boosting(columns: Columns, rows: int, kind: TaskKind, outputs: int, seed: i
         columns.numbers + place for place, count in enumerate(columns.cardinalities) if count <= NATIVE_CATEGORIES
     ]
     model = HistGradientBoostingClassifier if kind is TaskKind.CLASSIFICATION else HistGradientBoostingRegressor
-    estimator = model(max_iter=rounds, categorical_features=native or None, random_state=seed % 2**32)
+    estimator: Any = model(max_iter=rounds, categorical_features=native or None, random_state=seed % 2**32)
+    if kind is TaskKind.REGRESSION and outputs > 1:
+        estimator = MultiOutputRegressor(estimator)
     note = f"{rounds} rounds, to save time" if rounds < ROUNDS else ""
     return Recipe(name, estimator, 0.1 + 2 * rounds * round_s, note)
 
@@ -203,11 +219,11 @@ def probabilities(estimator: Any, inputs: Floats, classes: int) -> Floats:
     return table
 
 
-def metrics(estimator: Any, inputs: Floats, known: np.ndarray, shape: TaskShape, scale: float) -> dict[str, float]:
-    """Return the problem's metrics as scikit-learn computes them; ``scale`` is one standard unit of the values."""
+def metrics(estimator: Any, inputs: Floats, known: np.ndarray, shape: TaskShape) -> dict[str, float]:
+    """Return the problem's metrics as scikit-learn computes them."""
     if shape.kind is TaskKind.CLASSIFICATION:
         return _label_metrics(known, probabilities(estimator, inputs, shape.outputs), range(shape.outputs))
-    return _value_metrics(known, estimator.predict(inputs), scale)
+    return _value_metrics(known, estimator.predict(inputs), shape.scale)
 
 
 def _label_metrics(known: np.ndarray, chances: Floats, labels: Sequence[int]) -> dict[str, float]:
@@ -224,13 +240,13 @@ def _label_metrics(known: np.ndarray, chances: Floats, labels: Sequence[int]) ->
     }
 
 
-def _value_metrics(known: np.ndarray, predicted: Floats, scale: float) -> dict[str, float]:
+def _value_metrics(known: np.ndarray, predicted: Floats, scale: Sequence[float]) -> dict[str, float]:
     from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-    squared = float(mean_squared_error(known, predicted))
+    squared_V = np.atleast_1d(mean_squared_error(known, predicted, multioutput="raw_values"))
     return {
-        "loss": squared / scale**2,
-        "rmse": squared**0.5,
+        "loss": float((squared_V / np.square(scale)).mean()),
+        "rmse": float(np.sqrt(squared_V).mean()),
         "mae": float(mean_absolute_error(known, predicted)),
         "r2": float(r2_score(known, predicted)) if len(known) > 1 else NAN,
     }

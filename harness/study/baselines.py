@@ -20,7 +20,6 @@ from harness.records import LABEL_METRICS, NAN, VALUE_METRICS, TaskKind
 from harness.spec import Spec
 from harness.study.baseline_models import Columns, Floats, Recipe, fitting_rows, metrics, recipes, targets
 from harness.study.stop import Stop
-from harness.study.trial.building import target_scaling
 
 FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError)
 """What scikit-learn raises for data that it cannot fit."""
@@ -117,7 +116,7 @@ def _scored(
 
     started = time.perf_counter()
     validation, test, rows = _nothing(scene), None, 0
-    search, final, shape = scene.search, scene.final, scene.search.shape
+    search, final = scene.search, scene.final
     recipe, columns = first
     notes = [second[0].note, second[1].note]
     # One thread: on a machine that does other work too, two of them wait for each other at every split.
@@ -130,14 +129,14 @@ def _scored(
                 notes.append(f"fitted on {rows:,} of {len(search.train):,} rows, drawn from the seed")
             recipe.estimator.fit(inputs, known)
             part = search.validation
-            validation = metrics(recipe.estimator, columns.inputs(part), targets(part), shape, _standard_unit(search))
+            validation = metrics(recipe.estimator, columns.inputs(part), targets(part), search.shape)
             if stop.signal:
                 notes.append("not scored on the test samples: the run was asked to stop")
             else:
                 recipe, columns = second
                 recipe.estimator.fit(*drawn(columns, (final.train, final.validation), most, seed))
                 part = scene.test
-                test = metrics(recipe.estimator, columns.inputs(part), targets(part), shape, _standard_unit(final))
+                test = metrics(recipe.estimator, columns.inputs(part), targets(part), final.shape)
         except FAILURES as error:
             notes.append(f"failed: {_first_line(error)}")
     notes += [f"{warning.category.__name__}: {_first_line(warning.message)}" for warning in caught]
@@ -155,11 +154,6 @@ def drawn(columns: Columns, parts: Sequence[Part], most: int, seed: int) -> tupl
     inputs = [columns.inputs(part, chosen) for part, chosen in zip(parts, own, strict=True)]
     known = [targets(part)[chosen] for part, chosen in zip(parts, own, strict=True)]
     return np.concatenate(inputs), np.concatenate(known)
-
-
-def _standard_unit(dataset: TrainingData) -> float:
-    """Return the scale of the training targets, in which losses of values are measured everywhere."""
-    return target_scaling(dataset)[1] or 1.0
 
 
 def _first_line(message: object) -> str:

@@ -136,7 +136,7 @@ def _in_the_middle(job: Job, architecture: str) -> _Measured:
 def _measured(job: Job, candidate: Candidate) -> _Measured:
     candidate, _ = Gates(job, never).settle(candidate)
     model = build_model(job, candidate, job.dataset, seed=0)
-    parameters = static_figures(job, candidate, model).values["parameters"]
+    parameters = static_figures(job, model).values["parameters"]
     train = place_training(job, candidate, job.dataset, seed=0)
     plan = plan_training(job, candidate, job.dataset, train)
     predicted = Prober(job, never).predict(candidate, plan)

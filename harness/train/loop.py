@@ -56,7 +56,6 @@ class Fit:
         objective: validation metric that decides the best epoch and patience, and whether more is better; by default
             macro F1 for classes and RMSE for values.
         class_counts: training samples of each class; for balanced class weights, and to notice underfitting.
-        target_scaling: mean and standard deviation of the training targets, for values.
         stop: called before every step; ends the training by raising, usually a TrialEnd.
         micro_batch: at most so many samples go through the model at once, and the gradients of larger batches are added
             up; batch norm then sees the statistics of the parts. 0: whole batches.
@@ -83,7 +82,6 @@ class Fit:
         trial: int = 0,
         objective: tuple[str, bool] | None = None,
         class_counts: Sequence[int] | None = None,
-        target_scaling: tuple[float, float] = (0.0, 1.0),
         stop: Callable[[], None] = never,
         micro_batch: int = 0,
     ) -> None:
@@ -96,9 +94,7 @@ class Fit:
         self._epochs, self._class_counts = epochs, class_counts
         self._patience = 0 if validation is None or anneals(schedule) else training.patience
         self._metric, maximize = objective or _default_objective(shape)
-        self._criterion = make_criterion(
-            shape, training, class_counts=class_counts, target_scaling=target_scaling, device=device
-        )
+        self._criterion = make_criterion(shape, training, class_counts=class_counts, device=device)
         self._forward = forward_of(model, device=device, precision=plan.precision, layout=plan.layout)
         self._scaler = GradScaler(device.type) if plan.precision == "fp16" else None
         self._optimizer = build_optimizer(optimizer, model, scaled=self._scaler is not None)

@@ -2,7 +2,7 @@
 
 The loss that is minimised has label smoothing, class weights and both targets of mixed samples in it. The plain loss
 has none of them, so that candidates which differ in them can be compared by it. Losses of values are in standard units
-(targets minus their mean, over their scale); metrics are in the targets' own units.
+(what was left of targets without their mean, over their scale); metrics are in the targets' own units.
 
 Shape legend: B batch, C classes, V values.
 """
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from harness.data import Batch
 from harness.errors import InputError
+from harness.models import Outputs, prediction
 from harness.records import TaskKind, TaskShape
 from harness.spec.training import Training
 
@@ -28,7 +29,7 @@ LOSSES = {TaskKind.CLASSIFICATION: ("cross_entropy", "binary"), TaskKind.REGRESS
 class Criterion(Protocol):
     """The loss of one kind of task."""
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def scores(self, outputs: Outputs) -> Tensor:
         """Return what losses and metrics take, from what the model returns."""
 
     def training_loss(self, scores: Tensor, batch: Batch) -> Tensor:
@@ -69,7 +70,6 @@ def make_criterion(
     training: Training,
     *,
     class_counts: Sequence[int] | None,
-    target_scaling: tuple[float, float],
     device: torch.device,
 ) -> Criterion:
     """Return the loss that ``training`` asks for. Raises :class:`InputError` for options that do not fit the task."""
@@ -78,7 +78,7 @@ def make_criterion(
         for key, off in (("label_smoothing", 0.0), ("class_weights", "none")):
             if getattr(training, key) != off:
                 raise InputError(f"{key}: is for classes, and this task predicts values; set it to {off}")
-        return Values(F.mse_loss if name == "mse" else F.huber_loss, *target_scaling)
+        return Values(F.mse_loss if name == "mse" else F.huber_loss, _units(shape, device))
     weights_C = None
     if training.class_weights == "balanced":
         if class_counts is None:
@@ -109,9 +109,9 @@ class Labels:
         self._smoothing = smoothing
         self._weights_C = weights_C
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def scores(self, outputs: Outputs) -> Tensor:
         """Return ``B x C`` logits."""
-        return F.pad(outputs, (1, 0)) if self._binary else outputs
+        return F.pad(prediction(outputs), (1, 0)) if self._binary else prediction(outputs)
 
     def training_loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """Return the weighted, smoothed cross-entropy."""
@@ -154,14 +154,14 @@ class Labels:
 class Values:
     """Squared or Huber loss (delta 1) of standardised targets: ``B`` or ``B x V``, whatever the targets are."""
 
-    def __init__(self, function: Callable[..., Tensor], mean: float, scale: float) -> None:
+    def __init__(self, function: Callable[..., Tensor], scale: float | Tensor) -> None:
         self._function = function
-        self._mean = mean
-        self._scale = scale if scale > 0.0 else 1.0  # targets that are all equal have no spread to divide by
+        self._scale = scale
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def scores(self, outputs: Outputs) -> Tensor:
         """Return standardised values; a single column becomes ``B``."""
-        return outputs.squeeze(1) if outputs.ndim == 2 else outputs
+        values = prediction(outputs)
+        return values.squeeze(1) if values.ndim == 2 else values
 
     def training_loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss; of mixed samples that against both targets, weighted by their shares."""
@@ -183,11 +183,11 @@ class Values:
         return self._function(scores, self._standardised(scores, targets))
 
     def _standardised(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return ((targets - self._mean) / self._scale).reshape(scores.shape)
+        return targets.reshape(scores.shape) / self._scale
 
     def predictions(self, scores: Tensor) -> Tensor:
-        """Return values in the targets' own units."""
-        return scores * self._scale + self._mean
+        """Return values in the targets' own units, less their mean as the targets are."""
+        return scores * self._scale
 
     def targets_seen(self, batch: Batch) -> Tensor:
         """Return the value, of a mixed sample the mixture of both."""
@@ -195,6 +195,12 @@ class Values:
             return batch.targets
         share = _per_sample(batch.mix, batch.targets)
         return share * batch.targets + (1 - share) * batch.mixed_targets
+
+
+def _units(shape: TaskShape, device: torch.device) -> float | Tensor:
+    """Return one standard unit of the value to predict, or a float32 tensor of those of ``V`` values."""
+    units = [unit if unit > 0.0 else 1.0 for unit in shape.scale]  # what is always equal has no spread to divide by
+    return torch.tensor(units, device=device) if len(units) > 1 else (units or [1.0])[0]
 
 
 def _per_sample(share_B: Tensor, like: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 def test_sub_folders_are_classes_and_images_are_resized(folder):
     data = load(ImagesTask(images=folder, size=(8, 6)), seed=0)
-    assert (data.class_names, data.shape.image) == (("cats", "dogs"), (3, 8, 6))
+    assert (data.class_names, data.shape.inputs[0].sizes) == (("cats", "dogs"), (3, 8, 6))
     assert data.train.inputs[0].dtype == np.uint8
     means = data.train.inputs[0].mean(axis=(1, 2, 3))
     assert np.array_equal(means > 130, data.train.targets == 1)

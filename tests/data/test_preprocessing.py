@@ -48,7 +48,7 @@ def test_codes_match_scikit_learn_with_zero_for_missing(table):
     encoder.fit(frame[["colour"]].iloc[data.train.index].astype(object))
     expected = encoder.transform(frame[["colour"]].iloc[data.validation.index].astype(object)) + 1
     assert np.array_equal(data.validation.inputs[1], expected)
-    assert data.shape.cardinalities == (4,)
+    assert data.shape.inputs[1].cardinalities == (4,)
 
 
 def test_categories_not_seen_in_train_become_code_zero(tmp_path):
@@ -59,7 +59,7 @@ def test_categories_not_seen_in_train_become_code_zero(tmp_path):
     data = load_with(path, kinds)
     assert data.preprocessing["categorical"][0]["categories"] == ["a", "b"]
     assert data.validation.inputs[1][0, 0] == 0
-    assert data.for_refit().shape.cardinalities == (4,)
+    assert data.for_refit().shape.inputs[1].cardinalities == (4,)
 
 
 def load_with(path, kinds):
@@ -104,7 +104,7 @@ def test_raw_arrays_stand_for_the_columns_in_order_with_useless_ones_in_place(tm
     x[:, 1] = 7.0
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(ROWS) % 2)
     data = load(NpzTask(npz=tmp_path / "a.npz"), seed=0)
-    assert data.shape.features == 3
+    assert data.shape.inputs[0].sizes == (3,)
     assert any("'1' is the same in every row" in note for note in data.notes)
     (applied,) = apply_preprocessing(data.preprocessing, x[data.validation.index])
     assert np.array_equal(applied, data.validation.inputs[0])
@@ -165,7 +165,7 @@ def test_column_without_a_value_in_train_and_one_too_large(tmp_path):
     base = pd.DataFrame({"late": late, "x": np.arange(ROWS) / 2, "y": np.arange(ROWS) % 2})
     base.to_csv(path, index=False)
     data = load(CsvTask(csv=path, target="y"), seed=0)
-    assert data.shape.features == 1
+    assert data.shape.inputs[0].sizes == (1,)
     assert any("'late' is the same in every training sample: left out" in note for note in data.notes)
     base.assign(x=np.where(base["y"], 1e300, -1e300)).to_csv(path, index=False)
     with pytest.raises(DataError, match="'x' holds values too large"):

@@ -10,7 +10,7 @@ from harness.measure import standard_error
 from harness.records import VALUE_METRICS
 
 
-def error_of(metric, outputs, targets, *, seed=0, loss="cross_entropy", scale=1.0):
+def error_of(metric, outputs, targets, *, seed=0, loss="cross_entropy", scale=(1.0,)):
     figures = standard_error(metric, outputs, targets, seed=seed, loss=loss, scale=scale)
     assert not figures.reasons
     return figures.values["value_se"]
@@ -103,11 +103,11 @@ def test_the_loss_has_the_error_of_a_mean():
     assert error_of("loss", probabilities, targets) == pytest.approx(losses.std(ddof=1) / math.sqrt(300), rel=1e-5)
     outputs, wanted = valued(300)
     squares = ((outputs - wanted) / 2.0) ** 2
-    found = error_of("loss", outputs, wanted, loss="mse", scale=2.0)
+    found = error_of("loss", outputs, wanted, loss="mse", scale=(2.0,))
     assert found == pytest.approx(squares.std(ddof=1) / math.sqrt(300), rel=1e-5)
     distances = np.abs(outputs - wanted) / 0.5
     huber = np.where(distances <= 1, distances**2 / 2, distances - 0.5)
-    found = error_of("loss", outputs, wanted, loss="huber", scale=0.5)
+    found = error_of("loss", outputs, wanted, loss="huber", scale=(0.5,))
     assert found == pytest.approx(huber.std(ddof=1) / math.sqrt(300), rel=1e-5)
 
 

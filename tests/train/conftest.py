@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from harness.data import Batch
-from harness.records import Named, Plan, TaskKind, TaskShape
+from harness.records import Named, Plan, TaskKind, TaskShape, table_inputs
 from harness.spec import Training
 from harness.train import Fit
 
-LABELS = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, features=5)
-VALUES = TaskShape(kind=TaskKind.REGRESSION, outputs=1, features=5)
+LABELS = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(5))
+VALUES = TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(5))
 
 
 class ListBatches:
@@ -53,14 +53,14 @@ def labelled() -> Callable[..., ListBatches]:
 
 @pytest.fixture
 def valued() -> Callable[..., ListBatches]:
-    """Batches of values far from zero that depend linearly on the inputs."""
+    """Batches of values that depend linearly on the inputs, less their mean as those of a part are."""
 
     def make(batches: int = 4, size: int = 16, seed: int = 0) -> ListBatches:
         generator = torch.Generator().manual_seed(seed)
         made = []
         for _ in range(batches):
             x_BF = torch.randn(size, 5, generator=generator)
-            made.append(Batch((x_BF,), 500 + 100 * x_BF[:, 0]))
+            made.append(Batch((x_BF,), 100 * x_BF[:, 0]))
         return ListBatches(made)
 
     return make

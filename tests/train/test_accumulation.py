@@ -20,8 +20,8 @@ LOSSES = {
     "weighted and smoothed": Labels(binary=False, smoothing=0.2, weights_C=THREE),
     "binary": Labels(binary=True, smoothing=0.0, weights_C=None),
     "binary, weighted and smoothed": Labels(binary=True, smoothing=0.1, weights_C=THREE[:2]),
-    "mse": Values(nn.functional.mse_loss, 3.0, 2.0),
-    "huber": Values(nn.functional.huber_loss, 3.0, 0.1),
+    "mse": Values(nn.functional.mse_loss, 2.0),
+    "huber": Values(nn.functional.huber_loss, 0.1),
 }
 
 

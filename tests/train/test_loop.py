@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from harness.data import Batch, derive_seed
 from harness.errors import InputError, TimedOut
-from harness.records import Named
+from harness.records import Named, Target
 from harness.spec import Training
 from harness.train import Evaluation, loop, tally
 
@@ -50,15 +51,14 @@ def test_values_are_measured_in_their_own_units(make_fit, valued, mlp, values_sh
         model,
         valued(batches=20),
         valued(seed=1),
-        shape=values_shape,
+        shape=replace(values_shape, target=Target(scale=(100.0,))),
         optimizer=Named("adam", {"lr": 0.05}),
-        target_scaling=(500.0, 100.0),
     )
     record = list(fit)[-1]
     x_NF = torch.cat([batch.inputs[0] for batch in valued(seed=1).batches])
     y_N = torch.cat([batch.targets for batch in valued(seed=1).batches])
     with torch.no_grad():
-        predicted = model(x_NF)[:, 0] * 100 + 500
+        predicted = model(x_NF)[:, 0] * 100
     assert record.validation["rmse"] == pytest.approx(mean_squared_error(y_N, predicted) ** 0.5, rel=1e-4)
     assert record.validation["r2"] == pytest.approx(r2_score(y_N, predicted), rel=1e-4)
     assert record.validation["loss"] == pytest.approx((record.validation["rmse"] / 100) ** 2, rel=1e-4)

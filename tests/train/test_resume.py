@@ -16,13 +16,13 @@ from torch import nn
 from harness import models
 from harness.data import Batch, Part, place
 from harness.errors import InputError, StorageError, TimedOut
-from harness.records import Named, TaskKind, TaskShape
+from harness.records import Named, TaskKind, TaskShape, image_inputs
 from harness.spec import Training
 from harness.spec.training import Augment
 from harness.train import pack, read_facts, unpack
 from harness.train.state import flatten, unflatten
 
-IMAGES = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, image=(1, 8, 8))
+IMAGES = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=image_inputs(1, 8, 8))
 
 
 def untimed(record):
@@ -419,7 +419,7 @@ import numpy as np
 def build():
     rng = np.random.default_rng(0)
     part = Part((rng.normal(size=(48, 5)).astype(np.float32),), rng.integers(0, 3, 48), np.arange(48))
-    shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, features=5)
+    shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(5))
     torch.manual_seed(0)
     model = models.build(Named("mlp", {"width": 16, "norm": "batch", "dropout": 0.2}), shape)
     cpu = torch.device("cpu")

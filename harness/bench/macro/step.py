@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from harness.bench.macro.models import CLASSES, Reference, references
 from harness.bench.rows import Case
+from harness.models import prediction
 from harness.plan import Forward, forward_of, prepare
 from harness.plan.running import tf32_arithmetic
 from harness.records import Named
@@ -93,7 +94,7 @@ def _training(model: nn.Module, forward: Forward, x: Tensor, targets_B: Tensor, 
     def step() -> Tensor:
         with tf32_arithmetic(x.device, precision):
             optimizer.zero_grad(set_to_none=True)
-            loss = functional.cross_entropy(forward((x,)), targets_B)
+            loss = functional.cross_entropy(prediction(forward((x,))), targets_B)
             torch.autograd.backward(scaler.scale(loss))
             scaler.step(optimizer)
             scaler.update()
@@ -103,7 +104,7 @@ def _training(model: nn.Module, forward: Forward, x: Tensor, targets_B: Tensor, 
 
 
 def _inference(forward: Forward, x: Tensor, precision: str) -> Callable[[], object]:
-    def infer() -> Tensor:
+    def infer() -> object:
         with torch.inference_mode(), tf32_arithmetic(x.device, precision):
             return forward((x,))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 from harness.data.columns import Reading, clean_columns
 from harness.data.files import existing_file, sha256_of_arrays
 from harness.data.sources.source import Source
-from harness.data.targets import encode_targets
+from harness.data.targets import encode_several, encode_targets
 from harness.errors import DataError, did_you_mean
 from harness.spec.task import NpzTask
 
@@ -21,43 +22,40 @@ from harness.spec.task import NpzTask
 def read_npz(task: NpzTask) -> Source:
     """Read inputs and targets from an NPZ file; nothing in it is ever unpickled.
 
-    Inputs are N x F (a table of numbers), N x H x W, or N x C x H x W with 1 or 3 channels; targets are N.
+    Inputs are N x F (a table of numbers), N x H x W, or N x C x H x W with 1 or 3 channels; targets are N, or N x V
+    numbers, which are several values to predict of each sample.
     """
     path = existing_file(task.npz)
     inputs, targets = _load(path, (task.inputs, task.targets))
     where = f"{path}: {task.inputs!r}"
-    if targets.ndim != 1 or targets.dtype.kind not in "biufU":
+    several = targets.ndim == 2 and targets.size > len(targets) and targets.dtype.kind in "iuf"
+    if targets.ndim != 1 + several or targets.dtype.kind not in "biufU":
         raise DataError(
-            f"{path}: {task.targets!r} is {_describe(targets)}, expected one number or text per sample, of shape N"
+            f"{path}: {task.targets!r} is {_describe(targets)}, expected one number or text per sample, of shape N,"
+            " or several numbers, N x 2 and more"
         )
     if inputs.ndim == 0 or len(inputs) != len(targets) or not len(targets):
         raise DataError(f"{where} is {_describe(inputs)} and {task.targets!r} is {_describe(targets)}: not one each")
     _check_numbers(inputs, where)
     _check_numbers(targets, f"{path}: {task.targets!r}")
-    codes, class_names, notes = encode_targets(
-        pd.Series(targets), task.kind, f"{path}: {task.targets!r}", Reading(str(path), _row)
+    said, reading = f"{path}: {task.targets!r}", Reading(str(path), _row)
+    if several:
+        known, class_names, notes = encode_several(targets, task.kind, said, reading)
+    else:
+        known, class_names, notes = encode_targets(pd.Series(targets), task.kind, said, reading)
+    source = partial(
+        Source,
+        name=path.stem,
+        targets=known,
+        class_names=class_names,
+        value_names=tuple(map(str, range(targets.shape[1]))) if several else (),
+        fingerprint=sha256_of_arrays(inputs, targets),
     )
-    fingerprint = sha256_of_arrays(inputs, targets)
     if inputs.ndim == 2:
         names = [str(number) for number in range(inputs.shape[1])]
         frame, column_notes = numeric_table(inputs, names, str(path))
-        return Source(
-            name=path.stem,
-            inputs=frame,
-            targets=codes,
-            class_names=class_names,
-            fingerprint=fingerprint,
-            columns=tuple(names),
-            notes=(*notes, *column_notes),
-        )
-    return Source(
-        name=path.stem,
-        inputs=as_images(inputs, where),
-        targets=codes,
-        class_names=class_names,
-        fingerprint=fingerprint,
-        notes=notes,
-    )
+        return source(inputs=frame, columns=tuple(names), notes=(*notes, *column_notes))
+    return source(inputs=as_images(inputs, where), notes=notes)
 
 
 def numeric_table(array: np.ndarray, names: Sequence[str], where: str) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -18,9 +18,11 @@ class Source:
     inputs: np.ndarray | pd.DataFrame
     """Images ``x_NCHW`` as uint8 or float32; or a table whose columns hold float64 numbers, datetime64 or text."""
     targets: np.ndarray
-    """int64 codes (N,) into ``class_names``, or float64 values (N,)."""
+    """int64 codes (N,) into ``class_names``, or float64 values (N,) or (N, V)."""
     class_names: tuple[str, ...] = ()
     """Empty for regression."""
+    value_names: tuple[str, ...] = ()
+    """Of several values; empty for a single one."""
     fingerprint: str
     """sha256 of what was read, as hex."""
     rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -48,6 +50,11 @@ class Source:
     def kind(self) -> TaskKind:
         """Classification where there are classes."""
         return TaskKind.CLASSIFICATION if self.class_names else TaskKind.REGRESSION
+
+    @property
+    def strata(self) -> np.ndarray | None:
+        """int64 (N,): what each part gets its share of when parts are drawn, the classes; None where there are none."""
+        return self.targets if self.class_names else None
 
     def positions(self, chosen: np.ndarray) -> np.ndarray:
         """Translate sample numbers into positions in what was read."""

@@ -12,10 +12,11 @@ from functools import reduce
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from harness.errors import InputError
 from harness.models.calling import begin_training, evaluating, example_inputs
+from harness.models.outputs import leaves
 from harness.records import Named, TaskShape
 
 KEY = "family"
@@ -89,14 +90,13 @@ def _probe(model: nn.Module, shape: TaskShape, what: str) -> None:
     except Exception as error:
         raise InputError(f"{what} fails on a batch of {_PROBE}: {_summary(error)}") from error
     expected = (_PROBE, shape.outputs)
-    if not isinstance(outputs, Tensor):
+    first = next(leaves(outputs), None)
+    if first is None:
         raise InputError(f"{what} must return a tensor of shape {expected}, it returned {_kind(outputs)}")
-    if outputs.shape != expected:
-        raise InputError(
-            f"{what} must return shape {expected} for {_PROBE} samples, it returned {tuple(outputs.shape)}"
-        )
-    if not outputs.is_floating_point():
-        raise InputError(f"{what} must return floating-point numbers, it returned {outputs.dtype}")
+    if shape.target is not None and first.shape != expected:
+        raise InputError(f"{what} must return shape {expected} for {_PROBE} samples, it returned {tuple(first.shape)}")
+    if not first.is_floating_point():
+        raise InputError(f"{what} must return floating-point numbers, it returned {first.dtype}")
 
 
 def _where(architecture: Named) -> str:

@@ -170,7 +170,7 @@ class Finisher:
     def _averaged(self, models: Sequence[nn.Module], plan: Plan) -> Ensemble:
         """Return the average of models, with what using it costs noted."""
         ensemble = Ensemble(models, self._job.model_shape(self._candidate, self._dataset))
-        self._figures = ensemble_figures(self._job, self._dataset, ensemble, plan, self._winner)
+        self._figures = ensemble_figures(self._job, self._dataset, ensemble, plan)
         return ensemble
 
     def _retraining(self, dataset: Dataset) -> Retraining:

@@ -18,7 +18,7 @@ from harness.study.final.decision import KEPT, Decision, Tried, decide
 from harness.study.final.recipes import Recipe, by_schedule, recipes
 from harness.study.final.retraining import FAILURES, Retraining, reason_of, settled_candidate
 from harness.study.job import Job
-from harness.study.trial.building import EVALUATION_BATCH, target_scaling
+from harness.study.trial.building import EVALUATION_BATCH
 from harness.train import predict
 from harness.train.loss import loss_name
 
@@ -85,19 +85,17 @@ class Rehearsal:
             shape=self._dataset.shape,
             plan=plan,
             loss=self._candidate.training.loss,
-            target_scaling=target_scaling(self._dataset),
         )
         return outputs
 
     def _tried(self, what: str, outputs: np.ndarray, recipe: Recipe | None = None, members: int = 1) -> Tried:
         """Measure predictions of the validation samples. Raises :class:`Diverged` where they are no numbers."""
         shape, targets = self._dataset.shape, self._dataset.validation.targets
-        _, scale = target_scaling(self._dataset)
         name = loss_name(shape, self._candidate.training.loss)
         temperature = self._temperature(outputs)
         if temperature != 1.0:
             outputs = tempered(outputs, temperature)
-        losses = losses_per_sample(outputs, targets, loss=name, scale=scale)
+        losses = losses_per_sample(outputs, targets, loss=name, scale=shape.scale)
         loss = float(losses.mean())
         if not math.isfinite(loss):
             raise Diverged(f"its loss on validation is {loss}")

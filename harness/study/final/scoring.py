@@ -13,11 +13,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from harness.data import Dataset, Part, place
+from harness.data.dataset import value_columns
 from harness.measure import ConfusionMatrix
 from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
 from harness.study.final.outcome import Made
-from harness.study.trial.building import EVALUATION_BATCH, target_scaling
+from harness.study.trial.building import EVALUATION_BATCH
 from harness.train import Evaluation, evaluate, predict
 
 
@@ -30,7 +31,6 @@ def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate) -> Ev
         "shape": dataset.shape,
         "plan": plan,
         "loss": candidate.training.loss,
-        "target_scaling": target_scaling(dataset),
     }
     result = evaluate(made.predictor, batches, **common)
     outputs, _ = predict(made.predictor, batches, **common)
@@ -82,8 +82,10 @@ def predictions_frame(dataset: Dataset, outputs: np.ndarray) -> pd.DataFrame:
     """Return one row per test sample: what it is called, what is right, and what the model says."""
     frame = dataset.describe_test()
     if not dataset.class_names:
-        centre = dataset.preprocessing["target"]["mean"]
-        return frame.assign(predicted=outputs.astype(np.float64) + centre)
+        target = dataset.shape.target
+        assert target is not None
+        values = outputs.astype(np.float64) + np.reshape(target.centre, target.shape)
+        return frame.assign(**value_columns("predicted", values, target.names))
     codes = outputs.argmax(axis=1)
     names = np.array(dataset.class_names, dtype=object)[codes]
     probabilities = {f"probability_{k}": outputs[:, k].astype(np.float64) for k in range(outputs.shape[1])}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from safetensors.torch import save
 from torch import nn
 
-from harness import measure
+from harness import measure, models
 from harness.data import Batches, place
 from harness.errors import Pruned, StorageError, TimedOut
 from harness.records import Outcome, Plan
@@ -106,7 +106,7 @@ class Attempt:
         job, progress, seed = self._job, self._progress, self._assignment.seed
         candidate = self._settled(plan)
         model = build_model(job, candidate, job.dataset, seed)
-        progress.figures = static_figures(job, candidate, model)
+        progress.figures = static_figures(job, model)
         if plan is None:
             progress.gates.before_planning(candidate, progress.figures)
         train = place_training(job, candidate, job.dataset, seed)
@@ -118,6 +118,7 @@ class Attempt:
             progress.gates.before_training(candidate, plan)
             self._check_whether_it_can_finish()
         progress.plan = plan
+        models.load_weights(candidate.architecture, model)
         fit = make_fit(
             job,
             candidate,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from harness import measure, models
-from harness.data import Batches, TrainingData, place
+from harness.data import Batch, Batches, TrainingData, place
 from harness.hardware import usable_cores
 from harness.plan import Loss, make_plan, sizes_for
 from harness.records import Figures, Plan, TaskKind
@@ -63,10 +63,16 @@ def refit_growth(job: Job) -> float:
     return REFIT_MARGIN * (1 + len(job.dataset.validation) / len(job.dataset.train))
 
 
-def static_figures(job: Job, candidate: Candidate, model: nn.Module) -> Figures:
+def static_figures(job: Job, model: nn.Module) -> Figures:
     """Return parameters and FLOPs of one sample's forward pass: what is known before anything runs."""
     parameters = Figures({"parameters": float(measure.count_parameters(model))})
-    return parameters | measure.count_flops(model, job.model_shape(candidate, job.dataset))
+    return parameters | measure.count_flops(model, one_sample(job.dataset, torch.device("cpu")).inputs)
+
+
+def one_sample(dataset: TrainingData, device: torch.device) -> Batch:
+    """Return the first training sample as a batch on ``device``, to see shapes and types by."""
+    part = dataset.train.first(1)
+    return Batch(part.tensors(device), torch.from_numpy(part.targets).to(device))
 
 
 def place_training(job: Job, candidate: Candidate, dataset: TrainingData, seed: int) -> Batches:
@@ -92,25 +98,27 @@ def plan_training(
 ) -> Plan:
     """Return how the candidate is trained on this device; ``by_rule`` without measuring anything."""
     shape = job.model_shape(candidate, dataset)
-    name = loss_name(dataset.shape, candidate.training.loss)
-    # The plain loss: no precision is better or worse for a candidate's smoothing, class weights or mixing.
-    criterion = make_criterion(
-        dataset.shape,
-        Training(loss=candidate.training.loss),
-        class_counts=None,
-        target_scaling=target_scaling(dataset),
-        device=job.device,
-    )
     return make_plan(
         lambda: models.build(candidate.architecture, shape, trust=job.trust),
         train,
         device=job.device,
         memory=None if by_rule else job.choosing,
+        loss=plain_loss(candidate, dataset, job.device),
+        configuration=models.configuration(candidate.architecture),
         precision=candidate.training.precision,
-        loss=Loss(name, lambda outputs, targets: criterion.loss(criterion.scores(outputs), targets)),
         # Not the split: a refit trains in the precision of its trial.
         data=(dataset.fingerprint, candidate.training.augment.model_dump_json()),
         micro_batch=micro_batch,
+    )
+
+
+def plain_loss(candidate: Candidate, dataset: TrainingData, device: torch.device) -> Loss:
+    """Return the candidate's loss without smoothing, class weights and mixing, by which no plan is better or worse."""
+    training = Training(loss=candidate.training.loss)
+    criterion = make_criterion(dataset.shape, training, class_counts=None, device=device)
+    return Loss(
+        loss_name(dataset.shape, training.loss),
+        lambda outputs, targets: criterion.loss(criterion.scores(outputs), targets),
     )
 
 
@@ -150,14 +158,6 @@ def make_fit(
         trial=trial,
         objective=(first.metric, first.maximize),
         class_counts=np.bincount(dataset.train.targets, minlength=classes).tolist() if classes else None,
-        target_scaling=target_scaling(dataset),
         stop=stop,
         micro_batch=plan.micro_batch,
     )
-
-
-def target_scaling(dataset: TrainingData) -> tuple[float, float]:
-    """Return mean and scale of the targets as they are trained on, centred already; (0, 1) for classes."""
-    if dataset.shape.kind is not TaskKind.REGRESSION:
-        return 0.0, 1.0
-    return 0.0, float(dataset.preprocessing["target"]["scale"])

@@ -9,7 +9,6 @@ from harness.measure import standard_error
 from harness.records import Figures, Plan
 from harness.spec import Training
 from harness.study.job import Job
-from harness.study.trial.building import target_scaling
 from harness.train import predict
 from harness.train.loss import loss_name
 
@@ -21,13 +20,13 @@ def measure_certainty(
 
     ``seed`` is the trial's.
     """
-    shape, scaling = job.dataset.shape, target_scaling(job.dataset)
-    outputs, targets = predict(model, validation, shape=shape, plan=plan, loss=training.loss, target_scaling=scaling)
+    shape = job.dataset.shape
+    outputs, targets = predict(model, validation, shape=shape, plan=plan, loss=training.loss)
     return standard_error(
         job.objectives[0].metric,
         outputs,
         targets,
         seed=derive_seed(seed, "standard error"),
         loss=loss_name(shape, training.loss),
-        scale=scaling[1],
+        scale=shape.scale,
     )

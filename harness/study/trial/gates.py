@@ -27,7 +27,9 @@ from harness.study.trial.building import (
     build_model,
     epochs_of,
     largest_batch,
+    one_sample,
     place_training,
+    plain_loss,
     plan_training,
     with_batch_size,
 )
@@ -178,7 +180,7 @@ class Gates:
     def _predict_latency(self, candidate: Candidate, plan: Plan) -> None:
         """Measure the latency of one sample, on a model of its own: some keep what they saw when they first ran."""
         device, dataset = self._job.device, self._job.dataset
-        one, limit_ms = dataset.train.first(1).tensors(device), self._limits.latency_ms
+        one, limit_ms = one_sample(dataset, device).inputs, self._limits.latency_ms
         with random_state_kept(device):
             model = prepare(build_model(self._job, candidate, dataset, seed=0), device=device, layout=plan.layout)
             key = self._prober.shape(candidate, model, one), plan.precision, plan.layout, plan.threads, limit_ms
@@ -190,10 +192,11 @@ class Gates:
     def _static_memory_mb(self, candidate: Candidate) -> float:
         """Return what the tensors of a step take; on a host with all that the process holds now."""
         job, samples = self._job, len(self._job.dataset.train)
-        shape = job.model_shape(candidate, job.dataset)
+        shape, host = job.model_shape(candidate, job.dataset), torch.device("cpu")
         footprint = training_footprint(
             lambda: models.build(candidate.architecture, shape, trust=job.trust),
-            shape,
+            one_sample(job.dataset, host),
+            plain_loss(candidate, job.dataset, host).function,
             batch=min(samples, largest_batch(candidate, samples)),
             state_per_parameter=state_per_parameter(candidate.optimizer),
         )
