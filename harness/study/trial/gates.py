@@ -195,7 +195,7 @@ class Gates:
             lambda: models.build(candidate.architecture, shape, trust=job.trust),
             shape,
             batch=min(samples, largest_batch(candidate, samples)),
-            state_per_parameter=state_per_parameter(candidate.optimizer),
+            state_per_parameter=state_per_parameter(candidate.optimizer) + candidate.training.averages,
         )
         return footprint.values["static_memory_mb"] + held_mib(job.device)
 
