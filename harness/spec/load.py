@@ -73,6 +73,10 @@ def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides:
         raise explain(document, (), Spec, error) from None
 
 
+LATER = (("search", "first"), ("training", "ema"), ("training", "swa"))
+"""Keys that came after the first runs, each by default empty or 0."""
+
+
 def canonical(spec: Spec) -> dict[str, Any]:
     """Return the spec as plain data with every default spelled out: loading it again gives the same spec."""
     data = spec.model_dump(mode="json", exclude={"space"})
@@ -81,9 +85,10 @@ def canonical(spec: Spec) -> dict[str, Any]:
         del task["directory"]
     data["space"] = _plain(spec.group)
     data["training"] = _without(data["training"], data["space"])
-    if not data["search"]["first"]:
-        # So that the hash of a space is what it was before there was such a key.
-        del data["search"]["first"]
+    # So that the hash of a space is what it was before there were such keys.
+    for section, key in LATER:
+        if not data[section].get(key, True):
+            del data[section][key]
     return data
 
 

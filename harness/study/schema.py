@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from harness import models
 from harness.registry import Registry
 from harness.spec import COST, QUALITY, Budget, Limits, Search, Training
+from harness.spec.names import SCHEDULES
 from harness.spec.task import TASK_TYPES
 from harness.spec.training import OF_THE_WINNER, Augment
 from harness.train import optimizers, schedules
@@ -48,7 +49,7 @@ def space_schema() -> dict[str, Any]:
     choices = {
         "architecture": _options({name: family["properties"] for name, family in models.schema().items()}, other=own),
         "optimizer": _options(_configs(optimizers)),
-        "schedule": _options(_configs(schedules)),
+        **{key: _options(_configs(schedules)) for key in SCHEDULES},
     }
     searched = {
         name: _searchable(schema)

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.errors import StorageError
 from harness.records import PREDICTED, EpochRecord, Outcome, Plan, TrialRecord
 from harness.spec import Spec, candidate_at
+from harness.spec.candidate import completed
 from harness.store import StoredTrial
 from harness.store.connection import DAMAGED
 from harness.study.decide.decisions import Known
@@ -50,7 +51,7 @@ def check_candidates(run: Path, spec: Spec, trials: Sequence[Known]) -> None:
                 f"{run}: trial {number} is not of this space: {error}; was the run folder changed?"
             ) from None
         candidate = candidate_at(spec, trial.params).as_dict()
-        if trial.result and _text(trial.result.record.candidate) != _text(candidate):
+        if trial.result and _text(completed(trial.result.record.candidate)) != _text(candidate):
             raise StorageError(f"{run}: the record of trial {number} is damaged: it has another candidate; {DAMAGED}")
 
 

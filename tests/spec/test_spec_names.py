@@ -6,14 +6,14 @@ from harness.data import tasks
 from harness.errors import SpecError
 from harness.models import families
 from harness.spec import OPTIONS, TASKS, load_spec, parse_spec, shipped_spaces, shipped_summaries
-from harness.spec.names import PRUNERS, SAMPLERS
+from harness.spec.names import PRUNERS, SAMPLERS, SCHEDULES
 from harness.study.decide.pruners import pruners
 from harness.study.decide.samplers import samplers
 from harness.train import optimizers, schedules
 
 
 def test_the_options_and_their_parameters_are_those_of_the_registries():
-    registries = {"architecture": families, "optimizer": optimizers, "schedule": schedules}
+    registries = {"architecture": families, "optimizer": optimizers, **dict.fromkeys(SCHEDULES, schedules)}
     assert {
         key: {name: tuple(entry.config.model_fields) for name, entry in registry.items()}
         for key, registry in registries.items()

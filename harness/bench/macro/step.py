@@ -17,7 +17,7 @@ from harness.models import prediction
 from harness.plan import Forward, forward_of, prepare
 from harness.plan.running import tf32_arithmetic
 from harness.records import Named
-from harness.train import build_optimizer
+from harness.train import build_optimizers
 
 LEARNING_RATE = 1e-6
 """So small that the model stays what it was: one that learns its one batch by heart ends with gradients of 0 and
@@ -88,7 +88,7 @@ def _compile(model: nn.Module) -> None:
 
 def _training(model: nn.Module, forward: Forward, x: Tensor, targets_B: Tensor, precision: str) -> Callable[[], object]:
     scaled = precision == "fp16"
-    optimizer = build_optimizer(Named("adamw", {"lr": LEARNING_RATE}), model, scaled=scaled)
+    (optimizer,) = build_optimizers(Named("adamw", {"lr": LEARNING_RATE}), model, scaled=scaled)
     scaler = GradScaler(x.device.type, enabled=scaled)
 
     def step() -> Tensor:

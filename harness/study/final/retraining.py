@@ -85,7 +85,7 @@ class Retraining:
         for epoch in fit:
             self._watch(epoch)
             if epoch.epoch in stops:
-                check_weights(model, epoch.epoch)
-                yield model
+                check_weights(fit.model, epoch.epoch)
+                yield fit.model
             if epoch.epoch == stops[-1]:
                 return

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 
 from safetensors.torch import save
-from torch import nn
 
 from harness import measure, models
 from harness.data import Batches, place
@@ -47,7 +46,6 @@ CHECKPOINT_SHARE = 0.05
 class _Setup:
     """What is trained, and on what it is measured."""
 
-    model: nn.Module
     validation: Batches
     plan: Plan
     fit: Fit
@@ -86,7 +84,7 @@ class Attempt:
             return End(Outcome.PRUNED, f"{reached}: not among the best there (successive halving)")
         setup.fit.restore_best()
         progress.figures |= measure_speed(
-            setup.model, setup.validation, setup.plan, progress.epochs, limit_ms=limits.latency_ms
+            setup.fit.model, setup.validation, setup.plan, progress.epochs, limit_ms=limits.latency_ms
         )
         # In the order of their indices, whatever the layout that they were trained in.
         progress.weights = save({name: tensor.contiguous() for name, tensor in setup.fit.best_state.items()})
@@ -94,7 +92,7 @@ class Attempt:
         progress.figures |= measure_certainty(
             self._job,
             self._assignment.candidate.training,
-            setup.model,
+            setup.fit.model,
             setup.validation,
             setup.plan,
             self._assignment.seed,
@@ -131,7 +129,7 @@ class Attempt:
             trial=self._assignment.trial,
             stop=self._check_time,
         )
-        return _Setup(model, validation, plan, fit)
+        return _Setup(validation, plan, fit)
 
     def _settled(self, plan: Plan | None) -> Candidate:
         """Return the candidate with its batch size settled: as it was planned, or by measuring."""

@@ -16,7 +16,7 @@ from harness.plan import Loss, make_plan, sizes_for
 from harness.records import Figures, Plan, TaskKind
 from harness.spec import Candidate, Training
 from harness.study.job import Job
-from harness.train import Fit, anneals
+from harness.train import Fit, Supervised, Targets, anneals
 from harness.train.loss import loss_name, make_criterion
 
 REFIT_MARGIN = 1.2
@@ -144,20 +144,14 @@ def make_fit(
     """Return the training that yields one record per epoch, for the candidate's own number unless told otherwise."""
     classes = dataset.shape.outputs if dataset.shape.kind is TaskKind.CLASSIFICATION else 0
     first = job.objectives[0]
+    counts = np.bincount(dataset.train.targets, minlength=classes).tolist() if classes else None
     return Fit(
-        model,
-        train=train,
-        validation=validation,
-        shape=dataset.shape,
-        training=candidate.training,
-        optimizer=candidate.optimizer,
-        schedule=candidate.schedule,
-        plan=plan,
+        Supervised(model, candidate, Targets(dataset.shape, counts), plan),
+        train,
+        validation,
+        objective=(first.metric, first.maximize),
         epochs=epochs or epochs_of(job, candidate),
         seed=seed,
         trial=trial,
-        objective=(first.metric, first.maximize),
-        class_counts=np.bincount(dataset.train.targets, minlength=classes).tolist() if classes else None,
         stop=stop,
-        micro_batch=plan.micro_batch,
     )

@@ -198,7 +198,7 @@ class Gates:
             one_sample(job.dataset, host),
             plain_loss(candidate, job.dataset, host).function,
             batch=min(samples, largest_batch(candidate, samples)),
-            state_per_parameter=state_per_parameter(candidate.optimizer),
+            state_per_parameter=state_per_parameter(candidate.optimizer) + candidate.training.averages,
         )
         return footprint.values["static_memory_mb"] + held_mib(job.device)
 

@@ -24,6 +24,7 @@ from harness.plan import random_state_kept
 from harness.plan.calibration import shape_key
 from harness.records import NAN, Named, Plan
 from harness.spec import Candidate
+from harness.spec.candidate import CONSTANT
 from harness.study.job import Job
 from harness.study.trial.building import EVALUATION_BATCH, build_model, make_fit, one_sample, with_batch_size
 from harness.study.trial.memory import straight
@@ -109,7 +110,14 @@ class Prober:
         inputs = one_sample(dataset, self.job.device).inputs
         batch = min(plan.batch_size, len(dataset.train))
         sizes = batch, _steps_an_epoch(dataset.train, batch), min(EVALUATION_BATCH, len(dataset.validation))
-        options = (training.loss, training.l1 > 0, training.clip_norm > 0, training.augment.model_dump_json())
+        averaged = (training.ema, training.swa) if training.averages else ()
+        options = (
+            training.loss,
+            training.l1 > 0,
+            training.clip_norm > 0,
+            training.augment.model_dump_json(),
+            *averaged,
+        )
         optimizer = (candidate.optimizer.name, *sorted(n for n, value in candidate.optimizer.params.items() if value))
         planned = (plan.micro_batch, plan.precision, plan.layout, plan.data_path, plan.threads)
         return self.shape(candidate, model, inputs), sizes, optimizer, options, planned, self.sampler is not None
@@ -164,7 +172,7 @@ class Prober:
             still = Named(optimizer.name, {**optimizer.params, "lr": SMALL_RATE})
             fit = make_fit(
                 job,
-                replace(candidate, schedule=Named("constant"), optimizer=still),
+                replace(candidate, schedule=CONSTANT, optimizer=still),
                 job.dataset,
                 build_model(job, candidate, job.dataset, seed=0),
                 train,
