@@ -91,6 +91,9 @@ def spec_hash(spec: Spec) -> str:
     """Return a sha256 of everything that decides the trials; how many there are, how long, or baselines do not."""
     data = canonical(spec)
     del data["search"]["baselines"]
+    if spec.task.split.seed == spec.search.seed:
+        # Before the split had a seed of its own, it was drawn from the search's: the hash of such a run is what it was.
+        del data["task"]["split"]["seed"]
     data["budget"] = {"epochs": spec.budget.epochs}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
@@ -131,6 +134,8 @@ def _override(document: Document, override: str) -> None:
     if not equals or not all(keys):
         raise SpecError(f"--set {override}: expected key.path=value, such as budget.trials=50")
     at: dict[str, Any] = document.data
+    if keys[0] == "task" and len(keys) > 1 and isinstance(at.get("task"), str):
+        at["task"] = {BuiltinTask.source: at["task"]}
     for i, part in enumerate(keys[:-1]):
         if part not in at:
             document.overridden.add(tuple(keys[: i + 1]))
