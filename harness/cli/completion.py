@@ -22,12 +22,18 @@ def tasks(incomplete: str) -> list[str]:
 
 def samplers(incomplete: str) -> list[str]:
     """Return the samplers."""
-    return _values("sampler", incomplete)
+    from harness.spec import SAMPLERS
+
+    return _starting(incomplete, SAMPLERS)
 
 
 def pruners(incomplete: str) -> list[str]:
     """Return the pruners."""
-    return _values("pruner", incomplete)
+    from typing import get_args
+
+    from harness.spec import Search
+
+    return _starting(incomplete, get_args(Search.model_fields["pruner"].annotation))
 
 
 def benchmarks(incomplete: str) -> list[str]:
@@ -49,14 +55,6 @@ def bench_runs(incomplete: str) -> list[str]:
 
 def _starting(incomplete: str, names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
-
-
-def _values(key: str, incomplete: str) -> list[str]:
-    from typing import get_args
-
-    from harness.spec import Search
-
-    return _starting(incomplete, get_args(Search.model_fields[key].annotation))
 
 
 def _folders(incomplete: str, mark: str) -> list[str]:

@@ -14,7 +14,7 @@ from harness.spec.document import (
     parse_duration,
 )
 from harness.spec.load import canonical, load_spec, parse_spec, read_space, spec_hash
-from harness.spec.names import OPTIONS, TASKS
+from harness.spec.names import OPTIONS, SAMPLERS, TASKS
 from harness.spec.overrides import overrides_of
 from harness.spec.parameters import Categorical, Choice, Fixed, Group, Node, Parameter, Range, parameters, size
 from harness.spec.shipped import shipped_spaces, shipped_summaries, space_of_task
@@ -30,6 +30,7 @@ __all__ = [
     "OPTIONS",
     "PRECISIONS",
     "QUALITY",
+    "SAMPLERS",
     "TASKS",
     "VALUE_OBJECTIVES",
     "Augment",

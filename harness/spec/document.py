@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from harness.errors import did_you_mean
 from harness.records import LABEL_METRICS, VALUE_METRICS
 from harness.spec.base import Frozen
 from harness.spec.first import point_of
+from harness.spec.names import SAMPLERS
 from harness.spec.parameters import Group, Scalar, size
 from harness.spec.task import TaskSpec, parse_task
 from harness.spec.training import Training
@@ -90,10 +91,18 @@ class Budget(Frozen):
     """How often a trial is started again after its worker process died."""
 
 
+def _sampler(name: str) -> str:
+    """Refuse what looks misspelt; any other name may have been registered, which the search finds out."""
+    hint = did_you_mean(name, SAMPLERS)
+    if name not in SAMPLERS and "mean" in hint:
+        raise ValueError(f"{name!r} is not one of {', '.join(SAMPLERS)}{hint}")
+    return name
+
+
 class Search(Frozen):
     """How candidates are chosen and given up."""
 
-    sampler: Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2", "qmc"] = "tpe"
+    sampler: Annotated[str, AfterValidator(_sampler), Field(examples=list(SAMPLERS))] = "tpe"
     pruner: Literal["auto", "median", "asha", "hyperband", "dominated", "none"] = "auto"
     """``auto``: median with one objective; with several dominated, or none where one is only known at the end.
 

@@ -17,6 +17,9 @@ TASKS: Mapping[str, str] = {
 }
 """The built-in tasks, each with the shipped space that is searched for it where no other is named."""
 
+SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp", "nsga2", "qmc")
+"""The samplers that come with the program; others may be registered."""
+
 OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "architecture": {
         "cnn": (

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from harness import models, train
-from harness.errors import InputError, SpecError
+from harness.errors import InputError, SpecError, did_you_mean
 from harness.records import Named
-from harness.spec import CHOICES, DEFAULTS, Choice, Fixed, Group, Node, Spec, corner_values
+from harness.spec import CHOICES, DEFAULTS, SAMPLERS, Choice, Fixed, Group, Node, Spec, corner_values
 from harness.study.decide.grid import check_grid
 
 VALIDATE: Mapping[str, Callable[[Named], None]] = {
@@ -31,8 +31,19 @@ def check_spec(spec: Spec) -> None:
         for name, option in node.options.items():
             _check_option(key, name, option)
     _check_course(spec)
+    if spec.search.sampler not in SAMPLERS:
+        _check_registered(spec.search.sampler)
     if spec.search.sampler == "grid":
         check_grid(spec.group)
+
+
+def _check_registered(sampler: str) -> None:
+    from harness.study.decide.samplers import (
+        samplers,
+    )  # loads optuna, which a space with a known sampler can do without
+
+    if sampler not in samplers:
+        raise SpecError(f"search.sampler: {sampler!r} is not registered{did_you_mean(sampler, samplers)}")
 
 
 def notes_on(spec: Spec) -> tuple[str, ...]:

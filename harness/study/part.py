@@ -39,6 +39,7 @@ from harness.study.check import notes_on
 from harness.study.choices import begin_record, memory_of
 from harness.study.contract import Executor
 from harness.study.coordinator import Coordinator
+from harness.study.decide.decisions import SampledTrials
 from harness.study.execute.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.final import Finisher, report_aside_s, time_aside_s
 from harness.study.job import Job
@@ -153,7 +154,8 @@ class SearchPart:
     def _train(self, archive: Archive, executor: Executor, total: int) -> None:
         """Train until the search has ended; the workers are gone afterwards, and leave the device to the refit."""
         packing = packing_of(self._means.execution, executor, self._job)
-        coordinator = Coordinator(self._job, archive, executor, packing, self._stop, self._observer)
+        source = SampledTrials(self._job.spec, self._job.objectives, archive.known)
+        coordinator = Coordinator(self._job, archive, source, executor, packing, self._stop, self._observer)
         with closing(executor):
             for _ in coordinator.run(total):
                 self._set_time_aside(archive)

@@ -16,7 +16,7 @@ from harness.records import PREDICTED, EpochRecord, Outcome, Plan, TrialRecord
 from harness.spec import Spec, candidate_at
 from harness.store import StoredTrial
 from harness.store.connection import DAMAGED
-from harness.study.decide.decisions import Known
+from harness.study.decide.protocol import Known
 from harness.study.decide.suggest import locate
 from harness.study.objectives import Objective
 

@@ -5,7 +5,8 @@ import pytest
 from harness.data import tasks
 from harness.errors import SpecError
 from harness.models import families
-from harness.spec import OPTIONS, TASKS, load_spec, parse_spec, shipped_spaces, shipped_summaries
+from harness.spec import OPTIONS, SAMPLERS, TASKS, load_spec, parse_spec, shipped_spaces, shipped_summaries
+from harness.study.decide.samplers import samplers
 from harness.train import optimizers, schedules
 
 
@@ -15,6 +16,10 @@ def test_the_options_and_their_parameters_are_those_of_the_registries():
         key: {name: tuple(entry.config.model_fields) for name, entry in registry.items()}
         for key, registry in registries.items()
     } == OPTIONS
+
+
+def test_the_samplers_are_those_of_the_registry():
+    assert set(SAMPLERS) == set(samplers)
 
 
 def test_the_tasks_are_those_of_the_catalog_and_each_has_a_space():

@@ -37,7 +37,7 @@ from harness.study.trial.speed import measure_latency
 from harness.train import state_per_parameter
 
 MIB = 2**20
-HOPELESS = 2.0
+TOO_SLOW = 2.0
 """Times a limit on latency that no layout and no precision can make good: so slow a candidate is not planned."""
 ENERGY_METERS = ("energy_counter_j", "power_w", "power_instant_w", "cpu_energy_j")
 """Telemetry from any of which energy follows."""
@@ -138,7 +138,7 @@ class Gates:
             if limit_ms is not None:
                 # Whoever passes is measured again as planned, and that counts.
                 self._predict_latency(candidate, self._plain)
-                if self.predicted["latency_ms"] > HOPELESS * limit_ms:
+                if self.predicted["latency_ms"] > TOO_SLOW * limit_ms:
                     check(self._limits, self.predicted, "predicted")
 
     def before_training(self, candidate: Candidate, plan: Plan) -> None:
