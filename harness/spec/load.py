@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import SpecError, did_you_mean
-from harness.spec.document import Budget, Limits, Search, Spec
+from harness.spec.document import Budget, Limits, Resampling, Search, Spec
 from harness.spec.explain import explain
 from harness.spec.first import point_of
 from harness.spec.names import TASKS
@@ -22,7 +22,13 @@ from harness.spec.space import parse_space
 from harness.spec.task import TASK_TYPES, BuiltinTask, parse_task
 from harness.spec.training import Training
 
-SECTIONS: Mapping[str, type[BaseModel]] = {"limits": Limits, "budget": Budget, "search": Search, "training": Training}
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "limits": Limits,
+    "budget": Budget,
+    "search": Search,
+    "training": Training,
+    "evaluation": Resampling,
+}
 
 
 def load_spec(space: str, overrides: Iterable[str] = ()) -> Spec:
@@ -81,9 +87,11 @@ def canonical(spec: Spec) -> dict[str, Any]:
         del task["directory"]
     data["space"] = _plain(spec.group)
     data["training"] = _without(data["training"], data["space"])
+    # So that the hash of a space is what it was before there were such keys.
     if not data["search"]["first"]:
-        # So that the hash of a space is what it was before there was such a key.
         del data["search"]["first"]
+    if spec.evaluation == Resampling():
+        del data["evaluation"]
     return data
 
 

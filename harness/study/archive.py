@@ -142,7 +142,7 @@ class Archive:
             record.trial,
             state=STATES.get(record.outcome, "pruned"),
             values=record.values,
-            reports={epoch.epoch: epoch.validation[first] for epoch in evaluation.epochs},
+            reports={step: epoch.validation[first] for step, epoch in enumerate(evaluation.epochs, start=1)},
             constraints=constraints(self._limits, record),
             record=text,
         )

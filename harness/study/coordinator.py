@@ -99,10 +99,12 @@ class Coordinator:
     def judge(self, report: Report) -> str:
         """Return why a trial is to be pruned after an epoch, or ``""``."""
         running = self._running[report.epoch.trial]
-        epoch = report.epoch.epoch
-        news = epoch > len(running.epochs)
+        known, place = running.epochs, (report.epoch.fold, report.epoch.epoch)
+        news = not known or (known[-1].fold, known[-1].epoch) < place
         # A trial that ran out of memory begins anew, and one that goes on reports again what it had done.
-        running.epochs[epoch - 1 :] = [report.epoch]
+        while known and (known[-1].fold, known[-1].epoch) >= place:
+            known.pop()
+        known.append(report.epoch)
         if news:
             self._observer.epoch_ended(report.epoch)
         return self._source.should_prune(running.stretch, report, running.epochs) if self._source.prunes else ""
@@ -189,9 +191,9 @@ class Coordinator:
         checkpoint = self._archive.checkpoint(trial)
         shared = self._packing.allowed() > 1 and not running.alone and not self._exclusive
         left_s = self._stop.left_s
-        if self._archive.best is None and self._job.spec.training.final == "refit":
+        if self._archive.best is None and self._job.final == "refit":
             # The winner is trained once more in this time; any other final may be to keep its weights.
-            left_s /= 1.0 + refit_growth(self._job)
+            left_s /= 1.0 + refit_growth(self._job) / self._job.trainings
         running.assignment = replace(running.assignment, checkpoint=checkpoint, shared=shared, left_s=left_s)
         self._running[trial] = running
         running.device = self._executor.submit(running.assignment)

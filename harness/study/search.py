@@ -113,7 +113,9 @@ def open_search(request: Request) -> Opened:
     if request.resume and read_status(request.resume).get("fingerprint") != dataset.fingerprint:
         raise DataError(f"{request.resume}: cannot be resumed: the data of task {dataset.name!r} has changed since")
     objectives = resolve_objectives(spec, dataset.shape.kind)
-    job = Job(spec, dataset.training_data(), device, objectives, request.trust)
+    datasets = dataset.folds(spec.task.split, spec.evaluation.folds) if spec.evaluation.folds else (dataset,)
+    folds, dataset = tuple(fold.training_data() for fold in datasets), datasets[-1]
+    job = Job(spec, folds[-1], device, objectives, request.trust, folds=folds if len(folds) > 1 else ())
     rehearse(job)
     check_meters(job)
     return Opened(job, dataset)

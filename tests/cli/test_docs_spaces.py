@@ -6,14 +6,14 @@ from typing import get_args
 
 import pytest
 
-from harness.spec import SAMPLERS, Budget, Limits, Search, parse_spec
+from harness.spec import SAMPLERS, Budget, Limits, Resampling, Search, parse_spec
 from harness.spec.task import Split
 from harness.study.decide.halving import Halving
 from harness.study.decide.pruners import pruner_name
 
 TEXT = (Path(__file__).parents[2] / "docs" / "spaces.md").read_text()
 ROWS = dict(re.findall(r"^\| `(\w+\.\w+)` \| ([^|]+) \|", TEXT, flags=re.MULTILINE))
-SECTIONS = {"limits": Limits, "budget": Budget, "search": Search, "split": Split}
+SECTIONS = {"limits": Limits, "budget": Budget, "search": Search, "split": Split, "evaluation": Resampling}
 
 
 def shown(default):

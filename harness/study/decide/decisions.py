@@ -24,6 +24,7 @@ from harness.study.decide.halving import Halving
 from harness.study.decide.mirror import Mirror
 from harness.study.decide.protocol import Known, Result, Stretch
 from harness.study.decide.pruners import halving_of, pruner_name
+from harness.study.folds import running_means, steps
 from harness.study.objectives import Objective
 
 LAG = 8
@@ -38,7 +39,7 @@ class SampledTrials:
         self._first = objectives[0]
         self._mirror = Mirror(spec, objectives)
         self._halving: Halving | None = halving_of(spec, objectives[0])
-        self._dominance = Dominance(objectives, spec.budget.epochs) if pruner_name(spec) == "dominated" else None
+        self._dominance = Dominance(objectives, spec.steps) if pruner_name(spec) == "dominated" else None
         self._known = known
         self._lag = LAG if spec.search.deterministic else 0
         self._params: list[Mapping[str, Any]] = []
@@ -91,16 +92,21 @@ class SampledTrials:
 
     def should_prune(self, stretch: Stretch, report: Report, epochs: Sequence[EpochRecord]) -> str:
         """Return why the trial of a stretch is to be pruned after an epoch, or ``""``."""
+        trainings, unit, asked = self._spec.evaluation.trainings, "epoch", stretch.params.get("epochs")
+        if trainings > 1:
+            if not report.finished or report.epoch.fold == trainings:
+                return ""
+            # Folds are trained to their end, so that shorter trainings have no advantage at the same one.
+            epochs, unit, asked = running_means(self._first, epochs)[-1:], "fold", 1
         if self._halving is not None:
             return ""
         if self._dominance is not None:
-            asked = stretch.params.get("epochs")
             return self._dominance.should_prune(epochs, report.figures, horizon=stretch.horizon, asked=asked)
-        epoch, value = report.epoch.epoch, report.epoch.validation[self._first.metric]
-        if not self._mirror.should_prune(stretch.trial, epoch, value, horizon=stretch.horizon):
+        step, value = epochs[-1].epoch, epochs[-1].validation[self._first.metric]
+        if not self._mirror.should_prune(stretch.trial, step, value, horizon=stretch.horizon):
             return ""
         pruner = pruner_name(self._spec)
-        return f"{self._first.metric} {value:.4f} at epoch {epoch} was stopped ({pruner} pruner)"
+        return f"{self._first.metric} {value:.4f} at {unit} {step} was stopped ({pruner} pruner)"
 
     def _decide(self, total: int) -> Stretch | None:
         if self._open:
@@ -148,7 +154,8 @@ class SampledTrials:
         self._learn(result)
 
     def _learn(self, result: Result) -> None:
-        record, epochs = result.record, result.epochs
+        record = result.record
+        epochs = steps(self._spec, self._first, record.outcome, result.epochs)
         self._complete |= record.outcome is Outcome.COMPLETE
         self._mirror.tell(record, epochs)
         if self._dominance is not None:

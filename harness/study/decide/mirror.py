@@ -51,6 +51,7 @@ class Mirror:
         self._objectives = tuple(objectives)
         self._storage = _Memory()
         self._pruner = build_pruner(spec)
+        self._resampled = spec.evaluation.trainings > 1
         # Not the pruner's study: with Hyperband, Optuna would show a sampler no more than one bracket of the trials.
         self._study = optuna.create_study(
             storage=self._storage,
@@ -123,6 +124,9 @@ class Mirror:
     def should_prune(self, number: int, epoch: int, value: float, *, horizon: int | None) -> bool:
         """Tell whether to prune a trial after an epoch, with this value of the first objective.
 
+        Where trials have several folds, ``epoch`` is the number of the fold and ``value`` the running mean: the last
+        one says more than the best one so far, and stands alone.
+
         It sees this trial and those that have a result, up to number ``horizon`` or all, but none with fewer epochs of
         its own, which has annealed further at the same one. An epoch that is reported again takes the place of the
         earlier report and of all that followed.
@@ -132,7 +136,7 @@ class Mirror:
         trial = copy.copy(self._storage.get_trial(number))
         if any(reported >= epoch for reported in trial.intermediate_values):
             trial = self._blank(number, {e: v for e, v in trial.intermediate_values.items() if e < epoch})
-        trial.intermediate_values = {**trial.intermediate_values, epoch: value}
+        trial.intermediate_values = {**({} if self._resampled else trial.intermediate_values), epoch: value}
         self._storage.put(trial)
 
         epochs = self._epochs(trial)
@@ -145,8 +149,8 @@ class Mirror:
             return self._pruner.prune(self._judging, trial)
 
     def _epochs(self, trial: FrozenTrial) -> int:
-        """Return how many epochs a trial has, as far as the space varies them."""
-        return trial.params.get("epochs") or self._spec.budget.epochs
+        """Return how many epochs a trial has, as far as the space varies them; 0 where folds are compared."""
+        return 0 if self._resampled else trial.params.get("epochs") or self._spec.budget.epochs
 
     def _blank(self, number: int, reported: Mapping[int, float] = {}) -> FrozenTrial:
         """Return a trial as it was asked for, with nothing but some of its reports."""

@@ -150,7 +150,9 @@ class Gates:
             if probes(self._job.spec):
                 predicted = self._prober.predict(candidate, plan)
                 self.predicted |= {name: value for name, value in predicted.items() if name in PREDICTED}
-                self.predicted["train_seconds"] = self.predicted["epoch_s"] * epochs_of(self._job, candidate)
+                self.predicted["train_seconds"] = (
+                    self.predicted["epoch_s"] * epochs_of(self._job, candidate) * self._job.trainings
+                )
                 check(self._limits, self.predicted, "predicted")
 
     @property
