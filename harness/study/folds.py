@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 from statistics import fmean
 
-from harness.records import EpochRecord, Outcome
+from harness.records import NAN, EpochRecord, Outcome
 from harness.spec import Spec
 from harness.study.objectives import Objective
 
@@ -34,7 +34,7 @@ def best_epochs(objective: Objective, epochs: Sequence[EpochRecord]) -> list[Epo
 
 def means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the mean of each metric; of one set these are its own values, to the bit."""
-    return {name: fmean(each[name] for each in metrics) for name in metrics[0]} if metrics else {}
+    return {name: fmean(each.get(name, NAN) for each in metrics) for name in metrics[0]} if metrics else {}
 
 
 def running_means(objective: Objective, epochs: Sequence[EpochRecord]) -> list[EpochRecord]:

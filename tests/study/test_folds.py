@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import harness
-from harness.errors import Interrupted, SpecError
+from harness.errors import SpecError
 from harness.records import EpochRecord, Outcome, TaskKind, TrialRecord
 from harness.spec import parse_spec, spec_hash
 from harness.study.contract import Report
@@ -82,7 +82,6 @@ def test_a_trial_that_was_cut_off_goes_on_in_its_fold(place, real, whole):
         again = real.Recorder()
         ended = evaluate(job, again, checkpoint=checkpoint)
     assert real.told(ended) == real.told(whole[0])
-    assert Interrupted.outcome is Outcome.INTERRUPTED
 
 
 def test_a_checkpoint_of_a_fold_that_is_not_there_is_not_followed(real, whole):
@@ -177,6 +176,15 @@ def test_a_search_with_folds_from_its_space_to_its_report(tmp_path):
     assert ", standard deviation over 3 folds 0.0" in text
     again = harness.search(resume=result.run, trials=3, device="cpu", workers=0)
     assert again.trials["value"].tolist()[:2] == trials["value"].tolist()
+
+
+@pytest.mark.slow
+def test_worker_processes_find_the_same(tmp_path):
+    space = tmp_path / "space.yaml"
+    space.write_text(SPACE + "evaluation: {folds: 3}\n")
+    alone, shared = (harness.search(str(space), out=tmp_path, device="cpu", workers=workers) for workers in (0, 2))
+    assert shared.trials["value"].tolist() == alone.trials["value"].tolist()
+    assert shared.test == alone.test
 
 
 @pytest.mark.parametrize(
