@@ -30,6 +30,7 @@ from harness.store import RunFolder, StudyDatabase
 from harness.study.archive import Archive
 from harness.study.contract import Assignment, Capabilities, Evaluation, Lost, Report, Watcher
 from harness.study.coordinator import Coordinator
+from harness.study.decide.decisions import SampledTrials
 from harness.study.decide.samplers import build_sampler
 from harness.study.decide.suggest import suggest
 from harness.study.execute.packing import Packing
@@ -67,9 +68,10 @@ class Instant:
         """Return that there is one slot."""
         return Capabilities(1, 1, "cpu", "nowhere")
 
-    def submit(self, assignment: Assignment) -> None:
+    def submit(self, assignment: Assignment) -> int:
         """Take it."""
         self._assignment = assignment
+        return 0
 
     def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
         """Report every epoch, and be done."""
@@ -131,8 +133,9 @@ def ours(spec: Spec, folder: Path) -> list[float]:
     job = Job(spec, data, torch.device("cpu"), objectives)
     database = StudyDatabase.open(run.file("study.db"), study="harness", directions=["maximize"])
     executor = Instant()
-    archive = Archive(run, database, objectives)
-    coordinator = Coordinator(job, archive, executor, Packing(1, 1, float("inf")), Stop(), Silent())
+    archive = Archive(run, database, objectives, spec.limits)
+    source = SampledTrials(spec, objectives, archive.known)
+    coordinator = Coordinator(job, archive, source, executor, Packing(1, 1, float("inf")), Stop(), Silent())
     for _ in coordinator.run(spec.total):
         pass
     database.close()

@@ -184,6 +184,8 @@ class EpochRecord:
     train_s: float
     validation_s: float
     train_samples_s: float
+    fold: int = 1
+    """Which training of the trial it is of, from 1: one for each fold, or each seed; a holdout has one."""
     note: str = ""
     """Notes on training: vanishing gradients, overfitting, skipped fp16 steps."""
 
@@ -228,8 +230,10 @@ class TrialRecord:
     """One per objective; empty unless complete."""
     seed: int = 0
     epochs: int = 0
+    """That were trained, in all folds together."""
     best_epoch: int = 0
-    """Epoch of the best first objective; its weights and metrics are the trial's. 0: none finished."""
+    """Epoch of the best first objective; its weights and metrics are the trial's. 0: none finished. Of several folds
+    the mean, rounded; the metrics are then the means over the folds of what each reached at its own best epoch."""
     train: Mapping[str, float] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
     plan: Plan | None = None
@@ -271,13 +275,14 @@ FIGURES = (
     "epoch_s",
     "gate_s",
     "value_se",
+    "value_sd",
 )
 """Names of a trial's figures. ``flops`` counts one sample's forward pass; ``memory_allocated`` is torch's allocator,
 ``memory_device`` and ``memory_process`` are NVML's, ``memory_rss`` the host process; utilisation and power are means,
 memory, temperature are peaks; ``energy_j`` covers the trial's training and validation, ``energy_j_per_sample`` is it
 over the samples that were trained on, ``idle_power_w`` what was drawn before the work began; ``epoch_s`` is the median
 of an epoch with its validation, ``gate_s`` what was spent on predicting all this; ``value_se`` is the standard error of
-the first objective on the validation samples."""
+the first objective on the validation samples, ``value_sd`` its standard deviation over folds or seeds."""
 
 PREDICTED = (
     "latency_ms",

@@ -156,8 +156,9 @@ def _dry_run(
         return
     print_space(spec)
     print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, at the middle of each range")
+    each = f" for each of {spec.evaluation}" if spec.evaluation.trainings > 1 else ""
     print(
-        f"{spec.total} trials of up to {spec.budget.epochs} epochs: about {_about(cost.total_s)}; "
+        f"{spec.total} trials of up to {spec.budget.epochs} epochs{each}: about {_about(cost.total_s)}; "
         f"{_about(cost.least_s)} to {_about(cost.most_s)} by the cheapest and the dearest candidate tried."
     )
     print(

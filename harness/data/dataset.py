@@ -13,9 +13,10 @@ from harness.data.examine import suspicions
 from harness.data.part import Part
 from harness.data.preprocessing import apply_preprocessing, beyond_training, fit_preprocessing, normalisation
 from harness.data.sources.source import Source
-from harness.data.splits import Indices
+from harness.data.splits import Indices, split_folds
 from harness.data.training_data import TrainingData
 from harness.records import Target, TaskShape, image_inputs, table_inputs
+from harness.spec.task import Split
 
 
 @dataclass
@@ -75,6 +76,11 @@ class Dataset(TrainingData):
     def for_refit(self) -> Dataset:
         """Return the same data with train and validation joined in ``train``, refitted on both; same test samples."""
         return Dataset(self._source, self._indices.refit(), self._door, self.notes)
+
+    def folds(self, split: Split, count: int) -> tuple[Dataset, ...]:
+        """Return the data of each fold: another one is its validation part, and all else it may train on."""
+        dealt = split_folds(self._source, split, self._indices, count)
+        return tuple(Dataset(self._source, indices, self._door, self.notes) for indices in dealt)
 
     def true_targets(self, part: Literal["train", "validation", "test"]) -> np.ndarray:
         """Return class codes, or float64 values as they were read; those of ``test`` only once it was opened."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import resample
 
 from harness.data.alike import alike
@@ -35,6 +36,20 @@ class Drawing:
             stratify = None if strata is None else strata[rows]
             held = resample(rows, replace=False, n_samples=count, random_state=seed % 2**32, stratify=stratify)
         return np.setdiff1d(rows, held, assume_unique=True), np.sort(held)
+
+    def folds(self, rows: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+        """Deal the rows into so many folds, class by class and in whole groups; return the rows of each."""
+        stratify = self._source.targets[rows] if self._source.class_names else np.zeros(len(rows), np.int64)
+        options = {"n_splits": count, "shuffle": True, "random_state": seed % 2**32}
+        if self._groups is not None:
+            dealt = StratifiedGroupKFold(**options).split(rows, stratify, self._groups[rows])
+        else:
+            dealt = (StratifiedKFold if self._source.class_names else KFold)(**options).split(rows, stratify)
+        return [rows[held] for _, held in dealt]
+
+    def group_count(self, rows: np.ndarray) -> int:
+        """Return how many of the rows could be drawn apart from each other: groups, or single rows."""
+        return len(rows) if self._groups is None else len(np.unique(self._groups[rows]))
 
     def _whole_groups(self, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
         """Return the rows of groups drawn at random, the best of some draws by size and shares of the classes."""

@@ -13,7 +13,7 @@ from harness.spec.task import BuiltinTask, ImagesTask, NpzTask, TaskSpec
 
 
 def load(task: TaskSpec, *, seed: int) -> Dataset:
-    """Read, clean, split and preprocess the data of ``task``; the same data and seed give the same data set.
+    """Read, clean, split and preprocess the data of ``task``; the same data and seed of the split give the same set.
 
     Raises :class:`~harness.errors.DataError` when the data cannot be used as it is.
     """

@@ -59,7 +59,15 @@ _FIX = "the run was cut short or copied in part: finish it with 'harness search 
 _SCORES = [f"{part}_{metric}" for part in ("train", "validation") for metric in METRICS]
 _TRIAL_NUMBERS = ["trial", "value", "seed", "epochs", "best_epoch", "precision_ratio", "batch_size", "threads"]
 _LATER_NUMBERS = ["micro_batch", "lost_s", "attempts", "same_as"]
-_LATER_NUMBERS += ["idle_power_w", "energy_j_per_sample", "epoch_s", "gate_s", "value_se", *PREDICTED_COLUMNS]
+_LATER_NUMBERS += [
+    "idle_power_w",
+    "energy_j_per_sample",
+    "epoch_s",
+    "gate_s",
+    "value_se",
+    "value_sd",
+    *PREDICTED_COLUMNS,
+]
 _LATER_METERS = ["cpu_pressure_percent", "memory_pressure_percent", "cpu_energy_j", "memory_reserved_mib"]
 _LATER_METERS += ["power_instant_w", "pcie_rx_mb_s", "pcie_tx_mb_s"]
 _LATER_TEXTS = ["threads_reason"]

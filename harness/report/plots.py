@@ -69,11 +69,12 @@ def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
 
 
 def learning_curves(epochs: pd.DataFrame, trials: Sequence[int], metric: str) -> go.Figure:
-    """Draw a metric over the epochs of a few trials: validation solid, training dotted."""
+    """Draw a metric over the epochs of a few trials, as the mean of their folds: validation solid, training dotted."""
     figure = empty_figure(300, x="epoch", y=label(metric))
     drawn = []
     for position, trial in enumerate(trials):
-        mine = epochs[epochs["trial"] == trial].sort_values("epoch")
+        scores = epochs.loc[epochs["trial"] == trial, ["epoch", f"validation_{metric}", f"train_{metric}"]]
+        mine = scores.groupby("epoch", as_index=False).mean()
         for part, dash in (("validation", "solid"), ("train", "dot")):
             values = mine[f"{part}_{metric}"].to_numpy(np.float64)
             if not np.isfinite(values).any():

@@ -136,6 +136,29 @@ class Search(Frozen):
     """Candidates that are tried first, each in the form of ``space:``; what one leaves out is drawn at random."""
 
 
+class Resampling(Frozen):
+    """How often a candidate is trained for its value: once, in each of several folds, or with several seeds."""
+
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Training and validation samples are dealt into so many folds, each of which is validation once."""
+    repeats: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Trained with so many seeds on the same samples."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Resampling:
+        if self.folds and self.repeats:
+            raise ValueError("folds and repeats exclude each other; leave out one of them")
+        return self
+
+    @property
+    def trainings(self) -> int:
+        """Trainings of a candidate."""
+        return self.folds or self.repeats or 1
+
+    def __str__(self) -> str:
+        return f"{self.folds} folds" if self.folds else f"{self.repeats} seeds" if self.repeats else "one holdout"
+
+
 def _objective(value: object) -> object:
     """Accept one name, a list of names, or names with their directions, and check the names."""
     best: dict[str, Direction] = {**QUALITY, **{name: direction for name, (direction, _) in COST.items()}}
@@ -165,6 +188,7 @@ class Spec(Frozen):
     budget: Budget = Budget()
     search: Search = Search()
     training: Training = Training()
+    evaluation: Resampling = Resampling()
     space: Any
     """A :class:`Group`; parsed apart, since its errors carry paths of their own."""
     _notes: tuple[str, ...] = PrivateAttr(())
@@ -190,6 +214,25 @@ class Spec(Frozen):
         if several and self.search.sampler == "cmaes":
             raise ValueError("search.sampler: 'cmaes' works with one objective only; use nsga2, tpe or gp")
         return self
+
+    @model_validator(mode="after")
+    def _can_be_resampled(self) -> Spec:
+        if self.evaluation.folds and self.task.split.order is not None:
+            raise ValueError(
+                "evaluation.folds: rows in the order of task.split.order cannot be dealt into folds, since most would "
+                "be predicted from later ones; leave out one of both, or use evaluation.repeats"
+            )
+        if self.evaluation.trainings > 1 and self.search.pruner == "asha":
+            raise ValueError(
+                f"search.pruner: 'asha' pauses trials between epochs, and evaluation asks for {self.evaluation}; "
+                "use median, hyperband or none"
+            )
+        return self
+
+    @property
+    def steps(self) -> int:
+        """How often a trial may be judged: after each of its epochs, or after each of several trainings."""
+        return self.evaluation.trainings if self.evaluation.trainings > 1 else self.budget.epochs
 
     @property
     def group(self) -> Group:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import SpecError, did_you_mean
-from harness.spec.document import Budget, Limits, Search, Spec
+from harness.spec.document import Budget, Limits, Resampling, Search, Spec
 from harness.spec.explain import explain
 from harness.spec.first import point_of
 from harness.spec.names import TASKS
@@ -22,7 +22,13 @@ from harness.spec.space import parse_space
 from harness.spec.task import TASK_TYPES, BuiltinTask, parse_task
 from harness.spec.training import Training
 
-SECTIONS: Mapping[str, type[BaseModel]] = {"limits": Limits, "budget": Budget, "search": Search, "training": Training}
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "limits": Limits,
+    "budget": Budget,
+    "search": Search,
+    "training": Training,
+    "evaluation": Resampling,
+}
 
 
 def load_spec(space: str, overrides: Iterable[str] = ()) -> Spec:
@@ -89,6 +95,8 @@ def canonical(spec: Spec) -> dict[str, Any]:
     for section, key in LATER:
         if not data[section].get(key, True):
             del data[section][key]
+    if spec.evaluation == Resampling():
+        del data["evaluation"]
     return data
 
 
@@ -96,6 +104,9 @@ def spec_hash(spec: Spec) -> str:
     """Return a sha256 of everything that decides the trials; how many there are, how long, or baselines do not."""
     data = canonical(spec)
     del data["search"]["baselines"]
+    if spec.task.split.seed == spec.search.seed:
+        # Before the split had a seed of its own, it was drawn from the search's: the hash of such a run is what it was.
+        del data["task"]["split"]["seed"]
     data["budget"] = {"epochs": spec.budget.epochs}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
@@ -136,6 +147,8 @@ def _override(document: Document, override: str) -> None:
     if not equals or not all(keys):
         raise SpecError(f"--set {override}: expected key.path=value, such as budget.trials=50")
     at: dict[str, Any] = document.data
+    if keys[0] == "task" and len(keys) > 1 and isinstance(at.get("task"), str):
+        at["task"] = {BuiltinTask.source: at["task"]}
     for i, part in enumerate(keys[:-1]):
         if part not in at:
             document.overridden.add(tuple(keys[: i + 1]))

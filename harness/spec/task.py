@@ -27,6 +27,8 @@ class Split(Frozen):
     """Column of a table, numbers or dates: the last rows by it are the test part, those before them validation."""
     duplicates: Literal["anywhere", "together"] = "anywhere"
     """``together`` keeps samples with identical inputs in one part."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Draws the parts: searches with other seeds of their own are measured on the same samples."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Split:
@@ -45,7 +47,7 @@ class _Task(Frozen):
 
     split: Split = Split()
     limit: Annotated[int, Field(ge=10)] | None = None
-    """Use at most this many samples for training and validation, drawn from the seed; the test set stays whole."""
+    """At most so many samples for training and validation, drawn by the split's seed; the test part stays whole."""
 
     @property
     def label(self) -> str:

@@ -62,6 +62,7 @@ TRIAL_DTYPES: Mapping[str, str] = {
 
 EPOCH_DTYPES: Mapping[str, str] = {
     "trial": "int64",
+    "fold": "int64",
     "epoch": "int64",
     **{f"train_{metric}": "float64" for metric in METRICS},
     **{f"validation_{metric}": "float64" for metric in METRICS},
@@ -86,7 +87,7 @@ TIMED_COLUMNS = (
     "data_reason",
     "threads_reason",
     "reasons",
-    *(name for name in FIGURES if name not in ("parameters", "flops", "value_se")),
+    *(name for name in FIGURES if name not in ("parameters", "flops", "value_se", "value_sd")),
     *PREDICTED_COLUMNS,
     "started_unix_s",
     "seconds",
@@ -105,10 +106,11 @@ def trials_frame(trials: Iterable[TrialRecord], parameters: Sequence[Parameter])
 
 
 def epochs_frame(epochs: Iterable[EpochRecord]) -> pd.DataFrame:
-    """Return one row per trial and epoch."""
+    """Return one row per trial, fold and epoch."""
     rows = [
         {
             "trial": epoch.trial,
+            "fold": epoch.fold,
             "epoch": epoch.epoch,
             **_metrics("train", epoch.train),
             **_metrics("validation", epoch.validation),
@@ -119,7 +121,7 @@ def epochs_frame(epochs: Iterable[EpochRecord]) -> pd.DataFrame:
             "train_samples_s": epoch.train_samples_s,
             "note": epoch.note,
         }
-        for epoch in sorted(epochs, key=lambda epoch: (epoch.trial, epoch.epoch))
+        for epoch in sorted(epochs, key=lambda epoch: (epoch.trial, epoch.fold, epoch.epoch))
     ]
     return _frame(rows, EPOCH_DTYPES)
 

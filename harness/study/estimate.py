@@ -141,7 +141,7 @@ def _measured(job: Job, candidate: Candidate) -> _Measured:
     plan = plan_training(job, candidate, job.dataset, train)
     predicted = Prober(job, never).predict(candidate, plan)
     epoch_s = predicted["epoch_s"]
-    trial_s = epoch_s * epochs_of(job, candidate)
+    trial_s = epoch_s * epochs_of(job, candidate) * job.trainings
     return _Measured(parameters, 1e3 * predicted["step_s"], epoch_s, trial_s, _beside_s(job, model, plan))
 
 

@@ -39,6 +39,7 @@ from harness.study.check import notes_on
 from harness.study.choices import begin_record, memory_of
 from harness.study.contract import Executor
 from harness.study.coordinator import Coordinator
+from harness.study.decide.decisions import SampledTrials
 from harness.study.execute.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.final import Finisher, report_aside_s, time_aside_s
 from harness.study.job import Job
@@ -153,7 +154,8 @@ class SearchPart:
     def _train(self, archive: Archive, executor: Executor, total: int) -> None:
         """Train until the search has ended; the workers are gone afterwards, and leave the device to the refit."""
         packing = packing_of(self._means.execution, executor, self._job)
-        coordinator = Coordinator(self._job, archive, executor, packing, self._stop, self._observer)
+        source = SampledTrials(self._job.spec, self._job.objectives, archive.known)
+        coordinator = Coordinator(self._job, archive, source, executor, packing, self._stop, self._observer)
         with closing(executor):
             for _ in coordinator.run(total):
                 self._set_time_aside(archive)
@@ -205,12 +207,20 @@ class SearchPart:
         machine = probe(torch=True).as_dict(hide_ids=True)
         argv = [masked(word) if "://" in word else word for word in self._means.argv]
         begin_part(folder, {"device": str(job.device), **machine}, environment(argv, Path.cwd()))
-        split = [pd.DataFrame({"index": index, "part": part}) for part, index in self._dataset.split_index.items()]
-        folder.write("splits.parquet", to_parquet(pd.concat(split, ignore_index=True)))
+        folder.write("splits.parquet", to_parquet(pd.concat(self._split(), ignore_index=True)))
         # From here on the run can be resumed, since all that takes is there.
         self._set_state("running")
         self._begun = True
         return notes
+
+    def _split(self) -> list[pd.DataFrame]:
+        """Return which sample is in which part; in a cross-validation, in which fold it is validation (test: 0)."""
+        index, folds = self._dataset.split_index, self._job.folds
+        if not folds:
+            return [pd.DataFrame({"index": rows, "part": part}) for part, rows in index.items()]
+        dealt = [(fold.validation.index, "validation", number) for number, fold in enumerate(folds, start=1)]
+        rows = [*dealt, (index["test"], "test", 0)]
+        return [pd.DataFrame({"index": index, "part": part, "fold": fold}) for index, part, fold in rows]
 
     def _write_frames(self, archive: Archive) -> None:
         frame = trials_frame(archive.records.values(), list(parameters(self._job.spec.group)))

@@ -63,8 +63,11 @@ def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Sp
     """
     check_run(run)
     original = load_spec(str(run / "space.yaml"))
+    older = not _says_split_seed(original)
+    original = _split_by_search(original) if older else original
     check_space(run, spec_hash(original))
     resumed = load_spec(space or str(run / "space.yaml"), overrides)
+    resumed = _split_by_search(resumed) if older and not _says_split_seed(resumed) else resumed
     if spec_hash(resumed) != spec_hash(original):
         changed = _differences(canonical(original), canonical(resumed))
         free = ("budget.", "search.baselines")
@@ -75,6 +78,16 @@ def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Sp
             "Start a new run for the changed space"
         )
     return resumed
+
+
+def _says_split_seed(spec: Spec) -> bool:
+    return "seed" in spec.task.split.model_fields_set
+
+
+def _split_by_search(spec: Spec) -> Spec:
+    """Return a spec of before the split had a seed of its own, with the one that it was drawn from: the search's."""
+    split = spec.task.split.model_copy(update={"seed": spec.search.seed})
+    return spec.model_copy(update={"task": spec.task.model_copy(update={"split": split})})
 
 
 def open_search(request: Request) -> Opened:
@@ -96,11 +109,13 @@ def open_search(request: Request) -> Opened:
         postgresql_url(request.storage)
     device = choose_device(request.device)
     torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
-    dataset = load(spec.task, seed=spec.search.seed)
+    dataset = load(spec.task, seed=spec.task.split.seed)
     if request.resume and read_status(request.resume).get("fingerprint") != dataset.fingerprint:
         raise DataError(f"{request.resume}: cannot be resumed: the data of task {dataset.name!r} has changed since")
     objectives = resolve_objectives(spec, dataset.shape.kind)
-    job = Job(spec, dataset.training_data(), device, objectives, request.trust)
+    datasets = dataset.folds(spec.task.split, spec.evaluation.folds) if spec.evaluation.folds else (dataset,)
+    folds, dataset = tuple(fold.training_data() for fold in datasets), datasets[-1]
+    job = Job(spec, folds[-1], device, objectives, request.trust, folds=folds if len(folds) > 1 else ())
     rehearse(job)
     check_meters(job)
     return Opened(job, dataset)

@@ -17,8 +17,9 @@ from harness.spec import Spec, candidate_at
 from harness.spec.candidate import completed
 from harness.store import StoredTrial
 from harness.store.connection import DAMAGED
-from harness.study.decide.decisions import Known
+from harness.study.decide.protocol import Known
 from harness.study.decide.suggest import locate
+from harness.study.folds import in_order
 from harness.study.objectives import Objective
 
 COUNTS = range(2**31)
@@ -60,7 +61,7 @@ def epochs_flaw(trial: int, epochs: Sequence[EpochRecord], metric: str) -> str:
     return _flaw(
         {
             "an epoch is another trial's": any(epoch.trial != trial for epoch in epochs),
-            "its epochs are not the first ones": [epoch.epoch for epoch in epochs] != list(range(1, len(epochs) + 1)),
+            "its epochs are not the first ones": not in_order(epochs),
             f"an epoch lacks its {metric}": not _finite(epoch.validation.get(metric, math.nan) for epoch in epochs),
         }
     )

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -120,11 +122,27 @@ def test_the_hash_ignores_how_long_to_search_and_baselines_and_nothing_else():
         assert spec_hash(parse(BASE, override)) != spec_hash(spec), override
 
 
+def test_a_task_by_name_takes_overrides_of_its_keys():
+    spec = parse(BASE, "task.split.seed=3", "task.limit=200")
+    assert (spec.task.builtin, spec.task.split.seed, spec.task.limit) == ("digits", 3, 200)
+
+
+def test_a_split_by_the_seed_of_the_search_is_the_one_of_before_it_had_a_seed():
+    """So a run that a version without the key has left is known by the same hash."""
+    plain = canonical(parse(BASE, "search.seed=3", "task.split.seed=3"))
+    assert plain["task"]["split"].pop("seed") == 3
+    del plain["search"]["baselines"]
+    plain["budget"] = {"epochs": 20}
+    earlier = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    assert spec_hash(parse(BASE, "search.seed=3", "task.split.seed=3")) == earlier
+    assert spec_hash(parse(BASE, "search.seed=3")) != earlier
+
+
 def test_overrides_reach_any_depth_and_name_themselves_when_wrong():
     spec = parse(BASE, "budget.trials=7", "space.architecture={mlp: {depth: 2}}", "limits.parameters=1_000")
     assert spec.budget.trials == 7
     assert spec.limits.parameters == 1000
-    for wrong in ("budget.trials", "=3", "budget..x=1", "task.x.y=1"):
+    for wrong in ("budget.trials", "=3", "budget..x=1", "space.architecture.y=1"):
         with pytest.raises(SpecError, match="--set"):
             parse(BASE, wrong)
     with pytest.raises(SpecError, match=r"^command line: budget\.trials: "):

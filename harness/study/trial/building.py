@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from harness import measure, models
-from harness.data import Batch, Batches, TrainingData, place
+from harness.data import Batch, Batches, TrainingData, derive_seed, place
 from harness.hardware import usable_cores
 from harness.plan import Loss, make_plan, sizes_for
 from harness.records import Figures, Plan, TaskKind
@@ -22,6 +22,11 @@ from harness.train.loss import loss_name, make_criterion
 REFIT_MARGIN = 1.2
 EVALUATION_BATCH = 512
 """Batch size where nothing is learned: large enough to keep a device busy."""
+
+
+def training_seed(job: Job, seed: int, fold: int) -> int:
+    """Return the seed of one of a trial's trainings: the trial's own where it has only one."""
+    return derive_seed(seed, "fold", fold) if job.trainings > 1 else seed
 
 
 def build_model(job: Job, candidate: Candidate, dataset: TrainingData, seed: int) -> nn.Module:

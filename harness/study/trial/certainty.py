@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from statistics import stdev
+
 from torch import nn
 
 from harness.data import Batches, derive_seed
 from harness.measure import standard_error
-from harness.records import Figures, Plan
+from harness.records import EpochRecord, Figures, Plan
 from harness.spec import Training
+from harness.study.folds import best_epochs
 from harness.study.job import Job
 from harness.train import predict
 from harness.train.loss import loss_name
@@ -30,3 +35,16 @@ def measure_certainty(
         loss=loss_name(shape, training.loss),
         scale=shape.scale,
     )
+
+
+def spread(job: Job, epochs: Sequence[EpochRecord], value_se: float) -> Figures:
+    """Return the standard deviation of the first objective over folds or seeds, and the standard error of their mean.
+
+    Folds hold samples of their own, so what differs between them is all of the mean's error. Seeds share the samples,
+    whose error in the value of one of them, ``value_se``, is the mean's as well and is added.
+    """
+    first = job.objectives[0]
+    values = [best.validation[first.metric] for best in best_epochs(first, epochs)]
+    deviation = stdev(values)
+    shared = 0.0 if job.spec.evaluation.folds or math.isnan(value_se) else value_se
+    return Figures({"value_sd": deviation, "value_se": math.hypot(deviation / math.sqrt(len(values)), shared)})

@@ -39,7 +39,7 @@ from harness.study.trial.speed import measure_latency
 from harness.train import state_per_parameter
 
 MIB = 2**20
-HOPELESS = 2.0
+TOO_SLOW = 2.0
 """Times a limit on latency that no layout and no precision can make good: so slow a candidate is not planned."""
 ENERGY_METERS = ("energy_counter_j", "power_w", "power_instant_w", "cpu_energy_j")
 """Telemetry from any of which energy follows."""
@@ -140,7 +140,7 @@ class Gates:
             if limit_ms is not None:
                 # Whoever passes is measured again as planned, and that counts.
                 self._predict_latency(candidate, self._plain)
-                if self.predicted["latency_ms"] > HOPELESS * limit_ms:
+                if self.predicted["latency_ms"] > TOO_SLOW * limit_ms:
                     check(self._limits, self.predicted, "predicted")
 
     def before_training(self, candidate: Candidate, plan: Plan) -> None:
@@ -152,7 +152,9 @@ class Gates:
             if probes(self._job.spec):
                 predicted = self._prober.predict(candidate, plan)
                 self.predicted |= {name: value for name, value in predicted.items() if name in PREDICTED}
-                self.predicted["train_seconds"] = self.predicted["epoch_s"] * epochs_of(self._job, candidate)
+                self.predicted["train_seconds"] = (
+                    self.predicted["epoch_s"] * epochs_of(self._job, candidate) * self._job.trainings
+                )
                 check(self._limits, self.predicted, "predicted")
 
     @property
