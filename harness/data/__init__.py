@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.data.download import fetch
     from harness.data.loading import load
     from harness.data.part import Part
-    from harness.data.preprocessing import apply_preprocessing
+    from harness.data.preprocessing import prepare
     from harness.data.seeding import derive_seed
     from harness.data.sources.fashion_mnist import cache_folder
     from harness.data.training_data import TrainingData
@@ -27,12 +27,12 @@ __all__ = [
     "Dataset",
     "Part",
     "TrainingData",
-    "apply_preprocessing",
     "cache_folder",
     "derive_seed",
     "fetch",
     "load",
     "place",
+    "prepare",
     "tasks",
 ]
 
@@ -50,7 +50,7 @@ __getattr__, __dir__ = lazy_names(
         "sources.fashion_mnist": ("cache_folder",),
         "loading": ("load",),
         "part": ("Part",),
-        "preprocessing": ("apply_preprocessing",),
+        "preprocessing": ("prepare",),
         "seeding": ("derive_seed",),
         "training_data": ("TrainingData",),
     },

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from harness.data.dataset import Dataset
-from harness.data.sources.arrays import read_npz
-from harness.data.sources.builtin import read_builtin
-from harness.data.sources.image_folder import read_image_folder
-from harness.data.sources.source import Source
-from harness.data.sources.tables import read_table
+from harness.data.sources import read_source
 from harness.data.splits import split_samples
-from harness.spec.task import BuiltinTask, ImagesTask, NpzTask, TaskSpec
+from harness.spec.task import TaskSpec
 
 
 def load(task: TaskSpec, *, seed: int) -> Dataset:
@@ -17,15 +13,5 @@ def load(task: TaskSpec, *, seed: int) -> Dataset:
 
     Raises :class:`~harness.errors.DataError` when the data cannot be used as it is.
     """
-    source = _read(task)
+    source = read_source(task)
     return Dataset(source, split_samples(source, task.split, task.limit, seed))
-
-
-def _read(task: TaskSpec) -> Source:
-    if isinstance(task, BuiltinTask):
-        return read_builtin(task)
-    if isinstance(task, NpzTask):
-        return read_npz(task)
-    if isinstance(task, ImagesTask):
-        return read_image_folder(task)
-    return read_table(task)

@@ -14,12 +14,11 @@ from harness.errors import SpecError, did_you_mean
 from harness.spec.document import Budget, Limits, Search, Spec
 from harness.spec.explain import explain
 from harness.spec.first import point_of
-from harness.spec.names import TASKS
 from harness.spec.parameters import Group, Node, NodeError, Range
 from harness.spec.reader import MAX_BYTES, Document, read_yaml
 from harness.spec.shipped import find_space, space_of_task
 from harness.spec.space import parse_space
-from harness.spec.task import TASK_TYPES, BuiltinTask, parse_task
+from harness.spec.task import TaskSpec, form_of
 from harness.spec.training import Training
 
 SECTIONS: Mapping[str, type[BaseModel]] = {"limits": Limits, "budget": Budget, "search": Search, "training": Training}
@@ -76,9 +75,6 @@ def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides:
 def canonical(spec: Spec) -> dict[str, Any]:
     """Return the spec as plain data with every default spelled out: loading it again gives the same spec."""
     data = spec.model_dump(mode="json", exclude={"space"})
-    task = data["task"]
-    if isinstance(spec.task, BuiltinTask) and task["directory"] is None:
-        del task["directory"]
     data["space"] = _plain(spec.group)
     data["training"] = _without(data["training"], data["space"])
     if not data["search"]["first"]:
@@ -190,26 +186,13 @@ def _with_fitting_first(document: Document, search: Search, space: Group, notes:
     return search.model_copy(update={"first": tuple(fitting)})
 
 
-def _parse_task(document: Document, folder: Path) -> Any:
-    value = _absolute(document.data["task"], folder)
+def _parse_task(document: Document, folder: Path) -> TaskSpec:
+    """Return the task, its relative paths taken from ``folder``."""
     try:
-        task = parse_task(value)
-    except ValidationError as error:
-        model = next(kind for kind in TASK_TYPES if kind.source in value)
-        raise explain(document, ("task",), model, error) from None
+        form, fields = form_of(document.data["task"])
     except ValueError as error:
         raise document.error(("task",), str(error)) from None
-    if isinstance(task, BuiltinTask) and task.builtin not in TASKS:
-        raise document.error(("task",), f"unknown task {task.builtin!r}{did_you_mean(task.builtin, TASKS)}")
-    return task
-
-
-def _absolute(task: Any, folder: Path) -> Any:
-    """Return what a task says with its paths taken from ``folder``."""
-    if not isinstance(task, dict):
-        return task
-    found = {**task, "test": _absolute(task["test"], folder)} if "test" in task else dict(task)
-    for key in ("directory", "csv", "parquet", "npz", "images"):
-        if isinstance(found.get(key), str):
-            found[key] = str((folder / Path(found[key]).expanduser()).absolute())
-    return found
+    try:
+        return form.model_validate(fields, context=lambda path: (folder / path.expanduser()).absolute())
+    except ValidationError as error:
+        raise explain(document, ("task",), form, error) from None

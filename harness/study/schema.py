@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from harness import models
 from harness.registry import Registry
 from harness.spec import COST, QUALITY, Budget, Limits, Search, Training
-from harness.spec.task import TASK_TYPES
+from harness.spec.task import sources
 from harness.spec.training import OF_THE_WINNER, Augment
 from harness.train import optimizers, schedules
 
@@ -70,7 +70,7 @@ def space_schema() -> dict[str, Any]:
         "required": ["task", "space"],
         "additionalProperties": False,
         "properties": {
-            "task": {"anyOf": [{"type": "string"}, *(_inline(kind) for kind in TASK_TYPES)]},
+            "task": {"anyOf": [{"type": "string"}, *(_inline(form) for form in sources.values())]},
             "objective": _objective(),
             **inlined,
             "space": {
