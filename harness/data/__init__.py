@@ -19,17 +19,20 @@ if TYPE_CHECKING:
     from harness.data.preprocessing import prepare
     from harness.data.seeding import derive_seed
     from harness.data.sources.fashion_mnist import cache_folder
+    from harness.data.sources.given import Given, given
     from harness.data.training_data import TrainingData
 
 __all__ = [
     "Batch",
     "Batches",
     "Dataset",
+    "Given",
     "Part",
     "TrainingData",
     "cache_folder",
     "derive_seed",
     "fetch",
+    "given",
     "load",
     "place",
     "prepare",
@@ -48,6 +51,7 @@ __getattr__, __dir__ = lazy_names(
         "dataset": ("Dataset",),
         "download": ("fetch",),
         "sources.fashion_mnist": ("cache_folder",),
+        "sources.given": ("Given", "given"),
         "loading": ("load",),
         "part": ("Part",),
         "preprocessing": ("prepare",),
