@@ -34,6 +34,7 @@ from harness.study import (
     Finished,
     Objective,
     Observer,
+    Predictor,
     Request,
     Stop,
     estimate_costs,
@@ -235,6 +236,19 @@ def resolve_spec(
     if space is None:
         raise InputError(f"name a space to search, such as {', '.join(shipped_spaces())}, or a run to resume")
     return load_spec(space, overrides, source)
+
+
+def load(run: str | Path, *, device: str = "auto", trust: bool = False) -> Predictor:
+    """Return the final model of a run, to predict raw samples as it predicted the test samples.
+
+    Everything comes from the run's folder ``best/``; nothing in it is unpickled, and a module of the user's own is
+    imported only with ``trust``. Raises :class:`InputError` where there is no final model, and :class:`StorageError`
+    where it is damaged.
+
+    >>> model = harness.load("results/20260101-120000-wine-0a1b")  # doctest: +SKIP
+    >>> model.predict(frame), model.predict_proba(frame)  # doctest: +SKIP
+    """
+    return Predictor(Path(run), device=device, trust=trust)
 
 
 @dataclass(frozen=True, slots=True)

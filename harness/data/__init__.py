@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from harness.data.catalog import tasks
     from harness.data.dataset import Dataset
     from harness.data.download import fetch
+    from harness.data.fitted import check_preprocessing
     from harness.data.loading import load
     from harness.data.part import Part
-    from harness.data.preprocessing import prepare
+    from harness.data.preprocessing import prepare, unknown_columns
     from harness.data.seeding import derive_seed
     from harness.data.sources.fashion_mnist import cache_folder
     from harness.data.sources.given import Given, given
@@ -30,6 +31,7 @@ __all__ = [
     "Part",
     "TrainingData",
     "cache_folder",
+    "check_preprocessing",
     "derive_seed",
     "fetch",
     "given",
@@ -37,6 +39,7 @@ __all__ = [
     "place",
     "prepare",
     "tasks",
+    "unknown_columns",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -52,9 +55,10 @@ __getattr__, __dir__ = lazy_names(
         "download": ("fetch",),
         "sources.fashion_mnist": ("cache_folder",),
         "sources.given": ("Given", "given"),
+        "fitted": ("check_preprocessing",),
         "loading": ("load",),
         "part": ("Part",),
-        "preprocessing": ("prepare",),
+        "preprocessing": ("prepare", "unknown_columns"),
         "seeding": ("derive_seed",),
         "training_data": ("TrainingData",),
     },

@@ -232,6 +232,14 @@ def _as_frame(preprocessing: Mapping[str, Any], raw: Any) -> pd.DataFrame:
     return frame
 
 
+def unknown_columns(preprocessing: Mapping[str, Any], raw: Any) -> list[str]:
+    """Return the columns of a raw table that its training data did not have, nor learn from; the target is known."""
+    if preprocessing["inputs"] == "image" or not isinstance(raw, pd.DataFrame):
+        return []
+    known = {*preprocessing["columns"], preprocessing["target"].get("name")}
+    return [name for name in map(one_form, raw.columns) if name not in known]
+
+
 def columns_needed(preprocessing: Mapping[str, Any]) -> list[str]:
     """Return the columns of a table that are learnt from."""
     dates = [fitted["column"] for fitted in preprocessing.get("dates", ())]

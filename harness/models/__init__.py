@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness.models.build import build, schema, validate
 from harness.models.calling import evaluating, example_inputs
 from harness.models.ensemble import Ensemble
-from harness.models.families.own import is_own
+from harness.models.families.own import is_own, own_sha256
 from harness.models.family import Family, families
 from harness.models.tempered import Tempered
 
@@ -21,6 +21,7 @@ __all__ = [
     "example_inputs",
     "families",
     "is_own",
+    "own_sha256",
     "schema",
     "validate",
 ]

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import harness
 from harness.data import load
 from harness.data.sources.source import Source, read_source
 from harness.errors import InputError, SpecError
@@ -64,6 +65,20 @@ def test_a_form_of_ones_own_is_read_and_its_paths_start_at_the_space_file(tmp_pa
         parse_spec(f"task: {{lines: a.txt, limt: 50}}\n{SPACE}", origin="x")
     with pytest.raises(SpecError, match=r"expected exactly one of arrays, .*lines"):
         parse_spec(f"task: {{lines: a.txt, csv: b.csv}}\n{SPACE}", origin="x")
+
+
+@pytest.mark.usefixtures("lines")
+def test_a_form_of_ones_own_is_searched_resumed_and_predicted(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    np.savetxt(tmp_path / "a.txt", rows)
+    (tmp_path / "space.yaml").write_text(
+        f"task: {{lines: a.txt}}\nbudget: {{epochs: 1}}\ntraining: {{final: keep}}\n{SPACE}\nsearch: {{baselines: no}}"
+    )
+    result = harness.search(str(tmp_path / "space.yaml"), trials=1, out=tmp_path, device="cpu", workers=1)
+    resumed = harness.search(resume=result.run, trials=1, device="cpu", workers=0)
+    known = pd.read_parquet(resumed.run / "predictions.parquet")
+    predicted = harness.load(result.run).predict(rows[known["index"], :-1])
+    assert np.array_equal(predicted, known["predicted"])
 
 
 def test_a_form_without_a_reader_says_so():
