@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,11 +20,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from harness.data import Given, given
 from harness.errors import InputError, NoSuccessfulTrialError
 from harness.hardware import choose_device, describe_precisions, probe
 from harness.records import EpochRecord, TrialRecord
 from harness.report import ResultWarning, load_run, result_warnings, run_html, run_line, write_report
-from harness.spec import Spec, load_spec, overrides_of, shipped_spaces
+from harness.spec import Spec, load_spec, overrides_of, read_mapping, shipped_spaces
 from harness.store import read_json, seal
 from harness.store.files import read_parquet
 from harness.study import (
@@ -33,6 +34,7 @@ from harness.study import (
     Finished,
     Objective,
     Observer,
+    Predictor,
     Request,
     Stop,
     estimate_costs,
@@ -114,8 +116,10 @@ class Silent:
 
 
 def search(
-    space: str | None = None,
+    space: str | Mapping[str, Any] | None = None,
     *,
+    data: Any = None,
+    target: str | None = None,
     overrides: Iterable[str] = (),
     trials: int | None = None,
     timeout_s: float | None = None,
@@ -141,15 +145,24 @@ def search(
 ) -> SearchResult:
     """Search ``space`` and leave a sealed run folder with its report.
 
-    ``space`` is a shipped space's name, a built-in task's, or a space file.
+    ``space`` is a shipped space's name, a built-in task's, a space file, or a mapping with what such a file says.
+    ``data`` takes the place of the data of its task: a DataFrame with the column ``target``; a pair (inputs, targets)
+    of arrays or of a DataFrame and a column; or ``{"inputs": ..., "targets": ...}``. Arrays are taken as those of an
+    NPZ file would be, a DataFrame as a Parquet file of it; what else the task says of a table holds for it too.
+
+    >>> frame = pd.DataFrame({"area": [31, 54], "price": [90, 170]})
+    >>> harness.search("tabular", data=frame, target="price", overrides=["task.kind=regression"])  # doctest: +SKIP
 
     The first SIGINT or SIGTERM ends the search cleanly with everything saved; the second one aborts. ``resume`` goes on
-    with an earlier run up to its total of ``trials``. Trials run in ``workers`` processes of their own (0: in this
-    one), or in as many actors of the Ray cluster at ``address``; ``storage`` is the URL of a PostgreSQL database for
-    the study. ``plan_from`` is a run whose measured choices of layout, precision, batch size and threads are replayed.
-    ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``) where that came
+    with an earlier run up to its total of ``trials``, and takes its ``data`` again. Trials run in ``workers`` processes
+    of their own (0: in this one), or in as many actors of the Ray cluster at ``address``; ``storage`` is the URL of a
+    PostgreSQL database for the study. ``plan_from`` is a run whose measured choices of layout, precision, batch size
+    and threads are replayed. ``timeout_s`` is for everything from this call on, or from ``started_s`` (of
+    ``time.monotonic()``) where that came
     before it. Raises the errors of :mod:`harness.errors`.
     """
+    overrides = tuple(overrides)
+    arguments = dict(locals())
     started_s = time.monotonic() if started_s is None else started_s
     named = overrides_of(
         trials=trials,
@@ -164,7 +177,8 @@ def search(
     )
     overrides = [*overrides, *named]
     run = Path(resume) if resume is not None else None
-    spec = resolve_spec(space, run, overrides)
+    source = _given(data, target)
+    spec = resolve_spec(space, run, overrides, source.task if source else None)
     request = Request(
         spec=spec,
         device=device,
@@ -173,7 +187,9 @@ def search(
         trust=trust,
         execution=Execution(workers, executor, address),
         storage=storage,
-        argv=argv if argv is not None else sys.argv,
+        data=source,
+        argv=argv or (),
+        asked=_asked(arguments) if argv is None else None,
         plan_from=Path(plan_from) if plan_from is not None else None,
     )
     stop = Stop(spec.budget.time, started_s=started_s)
@@ -187,13 +203,53 @@ def search(
     return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
 
 
-def resolve_spec(space: str | None, resume: Path | None, overrides: Iterable[str]) -> Spec:
+def _given(data: Any, target: str | None) -> Given | None:
+    if data is not None:
+        return given(data, target)
+    if target is not None:
+        raise InputError(f"target {target!r}: names a column of `data`, which is not given")
+    return None
+
+
+def _asked(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of :func:`search` that are not the usual ones, as plain data."""
+    told: dict[str, Any] = {}
+    for name, parameter in inspect.signature(search).parameters.items():
+        value = arguments[name]
+        if value is parameter.default or name in ("observer", "argv", "started_s"):
+            continue
+        if name == "data":
+            told[name] = type(value).__name__
+        elif value != parameter.default:
+            told[name] = read_mapping({name: value}, "search").data[name]
+    return told
+
+
+def resolve_spec(
+    space: str | Mapping[str, Any] | None,
+    resume: Path | None,
+    overrides: Iterable[str],
+    source: Mapping[str, str] | None = None,
+) -> Spec:
     """Return the spec of a new run, or of the run to resume. Raises :class:`InputError` where neither is named."""
     if resume is not None:
-        return spec_to_resume(resume, space, overrides)
+        return spec_to_resume(resume, space, overrides, source)
     if space is None:
         raise InputError(f"name a space to search, such as {', '.join(shipped_spaces())}, or a run to resume")
-    return load_spec(space, overrides)
+    return load_spec(space, overrides, source)
+
+
+def load(run: str | Path, *, device: str = "auto", trust: bool = False) -> Predictor:
+    """Return the final model of a run, to predict raw samples as it predicted the test samples.
+
+    Everything comes from the run's folder ``best/``; nothing in it is unpickled, and a module of the user's own is
+    imported only with ``trust``. Raises :class:`InputError` where there is no final model, and :class:`StorageError`
+    where it is damaged.
+
+    >>> model = harness.load("results/20260101-120000-wine-0a1b")  # doctest: +SKIP
+    >>> model.predict(frame), model.predict_proba(frame)  # doctest: +SKIP
+    """
+    return Predictor(Path(run), device=device, trust=trust)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 import harness
-from harness.errors import InputError
+from harness.errors import DataError, InputError, SpecError
+from harness.store import read_json
 
 SPACE = ["space={architecture: {mlp: {width: {int: [8, 64]}}}}", "budget.epochs=2", "search.baselines=false"]
 
@@ -80,6 +82,72 @@ def test_a_search_in_a_thread_leaves_signals_alone(tmp_path):
     thread.start()
     thread.join()
     assert results[0].state == "complete"
+
+
+SMALL = {
+    "task": {"drop": ["id"], "split": {"validation": 0.2}},
+    "budget": {"epochs": 2, "trials": np.int64(2)},
+    "search": {"baselines": False},
+    "training": {"final": "keep"},
+    "space": {"architecture": {"mlp": {"width": {"int": (8, 16)}}}, "optimizer": {"adamw": {"lr": np.float64(0.01)}}},
+}
+
+
+def houses():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"id": range(80), "area": rng.normal(50, 9, 80), "town": rng.choice(["Bern", "Chur"], 80)})
+    return frame.assign(price=frame["area"] * 3 + (frame["town"] == "Bern") * 50)
+
+
+def test_a_search_of_data_from_python_is_resumed_with_it(tmp_path):
+    frame = houses()
+    result = harness.search(SMALL, data=frame, target="price", out=tmp_path, device="cpu", workers=1)
+    assert result.stats["task"]["name"] == "data"
+    assert result.trials["outcome"].tolist() == ["complete"] * 2
+    kept = yaml.safe_load((result.run / "space.yaml").read_text())["task"]
+    assert (kept["frame"], kept["target"], kept["drop"], kept["split"]["validation"]) == ("data", "price", ["id"], 0.2)
+    part = read_json(result.run / "parts" / "0001.json")["environment"]
+    assert part["argv"] == []
+    asked = {"data": "DataFrame", "target": "price", "device": "cpu", "out": str(tmp_path)}
+    assert {name: value for name, value in part["asked"].items() if name != "space"} == asked
+    assert part["asked"]["space"]["space"]["architecture"] == {"mlp": {"width": {"int": [8, 16]}}}
+    assert "harness.search(data=DataFrame, device='cpu', " in (result.run / "report.md").read_text()
+    with pytest.raises(
+        DataError, match="frame 'data': this task's data was given from Python and is in no file; give it"
+    ):
+        harness.search(resume=result.run, trials=3)
+    with pytest.raises(DataError, match="cannot be resumed: the data of task 'data' has changed since"):
+        harness.search(resume=result.run, data=frame.assign(area=1.5 * frame["area"]), trials=3)
+    with pytest.raises(InputError, match=r"cannot be resumed with another space: task\.target differs"):
+        harness.search(resume=result.run, data=frame, target="area", trials=3)
+    resumed = harness.search(resume=result.run, data=frame, trials=3, device="cpu", workers=0)
+    assert resumed.trials["outcome"].tolist() == ["complete"] * 3
+    assert len(list((result.run / "parts").glob("*.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({**SMALL, "bugdet": {}}, "^space: bugdet: unknown key; did you mean 'budget'"),
+        ({**SMALL, "task": "wine", "budget": {"trials": 0}}, r"^space: budget\.trials: input should be greater"),
+        ({**SMALL, "task": {"csv": "x.csv"}, "space": {}}, r"^space: task\.target: Field required"),
+        ({"task": "wine", "space": {"architecture": {"mlp": {"wid": 8}}}}, r"^space: space\.architecture\.mlp\.wid: "),
+        ({"space": SMALL["space"]}, "^space: the key `task:` is missing"),
+        ({**SMALL, "space": {"architecture": len}}, r"^space: space\.architecture: expected a mapping, .* builtin"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_space_from_python_are_told_with_the_path_of_keys(space, message):
+    with pytest.raises(SpecError, match=message):
+        harness.search(space)
+
+
+def test_a_space_from_python_that_holds_itself_is_refused():
+    space = dict(SMALL)
+    space["space"] = space
+    with pytest.raises(SpecError, match=r"^space: nested deeper than 32 levels"):
+        harness.search(space)
+    with pytest.raises(InputError, match=r"target 'y': names a column of `data`, which is not given"):
+        harness.search(SMALL, target="y")
 
 
 def test_what_is_public_is_seen_before_it_is_loaded():

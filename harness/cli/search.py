@@ -130,7 +130,7 @@ def _run(space: str | None, overrides: list[str], **options: Any) -> SearchResul
 
     spec = resolve_spec(space, options["resume"], overrides)
     with make_display(spec) as display:
-        return run_search(space, overrides=overrides, observer=display, **options)
+        return run_search(space, overrides=overrides, observer=display, argv=sys.argv, **options)
 
 
 def _dry_run(

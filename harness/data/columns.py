@@ -6,8 +6,9 @@ import re
 import reprlib
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from pandas.api.types import (
     is_string_dtype,
 )
 
-from harness.data.dates import DateError, integers_look_like_dates, looks_like_dates, read_dates
+from harness.data.dates import DateError, day_first, integers_look_like_dates, looks_like_dates, read_dates
 from harness.data.numbers import Hints, Numbers, Style, Unclear, looks_missing, read_numbers
 from harness.errors import DataError
 
@@ -36,10 +37,43 @@ NEARLY_ALL = 0.5
 _FEW = 20
 """Categories up to this number are no identifier, however few rows there are."""
 _SHOWN = 3
-_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_WHOLE = re.compile(r"([+-]?\d+)\.0+(?![\d,])")
 
 Place = Callable[[int], str]
 """Says where a row stands in the file, such as ``line 17``, from its position in the table."""
+
+
+@dataclass(frozen=True)
+class ColumnReading:
+    """How a column was read, so that new values of it are read alike, be they text or typed."""
+
+    role: Literal["numbers", "dates", "categories"]
+    missing: Sequence[str] = ()
+    """Texts that stand for a missing value."""
+    decimal: str = "."
+    """The decimal mark of numbers in text."""
+    unit: str = ""
+    """The currency or unit that stood at the numbers."""
+    form: str | None = None
+    """The format of dates, where one was given."""
+    day_first: bool | None = None
+    """Whether the day stands before the month in dates that are all numbers; None: typed, or not seen."""
+    whole: bool = False
+    """Whether the categories are numbers, of which 2.0 is 2."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what differs from the defaults."""
+        usual = asdict(ColumnReading(self.role))
+        return {"role": self.role} | {name: value for name, value in asdict(self).items() if value != usual[name]}
+
+
+class Cleaned(NamedTuple):
+    """The columns of a table that are learnt from."""
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...]
+    reading: dict[str, dict[str, Any]]
+    """A :class:`ColumnReading` of each, JSON-able."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +88,8 @@ class Reading:
     """What the columns of the file tell of its decimal marks."""
     categorical: Collection[str] = ()
     dates: Mapping[str, str | None] = field(default_factory=dict)
+    missing: Callable[[str], Sequence[str]] = lambda _: ()
+    """What stands for a missing value in a column."""
 
     def at(self, column: pd.Series, row: int) -> str:
         """Return the place of the value at a position of a column, whose index has the positions in the table."""
@@ -62,6 +98,11 @@ class Reading:
     def unclear(self, found: Unclear, column: pd.Series) -> str:
         """Return what is unclear of a column of numbers, where, and what to do."""
         return found.message(lambda row: self.at(column, row))
+
+
+def row_of(row: int) -> str:
+    """Say where a row stands in what has no lines."""
+    return f"row {row + 1}"
 
 
 def as_text(column: pd.Series) -> np.ndarray:
@@ -83,6 +124,25 @@ def is_text(column: pd.Series) -> bool:
     return kind and infer_dtype(column, skipna=True) in _TEXTS
 
 
+def with_missing(column: pd.Series, words: Sequence[str]) -> pd.Series:
+    """Return a column in which empty text, and the words that stand for it, are missing."""
+    if is_text(column):
+        stripped = column.str.strip()
+        return column.mask((stripped == "") | stripped.isin(words)) if len(column) else column
+    numbers = [float(word) for word in words if _is_number(word)]
+    if numbers and is_numeric_dtype(column.dtype):
+        return column.mask(column.isin(numbers))
+    return column
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
 def holds_dates(column: pd.Series) -> bool:
     """Tell whether a column holds dates, in whatever form."""
     if is_text(column):
@@ -92,7 +152,7 @@ def holds_dates(column: pd.Series) -> bool:
     return infer_dtype(column, skipna=True) in _DATES
 
 
-def clean_columns(frame: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def clean_columns(frame: pd.DataFrame, reading: Reading) -> Cleaned:
     """Return the columns to learn from, with notes: numbers as float64, dates as datetime64, categories as text.
 
     ``frame`` keeps the positions of its rows in its index, for messages. Raises :class:`DataError` for what could only
@@ -101,52 +161,60 @@ def clean_columns(frame: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, 
     """
     kept: dict[str, np.ndarray] = {}
     notes: list[str] = []
+    readings: dict[str, dict[str, Any]] = {}
     for name in frame.columns:
         label = f"{reading.where}: column {name!r}"
-        values, told = _read(frame[name], label, reading)
+        values, how, told = _read(frame[name], label, reading)
         reason = _why_dropped(values, asked_for=name in reading.categorical)
         if reason:
             notes.append(f"{label} {reason}: dropped")
             continue
         notes += [f"{label} {what}" for what in (*told, *_remarks(frame[name], values))]
         kept[name] = values
+        readings[name] = replace(how, missing=tuple(reading.missing(name))).as_dict()
     if not kept:
         raise DataError(f"{reading.where}: no column is left to learn from; {'; '.join(notes) or 'add columns'}")
-    return pd.DataFrame(kept, index=frame.index), tuple(notes)
+    return Cleaned(pd.DataFrame(kept, index=frame.index), tuple(notes), readings)
 
 
-def _read(column: pd.Series, label: str, reading: Reading) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return a column's values as float64, datetime64 or an object array of text, and how they were read."""
+_Read = tuple[np.ndarray, ColumnReading, tuple[str, ...]]
+"""A column's values as float64, datetime64 or an object array of text; how they were read; and what to tell of that."""
+
+
+def _read(column: pd.Series, label: str, reading: Reading) -> _Read:
     name = str(column.name)
     if name in reading.dates:
-        return dates_of(column, label, reading, reading.dates[name]), ()
+        form = reading.dates[name]
+        values = dates_of(column, label, reading, form)
+        return values, ColumnReading("dates", form=form, day_first=None if form else day_first(column)), ()
     if name in reading.categorical:
-        return categories_of(column), ()
+        return categories_of(column), ColumnReading("categories", whole=_are_numbers(column)), ()
     held = infer_dtype(column, skipna=True)
     if held in _TIMES or (is_integer_dtype(column.dtype) and holds_dates(column)):
         raise _is_time(label, f"typed as {held}" if held in _TIMES else "as whole numbers: 20240314")
     if is_bool_dtype(column.dtype) or held in ("boolean", "categorical"):
-        return as_text(column), ()
+        return as_text(column), ColumnReading("categories"), ()
     if is_text(column):
         return _from_text(column, label, reading)
     if held in _NUMBERS or (is_numeric_dtype(column.dtype) and not is_complex_dtype(column.dtype)):
-        return numbers_of(column, label, reading), ()
+        return numbers_of(column, label, reading), ColumnReading("numbers"), ()
     raise DataError(f"{label} holds {held} values, neither numbers nor text; put it under `drop`")
 
 
-def _from_text(column: pd.Series, label: str, reading: Reading) -> tuple[np.ndarray, tuple[str, ...]]:
+def _from_text(column: pd.Series, label: str, reading: Reading) -> _Read:
     found = read_numbers(column, reading.style, reading.hints)
     if isinstance(found, Numbers):
         if found.integers and integers_look_like_dates(found.values[~np.isnan(found.values)]):
             raise _is_time(label, "as whole numbers: 20240314")
         values = _finite(column, found.values, label, reading)
-        return values, (f"is read as numbers: {found.told}",) if found.told else ()
+        told = (f"is read as numbers: {found.told}",) if found.told else ()
+        return values, ColumnReading("numbers", decimal=found.decimal or ".", unit=found.unit), told
     times = looks_like_dates(column)
     if times:
         raise _is_time(label, times)
     if isinstance(found, Unclear):
         raise DataError(f"{label} {reading.unclear(found, column)}")
-    return as_text(column), ()
+    return as_text(column), ColumnReading("categories"), ()
 
 
 def numbers_of(column: pd.Series, label: str, reading: Reading) -> np.ndarray:
@@ -172,11 +240,19 @@ def refuse_inexact(column: pd.Series, label: str, reading: Reading, *, fix: str)
 
 def categories_of(column: pd.Series) -> np.ndarray:
     """Return a column as text, in which numbers that are equal are one category however they were written."""
-    texts = as_text(column)
-    present = [text for text in texts if text is not None]
-    if is_text(column) and isinstance(read_numbers(pd.Series(present, dtype=object)), Numbers):
-        return np.array([text if text is None else _WHOLE.sub(r"\1", text.strip()) for text in texts], dtype=object)
-    return texts
+    return equal_numbers_alike(as_text(column)) if _are_numbers(column) else as_text(column)
+
+
+def equal_numbers_alike(texts: np.ndarray) -> np.ndarray:
+    """Return texts, of which those of whole numbers lose their ``.0``."""
+    return np.array([text if text is None else _WHOLE.sub(r"\1", text.strip()) for text in texts], dtype=object)
+
+
+def _are_numbers(column: pd.Series) -> bool:
+    """Tell whether all values are numbers, typed or as text."""
+    if not is_text(column):
+        return is_numeric_dtype(column.dtype) and not is_bool_dtype(column.dtype)
+    return isinstance(read_numbers(pd.Series(as_text(column.dropna()), dtype=object)), Numbers)
 
 
 def dates_of(column: pd.Series, label: str, reading: Reading, form: str | None) -> np.ndarray:
@@ -196,7 +272,7 @@ def in_order(column: pd.Series, label: str, reading: Reading) -> np.ndarray:
     name = str(column.name)
     if name in reading.dates or holds_dates(column):
         return dates_of(column, label, reading, reading.dates.get(name)).astype(np.int64).astype(np.float64)
-    values, _ = _read(column, label, reading)
+    values = _read(column, label, reading)[0]
     if values.dtype != np.float64:
         raise DataError(f"{label} holds text; rows are put in order by numbers or dates")
     return values

@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness.data.examine import suspicions
 from harness.data.part import Part
-from harness.data.preprocessing import apply_preprocessing, beyond_training, fit_preprocessing, normalisation
+from harness.data.preprocessing import beyond_training, fit_preprocessing, prepare
 from harness.data.sources.source import Source
 from harness.data.splits import Indices, split_folds
 from harness.data.training_data import TrainingData
@@ -115,11 +115,12 @@ class Dataset(TrainingData):
 
 def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) -> Part:
     raw = source.inputs
-    inputs = apply_preprocessing(preprocessing, raw.iloc[rows]) if isinstance(raw, pd.DataFrame) else (raw[rows],)
     targets = source.targets[rows]
     if not source.class_names:
         targets = (targets - np.asarray(preprocessing["target"]["mean"])).astype(np.float32)
-    return Part(inputs, targets, source.positions(rows), normalisation(preprocessing))
+    return prepare(
+        preprocessing, raw.iloc[rows] if isinstance(raw, pd.DataFrame) else raw[rows], targets, source.positions(rows)
+    )
 
 
 def value_columns(what: str, values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:

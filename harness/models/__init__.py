@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness.models.build import build, configuration, schema, validate
 from harness.models.calling import evaluating, example_inputs
 from harness.models.ensemble import Ensemble
-from harness.models.families.own import is_own
+from harness.models.families.own import is_own, own_sha256
 from harness.models.family import Family, families, takes
 from harness.models.outputs import Outputs, leaves, mapped, prediction
 from harness.models.tempered import Tempered
@@ -28,6 +28,7 @@ __all__ = [
     "leaves",
     "load_weights",
     "mapped",
+    "own_sha256",
     "prediction",
     "schema",
     "takes",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny, model_validator
 from pydantic_core import PydanticKnownError
 
 from harness.errors import did_you_mean
@@ -181,7 +181,7 @@ def _objective(value: object) -> object:
 class Spec(Frozen):
     """Everything that one search needs to know; the same for the command line and for Python."""
 
-    task: Annotated[TaskSpec, BeforeValidator(parse_task)]
+    task: Annotated[SerializeAsAny[TaskSpec], BeforeValidator(parse_task)]
     objective: Annotated[dict[str, Direction], BeforeValidator(_objective)] = {}
     """Metric to direction, in order of importance; empty: macro F1 for classes, RMSE for values."""
     limits: Limits = Limits()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.study.decide.idle import needed_where
     from harness.study.estimate import Estimate, estimate_costs, total_seconds
     from harness.study.execute.execution import Execution
+    from harness.study.final.predictor import Predictor
     from harness.study.objectives import Objective
     from harness.study.observer import Observer
     from harness.study.part import Finished
@@ -29,6 +30,7 @@ __all__ = [
     "Objective",
     "Observer",
     "Opened",
+    "Predictor",
     "Request",
     "Stop",
     "check_spec",
@@ -53,6 +55,7 @@ __getattr__, __dir__ = lazy_names(
             "total_seconds",
         ),
         "execute.execution": ("Execution",),
+        "final.predictor": ("Predictor",),
         "decide.idle": ("needed_where",),
         "objectives": ("Objective",),
         "observer": ("Observer",),

@@ -69,6 +69,7 @@ class Means:
     storage: str | None
     """URL of a PostgreSQL database; None: a file of the run folder."""
     argv: Sequence[str]
+    asked: Mapping[str, Any] | None
     plan_from: Path | None = None
     """A run whose measured choices are replayed."""
 
@@ -205,8 +206,9 @@ class SearchPart:
         notes = begin_record(folder, self._means.plan_from)
         folder.write("space.yaml", yaml.safe_dump(canonical(job.spec), sort_keys=False, allow_unicode=True))
         machine = probe(torch=True).as_dict(hide_ids=True)
-        argv = [masked(word) if "://" in word else word for word in self._means.argv]
-        begin_part(folder, {"device": str(job.device), **machine}, environment(argv, Path.cwd()))
+        argv, asked = _without_passwords(self._means.argv), _without_passwords(self._means.asked)
+        where = {**environment(argv, Path.cwd()), **({"asked": asked} if asked is not None else {})}
+        begin_part(folder, {"device": str(job.device), **machine}, where)
         folder.write("splits.parquet", to_parquet(pd.concat(self._split(), ignore_index=True)))
         # From here on the run can be resumed, since all that takes is there.
         self._set_state("running")
@@ -252,6 +254,15 @@ def _earlier_scores(folder: RunFolder) -> Mapping[str, Any]:
             return {}
     path = folder.file("stats.json")
     return read_object(path) if path.is_file() else {}
+
+
+def _without_passwords(words: Any) -> Any:
+    """Return plain data in which the passwords of URLs are masked."""
+    if isinstance(words, Mapping):
+        return {key: _without_passwords(value) for key, value in words.items()}
+    if isinstance(words, list | tuple):
+        return [_without_passwords(value) for value in words]
+    return masked(words) if isinstance(words, str) and "://" in words else words
 
 
 def _first_reason(records: Mapping[int, TrialRecord]) -> str:

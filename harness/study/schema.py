@@ -11,7 +11,7 @@ from harness.registry import Registry
 from harness.spec import COST, QUALITY
 from harness.spec.load import SECTIONS
 from harness.spec.names import SCHEDULES
-from harness.spec.task import TASK_TYPES
+from harness.spec.task import sources
 from harness.spec.training import OF_THE_WINNER, Augment, Training
 from harness.train import optimizers, schedules
 
@@ -71,7 +71,7 @@ def space_schema() -> dict[str, Any]:
         "required": ["task", "space"],
         "additionalProperties": False,
         "properties": {
-            "task": {"anyOf": [{"type": "string"}, *(_inline(kind) for kind in TASK_TYPES)]},
+            "task": {"anyOf": [{"type": "string"}, *(_inline(form) for form in sources.values())]},
             "objective": _objective(),
             **inlined,
             "space": {

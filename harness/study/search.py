@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 
-from harness.data import Dataset, load
+from harness.data import Dataset, Given, load
 from harness.errors import DataError, InputError
 from harness.hardware import choose_device, usable_cores
 from harness.spec import Spec, canonical, load_spec, spec_hash
@@ -40,7 +39,12 @@ class Request:
     execution: Execution = field(default_factory=Execution)
     storage: str | None = None
     """URL of a PostgreSQL database for the study; None: a file of the run folder. To be given again to resume."""
-    argv: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
+    data: Given | None = None
+    """The data of the task, where it comes from Python. To be given again to resume."""
+    argv: Sequence[str] = ()
+    """The command that asked for the search."""
+    asked: Mapping[str, Any] | None = None
+    """The arguments of the call from Python that asked for it instead."""
     plan_from: Path | None = None
     """A run whose measured choices are replayed; a run that is resumed replays its own."""
 
@@ -55,7 +59,9 @@ class Opened:
     """The same data with the test samples, which only the end of the search opens."""
 
 
-def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Spec:
+def spec_to_resume(
+    run: Path, space: str | Mapping[str, Any] | None, overrides: Iterable[str], given: Mapping[str, str] | None = None
+) -> Spec:
     """Return the spec of an earlier run, with a budget that the overrides may enlarge.
 
     ``space``, when given, must be the space of that run. Raises :class:`InputError` where anything that decides the
@@ -66,7 +72,7 @@ def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Sp
     older = not _says_split_seed(original)
     original = _split_by_search(original) if older else original
     check_space(run, spec_hash(original))
-    resumed = load_spec(space or str(run / "space.yaml"), overrides)
+    resumed = load_spec(space or str(run / "space.yaml"), overrides, given)
     resumed = _split_by_search(resumed) if older and not _says_split_seed(resumed) else resumed
     if spec_hash(resumed) != spec_hash(original):
         changed = _differences(canonical(original), canonical(resumed))
@@ -109,7 +115,7 @@ def open_search(request: Request) -> Opened:
         postgresql_url(request.storage)
     device = choose_device(request.device)
     torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
-    dataset = load(spec.task, seed=spec.task.split.seed)
+    dataset = load(spec.task, seed=spec.task.split.seed, given=request.data)
     if request.resume and read_status(request.resume).get("fingerprint") != dataset.fingerprint:
         raise DataError(f"{request.resume}: cannot be resumed: the data of task {dataset.name!r} has changed since")
     objectives = resolve_objectives(spec, dataset.shape.kind)
@@ -133,7 +139,7 @@ def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer)
     folder = RunFolder.open(request.resume) if request.resume else RunFolder.create(request.out, dataset.name)
     try:
         execution = replace(request.execution, every_gpu=request.device in ("auto", "cuda"))
-        means = Means(execution, storage, request.argv, request.plan_from)
+        means = Means(execution, storage, request.argv, request.asked, request.plan_from)
         return SearchPart(job, dataset, folder, means, stop, observer).run()
     finally:
         folder.close()

@@ -9,7 +9,7 @@ from sklearn import datasets
 
 from harness.data import load, tasks
 from harness.data.sources import builtin
-from harness.errors import DataError, InputError
+from harness.errors import DataError
 from harness.records import TaskKind
 from harness.spec.task import BuiltinTask, Split
 
@@ -83,8 +83,8 @@ def test_limit_thins_training_and_validation_and_leaves_the_test_part():
 
 
 def test_unknown_task_gets_a_suggestion():
-    with pytest.raises(InputError, match="did you mean 'digits'"):
-        load(BuiltinTask(builtin="digit"), seed=0)
+    with pytest.raises(ValueError, match="did you mean 'digits'"):
+        BuiltinTask(builtin="digit")
 
 
 def test_directory_of_a_task_without_files_is_refused(tmp_path):

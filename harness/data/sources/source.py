@@ -1,13 +1,18 @@
-"""What every reader returns: samples as they were read, before any split or fitting."""
+"""What every reader returns: samples as they were read, before any split or fitting; and how a task finds that."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import singledispatch
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from harness.errors import InputError
 from harness.records import TaskKind
+from harness.spec.task import TaskSpec
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -23,6 +28,8 @@ class Source:
     """Empty for regression."""
     value_names: tuple[str, ...] = ()
     """Of several values; empty for a single one."""
+    target: str = "target"
+    """What the targets are called."""
     fingerprint: str
     """sha256 of what was read, as hex."""
     rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -41,6 +48,8 @@ class Source:
     """int8 (N,): 0 train, 1 validation, 2 test, where the folder itself says which part a sample is in."""
     official_test: int = 0
     """So many of the last samples are the official test set."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-able, how new samples are read alike: a ``ColumnReading`` by column, or what image files are read with."""
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -59,3 +68,12 @@ class Source:
     def positions(self, chosen: np.ndarray) -> np.ndarray:
         """Translate sample numbers into positions in what was read."""
         return self.rows[chosen] if len(self.rows) else chosen
+
+
+@singledispatch
+def read_source(task: TaskSpec) -> Source:
+    """Read the data of a task; each form of tasks has a reader, registered with ``@read_source.register``.
+
+    Raises :class:`~harness.errors.DataError` when the data cannot be used as it is.
+    """
+    raise InputError(f"task.{task.source}: nothing reads this form; register a reader with `@read_source.register`")

@@ -5,10 +5,13 @@ Importing it runs the user's code, so it happens only when trusted; a space file
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
+import sys
 from collections.abc import Callable
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +40,14 @@ def check_path(architecture: Named) -> re.Match[str]:
     if match is None:
         raise InputError(f"{_where(architecture)}: expected 'package.module:function', got {path!r}")
     return match
+
+
+def own_sha256(architecture: Named) -> str | None:
+    """Return the digest of the file of the user's module once it was imported; None for a family, or without a file."""
+    if not is_own(architecture):
+        return None
+    file = getattr(sys.modules.get(check_path(architecture)["module"]), "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else None
 
 
 def build(architecture: Named, shape: TaskShape, *, trust: bool) -> nn.Module:

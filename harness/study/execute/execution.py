@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
 from harness.errors import InputError
 from harness.hardware import free_host_mib, usable_cores
+from harness.spec import TaskSpec
 from harness.study.contract import Executor
 from harness.study.execute.inprocess import InProcess
 from harness.study.execute.packing import Packing, usable_mib
@@ -53,7 +54,9 @@ def check_execution(execution: Execution) -> None:
 
 def open_executor(execution: Execution, job: Job, stop: Stop) -> Executor:
     """Start what trains. Raises :class:`HardwareError` when it cannot be had."""
-    workshop = JobWorkshop(job, devices_of(execution, job))
+    # What trains is told of no source, so that a form of a user's own need not be importable there.
+    spec = job.spec.model_copy(update={"task": TaskSpec()})
+    workshop = JobWorkshop(replace(job, spec=spec), devices_of(execution, job))
     kind = job.device.type
     if execution.executor == "ray":
         from harness.study.execute.ray.cluster import RayActors

@@ -8,33 +8,28 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from harness.data import Dataset, Part, place
+import harness
+from harness.data import Dataset, Part
 from harness.data.dataset import value_columns
 from harness.measure import ConfusionMatrix
+from harness.models import own_sha256
 from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
+from harness.store.provenance import version
+from harness.study.final.inference import Inference
 from harness.study.final.outcome import Made
-from harness.study.trial.building import EVALUATION_BATCH
-from harness.train import Evaluation, evaluate, predict
+from harness.train import Evaluation
 
 
 def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate) -> Evaluation:
     """Measure the final model on the test samples and write its predictions of them."""
-    plan, dataset = made.plan, made.dataset
-    size = min(EVALUATION_BATCH, plan.micro_batch or EVALUATION_BATCH)
-    batches = place(part, device=torch.device(plan.device), batch_size=size, seed=0, shuffle=False)
-    common: dict[str, Any] = {
-        "shape": dataset.shape,
-        "plan": plan,
-        "loss": candidate.training.loss,
-    }
-    result = evaluate(made.predictor, batches, **common)
-    outputs, _ = predict(made.predictor, batches, **common)
-    folder.write("predictions.parquet", to_parquet(predictions_frame(dataset, outputs)))
+    dataset = made.dataset
+    inference = Inference(made.predictor, dataset.shape, made.plan, candidate.training.loss)
+    result = inference.evaluate(part)
+    folder.write("predictions.parquet", to_parquet(predictions_frame(dataset, inference.outputs(part))))
     return result
 
 
@@ -68,6 +63,9 @@ def save_final(folder: RunFolder, made: Made, candidate: Candidate, trial: int) 
             **({"temperature": made.temperature} if made.temperature != 1.0 else {}),
             "class_names": list(made.dataset.class_names),
             "shape": asdict(made.dataset.shape),
+            "plan": asdict(made.plan),
+            "versions": {"harness": harness.__version__, **{name: version(name) for name in ("torch", "numpy")}},
+            **({"own_sha256": digest} if (digest := own_sha256(candidate.architecture)) else {}),
         },
     )
 
