@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -32,20 +33,26 @@ class Choice:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Probe:
-    """A model and a batch to measure with. ``make_model`` is called once for every way that is measured."""
+    """A model and a batch to measure with. ``make_model`` is called once for each way that is measured."""
 
     make_model: Callable[[], nn.Module]
     inputs: tuple[Tensor, ...]
     """One batch on the device, as training will see it."""
     device: torch.device
 
-    def key(self, model: nn.Module) -> Hashable:
-        """Return what the timing depends on: the device, the layers with their shapes, and the batch's shapes."""
+    @cached_property
+    def model(self) -> nn.Module:
+        """A model to look at, which is not what is measured."""
+        return self.make_model()
+
+    @cached_property
+    def key(self) -> Hashable:
+        """What the timing depends on: the device, the layers with their shapes, and the batch's shapes."""
         layers = tuple(
             (type(layer).__name__, layer.extra_repr(), *(p.shape for p in layer.parameters(recurse=False)))
-            for layer in model.modules()
+            for layer in self.model.modules()
         )
         return str(self.device), layers, tuple((x.shape, x.dtype) for x in self.inputs)
 

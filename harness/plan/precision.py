@@ -40,7 +40,7 @@ def choose_precision(wanted: str, probe: Probe, memory: Memory | None, lesson: L
     if memory is None:
         chosen = BY_RULE if BY_RULE in candidates else "fp32"
         return Choice(chosen, reason=f"{chosen}: by rule")
-    key = probe.key(probe.make_model()), lesson.key if lesson is not None else None
+    key = probe.key, lesson.key if lesson is not None else None
     return memory.choice("precision", key, ("fp32", *candidates), lambda: _measure(probe, candidates, lesson))
 
 

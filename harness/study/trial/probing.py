@@ -118,7 +118,7 @@ class Prober:
     def shape(self, candidate: Candidate, model: nn.Module, inputs: tuple[Tensor, ...]) -> Hashable:
         """Return what one pass of a candidate's model over such inputs depends on, beside the machine."""
         architecture = json.dumps(dict(candidate.architecture.params), sort_keys=True, default=str)
-        return Probe(lambda: model, inputs, self.job.device).key(model), architecture
+        return Probe(lambda: model, inputs, self.job.device).key, architecture
 
     def remembered(
         self, what: str, candidate: Candidate, key: Hashable, measure: Callable[[], Mapping[str, float]]
