@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.hardware.machine import MIB, GpuInfo, hash_uuid
-from harness.records import NAN, Figures
+from harness.hardware.machine import GpuInfo, hash_uuid
+from harness.records import MIB, NAN, Figures
 
 T = TypeVar("T")
 

@@ -12,8 +12,6 @@ from typing import Any
 
 from harness.records import NAN
 
-MIB = 2**20
-
 _IDENTIFYING = frozenset({"host_name", "uuid"})
 _UUID = re.compile(r"\b(?:GPU|MIG)-[0-9a-f][0-9a-f/-]*", re.IGNORECASE)
 

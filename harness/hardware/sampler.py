@@ -19,12 +19,12 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from harness.hardware.meters import Watched
 from harness.hardware.rapl import RaplMeter
 from harness.hardware.recorder import WIDTH
 from harness.hardware.recorder_process import RecorderProcess
 from harness.hardware.ring import Ring
 from harness.hardware.stretch import BASELINE_S, Floats, idle_power, summarise
-from harness.hardware.watched import Watched
 from harness.records import NAN, TELEMETRY, Figures, TelemetryRecord
 
 _BLOCK = 1024

@@ -13,9 +13,8 @@ from types import TracebackType
 import torch
 
 from harness.hardware import synchronize
-from harness.records import Figures
+from harness.records import MIB, Figures
 
-MIB = 2**20
 NAME = "memory_allocated_peak_mib"
 _WORDS = (
     "can't allocate memory",

@@ -11,9 +11,8 @@ import psutil
 import torch
 
 from harness.measure.memory import MemoryPeak, trim
-from harness.records import Figures, memory_mib
+from harness.records import MIB, Figures, memory_mib
 
-MIB = 2**20
 NAME = "memory_rss_peak_mib"
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 

@@ -16,6 +16,7 @@ from harness.bench.rows import Case, Row
 from harness.bench.workload import Setting
 from harness.measure import free_memory, only_new_garbage
 from harness.plan.running import thread_count
+from harness.records import MIB
 
 CAP = 2**20
 """Largest batch that is looked for."""
@@ -57,7 +58,7 @@ def search(case: Case, setting: Setting, *, seconds: float) -> Row:
 
 def _tried(case: Case, setting: Setting, cap: int, seconds: float) -> Found | None:
     free_memory(setting.device)
-    reserve = torch.empty(RESERVE_MIB * 2**20, dtype=torch.uint8, device=setting.device)
+    reserve = torch.empty(RESERVE_MIB * MIB, dtype=torch.uint8, device=setting.device)
     found = largest(fits_by_trying(_maker(case, setting), setting.device), cap=cap, within=WITHIN, seconds=seconds)
     del reserve
     free_memory(setting.device)

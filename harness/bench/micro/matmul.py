@@ -20,6 +20,7 @@ from harness.bench.workload import Setting, Workload, groups
 from harness.hardware import native_precisions
 from harness.measure import synchronize
 from harness.plan.running import tf32_arithmetic
+from harness.records import MIB
 
 Shape = tuple[int, int, int]
 """Rows of the first matrix, its columns, columns of the second: M, K, N."""
@@ -72,7 +73,7 @@ def fitting(seconds_of: Callable[[int], float], setting: Setting, formats: int) 
     for a GPU that the smaller one did not fill is too long.
     """
     budget_s = TIME_SHARE * setting.seconds / formats
-    budget_bytes = MEMORY_SHARE * setting.memory_mib * 2**20
+    budget_bytes = MEMORY_SHARE * setting.memory_mib * MIB
     sizes = [SIZES[0]]
     while len(sizes) < len(SIZES):
         size = SIZES[len(sizes)]

@@ -10,6 +10,7 @@ import torch
 
 from harness.errors import InputError
 from harness.hardware import usable_cores
+from harness.records import MIB
 from harness.study.contract import Executor
 from harness.study.execute.inprocess import InProcess
 from harness.study.execute.packing import Packing, usable_mib
@@ -18,7 +19,6 @@ from harness.study.job import Job
 from harness.study.stop import Stop
 from harness.study.trial.evaluate import JobWorkshop
 
-MIB = 2**20
 PER_GPU = 4
 """Trials that ``auto`` puts on one GPU at most; what was measured of their memory decides."""
 

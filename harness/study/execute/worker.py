@@ -7,7 +7,6 @@ It loads little itself, to be under the coordinator's control early; the worksho
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 import threading
@@ -17,8 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
 
-from harness.hardware.parent import die_with
-from harness.study.execute.channel import Checkpoint, Interrupt, Ready, Verdict, frame, read_message
+from harness.hardware.channel import frame, messages
+from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Verdict
 from harness.study.execute.sharing import load_shared
 from harness.study.stop import Stop
 
@@ -65,33 +64,25 @@ class _Worker:
         self._connection.sendall(frame(message))
 
     def _listen(self) -> None:
-        with self._connection.makefile("rb") as file:
-            while True:
-                try:
-                    message = read_message(file)
-                except (EOFError, ConnectionError):
-                    os._exit(0)  # the coordinator is gone, and the trainer may be anywhere
-                match message:
-                    case Verdict(reason):
-                        self._verdicts.put(reason)
-                    case Interrupt(reason):
-                        self.stop.end(reason)
-                    case assignment:
-                        self.stop.end("")
-                        self._assignments.put(assignment)
+        for message in messages(self._connection):
+            match message:
+                case Verdict(reason):
+                    self._verdicts.put(reason)
+                case Interrupt(reason):
+                    self.stop.end(reason)
+                case assignment:
+                    self.stop.end("")
+                    self._assignments.put(assignment)
+        os._exit(0)  # the coordinator is gone, and the trainer may be anywhere
 
 
-def main() -> NoReturn:
-    """Serve the coordinator: its process id, two descriptors, the threads and the device's number are the arguments."""
-    parent, descriptor, shared, threads, device = map(int, sys.argv[1:])
+def main(connection: socket.socket, *, shared: int, threads: int, device: int) -> NoReturn:
+    """Serve the coordinator with the workshop behind a descriptor, on some threads and one of its devices."""
     code = 1
     try:
-        die_with(parent)
-        _leave_signals_to_the_coordinator()
         _volunteer_for_the_oom_killer()
-        for inherited in (descriptor, shared):
-            os.set_inheritable(inherited, False)
-        _Worker(socket.socket(fileno=descriptor)).serve(shared, threads=threads, device=device)
+        os.set_inheritable(shared, False)
+        _Worker(connection).serve(shared, threads=threads, device=device)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
@@ -101,18 +92,7 @@ def main() -> NoReturn:
         os._exit(code)  # without waiting for threads that a candidate left
 
 
-def _leave_signals_to_the_coordinator() -> None:
-    """Ignore Ctrl-C, which reaches the whole process group; it was blocked until now."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-
-
 def _volunteer_for_the_oom_killer() -> None:
     """When the machine runs out of memory, a worker goes and the coordinator stays."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-
-
-if __name__ == "__main__":
-    main()

@@ -13,7 +13,7 @@ from threading import Thread
 
 from harness.errors import HarnessError
 from harness.study.contract import Assignment, Evaluation, Report, Workshop
-from harness.study.execute.channel import Checkpoint, Ready
+from harness.study.execute.messages import Checkpoint, Ready
 from harness.study.stop import Stop
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from harness.errors import HardwareError
 from harness.records import Outcome
 from harness.study.contract import Assignment, Capabilities, Evaluation, Lost, Report, Watcher, Workshop
-from harness.study.execute.channel import Checkpoint, Ready
+from harness.study.execute.messages import Checkpoint, Ready
 from harness.study.execute.ray.actor import Failed, TrainingActor
 from harness.study.execute.ray.joining import join, load_ray
 from harness.study.execute.ray.places import Place, Places
