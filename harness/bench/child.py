@@ -26,6 +26,7 @@ from harness.bench.rows import Case, Row
 from harness.bench.timing.conditions import watch_idle
 from harness.bench.timing.protocol import run_group
 from harness.bench.workload import Level, Setting, groups
+from harness.errors import described
 from harness.hardware import choose_device, die_with, free_mib, probe, usable_cores
 from harness.hardware.channel import frame, messages
 from harness.measure import is_out_of_memory
@@ -96,8 +97,7 @@ def _rows(name: str, setting: Setting) -> Iterator[Row]:
         yield from run_group(groups[name], setting)
     except Exception as error:  # noqa: BLE001 - the process has other groups to measure
         status = "oom" if is_out_of_memory(error) else "failed"
-        said = (str(error).strip() or "no message").splitlines()[0]
-        yield Row(case=Case(bench=name), status=status, note=f"{type(error).__name__}: {said}")
+        yield Row(case=Case(bench=name), status=status, note=described(error))
 
 
 def describe(device: torch.device, threads: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from types import TracebackType
 
 import torch
 
@@ -99,9 +98,7 @@ class MemoryPeak:
             torch.cuda.reset_peak_memory_stats(self.device)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.device.type == "cuda":
             self.figures = Figures({NAME: torch.cuda.max_memory_allocated(self.device) / MIB})
         elif self.device.type == "mps":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from harness.errors import HardwareError
+from harness.errors import HardwareError, first_line
 from harness.hardware import native_precisions
 from harness.plan.calibration import Choice, Probe, fastest
 from harness.plan.learning import STEPS, Lesson
@@ -85,12 +85,8 @@ def _obstacle(arm: Callable[[], None]) -> str:
     try:
         arm()
     except UNSUPPORTED as error:
-        return _told(error)
+        return first_line(error)
     return ""
-
-
-def _told(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _judge(precision: str, ratio: float, lesson: Lesson | None) -> tuple[bool, str]:
@@ -100,7 +96,7 @@ def _judge(precision: str, ratio: float, lesson: Lesson | None) -> tuple[bool, s
     try:
         verdict = lesson.judge(precision)
     except UNSUPPORTED as error:
-        return False, f"{precision} does not work here: {_told(error)}"
+        return False, f"{precision} does not work here: {first_line(error)}"
     losses = f"{verdict.loss:.4g} against {verdict.reference:.4g}"
     if verdict.hurt:
         return False, f"{precision} was {ratio:.2f}x but hurt the loss ({losses} after {STEPS} steps)"

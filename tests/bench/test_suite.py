@@ -254,7 +254,7 @@ def test_groups_run_in_a_fixed_order_each_once():
     load_groups()
     assert in_order(["fetch", "matmul", "fetch", "copy"]) == ["matmul", "copy", "fetch"]
     assert set(in_order(list(groups))) == set(groups)
-    assert set(catalog.WEIGHTS) == set(groups)
+    assert set(catalog.CATALOG) == set(groups)
 
 
 @pytest.mark.usefixtures("child")
@@ -393,7 +393,7 @@ def real(tmp_path_factory):
         patch.syspath_prepend(folder)
         patch.setattr(process, "MODULE", "a_real_child")
         patch.setattr(schedule, "LEAST_S", 60.0)  # a busy machine may take long to start the process
-        patch.setitem(catalog.WEIGHTS, "launch", 0.04)
+        patch.setitem(catalog.CATALOG, "launch", catalog.Entry("", 0.04))
         patch.setitem(catalog.ROUNDS, "quick", 1)
         rows, env = run(folder, "matmul", "lstm_cell", "copy", "launch", "fetch")
     return rows, env

@@ -302,12 +302,11 @@ def test_bad_input(case, harness, runs, tmp_path):
 
 
 def test_the_list_names_every_group(harness):
-    from harness.bench.catalog import load_groups
-    from harness.bench.summaries import SUMMARIES
+    from harness.bench.catalog import CATALOG, load_groups
     from harness.bench.workload import groups
 
     load_groups()
-    assert set(SUMMARIES) == set(groups)
+    assert set(CATALOG) == set(groups)
     done = harness("bench", "list")
     assert all(name in done.out for name in groups)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from harness.bench.micro.data import FLOATS, normal, skipped
 from harness.bench.rows import Case, Row
 from harness.bench.workload import Setting, Workload, groups
+from harness.errors import first_line
 from harness.hardware import native_precisions
 from harness.measure import synchronize
 from harness.plan.running import tf32_arithmetic
@@ -166,7 +167,7 @@ def _obstacle(dtype: str, setting: Setting) -> str:
     try:
         prepare((SIZES[0],) * 3, dtype, setting)()
     except RuntimeError as error:  # a build of torch may lack the kernel
-        return f"torch cannot do it here: {(str(error).strip() or 'no message').splitlines()[0]}"
+        return f"torch cannot do it here: {first_line(error)}"
     return ""
 
 
