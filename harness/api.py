@@ -184,16 +184,6 @@ class Cost:
     most_s: float
     """The same, were every trial as cheap as the cheapest candidate that was tried, or as dear as the dearest."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "device": self.device,
-            "architectures": [asdict(e) for e in self.architectures],
-            "total_s": self.total_s,
-            "least_s": self.least_s,
-            "most_s": self.most_s,
-        }
-
 
 def estimate_search(spec: Spec, *, device: str = "auto", trust: bool = False) -> Cost:
     """Train some candidates of each architecture for a moment and extrapolate; writes nothing."""

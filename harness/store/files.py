@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StorageError
-from harness.store.text import plain, readable
+from harness.text import plain, readable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from harness.bench.micro.data import FLOATS, normal, skipped
+from harness.bench.micro.data import FLOATS, case_of, normal, skipped
 from harness.bench.rows import Case, Row
 from harness.bench.workload import Setting, Workload, groups
 from harness.errors import first_line
@@ -144,13 +144,7 @@ def prepare(shape: Shape, dtype: str, setting: Setting) -> Callable[[], Tensor]:
 
 
 def _case(shape: Shape, dtype: str, setting: Setting) -> Case:
-    return Case(
-        bench="matmul",
-        shape="x".join(map(str, shape)),
-        dtype=dtype,
-        tf32=dtype == "tf32",
-        threads=setting.threads,
-    )
+    return case_of("matmul", dtype, setting, shape="x".join(map(str, shape)))
 
 
 def _obstacle(dtype: str, setting: Setting) -> str:
