@@ -22,11 +22,11 @@ from typing import Any, cast
 import optuna
 import torch
 
-from harness.api import Silent
 from harness.data import TrainingData
 from harness.records import METRICS, EpochRecord, Outcome, TaskKind, TrialRecord
 from harness.spec import Spec, parse_spec
 from harness.store import RunFolder, StudyDatabase
+from harness.study import Observer
 from harness.study.archive import Archive
 from harness.study.contract import Assignment, Capabilities, Evaluation, Lost, Report, Watcher
 from harness.study.coordinator import Coordinator
@@ -133,9 +133,9 @@ def ours(spec: Spec, folder: Path) -> list[float]:
     job = Job(spec, data, torch.device("cpu"), objectives)
     database = StudyDatabase.open(run.file("study.db"), study="harness", directions=["maximize"])
     executor = Instant()
-    archive = Archive(run, database, objectives, spec.limits)
+    archive = Archive(run, database, objectives)
     source = SampledTrials(spec, objectives, archive.known)
-    coordinator = Coordinator(job, archive, source, executor, Packing(1, 1, float("inf")), Stop(), Silent())
+    coordinator = Coordinator(job, archive, source, executor, Packing(1, 1, float("inf")), Stop(), Observer())
     for _ in coordinator.run(spec.total):
         pass
     database.close()

@@ -8,11 +8,8 @@
 from __future__ import annotations
 
 import inspect
-import signal
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -23,8 +20,8 @@ import pandas as pd
 from harness.data import Given, given
 from harness.errors import InputError, NoSuccessfulTrialError
 from harness.hardware import choose_device, describe_precisions, probe
-from harness.records import EpochRecord, TrialRecord
 from harness.report import ResultWarning, load_run, result_warnings, run_html, run_line, write_report
+from harness.signals import asked_to_end
 from harness.spec import Spec, load_spec, overrides_of, read_mapping, shipped_spaces
 from harness.store import read_json, seal
 from harness.store.files import read_parquet
@@ -32,7 +29,6 @@ from harness.study import (
     Estimate,
     Execution,
     Finished,
-    Objective,
     Observer,
     Predictor,
     Request,
@@ -94,25 +90,6 @@ class SearchResult:
 
     def _repr_html_(self) -> str:
         return run_html(self.trials, self.stats, note=f"Report: {self.report}")
-
-
-class Silent:
-    """An observer that shows nothing."""
-
-    def run_started(self, run: Path, notes: Sequence[str], first: Objective, best: TrialRecord | None) -> None:
-        """Show nothing."""
-
-    def trial_started(self, number: int, params: Mapping[str, Any]) -> None:
-        """Show nothing."""
-
-    def epoch_ended(self, epoch: EpochRecord) -> None:
-        """Show nothing."""
-
-    def trial_ended(self, record: TrialRecord) -> None:
-        """Show nothing."""
-
-    def final_started(self, how: str, epochs: int, why: str) -> None:
-        """Show nothing."""
 
 
 def search(
@@ -194,8 +171,8 @@ def search(
     )
     stop = Stop(spec.budget.time, started_s=started_s)
     opened = open_search(request)
-    with ending_cleanly(stop):
-        finished = run_search(request, opened, stop, observer or Silent())
+    with asked_to_end(stop.request, again=_abort):
+        finished = run_search(request, opened, stop, observer or Observer())
         write_report(finished.run)
         seal(finished.run, _manifest(finished))
     if finished.failure and not stop.signal:
@@ -264,16 +241,6 @@ class Cost:
     most_s: float
     """The same, were every trial as cheap as the cheapest candidate that was tried, or as dear as the dearest."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "device": self.device,
-            "architectures": [asdict(e) for e in self.architectures],
-            "total_s": self.total_s,
-            "least_s": self.least_s,
-            "most_s": self.most_s,
-        }
-
 
 def estimate_search(
     spec: Spec, *, device: str = "auto", trust: bool = False, plan_from: str | Path | None = None
@@ -298,35 +265,6 @@ def describe_devices() -> dict[str, Any]:
         for name in names
     }
     return {**machine.as_dict(hide_ids=True), "precisions": precisions, "default_device": str(choose_device("auto"))}
-
-
-@contextmanager
-def ending_cleanly(stop: Stop) -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a request to stop; the second one aborts as usual.
-
-    A shell starts its background jobs with SIGINT ignored, and nohup with SIGHUP ignored. The former is handled all
-    the same, since ``kill -INT`` means it; the latter stays ignored, since that is what nohup is for.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signals.append(signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def request(number: int, _frame: FrameType | None) -> None:
-        stop.request(number)
-        for each in signals:
-            signal.signal(each, _abort)
-
-    for number in signals:
-        signal.signal(number, request)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _abort(number: int, _frame: FrameType | None) -> None:

@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 NAN = math.nan
+MIB = 2**20
+"""Bytes of a mebibyte."""
 
 LABEL_METRICS = ("accuracy", "f1_macro", "f1_weighted", "precision_macro", "recall_macro")
 """Quality of a classifier on one part of the data, each in [0, 1]."""

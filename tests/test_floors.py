@@ -18,6 +18,8 @@ FLOORS = {
     "records": 0.0,
     "errors": 0.1,
     "registry": 0.2,
+    "signals": 0.0,
+    "text": 0.0,
     "spec": 1,
     "hardware": 1,
     "data": 2,

@@ -38,9 +38,9 @@ def pruners(incomplete: str) -> list[str]:
 
 def benchmarks(incomplete: str) -> list[str]:
     """Return the benchmarks."""
-    from harness.bench.summaries import SUMMARIES
+    from harness.bench.catalog import CATALOG
 
-    return _starting(incomplete, SUMMARIES)
+    return _starting(incomplete, CATALOG)
 
 
 def search_runs(incomplete: str) -> list[str]:
@@ -73,9 +73,9 @@ def _paths(incomplete: str, *endings: str) -> list[str]:
         inside = sorted(path for path in folder.iterdir() if path.name.startswith(tail))
     except OSError:
         return []
-    shown = [path for path in inside if tail.startswith(".") or not path.name.startswith(".")]
+    offered = [path for path in inside if tail.startswith(".") or not path.name.startswith(".")]
     return [
         f"{head}{slash}{path.name}{'/' if path.is_dir() else ''}"
-        for path in shown
+        for path in offered
         if path.is_dir() or path.suffix in endings
     ]

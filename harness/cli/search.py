@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -152,7 +153,7 @@ def _dry_run(
     spec = resolve_spec(space, resume, overrides)
     cost = estimate_search(spec, device=device, trust=trust, plan_from=plan_from)
     if json:
-        print_json({"space": space_rows(spec), "size": describe_size(spec), **cost.as_dict()})
+        print_json({"space": space_rows(spec), "size": describe_size(spec), **asdict(cost)})
         return
     print_space(spec)
     print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, at the middle of each range")
@@ -176,8 +177,6 @@ def _about(seconds: float) -> str:
 
 
 def _show(result: SearchResult, *, json: bool) -> None:
-    from dataclasses import asdict
-
     from harness.cli.console import err, print_json, print_table, printable
     from harness.report import summary_table
 

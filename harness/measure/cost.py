@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.errors import described
 from harness.records import Figures
 
 
@@ -29,7 +30,7 @@ def count_flops(model: nn.Module, one: Iterable[Tensor]) -> Figures:
             _meta_copy(model).eval()(*(x.to("meta") for x in one))
     except (RuntimeError, TypeError, ValueError) as error:
         # A model may look at the values of its tensors, which the meta device does not have.
-        reason = f"the model cannot run on the meta device: {type(error).__name__}: {error}".splitlines()[0]
+        reason = f"the model cannot run on the meta device: {described(error)}"
         return Figures.missing(reason, "flops")
     flops = counter.get_total_flops()
     if flops == 0:

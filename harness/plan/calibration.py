@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ class Choice:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Probe:
     """A model, a batch and a loss to measure with. ``make_model`` is called once for every way that is measured."""
 
@@ -46,9 +47,15 @@ class Probe:
     configuration: str = ""
     """Every parameter of the model in words (:func:`harness.models.configuration`)."""
 
-    def key(self, model: nn.Module) -> Hashable:
-        """Return what the timing depends on."""
-        return self.loss.name, shape_key(model, self.configuration, self.batch.inputs, self.device)
+    @cached_property
+    def model(self) -> nn.Module:
+        """A model to look at, which is not what is measured."""
+        return self.make_model()
+
+    @cached_property
+    def key(self) -> Hashable:
+        """What the timing depends on."""
+        return self.loss.name, shape_key(self.model, self.configuration, self.batch.inputs, self.device)
 
     def step(self, *, precision: str, layout: str) -> Callable[[], None]:
         """Return a forward and a backward pass of a fresh model, ready to be timed."""

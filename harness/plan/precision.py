@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from harness.errors import HardwareError
+from harness.errors import HardwareError, first_line
 from harness.hardware import native_precisions
 from harness.plan.calibration import Choice, Probe, fastest
 from harness.plan.learning import STEPS, Lesson
@@ -40,7 +40,7 @@ def choose_precision(wanted: str, probe: Probe, memory: Memory | None, lesson: L
     if memory is None:
         chosen = BY_RULE if BY_RULE in candidates else "fp32"
         return Choice(chosen, reason=f"{chosen}: by rule")
-    key = probe.key(probe.make_model()), lesson.key
+    key = probe.key, lesson.key
     return memory.choice("precision", key, ("fp32", *candidates), lambda: _measure(probe, candidates, lesson))
 
 
@@ -85,12 +85,8 @@ def _obstacle(arm: Callable[[], None]) -> str:
     try:
         arm()
     except UNSUPPORTED as error:
-        return _told(error)
+        return first_line(error)
     return ""
-
-
-def _told(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _judge(precision: str, ratio: float, lesson: Lesson) -> tuple[bool, str]:
@@ -98,7 +94,7 @@ def _judge(precision: str, ratio: float, lesson: Lesson) -> tuple[bool, str]:
     try:
         verdict = lesson.judge(precision)
     except UNSUPPORTED as error:
-        return False, f"{precision} does not work here: {_told(error)}"
+        return False, f"{precision} does not work here: {first_line(error)}"
     losses = f"{verdict.loss:.4g} against {verdict.reference:.4g}"
     if verdict.hurt:
         return False, f"{precision} was {ratio:.2f}x but hurt the loss ({losses} after {STEPS} steps)"

@@ -49,12 +49,11 @@ def choose_threads(probe: Probe, precision: str, most: int, memory: Memory | Non
     counts = thread_counts(most)
     if len(counts) == 1:
         return Choice("1", reason="1: no more are to be had")
-    model = probe.make_model()
-    if (flops := _flops(probe, model)) < SMALL_FLOPS:
+    if (flops := _flops(probe)) < SMALL_FLOPS:
         return Choice("1", reason=f"1: {flops * 1e-6:.2g} MFLOP of a batch are too few to share")
     return memory.choice(
         "threads",
-        (precision, probe.key(model)),
+        (precision, probe.key),
         tuple(map(str, counts)),
         lambda: _measure(probe, precision, counts),
         confirm=lambda earlier: _measure(probe, precision, counts, earlier=int(earlier.value)),
@@ -69,11 +68,11 @@ def thread_counts(most: int) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _flops(probe: Probe, model: nn.Module) -> float:
+def _flops(probe: Probe) -> float:
     """Return what a forward pass of the batch computes; infinite where torch's counter does not know the layers."""
-    if any(isinstance(layer, nn.RNNBase) for layer in model.modules()):
+    if any(isinstance(layer, nn.RNNBase) for layer in probe.model.modules()):
         return math.inf
-    forward = forward_of(model, device=probe.device, precision="fp32", layout="contiguous")
+    forward = forward_of(probe.model, device=probe.device, precision="fp32", layout="contiguous")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         forward(probe.batch.inputs)
     return float(counter.get_total_flops())

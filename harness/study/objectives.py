@@ -55,19 +55,14 @@ def resolve_objectives(spec: Spec, kind: TaskKind) -> tuple[Objective, ...]:
     return tuple(Objective(name, direction == "maximize") for name, direction in chosen.items())
 
 
-def best_trial(objectives: Sequence[Objective], records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the winner: the cheapest of the trials that :func:`tied` returns; None where no trial is complete."""
-    return next(iter(tied(objectives, records)), None)
-
-
 def tied(objectives: Sequence[Objective], records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Return the complete trials that the validation samples cannot tell from the best one, the cheapest first.
+    """Return the complete trials that the validation samples cannot tell from the best one, the winner first.
 
     That is each whose first objective is no worse than the best of all values taken back by their own standard errors
     (Breiman et al., 1984, call it the one-standard-error rule). With several objectives it must be on the Pareto front
-    too. Cheap is few parameters, then few FLOPs, each by its power of two (a tenth more is no price for a better
-    value), then a better value, then a lower number: nothing that a clock measured, so that two runs of one seed have
-    one winner. The order in which results come does not matter, and a
+    too. The cheapest wins: few parameters, then few FLOPs, each by its power of two (a tenth more is no price for a
+    better value), then a better value, then a lower number, nothing that a clock measured, so that two runs of one seed
+    have one winner. The order in which results come does not matter, and a
     trial that is not among them never comes to be by further results.
     """
     first, found = objectives[0], _eligible(objectives[0], records)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load
 
 from harness.errors import StorageError
-from harness.hardware.watched import Watched
+from harness.hardware import Watched
 from harness.plan.calibration import Choice
 from harness.records import Figures, Outcome
 from harness.study.execute.processes import LocalProcesses

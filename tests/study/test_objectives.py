@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from harness.errors import SpecError
 from harness.records import Outcome, TaskKind, TrialRecord
 from harness.spec import parse_spec
-from harness.study.objectives import Objective, best_trial, contenders, pareto, resolve_objectives, tied
+from harness.study.objectives import Objective, contenders, pareto, resolve_objectives, tied
 
 
 def resolve(objective, kind):
@@ -73,6 +73,11 @@ def complete(trial, value, *, error=None, parameters=100.0, flops=200.0, more=()
         figures=figures,
         **fields,
     )
+
+
+def best_trial(objectives, records):
+    """Return the winner, or None."""
+    return next(iter(tied(objectives, records)), None)
 
 
 ACCURACY = [Objective("accuracy", maximize=True)]

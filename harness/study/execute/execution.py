@@ -10,6 +10,7 @@ import torch
 
 from harness.errors import InputError
 from harness.hardware import free_host_mib, usable_cores
+from harness.records import MIB
 from harness.spec import TaskSpec
 from harness.study.contract import Executor
 from harness.study.execute.inprocess import InProcess
@@ -19,7 +20,6 @@ from harness.study.job import Job
 from harness.study.stop import Stop
 from harness.study.trial.evaluate import JobWorkshop
 
-MIB = 2**20
 WORKER_MIB = 1024
 """Main memory that ``auto`` leaves for each worker on a CPU: 300 to 500 MiB are torch's, the rest is for the trial."""
 PER_GPU = 4
