@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from statistics import fmean
 
 import torch
@@ -143,8 +144,10 @@ def _values(
     values: list[float] = torch.cat([torch.stack(scalars), *norms]).tolist()
     single, rest = iter(values[: len(scalars)]), iter(values[len(scalars) :])
     for taken in steps:
-        means = {
-            name: (next(single), next(single) if isinstance(mean.over, Tensor) else mean.over)
-            for name, mean in taken.means.items()
-        }
-        yield means, {name: [next(rest) for _ in range(len(each))] for name, each in taken.norms.items()}
+        means = {}
+        for name, (_, over) in taken.means.items():
+            means[name] = next(single), next(single) if isinstance(over, Tensor) else over
+        measured = {}
+        for name, each in taken.norms.items():
+            measured[name] = list(islice(rest, len(each)))
+        yield means, measured
