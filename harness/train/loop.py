@@ -17,7 +17,7 @@ from harness.records import EpochRecord
 from harness.train.best import Best
 from harness.train.diagnosis import overfitting, vanishing_gradients
 from harness.train.gradients import check_weights
-from harness.train.randomness import seed_torch
+from harness.train.randomness import chance
 from harness.train.recipe import Recipe
 from harness.train.snapshot import Course, Snapshots
 from harness.train.tally import Tally, window
@@ -31,8 +31,8 @@ class Fit:
     """Trains what a recipe has; iterating trains an epoch at a time and yields its :class:`EpochRecord`.
 
     Iteration ends after ``epochs``, or when the recipe's patience is at its end. It can be given up at any record, and
-    goes on from there when iterated anew. Between records torch's settings are as they were, and every module's mode is
-    the one it came in.
+    goes on from there when iterated anew. Between records torch's settings and generators are as they were, and every
+    module's mode is the one it came in.
 
     Args:
         recipe: what is trained, and how and where.
@@ -41,7 +41,7 @@ class Fit:
             and patience has nothing to go by.
         objective: metric on validation that decides the best epoch and patience, and whether more is better.
         epochs: at most so many.
-        seed: of dropout and whatever else draws from torch's generator; every epoch has a stream of its own.
+        seed: of dropout and whatever else draws from torch's generators; every epoch has a stream of its own.
         trial: number that the records carry.
         stop: called before every step; ends the training by raising, usually a TrialEnd.
 
@@ -67,6 +67,7 @@ class Fit:
             raise InputError(f"batch_size: {train.batch_size} leaves no batch of {train.samples} samples; lower it")
         self._recipe, self._train, self._validation = recipe, train, validation
         self._metric, maximize = objective
+        self._device = torch.device(recipe.plan.device)
         self._epochs, self._seed, self._trial, self._stop = epochs, seed, trial, stop
         self._patience = 0 if validation is None else recipe.patience
         self._parts = tuple(recipe.parts.values())
@@ -130,7 +131,7 @@ class Fit:
     def __iter__(self) -> Iterator[EpochRecord]:
         while not self.finished:
             self._epoch += 1
-            with running(self._recipe.plan):
+            with running(self._recipe.plan), chance(self._device, derive_seed(self._seed, self._epoch)):
                 record = self._run_epoch()
             self._course.epoch = self._epoch
             yield record
@@ -161,7 +162,6 @@ class Fit:
 
     def _train_epoch(self) -> Tally:
         recipe, steps = self._recipe, len(self._train)
-        seed_torch(torch.device(recipe.plan.device), derive_seed(self._seed, self._epoch))
         before = (self._epoch - 1) * steps
         every = window(self._train.batch_size, recipe.outputs)
         tally = Tally(recipe, epoch=self._epoch, step=before)

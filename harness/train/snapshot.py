@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from harness.errors import StorageError
@@ -15,7 +14,6 @@ from harness.spec.base import Frozen
 from harness.train.best import Best
 from harness.train.checkpoint import pack, unpack
 from harness.train.learner import Learner
-from harness.train.randomness import check_random_states, random_states, set_random_states
 from harness.train.recipe import Recipe
 from harness.train.state import as_real, check_fit, copy_into, fitted, flatten, tensors_of, unflatten
 
@@ -60,12 +58,11 @@ class Snapshots:
         self._parts = recipe.parts
         self._model = recipe.model
         self._best = best
-        self._device = torch.device(recipe.plan.device)
         self._identity: dict[str, Any] = json.loads(json.dumps(dict(identity)))
 
     def take(self, course: Course, caller: Mapping[str, Any]) -> bytes:
         """Return a checkpoint. The best epoch is stored by its number alone when the model is as it left it."""
-        groups: dict[str, Mapping[str, Tensor]] = {"random": random_states(self._device)}
+        groups: dict[str, Mapping[str, Tensor]] = {}
         if self._best.epoch != course.epoch:
             groups["best"] = as_real(self._best.state.items())
         parts = {}
@@ -116,7 +113,6 @@ class Snapshots:
                 part.scaler.load_state_dict(facts.parts[name].scaler)
             part.watch.remember(facts.parts[name].norms)
         self._put_back_best(facts, _group("best", tensors))
-        set_random_states(self._device, _group("random", tensors))
         return facts.course, facts.caller
 
     def _states(self, name: str, facts: _PartFacts, tensors: Mapping[str, Tensor]) -> list[dict[str, Any]]:
@@ -142,7 +138,6 @@ class Snapshots:
         best = _group("best", tensors)
         if best:
             check_fit(best, as_real(self._model.state_dict().items()))
-        check_random_states(self._device, _group("random", tensors))
 
     def _put_back_best(self, facts: _Facts, state: Mapping[str, Tensor]) -> None:
         if facts.best_epoch:

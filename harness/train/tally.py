@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from statistics import fmean
 
 import torch
@@ -40,8 +41,8 @@ class Tally:
         self._epoch = epoch
         self._step = step
         self._waiting: list[Taken] = []
-        self._sums: dict[str, float] = {}
-        self._counts: dict[str, float] = {}
+        self._sums: dict[str, tuple[float, float]] = {}
+        """Of each mean its sum, and what that is over."""
         self.samples = 0
         self.skipped = 0
 
@@ -65,17 +66,17 @@ class Tally:
             )
 
     def _judge(self, means: Mapping[str, tuple[float, float]], norms: Mapping[str, list[float]]) -> None:
-        for name in means:
-            self._sums.setdefault(name, 0.0)
-            self._counts.setdefault(name, 0.0)
-        if any(self._parts[name].overflows(measured) for name, measured in norms.items()):
-            self.skipped += 1
-            return
-        for name, (value, count) in means.items():
+        skipped = norms and any(self._parts[name].overflows(measured) for name, measured in norms.items())
+        self.skipped += bool(skipped)
+        for name, (value, over) in means.items():
+            total, count = self._sums.setdefault(name, (0.0, 0.0))
+            if skipped:
+                continue
             if not math.isfinite(value):
                 raise Diverged(f"{name} became {'NaN' if math.isnan(value) else 'infinite'} {self._where}; {REMEDY}")
-            self._sums[name] += value * count
-            self._counts[name] += count
+            self._sums[name] = total + value * over, count + over
+        if skipped:
+            return
         for name, measured in norms.items():
             self._parts[name].add(measured, self._where)
 
@@ -85,7 +86,7 @@ class Tally:
 
     def metrics(self) -> dict[str, float]:
         """Return the means over the epoch, and the quality of the samples as they were seen."""
-        means = {name: total / self._counts[name] if self._counts[name] else NAN for name, total in self._sums.items()}
+        means = {name: total / count if count else NAN for name, (total, count) in self._sums.items()}
         return {**means, **self._seen.metrics()}
 
     @property
@@ -143,8 +144,10 @@ def _values(
     values: list[float] = torch.cat([torch.stack(scalars), *norms]).tolist()
     single, rest = iter(values[: len(scalars)]), iter(values[len(scalars) :])
     for taken in steps:
-        means = {
-            name: (next(single), next(single) if isinstance(mean.over, Tensor) else mean.over)
-            for name, mean in taken.means.items()
-        }
-        yield means, {name: [next(rest) for _ in range(len(each))] for name, each in taken.norms.items()}
+        means = {}
+        for name, (_, over) in taken.means.items():
+            means[name] = next(single), next(single) if isinstance(over, Tensor) else over
+        measured = {}
+        for name, each in taken.norms.items():
+            measured[name] = list(islice(rest, len(each)))
+        yield means, measured

@@ -233,6 +233,37 @@ def test_a_candidate_has_what_was_chosen_and_what_is_fixed():
     assert Candidate.from_dict(candidate.as_dict()) == candidate
 
 
+def test_keys_that_came_later_change_nothing_where_they_are_not_used():
+    spec = parse(BASE)
+    assert not {"ema", "swa"} & canonical(spec)["training"].keys()
+    assert spec_hash(parse(BASE, "training.ema=0", "training.swa=0")) == spec_hash(spec)
+    assert spec_hash(parse(BASE, "training.ema=0.9")) != spec_hash(spec)
+    again = parse(yaml.safe_dump(canonical(parse(BASE, "training.swa=0.5"))))
+    assert again.training.swa == 0.5
+
+
+def test_the_candidate_of_an_earlier_version_has_the_defaults_of_what_it_does_not_say():
+    candidate = candidate_at(parse("task: digits\nspace: {architecture: mlp, optimizer: sgd}"), {})
+    later = ("ema", "swa", "dropout_schedule", "weight_decay_schedule")
+    older = {key: value for key, value in candidate.as_dict().items() if key not in later}
+    assert Candidate.from_dict(older) == candidate
+
+
+def test_dropout_and_weight_decay_may_follow_any_schedule():
+    spec = parse(
+        "task: digits\nspace: {architecture: mlp, dropout_schedule: [constant, coslog4], "
+        "weight_decay_schedule: {wsd: {decay: {float: [0.1, 0.5]}}}, ema: [0, 0.99]}"
+    )
+    point = {"dropout_schedule": "coslog4", "weight_decay_schedule.wsd.decay": 0.25, "ema": 0.99}
+    candidate = candidate_at(spec, point)
+    assert candidate.dropout_schedule == Named("coslog4")
+    assert candidate.weight_decay_schedule == Named("wsd", {"decay": 0.25})
+    assert (candidate.schedule, candidate.training.ema) == (Named("constant"), 0.99)
+    assert Candidate.from_dict(candidate.as_dict()) == candidate
+    with pytest.raises(SpecError, match=r"space\.dropout_schedule\.coslog: unknown dropout_schedule 'coslog'; did you"):
+        parse("task: digits\nspace: {architecture: mlp, dropout_schedule: coslog}")
+
+
 def test_a_candidate_is_a_space_with_one_point():
     candidate = candidate_at(
         parse(SPACE),

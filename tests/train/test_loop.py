@@ -173,6 +173,35 @@ def test_the_same_seed_repeats_bit_for_bit_and_another_does_not(make_fit, labell
     assert train(1)[0] != losses
 
 
+def test_two_trainings_in_turn_are_each_what_they_are_alone(make_fit, labelled, mlp, weights_of):
+    def make(seed):
+        model = mlp(dropout=0.5, seed=seed)
+        return model, make_fit(model, labelled(), labelled(seed=1), seed=seed, optimizer=Named("adamw"))
+
+    alone = []
+    for seed in (1, 2):
+        model, fit = make(seed)
+        list(fit)
+        alone.append(weights_of(model))
+    (one, first), (two, second) = make(1), make(2)
+    for _ in zip(first, second, strict=True):
+        torch.rand(7)
+    for model, weights in zip((one, two), alone, strict=True):
+        assert all(map(torch.equal, weights_of(model), weights))
+
+
+def test_what_others_draw_does_not_depend_on_a_training(make_fit, labelled, mlp):
+    fit = iter(make_fit(mlp(dropout=0.5), labelled(), labelled(seed=1)))
+    torch.manual_seed(5)
+    expected = torch.rand(6)
+    torch.manual_seed(5)
+    drawn = []
+    for _ in range(3):
+        drawn.append(torch.rand(2))
+        next(fit)
+    assert torch.equal(torch.cat(drawn), expected)
+
+
 def test_giving_up_after_any_epoch_and_going_on_is_the_same_as_going_through(make_fit, labelled, mlp):
     through, halting = (make_fit(mlp(dropout=0.5), labelled(), labelled(seed=1), epochs=4) for _ in range(2))
     losses = [record.train["loss"] for record in through]

@@ -18,6 +18,7 @@ from harness.spec import Candidate, Training
 from harness.study.job import Job
 from harness.train import Fit, Supervised, Targets, anneals
 from harness.train.loss import loss_name, make_criterion
+from harness.train.randomness import chance
 
 REFIT_MARGIN = 1.2
 EVALUATION_BATCH = 512
@@ -31,8 +32,8 @@ def training_seed(job: Job, seed: int, fold: int) -> int:
 
 def build_model(job: Job, candidate: Candidate, dataset: TrainingData, seed: int) -> nn.Module:
     """Return the candidate's model with weights drawn from ``seed``."""
-    torch.manual_seed(seed)
-    return models.build(candidate.architecture, job.model_shape(candidate, dataset), trust=job.trust)
+    with chance(job.device, seed):
+        return models.build(candidate.architecture, job.model_shape(candidate, dataset), trust=job.trust)
 
 
 def with_batch_size(candidate: Candidate, size: int) -> Candidate:
