@@ -20,7 +20,7 @@ from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from harness.data.columns import ColumnReading, as_text
+from harness.data.columns import ColumnReading
 from harness.data.dates import calendar
 from harness.data.files import existing_file
 from harness.data.part import Normalise, Part
@@ -29,6 +29,7 @@ from harness.data.sources.arrays import as_images
 from harness.data.sources.image_folder import read_images
 from harness.data.sources.names import one_form
 from harness.data.sources.source import Source
+from harness.data.texts import as_text
 from harness.errors import DataError, did_you_mean
 
 _CHUNK = 2**22

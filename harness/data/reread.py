@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from harness.data.columns import ColumnReading, as_text, equal_numbers_alike, is_text, row_of, with_missing
+from harness.data.columns import ColumnReading
 from harness.data.dates import DateError, read_dates
 from harness.data.numbers import Style, Unclear, read_numbers
+from harness.data.texts import as_text, equal_numbers_alike, is_text, row_of, with_missing
 from harness.errors import DataError
 
 

@@ -9,16 +9,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_float_dtype, is_integer_dtype, is_numeric_dtype
 
-from harness.data.columns import (
-    Reading,
-    as_text,
-    categories_of,
-    is_text,
-    label_remarks,
-    refuse_inexact,
-)
+from harness.data.columns import Reading, categories_of, refuse_inexact
 from harness.data.dates import looks_like_dates
 from harness.data.numbers import Numbers, Unclear, read_numbers
+from harness.data.texts import as_text, is_text, label_remarks
 from harness.errors import DataError
 from harness.spec.task import Kind
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.data.columns import Cleaned, Reading, clean_columns, row_of
+from harness.data.columns import Cleaned, Reading, clean_columns
 from harness.data.files import existing_file, sha256_of_arrays
 from harness.data.sources.source import Source, read_source
 from harness.data.targets import encode_several, encode_targets
+from harness.data.texts import row_of
 from harness.errors import DataError, did_you_mean
 from harness.spec.task import ArraysTask, NpzTask
 

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas.api.types import infer_dtype
 
-from harness.data.columns import row_of
 from harness.data.sources.arrays import read_arrays
 from harness.data.sources.names import one_form
 from harness.data.sources.parquet_file import typed_frame
 from harness.data.sources.source import Source, read_source
 from harness.data.sources.tables import RawTable, check_duplicates, read_table
+from harness.data.texts import row_of
 from harness.errors import DataError, did_you_mean
 from harness.spec.task import ArraysTask, FrameTask, TaskSpec
 

@@ -11,21 +11,13 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_float_dtype
 
-from harness.data.columns import (
-    Place,
-    Reading,
-    as_text,
-    clean_columns,
-    holds_dates,
-    in_order,
-    is_text,
-    with_missing,
-)
+from harness.data.columns import Place, Reading, clean_columns, holds_dates, in_order
 from harness.data.files import sha256_of_bytes
 from harness.data.numbers import Style, decimal_evidence
 from harness.data.sources.names import one_form
 from harness.data.sources.source import Source
 from harness.data.targets import encode_targets
+from harness.data.texts import as_text, is_text, with_missing
 from harness.errors import DataError, did_you_mean
 from harness.spec.task import TableTask
 
