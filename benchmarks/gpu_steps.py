@@ -16,7 +16,7 @@ from gpu_runs import ROOT, CommandFailed, Step
 from gpu_searches import digits, images
 from gpu_verdicts import write_json
 
-from harness.hardware.parent import die_with
+from harness.hardware import die_with
 
 MEMORY_WITHIN = 0.05
 """Share by which torch and NVML may differ about the size of a GPU's memory."""

@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.data import Part, place
-from harness.records import Named, Plan, TaskKind, TaskShape
-from harness.spec import Training
-from harness.train import Fit, build_optimizer
+from harness.records import Named, Plan, TaskKind, TaskShape, table_inputs
+from harness.spec import Candidate, Training
+from harness.train import Fit, Supervised, Targets, build_optimizers
 
 FEATURES, CLASSES, BATCH = 64, 10, 128
 OPTIMIZER = Named("adamw", {"lr": 1e-3, "weight_decay": 0.01})
@@ -74,7 +74,7 @@ def mlp() -> nn.Module:
 def bare_loop(part: Part) -> Iterator[None]:
     """Train without end as one would by hand; yield after every epoch."""
     model = mlp()
-    optimizer = build_optimizer(OPTIMIZER, model)
+    (optimizer,) = build_optimizers(OPTIMIZER, model)
     x_NF, y_N = torch.from_numpy(part.inputs[0]), torch.from_numpy(part.targets)
     while True:
         for rows in torch.randperm(len(y_N)).split(BATCH):
@@ -89,31 +89,22 @@ def fit(part: Part, threads: int) -> Iterator[object]:
     """Train without end with harness; yield after every epoch."""
     device = torch.device("cpu")
     batches = place(part, device=device, batch_size=BATCH, seed=0, shuffle=True)
-    return iter(
-        Fit(
-            mlp(),
-            train=batches,
-            validation=None,
-            shape=TaskShape(kind=TaskKind.CLASSIFICATION, outputs=CLASSES, features=FEATURES),
-            training=Training(batch_size=BATCH),
-            optimizer=OPTIMIZER,
-            schedule=Named("constant"),
-            plan=Plan(
-                device=str(device),
-                precision="fp32",
-                precision_ratio=1.0,
-                precision_reason="benchmark",
-                batch_size=BATCH,
-                layout="contiguous",
-                layout_reason="",
-                data_path=batches.path,
-                data_reason=batches.reason,
-                threads=threads,
-            ),
-            epochs=1_000_000,
-            seed=0,
-        )
+    plan = Plan(
+        device=str(device),
+        precision="fp32",
+        precision_ratio=1.0,
+        precision_reason="benchmark",
+        batch_size=BATCH,
+        layout="contiguous",
+        layout_reason="",
+        data_path=batches.path,
+        data_reason=batches.reason,
+        threads=threads,
     )
+    candidate = Candidate(Named("mlp"), OPTIMIZER, Named("constant"), Training(batch_size=BATCH))
+    targets = Targets(TaskShape(kind=TaskKind.CLASSIFICATION, outputs=CLASSES, inputs=table_inputs(FEATURES)))
+    recipe = Supervised(mlp(), candidate, targets, plan)
+    return iter(Fit(recipe, batches, None, objective=("f1_macro", True), epochs=1_000_000, seed=0))
 
 
 def block_s(arm: Iterator[object], epochs: int) -> float:

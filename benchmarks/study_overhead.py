@@ -22,15 +22,16 @@ from typing import Any, cast
 import optuna
 import torch
 
-from harness.api import Silent
 from harness.data import TrainingData
 from harness.problems import problems
 from harness.records import EpochRecord, Outcome, TaskKind, TrialRecord
 from harness.spec import Spec, parse_spec
 from harness.store import RunFolder, StudyDatabase
+from harness.study import Observer
 from harness.study.archive import Archive
 from harness.study.contract import Assignment, Capabilities, Evaluation, Lost, Report, Watcher
 from harness.study.coordinator import Coordinator
+from harness.study.decide.decisions import SampledTrials
 from harness.study.decide.samplers import build_sampler
 from harness.study.decide.suggest import suggest
 from harness.study.execute.packing import Packing
@@ -68,9 +69,10 @@ class Instant:
         """Return that there is one slot."""
         return Capabilities(1, 1, "cpu", "nowhere")
 
-    def submit(self, assignment: Assignment) -> None:
+    def submit(self, assignment: Assignment) -> int:
         """Take it."""
         self._assignment = assignment
+        return 0
 
     def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
         """Report every epoch, and be done."""
@@ -133,7 +135,8 @@ def ours(spec: Spec, folder: Path) -> list[float]:
     database = StudyDatabase.open(run.file("study.db"), study="harness", directions=["maximize"])
     executor = Instant()
     archive = Archive(run, database, objectives)
-    coordinator = Coordinator(job, archive, executor, Packing(1, 1, float("inf")), Stop(), Silent())
+    source = SampledTrials(spec, objectives, archive.known)
+    coordinator = Coordinator(job, archive, source, executor, Packing(1, 1, float("inf")), Stop(), Observer())
     for _ in coordinator.run(spec.total):
         pass
     database.close()

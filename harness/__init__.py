@@ -1,6 +1,7 @@
 """harness: hardware-aware benchmark and AutoML on the machine in front of you.
 
-``harness.search("digits", trials=5)`` does what ``harness search digits --trials 5`` does; see :mod:`harness.api`.
+``harness.search("digits", trials=5)`` does what ``harness search digits --trials 5`` does, and ``harness.load(RUN)`` is
+the final model of a run; see :mod:`harness.api`.
 Names load on first use, so importing the package costs next to nothing.
 """
 
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING
 from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from harness.api import SearchResult, search
+    from harness.api import SearchResult, load, search
 
 __version__ = "0.1.0"
 
-__all__ = ["SearchResult", "__version__", "search"]
+__all__ = ["SearchResult", "__version__", "load", "search"]
 
-__getattr__, __dir__ = lazy_names(__name__, {"api": ("SearchResult", "search")})
+__getattr__, __dir__ = lazy_names(__name__, {"api": ("SearchResult", "load", "search")})

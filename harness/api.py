@@ -7,38 +7,37 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
+import inspect
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
 import pandas as pd
 
+from harness.data import Given, given
 from harness.errors import InputError, NoSuccessfulTrialError
 from harness.hardware import choose_device, describe_precisions, probe
 from harness.own import path_of
 from harness.problems.scoring import Function
-from harness.records import EpochRecord, TrialRecord
 from harness.report import ResultWarning, load_run, result_warnings, run_html, run_line, write_report
-from harness.spec import Spec, load_spec, overrides_of, shipped_spaces
+from harness.signals import asked_to_end
+from harness.spec import Spec, load_spec, overrides_of, read_mapping, shipped_spaces
 from harness.store import read_json, seal
 from harness.store.files import read_parquet
 from harness.study import (
     Estimate,
     Execution,
     Finished,
-    Objective,
     Observer,
+    Predictor,
     Request,
     Stop,
     estimate_costs,
     open_search,
+    replayed,
     run_search,
     spec_to_resume,
     total_seconds,
@@ -95,28 +94,11 @@ class SearchResult:
         return run_html(self.trials, self.stats, note=f"Report: {self.report}")
 
 
-class Silent:
-    """An observer that shows nothing."""
-
-    def run_started(self, run: Path, notes: Sequence[str], first: Objective, best: TrialRecord | None) -> None:
-        """Show nothing."""
-
-    def trial_started(self, number: int, params: Mapping[str, Any]) -> None:
-        """Show nothing."""
-
-    def epoch_ended(self, epoch: EpochRecord) -> None:
-        """Show nothing."""
-
-    def trial_ended(self, record: TrialRecord) -> None:
-        """Show nothing."""
-
-    def final_started(self, how: str, epochs: int, why: str) -> None:
-        """Show nothing."""
-
-
 def search(
-    space: str | None = None,
+    space: str | Mapping[str, Any] | None = None,
     *,
+    data: Any = None,
+    target: str | None = None,
     overrides: Iterable[str] = (),
     trials: int | None = None,
     timeout_s: float | None = None,
@@ -143,17 +125,26 @@ def search(
 ) -> SearchResult:
     """Search ``space`` and leave a sealed run folder with its report.
 
-    ``space`` is a shipped space's name, a built-in task's, or a space file.
+    ``space`` is a shipped space's name, a built-in task's, a space file, or a mapping with what such a file says.
+    ``data`` takes the place of the data of its task: a DataFrame with the column ``target``; a pair (inputs, targets)
+    of arrays or of a DataFrame and a column; or ``{"inputs": ..., "targets": ...}``. Arrays are taken as those of an
+    NPZ file would be, a DataFrame as a Parquet file of it; what else the task says of a table holds for it too.
+
+    >>> frame = pd.DataFrame({"area": [31, 54], "price": [90, 170]})
+    >>> harness.search("tabular", data=frame, target="price", overrides=["task.kind=regression"])  # doctest: +SKIP
 
     The first SIGINT or SIGTERM ends the search cleanly with everything saved; the second one aborts. ``resume`` goes on
-    with an earlier run up to its total of ``trials``. Trials run in ``workers`` processes of their own (0: in this
-    one), or in as many actors of the Ray cluster at ``address``; ``storage`` is the URL of a PostgreSQL database for
-    the study. ``plan_from`` is a run whose measured choices of layout, precision, batch size and threads are replayed.
-    ``metrics`` are measured beside those of the space: names of built-in ones, or a mapping of names of your own to
-    functions of (targets, answers), or to ``"module:function"`` with ``trust``; see docs/spaces.md.
-    ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``) where that came
+    with an earlier run up to its total of ``trials``, and takes its ``data`` again. Trials run in ``workers`` processes
+    of their own (0: in this one), or in as many actors of the Ray cluster at ``address``; ``storage`` is the URL of a
+    PostgreSQL database for the study. ``plan_from`` is a run whose measured choices of layout, precision, batch size
+    and threads are replayed. ``metrics`` are measured beside those of the space: names of built-in ones, or a mapping
+    of names of your own to functions of (targets, answers), or to ``"module:function"`` with ``trust``; see
+    docs/spaces.md. ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``)
+    where that came
     before it. Raises the errors of :mod:`harness.errors`.
     """
+    overrides = tuple(overrides)
+    arguments = dict(locals())
     started_s = time.monotonic() if started_s is None else started_s
     named = overrides_of(
         trials=trials,
@@ -166,9 +157,14 @@ def search(
         deterministic=deterministic,
         precision=precision,
     )
-    overrides = [*overrides_of_metrics(metrics), *overrides, *named]
+    overrides = [
+        *(f"metrics.{name}={path or 'null'}" for name, path in metric_paths(metrics).items()),
+        *overrides,
+        *named,
+    ]
     run = Path(resume) if resume is not None else None
-    spec = resolve_spec(space, run, overrides)
+    source = _given(data, target)
+    spec = resolve_spec(space, run, overrides, source.task if source else None)
     request = Request(
         spec=spec,
         device=device,
@@ -177,7 +173,9 @@ def search(
         trust=trust,
         execution=Execution(workers, executor, address),
         storage=storage,
-        argv=argv if argv is not None else sys.argv,
+        data=source,
+        argv=argv or (),
+        asked=_asked(arguments) if argv is None else None,
         plan_from=Path(plan_from) if plan_from is not None else None,
         metrics={name: each for name, each in metrics.items() if callable(each)}
         if isinstance(metrics, Mapping)
@@ -185,8 +183,8 @@ def search(
     )
     stop = Stop(spec.budget.time, started_s=started_s)
     opened = open_search(request)
-    with ending_cleanly(stop):
-        finished = run_search(request, opened, stop, observer or Silent())
+    with asked_to_end(stop.request, again=_abort):
+        finished = run_search(request, opened, stop, observer or Observer())
         write_report(finished.run)
         seal(finished.run, _manifest(finished))
     if finished.failure and not stop.signal:
@@ -194,21 +192,62 @@ def search(
     return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
 
 
-def overrides_of_metrics(metrics: Mapping[str, Function | str] | Sequence[str]) -> list[str]:
-    """Return metrics as overrides of a space; a function by its path, under which the run's own space names it."""
+def metric_paths(metrics: Mapping[str, Function | str] | Sequence[str]) -> dict[str, str | None]:
+    """Return metrics as a space names them: a function by its path, a built-in one by nothing but its name."""
     if not isinstance(metrics, Mapping):
-        return [f"metrics.{name}=null" for name in metrics]
-    paths = {name: each if isinstance(each, str) else path_of(each, name) for name, each in metrics.items()}
-    return [f"metrics.{name}={path}" for name, path in paths.items()]
+        return dict.fromkeys(metrics)
+    return {name: each if isinstance(each, str) else path_of(each, name) for name, each in metrics.items()}
 
 
-def resolve_spec(space: str | None, resume: Path | None, overrides: Iterable[str]) -> Spec:
+def _given(data: Any, target: str | None) -> Given | None:
+    if data is not None:
+        return given(data, target)
+    if target is not None:
+        raise InputError(f"target {target!r}: names a column of `data`, which is not given")
+    return None
+
+
+def _asked(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of :func:`search` that are not the usual ones, as plain data."""
+    told: dict[str, Any] = {}
+    for name, parameter in inspect.signature(search).parameters.items():
+        value = arguments[name]
+        if value is parameter.default or name in ("observer", "argv", "started_s"):
+            continue
+        if name == "data":
+            told[name] = type(value).__name__
+        elif name == "metrics":
+            told[name] = metric_paths(value)
+        elif value != parameter.default:
+            told[name] = read_mapping({name: value}, "search").data[name]
+    return told
+
+
+def resolve_spec(
+    space: str | Mapping[str, Any] | None,
+    resume: Path | None,
+    overrides: Iterable[str],
+    source: Mapping[str, str] | None = None,
+) -> Spec:
     """Return the spec of a new run, or of the run to resume. Raises :class:`InputError` where neither is named."""
     if resume is not None:
-        return spec_to_resume(resume, space, overrides)
+        return spec_to_resume(resume, space, overrides, source)
     if space is None:
         raise InputError(f"name a space to search, such as {', '.join(shipped_spaces())}, or a run to resume")
-    return load_spec(space, overrides)
+    return load_spec(space, overrides, source)
+
+
+def load(run: str | Path, *, device: str = "auto", trust: bool = False) -> Predictor:
+    """Return the final model of a run, to predict raw samples as it predicted the test samples.
+
+    Everything comes from the run's folder ``best/``; nothing in it is unpickled, and a module of the user's own is
+    imported only with ``trust``. Raises :class:`InputError` where there is no final model, and :class:`StorageError`
+    where it is damaged.
+
+    >>> model = harness.load("results/20260101-120000-wine-0a1b")  # doctest: +SKIP
+    >>> model.predict(frame), model.predict_proba(frame)  # doctest: +SKIP
+    """
+    return Predictor(Path(run), device=device, trust=trust)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,21 +262,18 @@ class Cost:
     most_s: float
     """The same, were every trial as cheap as the cheapest candidate that was tried, or as dear as the dearest."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "device": self.device,
-            "architectures": [asdict(e) for e in self.architectures],
-            "total_s": self.total_s,
-            "least_s": self.least_s,
-            "most_s": self.most_s,
-        }
 
+def estimate_search(
+    spec: Spec, *, device: str = "auto", trust: bool = False, plan_from: str | Path | None = None
+) -> Cost:
+    """Train some candidates of each architecture for a moment and extrapolate; writes nothing.
 
-def estimate_search(spec: Spec, *, device: str = "auto", trust: bool = False) -> Cost:
-    """Train some candidates of each architecture for a moment and extrapolate; writes nothing."""
-    job = open_search(Request(spec=spec, device=device, trust=trust)).job
-    estimates = estimate_costs(job)
+    ``plan_from`` is a run whose measured choices are replayed.
+    """
+    followed = Path(plan_from) if plan_from is not None else None
+    job = open_search(Request(spec=spec, device=device, trust=trust, plan_from=followed)).job
+    with replayed(followed) as memory:
+        estimates = estimate_costs(replace(job, memory=memory))
     return Cost(str(job.device), estimates, *total_seconds(job, estimates))
 
 
@@ -250,35 +286,6 @@ def describe_devices() -> dict[str, Any]:
         for name in names
     }
     return {**machine.as_dict(hide_ids=True), "precisions": precisions, "default_device": str(choose_device("auto"))}
-
-
-@contextmanager
-def ending_cleanly(stop: Stop) -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a request to stop; the second one aborts as usual.
-
-    A shell starts its background jobs with SIGINT ignored, and nohup with SIGHUP ignored. The former is handled all
-    the same, since ``kill -INT`` means it; the latter stays ignored, since that is what nohup is for.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signals.append(signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def request(number: int, _frame: FrameType | None) -> None:
-        stop.request(number)
-        for each in signals:
-            signal.signal(each, _abort)
-
-    for number in signals:
-        signal.signal(number, request)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _abort(number: int, _frame: FrameType | None) -> None:

@@ -118,6 +118,16 @@ class Interrupted(TrialEnd):
     outcome = Outcome.INTERRUPTED
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says."""
+    return (str(error).strip() or "no message").splitlines()[0]
+
+
+def described(error: BaseException) -> str:
+    """Return the kind of an error with the first line of what it says, as ``ValueError: no digits``."""
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest known name, else the list of known names."""
     names = sorted(known)

@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 NAN = math.nan
+MIB = 2**20
+"""Bytes of a mebibyte."""
 
 
 class Outcome(StrEnum):
@@ -35,26 +37,102 @@ class TaskKind(StrEnum):
     REGRESSION = "regression"
 
 
+class InputKind(StrEnum):
+    """What an input of a model holds, in the shape of one sample."""
+
+    IMAGE = "image"
+    """Channels x height x width."""
+    NUMERIC = "numeric"
+    """Columns of numbers; a table may have none of them."""
+    CATEGORICAL = "categorical"
+    """Columns of codes; code 0 stands for unknown or missing."""
+    TOKENS = "tokens"
+    """Codes in sequence."""
+    SERIES = "series"
+    """Steps x channels, in the order of time."""
+    SIGNAL = "signal"
+    """Channels x values at a steady rate, as sound is."""
+    MASK = "mask"
+    """Which positions of the input before it are there; the others are padding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One of the tensors that a model is called with."""
+
+    kind: InputKind
+    shape: tuple[int | None, ...]
+    """Of one sample; None is a length that varies, padded within a batch, and then a MASK is the next input."""
+    dtype: str = "float32"
+    """Torch's name of it."""
+    cardinalities: tuple[int, ...] = ()
+    """How many codes there are: of each categorical column, or of the tokens; all are >= 1."""
+    quantiles: tuple[tuple[float, ...], ...] = ()
+    """Of each numeric column ascending quantiles of its training values, as a model sees them; empty: not known."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape of one sample where no length varies."""
+        assert None not in self.shape, f"the length of a {self.kind} input varies"
+        return tuple(size for size in self.shape if size is not None)
+
+
+def image_inputs(channels: int, height: int, width: int) -> tuple[Input, ...]:
+    """Return the only input of a task of images."""
+    return (Input(kind=InputKind.IMAGE, shape=(channels, height, width)),)
+
+
+def table_inputs(
+    features: int, cardinalities: tuple[int, ...] = (), quantiles: tuple[tuple[float, ...], ...] = ()
+) -> tuple[Input, ...]:
+    """Return the inputs of a table: its numbers and, where there are any, its categories."""
+    numbers = Input(kind=InputKind.NUMERIC, shape=(features,), quantiles=quantiles)
+    if not cardinalities:
+        return (numbers,)
+    codes = Input(kind=InputKind.CATEGORICAL, shape=(len(cardinalities),), dtype="int64", cardinalities=cardinalities)
+    return numbers, codes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What is to be predicted of one sample: a class, or values of any shape."""
+
+    names: tuple[str, ...] = ()
+    """Of the classes, or of the values where there are several."""
+    shape: tuple[int, ...] = ()
+    """Of one target; () is a single number."""
+    dtype: str = "float32"
+    """Torch's name of it; int64 for codes."""
+    centre: tuple[float, ...] = (0.0,)
+    """What was taken off each value before it became float32: its mean in training; empty for classes."""
+    scale: tuple[float, ...] = (1.0,)
+    """One standard unit of each value, in which losses are measured; empty for classes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskShape:
     """What a model must know of its task.
 
-    A model is called as ``model(*inputs)`` with float32 ``x_BCHW`` for images, or ``x_BF`` for tables,
-    followed by int64 ``c_BK`` when the table has categorical columns; it returns float ``B x outputs``.
+    A model is called as ``model(*tensors)``, one tensor for each of ``inputs`` in their order, the batch first. It
+    returns float ``B x outputs``, or a tuple, list or dict with that as its first tensor.
     """
 
     kind: str
     """The name of a problem, such as a :class:`TaskKind`."""
     outputs: int
-    """Number of classes, or of target values."""
-    image: tuple[int, int, int] | None = None
-    """(channels, height, width) of an image task, else None."""
-    features: int = 0
-    """Number of numeric columns of a table task."""
-    quantiles: tuple[tuple[float, ...], ...] = ()
-    """Of each numeric column ascending quantiles of its training values, as a model sees them; empty: not known."""
-    cardinalities: tuple[int, ...] = ()
-    """Categories of each categorical column; code 0 stands for unknown or missing, so all are >= 1."""
+    """Number of classes, or of target values; 1 for two classes whose loss is ``binary``."""
+    inputs: tuple[Input, ...] = ()
+    target: Target | None = Target()
+    """None: there is nothing to predict but the inputs themselves."""
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """One standard unit of each value to predict, in which losses are measured; empty where there are no values."""
+        return self.target.scale if self.target else ()
+
+    def find(self, kind: InputKind) -> Input | None:
+        """Return the first input of a kind; None where there is none."""
+        return next((each for each in self.inputs if each.kind is kind), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +178,8 @@ class EpochRecord:
     train_s: float
     validation_s: float
     train_samples_s: float
+    fold: int = 1
+    """Which training of the trial it is of, from 1: one for each fold, or each seed; a holdout has one."""
     note: str = ""
     """Notes on training: vanishing gradients, overfitting, skipped fp16 steps."""
 
@@ -144,8 +224,10 @@ class TrialRecord:
     """One per objective; empty unless complete."""
     seed: int = 0
     epochs: int = 0
+    """That were trained, in all folds together."""
     best_epoch: int = 0
-    """Epoch of the best first objective; its weights and metrics are the trial's. 0: none finished."""
+    """Epoch of the best first objective; its weights and metrics are the trial's. 0: none finished. Of several folds
+    the mean, rounded; the metrics are then the means over the folds of what each reached at its own best epoch."""
     train: Mapping[str, float] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
     plan: Plan | None = None
@@ -187,13 +269,14 @@ FIGURES = (
     "epoch_s",
     "gate_s",
     "value_se",
+    "value_sd",
 )
 """Names of a trial's figures. ``flops`` counts one sample's forward pass; ``memory_allocated`` is torch's allocator,
 ``memory_device`` and ``memory_process`` are NVML's, ``memory_rss`` the host process; utilisation and power are means,
 memory, temperature are peaks; ``energy_j`` covers the trial's training and validation, ``energy_j_per_sample`` is it
 over the samples that were trained on, ``idle_power_w`` what was drawn before the work began; ``epoch_s`` is the median
 of an epoch with its validation, ``gate_s`` what was spent on predicting all this; ``value_se`` is the standard error of
-the first objective on the validation samples."""
+the first objective on the validation samples, ``value_sd`` its standard deviation over folds or seeds."""
 
 PREDICTED = (
     "latency_ms",

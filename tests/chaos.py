@@ -182,7 +182,7 @@ class Search:
             raise Failure(f"acknowledged trials were trained again: {sorted(self.trained_again)}")
 
 
-class _Teller(harness.api.Silent):
+class _Teller(harness.study.Observer):
     """Says on a pipe, at once, which trials are started and which are acknowledged."""
 
     def __init__(self, descriptor: int) -> None:

@@ -20,6 +20,8 @@ FLOORS = {
     "own": 0.2,
     "registry": 0.2,
     "problems": 0.3,
+    "signals": 0.0,
+    "text": 0.0,
     "spec": 1,
     "hardware": 1,
     "data": 2,

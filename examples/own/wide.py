@@ -23,4 +23,5 @@ class Wide(nn.Module):
 
 def build(shape: TaskShape, *, width: int = 64) -> nn.Module:
     """Return the module for a table of numbers; ``width`` comes from the space file."""
-    return Wide(shape.features, width, shape.outputs)
+    (features,) = shape.inputs[0].sizes  # the numbers of a table
+    return Wide(features, width, shape.outputs)

@@ -1,6 +1,4 @@
-"""The process in which groups are measured: it answers requests until its standard input ends.
-
-Run as ``python -m harness.bench.child DEVICE LEVEL SEED PARENT``. Whatever libraries print goes to standard error.
+"""The process in which groups are measured: it answers what :mod:`harness.bench.process`, which started it, asks.
 
 Every request has a process of its own. On Linux that is a fork of this one, which has loaded torch and done nothing
 with it: no thread is running that a fork would lose, no GPU is in use, and what one group sets or leaves is gone with
@@ -13,44 +11,39 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import signal
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import IO, Any, NoReturn, get_args
+from typing import Any, NoReturn
 
 import torch
 
 from harness.bench.catalog import load_groups
-from harness.bench.messages import Request, decode_request, encode_end, encode_row
 from harness.bench.peaks import Peaks, cpu_peaks, gpu_peaks
-from harness.bench.process import FORKS
+from harness.bench.process import FORKS, Request
 from harness.bench.rows import Case, Row
 from harness.bench.timing.conditions import watch_idle
 from harness.bench.timing.protocol import run_group
 from harness.bench.workload import Level, Setting, groups
+from harness.errors import described
 from harness.hardware import choose_device, die_with, free_mib, probe, usable_cores
+from harness.hardware.channel import frame, messages
 from harness.measure import is_out_of_memory
 
 
-def main() -> None:
+def main(connection: socket.socket, *, name: str, level: Level, seed: int) -> None:
     """Answer the suite."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the suite ends this one
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    name, level_name, seed, parent = sys.argv[1:]
-    die_with(int(parent))
-    level = next(each for each in get_args(Level) if each == level_name)
     load_groups()
     gc.freeze()  # a collection between two workloads need not go through the libraries
     server = os.getpid()
-    for line in sys.stdin:
+    for request in messages(connection):
         if FORKS and (child := os.fork()):
             _end_like(child)
             continue
         if FORKS:
             die_with(server)
-        _answer(decode_request(line), name, level, int(seed), answers)
+        _answer(request, name, level, seed, connection)
         _leave()
 
 
@@ -72,7 +65,7 @@ def _end_like(child: int) -> None:
         os._exit(code)  # what it had to say it has said
 
 
-def _answer(request: Request, name: str, level: Level, seed: int, answers: IO[str]) -> None:
+def _answer(request: Request, name: str, level: Level, seed: int, connection: socket.socket) -> None:
     device = choose_device(name)
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -93,12 +86,10 @@ def _answer(request: Request, name: str, level: Level, seed: int, answers: IO[st
             idle=request.idle,
         )
         for row in _rows(request.group, setting):
-            answers.write(encode_row(row))
-            answers.flush()
+            connection.sendall(frame(row))
     else:
         facts = describe(device, threads)
-    answers.write(encode_end(facts))
-    answers.flush()
+    connection.sendall(frame(facts))
 
 
 def _rows(name: str, setting: Setting) -> Iterator[Row]:
@@ -106,8 +97,7 @@ def _rows(name: str, setting: Setting) -> Iterator[Row]:
         yield from run_group(groups[name], setting)
     except Exception as error:  # noqa: BLE001 - the process has other groups to measure
         status = "oom" if is_out_of_memory(error) else "failed"
-        said = (str(error).strip() or "no message").splitlines()[0]
-        yield Row(case=Case(bench=name), status=status, note=f"{type(error).__name__}: {said}")
+        yield Row(case=Case(bench=name), status=status, note=described(error))
 
 
 def describe(device: torch.device, threads: int) -> dict[str, Any]:
@@ -128,7 +118,3 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
         "peaks": asdict(peaks),
         "idle": idle,
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -19,13 +19,12 @@ from typing import Any, Protocol
 
 from harness.bench.catalog import ONCE, ROUNDS, in_order, load_groups
 from harness.bench.frames import write_bench
-from harness.bench.messages import Request
 from harness.bench.peaks import Peaks, measured_peaks, with_peaks, with_public_figures
-from harness.bench.process import FORKS, GroupFailed, GroupProcess
+from harness.bench.process import FORKS, GroupFailed, GroupProcess, Request
 from harness.bench.rows import Case, Row
 from harness.bench.schedule import LEAST_GROUP_S, LEVEL_S, SAVE_EVERY_S, Schedule
 from harness.bench.timing.rounds import merge_rounds
-from harness.bench.workload import Idle, Level, groups
+from harness.bench.workload import Level, groups
 from harness.errors import InputError, did_you_mean
 from harness.hardware import choose_device, usable_cores
 from harness.store import environment, storage_errors
@@ -168,7 +167,7 @@ class _Suite:
         seconds = self._plan.share_s(name)
         factor, more = GRACE[self._level]
         more = max(more, CUDA_GRACE_S) if self._device.startswith("cuda") else more
-        request = Request(name, seconds, number, self._plan.rounds_of(name), Idle(*self._facts["idle"]), self._threads)
+        request = Request(name, seconds, number, self._plan.rounds_of(name), self._facts["idle"], self._threads)
         start = time.monotonic()
         self._ask(request, factor * seconds + more)
         self._plan.took(seconds, time.monotonic() - start)

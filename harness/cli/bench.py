@@ -182,7 +182,7 @@ def report(
 @app.command("list")
 def list_benchmarks() -> None:
     """List the benchmarks, for --only."""
-    from harness.bench.summaries import SUMMARIES
+    from harness.bench.catalog import CATALOG
     from harness.cli.console import print_table
 
-    print_table([{"benchmark": name, "what it measures": text} for name, text in SUMMARIES.items()])
+    print_table([{"benchmark": name, "what it measures": entry.summary} for name, entry in CATALOG.items()])

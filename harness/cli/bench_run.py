@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from json import loads
 from operator import itemgetter
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -20,6 +17,7 @@ from harness.bench.comparison.runs import BenchRun, load_bench
 from harness.bench.rows import Case
 from harness.bench.workload import Level
 from harness.cli.console import cell, print_json, print_table
+from harness.signals import asked_to_end
 
 RATES = {"tflops": "TFLOP/s", "gbps": "GB/s", "samples_s": "samples/s"}
 NAMED = 4
@@ -34,6 +32,10 @@ class Ended(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
+def _end(number: int) -> NoReturn:
+    raise Ended(number)
+
+
 def measure(level: Level, *, device: str, only: Sequence[str], threads: int | None, out: Path) -> BenchRun:
     """Run the suite and write its report. A signal ends it with 128 and its number; the groups that ended are kept."""
     from harness.bench.suite import run_suite
@@ -42,7 +44,7 @@ def measure(level: Level, *, device: str, only: Sequence[str], threads: int | No
 
     with make_display() as display:
         try:
-            with _ending_by_signal():
+            with asked_to_end(_end):
                 folder = run_suite(level=level, device=device, out=out, only=only, threads=threads, observer=display)
         except KeyboardInterrupt as end:
             kept = f"what was measured is in {display.folder}" if display.rows else "nothing was measured"
@@ -50,31 +52,6 @@ def measure(level: Level, *, device: str, only: Sequence[str], threads: int | No
             raise typer.Exit(end.exit_code if isinstance(end, Ended) else 130) from None
     write_bench_report(folder)
     return load_bench(folder)
-
-
-@contextmanager
-def _ending_by_signal() -> Iterator[None]:
-    """Let SIGINT, SIGTERM and SIGHUP raise :class:`Ended`, once: a second one ends the program as it does by default.
-
-    SIGHUP stays ignored where it is, for that is what nohup is for.
-    """
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_DFL)
-        raise Ended(number)
-
-    for number in numbers:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def show_run(run: BenchRun, *, json: bool) -> None:

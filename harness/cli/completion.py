@@ -22,19 +22,25 @@ def tasks(incomplete: str) -> list[str]:
 
 def samplers(incomplete: str) -> list[str]:
     """Return the samplers."""
-    return _values("sampler", incomplete)
+    from harness.registry import registered
+    from harness.spec.names import SAMPLERS
+
+    return _starting(incomplete, {*SAMPLERS, *registered("sampler")})
 
 
 def pruners(incomplete: str) -> list[str]:
     """Return the pruners."""
-    return _values("pruner", incomplete)
+    from harness.registry import registered
+    from harness.spec.names import PRUNERS
+
+    return _starting(incomplete, {*PRUNERS, *registered("pruner")})
 
 
 def benchmarks(incomplete: str) -> list[str]:
     """Return the benchmarks."""
-    from harness.bench.summaries import SUMMARIES
+    from harness.bench.catalog import CATALOG
 
-    return _starting(incomplete, SUMMARIES)
+    return _starting(incomplete, CATALOG)
 
 
 def search_runs(incomplete: str) -> list[str]:
@@ -49,14 +55,6 @@ def bench_runs(incomplete: str) -> list[str]:
 
 def _starting(incomplete: str, names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
-
-
-def _values(key: str, incomplete: str) -> list[str]:
-    from typing import get_args
-
-    from harness.spec import Search
-
-    return _starting(incomplete, get_args(Search.model_fields[key].annotation))
 
 
 def _folders(incomplete: str, mark: str) -> list[str]:
@@ -75,9 +73,9 @@ def _paths(incomplete: str, *endings: str) -> list[str]:
         inside = sorted(path for path in folder.iterdir() if path.name.startswith(tail))
     except OSError:
         return []
-    shown = [path for path in inside if tail.startswith(".") or not path.name.startswith(".")]
+    offered = [path for path in inside if tail.startswith(".") or not path.name.startswith(".")]
     return [
         f"{head}{slash}{path.name}{'/' if path.is_dir() else ''}"
-        for path in shown
+        for path in offered
         if path.is_dir() or path.suffix in endings
     ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.streams import ESCAPED
-from harness.store.text import plain, readable
+from harness.text import plain, readable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -85,7 +85,7 @@ def _gpus(machine: Mapping[str, Any]) -> str:
 
 def _gpu_facts(gpu: Mapping[str, Any], usable: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     device = next((each["device"] for each in usable if each["uuid_hash"] == gpu["uuid_hash"]), "none")
-    held_down = gpu["throttle_reasons"]
+    limited_by = gpu["throttle_reasons"]
     facts = {
         "name": gpu["name"],
         "hashed UUID": f"{gpu['uuid_hash']}; torch device {device}",
@@ -96,7 +96,7 @@ def _gpu_facts(gpu: Mapping[str, Any], usable: Sequence[Mapping[str, Any]]) -> d
         "their memory": _of("{}", _mib, gpu, "other_processes_mib"),
         "SM clock": _of("{} of {} MHz", _whole, gpu, "sm_clock_mhz", "sm_clock_max_mhz"),
         "memory clock": _of("{} of {} MHz", _whole, gpu, "memory_clock_mhz", "memory_clock_max_mhz"),
-        "clock limited by": "" if held_down is None else ", ".join(held_down) or "nothing",
+        "clock limited by": "" if limited_by is None else ", ".join(limited_by) or "nothing",
         "power": _of("{} of {} W", _whole, gpu, "power_w", "power_limit_w"),
         "power limit": _of("{} W by default, {} W at most", _whole, gpu, "power_limit_default_w", "power_limit_max_w"),
         "temperature": _of("{} C", _whole, gpu, "temperature_c"),
@@ -115,13 +115,13 @@ def _of(form: str, show: Callable[[Any], str], gpu: Mapping[str, Any], *names: s
     return form.format(*("-" if value is None else show(value) for value in values))
 
 
-def _capabilities(told: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _capabilities(answers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield how much the GPU tells, and for each reason what it does not."""
     missing: dict[str, list[str]] = {}
-    for name, answer in told.items():
+    for name, answer in answers.items():
         if answer != "yes":
             missing.setdefault(answer, []).append(name)
-    yield "NVML figures", f"{len(told) - sum(map(len, missing.values()))} of {len(told)} available"
+    yield "NVML figures", f"{len(answers) - sum(map(len, missing.values()))} of {len(answers)} available"
     for number, (reason, names) in enumerate(missing.items(), 1):
         yield f"not available ({number})", f"{reason}: {', '.join(names)}"
 

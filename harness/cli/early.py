@@ -67,11 +67,11 @@ def check_executor(name: str) -> None:
 
 def check_bench(only: Iterable[str], device: str) -> None:
     """Check the names of benchmarks and of the device. Raises :class:`InputError`."""
-    from harness.bench.summaries import SUMMARIES
+    from harness.bench.catalog import CATALOG
 
     for name in only:
-        if name not in SUMMARIES:
-            raise InputError(f"unknown benchmark {name!r}{did_you_mean(name, SUMMARIES)}")
+        if name not in CATALOG:
+            raise InputError(f"unknown benchmark {name!r}{did_you_mean(name, CATALOG)}")
     _check_device(device)
 
 

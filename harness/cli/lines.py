@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
 from rich.text import Text
 
 from harness.cli.console import printable
-from harness.records import EpochRecord, Outcome, TrialRecord
+from harness.records import Outcome, TrialRecord
 from harness.spec import Spec
-from harness.study import Objective
+from harness.study import Objective, Observer
 
 
-class Lines:
+class Lines(Observer):
     """One line per finished trial, for logs and pipes."""
 
     def __init__(self, console: Console, spec: Spec) -> None:
@@ -37,10 +36,8 @@ class Lines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def run_started(self, run: Path, notes: Sequence[str], first: Objective, best: TrialRecord | None) -> None:
         """Print where the results go, and what was noticed of the data; remember what to compare trials by."""
@@ -54,9 +51,6 @@ class Lines:
         """Count it."""
         self._begun = max(self._begun, number + 1)
         self._running.add(number)
-
-    def epoch_ended(self, epoch: EpochRecord) -> None:
-        """Say nothing: a log wants trials."""
 
     def trial_ended(self, record: TrialRecord) -> None:
         """Print how the trial ended, and how long the rest may take."""

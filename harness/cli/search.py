@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -102,7 +103,7 @@ def search(
     check_search(space, resume, overrides, device=device)
     say_what_is_missing()
     if dry_run:
-        _dry_run(space, resume, overrides, device=device, trust=trust, json=json)
+        _dry_run(space, resume, overrides, device=device, plan_from=plan_from, trust=trust, json=json)
         return
     result = _run(
         space,
@@ -130,11 +131,18 @@ def _run(space: str | None, overrides: list[str], **options: Any) -> SearchResul
 
     spec = resolve_spec(space, options["resume"], overrides)
     with make_display(spec) as display:
-        return run_search(space, overrides=overrides, observer=display, **options)
+        return run_search(space, overrides=overrides, observer=display, argv=sys.argv, **options)
 
 
 def _dry_run(
-    space: str | None, resume: Path | None, overrides: list[str], *, device: str, trust: bool, json: bool
+    space: str | None,
+    resume: Path | None,
+    overrides: list[str],
+    *,
+    device: str,
+    plan_from: Path | None,
+    trust: bool,
+    json: bool,
 ) -> None:
     """Show what would be searched and what it would cost; write nothing."""
     from harness.api import estimate_search, resolve_spec
@@ -143,14 +151,15 @@ def _dry_run(
     from harness.cli.lines import duration
 
     spec = resolve_spec(space, resume, overrides)
-    cost = estimate_search(spec, device=device, trust=trust)
+    cost = estimate_search(spec, device=device, trust=trust, plan_from=plan_from)
     if json:
-        print_json({"space": space_rows(spec), "size": describe_size(spec), **cost.as_dict()})
+        print_json({"space": space_rows(spec), "size": describe_size(spec), **asdict(cost)})
         return
     print_space(spec)
     print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, at the middle of each range")
+    each = f" for each of {spec.evaluation}" if spec.evaluation.trainings > 1 else ""
     print(
-        f"{spec.total} trials of up to {spec.budget.epochs} epochs: about {_about(cost.total_s)}; "
+        f"{spec.total} trials of up to {spec.budget.epochs} epochs{each}: about {_about(cost.total_s)}; "
         f"{_about(cost.least_s)} to {_about(cost.most_s)} by the cheapest and the dearest candidate tried."
     )
     print(
@@ -168,8 +177,6 @@ def _about(seconds: float) -> str:
 
 
 def _show(result: SearchResult, *, json: bool) -> None:
-    from dataclasses import asdict
-
     from harness.cli.console import err, print_json, print_table, printable
     from harness.report import headline, summary_table
 

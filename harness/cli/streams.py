@@ -7,7 +7,6 @@ import errno
 import io
 import os
 import sys
-from types import TracebackType
 from typing import Any, Self, TextIO
 
 from typing_extensions import Buffer
@@ -47,9 +46,7 @@ class Streams:
         _, sys.stderr = _guarded(sys.stderr)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         sys.stdout, sys.stderr = self._before

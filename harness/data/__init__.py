@@ -14,26 +14,32 @@ if TYPE_CHECKING:
     from harness.data.catalog import tasks
     from harness.data.dataset import Dataset
     from harness.data.download import fetch
+    from harness.data.fitted import check_preprocessing
     from harness.data.loading import load
     from harness.data.part import Part
-    from harness.data.preprocessing import apply_preprocessing
+    from harness.data.preprocessing import prepare, unknown_columns
     from harness.data.seeding import derive_seed
     from harness.data.sources.fashion_mnist import cache_folder
+    from harness.data.sources.given import Given, given
     from harness.data.training_data import TrainingData
 
 __all__ = [
     "Batch",
     "Batches",
     "Dataset",
+    "Given",
     "Part",
     "TrainingData",
-    "apply_preprocessing",
     "cache_folder",
+    "check_preprocessing",
     "derive_seed",
     "fetch",
+    "given",
     "load",
     "place",
+    "prepare",
     "tasks",
+    "unknown_columns",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -48,9 +54,11 @@ __getattr__, __dir__ = lazy_names(
         "dataset": ("Dataset",),
         "download": ("fetch",),
         "sources.fashion_mnist": ("cache_folder",),
+        "sources.given": ("Given", "given"),
+        "fitted": ("check_preprocessing",),
         "loading": ("load",),
         "part": ("Part",),
-        "preprocessing": ("apply_preprocessing",),
+        "preprocessing": ("prepare", "unknown_columns"),
         "seeding": ("derive_seed",),
         "training_data": ("TrainingData",),
     },

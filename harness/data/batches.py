@@ -35,7 +35,7 @@ class Batch:
     inputs: tuple[Tensor, ...]
     """What the model is called with."""
     targets: Tensor
-    """int64 (B,) class codes, or float32 (B,) values."""
+    """int64 (B,) class codes, or float32 values, B with the shape of a target."""
     mixed_targets: Tensor | None = None
     """Targets of each sample's mixup partner; None without mixup."""
     mix: Tensor | None = None

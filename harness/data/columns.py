@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import reprlib
-import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,17 +14,15 @@ from pandas.api.types import (
     is_complex_dtype,
     is_integer_dtype,
     is_numeric_dtype,
-    is_object_dtype,
-    is_string_dtype,
 )
 
-from harness.data.dates import DateError, integers_look_like_dates, looks_like_dates, read_dates
-from harness.data.numbers import Hints, Numbers, Style, Unclear, looks_missing, read_numbers
+from harness.data.dates import DateError, day_first, integers_look_like_dates, looks_like_dates, read_dates
+from harness.data.numbers import Hints, Numbers, Style, Unclear, read_numbers
+from harness.data.texts import as_text, equal_numbers_alike, is_text, label_remarks
 from harness.errors import DataError
 
 _TIMES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
 _DATES = {"datetime64", "datetime", "date"}
-_TEXTS = {"string", "empty", "mixed-integer-float"}
 _NUMBERS = {"decimal", "integer", "floating"}
 EXACT = 2**53
 """Up to here float64 holds every whole number."""
@@ -35,11 +30,42 @@ NEARLY_ALL = 0.5
 """A text column with at least this share of different texts is nearly an identifier."""
 _FEW = 20
 """Categories up to this number are no identifier, however few rows there are."""
-_SHOWN = 3
-_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 Place = Callable[[int], str]
 """Says where a row stands in the file, such as ``line 17``, from its position in the table."""
+
+
+@dataclass(frozen=True)
+class ColumnReading:
+    """How a column was read, so that new values of it are read alike, be they text or typed."""
+
+    role: Literal["numbers", "dates", "categories"]
+    missing: Sequence[str] = ()
+    """Texts that stand for a missing value."""
+    decimal: str = "."
+    """The decimal mark of numbers in text."""
+    unit: str = ""
+    """The currency or unit that stood at the numbers."""
+    form: str | None = None
+    """The format of dates, where one was given."""
+    day_first: bool | None = None
+    """Whether the day stands before the month in dates that are all numbers; None: typed, or not seen."""
+    whole: bool = False
+    """Whether the categories are numbers, of which 2.0 is 2."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what differs from the defaults."""
+        usual = asdict(ColumnReading(self.role))
+        return {"role": self.role} | {name: value for name, value in asdict(self).items() if value != usual[name]}
+
+
+class Cleaned(NamedTuple):
+    """The columns of a table that are learnt from."""
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...]
+    reading: dict[str, dict[str, Any]]
+    """A :class:`ColumnReading` of each, JSON-able."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +80,8 @@ class Reading:
     """What the columns of the file tell of its decimal marks."""
     categorical: Collection[str] = ()
     dates: Mapping[str, str | None] = field(default_factory=dict)
+    missing: Callable[[str], Sequence[str]] = lambda _: ()
+    """What stands for a missing value in a column."""
 
     def at(self, column: pd.Series, row: int) -> str:
         """Return the place of the value at a position of a column, whose index has the positions in the table."""
@@ -62,25 +90,6 @@ class Reading:
     def unclear(self, found: Unclear, column: pd.Series) -> str:
         """Return what is unclear of a column of numbers, where, and what to do."""
         return found.message(lambda row: self.at(column, row))
-
-
-def as_text(column: pd.Series) -> np.ndarray:
-    """Return the values as an object array of text, None where missing.
-
-    Whole floats lose their ``.0``: an integer column that became float because of a missing value keeps its categories.
-    """
-    texts = np.empty(len(column), dtype=object)
-    missing = column.isna().to_numpy()
-    for row, value in enumerate(column.tolist()):
-        if not missing[row]:
-            texts[row] = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return texts
-
-
-def is_text(column: pd.Series) -> bool:
-    """Tell whether a column holds text, or nothing."""
-    kind = is_object_dtype(column.dtype) or is_string_dtype(column.dtype)
-    return kind and infer_dtype(column, skipna=True) in _TEXTS
 
 
 def holds_dates(column: pd.Series) -> bool:
@@ -92,7 +101,7 @@ def holds_dates(column: pd.Series) -> bool:
     return infer_dtype(column, skipna=True) in _DATES
 
 
-def clean_columns(frame: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def clean_columns(frame: pd.DataFrame, reading: Reading) -> Cleaned:
     """Return the columns to learn from, with notes: numbers as float64, dates as datetime64, categories as text.
 
     ``frame`` keeps the positions of its rows in its index, for messages. Raises :class:`DataError` for what could only
@@ -101,52 +110,60 @@ def clean_columns(frame: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, 
     """
     kept: dict[str, np.ndarray] = {}
     notes: list[str] = []
+    readings: dict[str, dict[str, Any]] = {}
     for name in frame.columns:
         label = f"{reading.where}: column {name!r}"
-        values, told = _read(frame[name], label, reading)
+        values, how, told = _read(frame[name], label, reading)
         reason = _why_dropped(values, asked_for=name in reading.categorical)
         if reason:
             notes.append(f"{label} {reason}: dropped")
             continue
         notes += [f"{label} {what}" for what in (*told, *_remarks(frame[name], values))]
         kept[name] = values
+        readings[name] = replace(how, missing=tuple(reading.missing(name))).as_dict()
     if not kept:
         raise DataError(f"{reading.where}: no column is left to learn from; {'; '.join(notes) or 'add columns'}")
-    return pd.DataFrame(kept, index=frame.index), tuple(notes)
+    return Cleaned(pd.DataFrame(kept, index=frame.index), tuple(notes), readings)
 
 
-def _read(column: pd.Series, label: str, reading: Reading) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return a column's values as float64, datetime64 or an object array of text, and how they were read."""
+_Read = tuple[np.ndarray, ColumnReading, tuple[str, ...]]
+"""A column's values as float64, datetime64 or an object array of text; how they were read; and what to tell of that."""
+
+
+def _read(column: pd.Series, label: str, reading: Reading) -> _Read:
     name = str(column.name)
     if name in reading.dates:
-        return dates_of(column, label, reading, reading.dates[name]), ()
+        form = reading.dates[name]
+        values = dates_of(column, label, reading, form)
+        return values, ColumnReading("dates", form=form, day_first=None if form else day_first(column)), ()
     if name in reading.categorical:
-        return categories_of(column), ()
+        return categories_of(column), ColumnReading("categories", whole=_are_numbers(column)), ()
     held = infer_dtype(column, skipna=True)
     if held in _TIMES or (is_integer_dtype(column.dtype) and holds_dates(column)):
         raise _is_time(label, f"typed as {held}" if held in _TIMES else "as whole numbers: 20240314")
     if is_bool_dtype(column.dtype) or held in ("boolean", "categorical"):
-        return as_text(column), ()
+        return as_text(column), ColumnReading("categories"), ()
     if is_text(column):
         return _from_text(column, label, reading)
     if held in _NUMBERS or (is_numeric_dtype(column.dtype) and not is_complex_dtype(column.dtype)):
-        return numbers_of(column, label, reading), ()
+        return numbers_of(column, label, reading), ColumnReading("numbers"), ()
     raise DataError(f"{label} holds {held} values, neither numbers nor text; put it under `drop`")
 
 
-def _from_text(column: pd.Series, label: str, reading: Reading) -> tuple[np.ndarray, tuple[str, ...]]:
+def _from_text(column: pd.Series, label: str, reading: Reading) -> _Read:
     found = read_numbers(column, reading.style, reading.hints)
     if isinstance(found, Numbers):
         if found.integers and integers_look_like_dates(found.values[~np.isnan(found.values)]):
             raise _is_time(label, "as whole numbers: 20240314")
         values = _finite(column, found.values, label, reading)
-        return values, (f"is read as numbers: {found.told}",) if found.told else ()
+        told = (f"is read as numbers: {found.told}",) if found.told else ()
+        return values, ColumnReading("numbers", decimal=found.decimal or ".", unit=found.unit), told
     times = looks_like_dates(column)
     if times:
         raise _is_time(label, times)
     if isinstance(found, Unclear):
         raise DataError(f"{label} {reading.unclear(found, column)}")
-    return as_text(column), ()
+    return as_text(column), ColumnReading("categories"), ()
 
 
 def numbers_of(column: pd.Series, label: str, reading: Reading) -> np.ndarray:
@@ -172,11 +189,14 @@ def refuse_inexact(column: pd.Series, label: str, reading: Reading, *, fix: str)
 
 def categories_of(column: pd.Series) -> np.ndarray:
     """Return a column as text, in which numbers that are equal are one category however they were written."""
-    texts = as_text(column)
-    present = [text for text in texts if text is not None]
-    if is_text(column) and isinstance(read_numbers(pd.Series(present, dtype=object)), Numbers):
-        return np.array([text if text is None else _WHOLE.sub(r"\1", text.strip()) for text in texts], dtype=object)
-    return texts
+    return equal_numbers_alike(as_text(column)) if _are_numbers(column) else as_text(column)
+
+
+def _are_numbers(column: pd.Series) -> bool:
+    """Tell whether all values are numbers, typed or as text."""
+    if not is_text(column):
+        return is_numeric_dtype(column.dtype) and not is_bool_dtype(column.dtype)
+    return isinstance(read_numbers(pd.Series(as_text(column.dropna()), dtype=object)), Numbers)
 
 
 def dates_of(column: pd.Series, label: str, reading: Reading, form: str | None) -> np.ndarray:
@@ -196,7 +216,7 @@ def in_order(column: pd.Series, label: str, reading: Reading) -> np.ndarray:
     name = str(column.name)
     if name in reading.dates or holds_dates(column):
         return dates_of(column, label, reading, reading.dates.get(name)).astype(np.int64).astype(np.float64)
-    values, _ = _read(column, label, reading)
+    values = _read(column, label, reading)[0]
     if values.dtype != np.float64:
         raise DataError(f"{label} holds text; rows are put in order by numbers or dates")
     return values
@@ -244,26 +264,3 @@ def _remarks(column: pd.Series, values: np.ndarray) -> Iterable[str]:
             )
         if not is_bool_dtype(column.dtype):
             yield from label_remarks(values, "categories")
-
-
-def label_remarks(texts: Iterable[str | None], what: str) -> Iterable[str]:
-    """Yield what is odd among the texts of classes or categories: words for missing values, and near doubles."""
-    present = pd.Series([text for text in texts if text is not None], dtype=object)
-    words = looks_missing(present)
-    if words:
-        counted = ", ".join(f"{word!r} ({count:,} times)" for word, count in words.items())
-        listed = ", ".join(f'"{word}"' for word in words)
-        yield f"has {what} that often stand for a missing value: {counted}; if so, say `missing: [{listed}]`"
-    alike = defaultdict(list)
-    for text in sorted(set(present)):
-        alike[folded(text)].append(text)
-    doubles = [group for group in alike.values() if len(group) > 1]
-    if doubles:
-        shown = "; ".join(", ".join(map(reprlib.repr, group)) for group in doubles[:_SHOWN])
-        more = f" and {len(doubles) - _SHOWN} more" if len(doubles) > _SHOWN else ""
-        yield f"has {what} that differ only in case, blanks or the composition of letters: {shown}{more}"
-
-
-def folded(text: str) -> str:
-    """Return what two writings of one word have in common."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

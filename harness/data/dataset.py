@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +11,13 @@ import pandas as pd
 
 from harness.data.examine import suspicions
 from harness.data.part import Part
-from harness.data.preprocessing import apply_preprocessing, beyond_training, fit_preprocessing, normalisation
+from harness.data.preprocessing import beyond_training, fit_preprocessing, prepare
 from harness.data.sources.source import Source
-from harness.data.splits import Indices
+from harness.data.splits import Indices, split_folds
 from harness.data.training_data import TrainingData
-from harness.records import TaskShape
+from harness.problems.regression import value_columns
+from harness.records import Target, TaskShape, image_inputs, table_inputs
+from harness.spec.task import Split
 
 
 @dataclass
@@ -40,7 +42,6 @@ class Dataset(TrainingData):
         super().__init__(
             name=source.name,
             shape=_shape(source, preprocessing),
-            class_names=source.class_names,
             fingerprint=source.fingerprint,
             notes=notes,
             preprocessing=preprocessing,
@@ -77,6 +78,11 @@ class Dataset(TrainingData):
         """Return the same data with train and validation joined in ``train``, refitted on both; same test samples."""
         return Dataset(self._source, self._indices.refit(), self._door, self.notes)
 
+    def folds(self, split: Split, count: int) -> tuple[Dataset, ...]:
+        """Return the data of each fold: another one is its validation part, and all else it may train on."""
+        dealt = split_folds(self._source, split, self._indices, count)
+        return tuple(Dataset(self._source, indices, self._door, self.notes) for indices in dealt)
+
     def true_targets(self, part: Literal["train", "validation", "test"]) -> np.ndarray:
         """Return class codes, or float64 values as they were read; those of ``test`` only once it was opened."""
         assert part != "test" or self._door.opened, "the test samples were not opened"
@@ -96,7 +102,7 @@ class Dataset(TrainingData):
             columns["row"] = source.labels[rows]
         if source.files:
             columns["file"] = np.array(source.files, dtype=object)[rows]
-        columns["target"] = self.true_targets("test")
+        columns |= value_columns("target", self.true_targets("test"), source.value_names)
         if source.class_names:
             columns["target_name"] = np.array(source.class_names, dtype=object)[source.targets[rows]]
         return pd.DataFrame(columns)
@@ -110,11 +116,13 @@ class Dataset(TrainingData):
 
 def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) -> Part:
     raw = source.inputs
-    inputs = apply_preprocessing(preprocessing, raw.iloc[rows]) if isinstance(raw, pd.DataFrame) else (raw[rows],)
     targets, exact = source.targets[rows], None
     if not source.class_names:
-        exact, targets = targets, (targets - preprocessing["target"]["mean"]).astype(np.float32)
-    return Part(inputs, targets, source.positions(rows), normalisation(preprocessing), exact)
+        exact, targets = targets, (targets - np.asarray(preprocessing["target"]["mean"])).astype(np.float32)
+    part = prepare(
+        preprocessing, raw.iloc[rows] if isinstance(raw, pd.DataFrame) else raw[rows], targets, source.positions(rows)
+    )
+    return replace(part, exact=exact)
 
 
 def _left_out(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ...]:
@@ -124,16 +132,22 @@ def _left_out(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ..
 
 
 def _shape(source: Source, preprocessing: Mapping[str, Any]) -> TaskShape:
-    outputs = len(source.class_names) or 1
+    target = _target(source, preprocessing["target"])
+    outputs = len(source.class_names) or len(target.centre)
     if isinstance(source.inputs, np.ndarray):
         channels, height, width = source.inputs.shape[1:]
-        return TaskShape(kind=source.kind, outputs=outputs, image=(channels, height, width))
-    cardinalities = tuple(len(column["categories"]) + 1 for column in preprocessing["categorical"])
+        return TaskShape(kind=source.kind, outputs=outputs, target=target, inputs=image_inputs(channels, height, width))
     numeric = preprocessing["numeric"]
-    return TaskShape(
-        kind=source.kind,
-        outputs=outputs,
-        features=len(numeric),
+    inputs = table_inputs(
+        len(numeric),
+        cardinalities=tuple(len(column["categories"]) + 1 for column in preprocessing["categorical"]),
         quantiles=tuple(tuple(column["quantiles"]) for column in numeric),
-        cardinalities=cardinalities,
     )
+    return TaskShape(kind=source.kind, outputs=outputs, target=target, inputs=inputs)
+
+
+def _target(source: Source, fitted: Mapping[str, Any]) -> Target:
+    if source.class_names:
+        return Target(names=source.class_names, dtype="int64", centre=(), scale=())
+    centre, scale = (tuple(np.ravel(fitted[name]).tolist()) for name in ("mean", "scale"))
+    return Target(names=source.value_names, shape=source.targets.shape[1:], centre=centre, scale=scale)

@@ -102,10 +102,11 @@ def integers_look_like_dates(values: np.ndarray) -> bool:
     return bool(dates.notna().all())
 
 
-def read_dates(column: pd.Series, form: str | None) -> pd.Series:
+def read_dates(column: pd.Series, form: str | None, day_before_month: bool | None = None) -> pd.Series:
     """Return a column of dates as datetime64[us], NaT where missing; times with a zone in UTC, clock times on one day.
 
-    ``form`` is a format of ``strptime``. Raises :class:`DateError` for a value that is no date, and where day and month
+    ``form`` is a format of ``strptime``; ``day_before_month`` is what :func:`day_first` found of the column whose
+    further values these are. Raises :class:`DateError` for a value that is no date, and where day and month
     cannot be told apart.
     """
     if is_datetime64_any_dtype(column.dtype):
@@ -114,7 +115,7 @@ def read_dates(column: pd.Series, form: str | None) -> pd.Series:
         column = pd.Series(column.astype("Int64").astype("string"), dtype=object)
     present = column.dropna()
     uniques = {value: str(value).strip() for value in present.unique()}
-    read = _by_format(form) if form is not None else _reader(list(uniques.values()))
+    read = _by_format(form) if form is not None else _reader(list(uniques.values()), day_before_month)
     known: dict[object, pd.Timestamp] = {}
     for value, text in uniques.items():
         try:
@@ -126,6 +127,13 @@ def read_dates(column: pd.Series, form: str | None) -> pd.Series:
                 f"{reprlib.repr(text)} is not a date{asked}; correct it or put it under `missing`", row
             ) from None
     return pd.Series([known.get(value, pd.NaT) for value in column], index=column.index, dtype="datetime64[us]")
+
+
+def day_first(column: pd.Series) -> bool | None:
+    """Return whether the day stands before the month in a column that :func:`read_dates` reads; None: it has none."""
+    texts = [] if is_datetime64_any_dtype(column.dtype) else [str(value).strip() for value in column.dropna().unique()]
+    numbers = [text for text in texts if _shape(text) == "dates"]
+    return _day_first(numbers) if numbers else None
 
 
 def calendar(dates: pd.Series, first: datetime) -> pd.DataFrame:
@@ -162,9 +170,10 @@ def _by_format(form: str) -> Callable[[str], pd.Timestamp]:
     return lambda text: _utc(datetime.strptime(text, form))
 
 
-def _reader(texts: list[str]) -> Callable[[str], pd.Timestamp]:
+def _reader(texts: list[str], day_before_month: bool | None) -> Callable[[str], pd.Timestamp]:
     """Return what reads each text of a column, in which day and month have one order."""
-    day_first = _day_first([text for text in texts if _shape(text) == "dates"])
+    if day_before_month is None:
+        day_before_month = _day_first([text for text in texts if _shape(text) == "dates"])
 
     def read(text: str) -> pd.Timestamp:
         numbers = [int(digits) for digits in re.findall(r"\d+", text)]
@@ -184,7 +193,7 @@ def _reader(texts: list[str]) -> Callable[[str], pd.Timestamp]:
                 return _utc(datetime.strptime(text, "%Y%m%d"))
             case shape:
                 ordered = shape == "dates"
-                return _utc(parse(text, _NAMES[ordered and day_first], default=_MIDNIGHT))
+                return _utc(parse(text, _NAMES[ordered and bool(day_before_month)], default=_MIDNIGHT))
 
     return read
 

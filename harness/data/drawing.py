@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import resample
 
 from harness.data.alike import alike
 from harness.data.sources.source import Source
 from harness.errors import DataError
-from harness.problems import problems
 from harness.spec.task import Split
 
 _DRAWS = 50
@@ -32,18 +32,33 @@ class Drawing:
         elif self._groups is not None:
             held = self._whole_groups(rows, count, seed)
         else:
-            stratify = self._source.targets[rows] if problems[self._source.kind].stratified else None
+            strata = self._source.strata
+            stratify = None if strata is None else strata[rows]
             held = resample(rows, replace=False, n_samples=count, random_state=seed % 2**32, stratify=stratify)
         return np.setdiff1d(rows, held, assume_unique=True), np.sort(held)
+
+    def folds(self, rows: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+        """Deal the rows into so many folds, class by class and in whole groups; return the rows of each."""
+        strata = self._source.strata
+        stratify = np.zeros(len(rows), np.int64) if strata is None else strata[rows]
+        options = {"n_splits": count, "shuffle": True, "random_state": seed % 2**32}
+        if self._groups is not None:
+            dealt = StratifiedGroupKFold(**options).split(rows, stratify, self._groups[rows])
+        else:
+            dealt = (KFold if strata is None else StratifiedKFold)(**options).split(rows, stratify)
+        return [rows[held] for _, held in dealt]
+
+    def group_count(self, rows: np.ndarray) -> int:
+        """Return how many of the rows could be drawn apart from each other: groups, or single rows."""
+        return len(rows) if self._groups is None else len(np.unique(self._groups[rows]))
 
     def _whole_groups(self, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
         """Return the rows of groups drawn at random, the best of some draws by size and shares of the classes."""
         assert self._groups is not None
         _, codes = np.unique(self._groups[rows], return_inverse=True)
-        classes = max(1, len(self._source.class_names))
-        targets = self._source.targets[rows] if self._source.class_names else np.zeros(len(rows), np.int64)
-        counts_GC = np.zeros((codes.max() + 1, classes))
-        np.add.at(counts_GC, (codes, targets), 1.0)
+        strata = np.zeros(len(self._source), np.int64) if self._source.strata is None else self._source.strata
+        counts_GC = np.zeros((codes.max() + 1, strata.max() + 1))
+        np.add.at(counts_GC, (codes, strata[rows]), 1.0)
         wanted_C = counts_GC.sum(axis=0) * count / len(rows)
         generator = np.random.default_rng(seed)
         best, best_miss = np.empty(0, np.int64), np.inf

@@ -24,8 +24,9 @@ def suspicions(source: Source, indices: Indices) -> Iterator[str]:
     if isinstance(source.inputs, pd.DataFrame) and len(indices.train) >= _LEAST:
         targets = source.targets[indices.train]
         for name in source.inputs.columns:
-            told = _gives_away(source.inputs[name].iloc[indices.train], targets, bool(source.class_names))
-            if told:
+            column = source.inputs[name].iloc[indices.train]
+            each = (_gives_away(column, values, bool(source.class_names)) for values in np.atleast_2d(targets.T))
+            if told := next(filter(None, each), ""):
                 yield f"{source.name}: column {name!r} {told}; if it is known only afterwards, put it under `drop`"
 
 

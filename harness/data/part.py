@@ -37,11 +37,11 @@ class Part:
     """Samples of one part. ``tensors(device)`` gives the final inputs; ``inputs`` may be more compact than those."""
 
     inputs: tuple[np.ndarray, ...]
-    """Images: ``x_NCHW`` raw, as uint8 or float32, to which ``normalise`` is still to be applied.
-    Tables: final float32 ``x_NF``, then int64 ``c_NK`` when there are categorical columns."""
+    """One for each input of the task's shape, in its order. Images are raw, as uint8 or float32, and ``normalise`` is
+    still to be applied; all others are final."""
     targets: np.ndarray
-    """int64 (N,) class codes; or float32 (N,) values less their mean in training, in their own units: far from zero
-    float32 could not tell them apart."""
+    """int64 (N,) class codes; or float32 values, N with the shape of a target, less their mean in training and in their
+    own units: far from zero float32 could not tell them apart. N x 0 where there is nothing to predict."""
     index: np.ndarray
     """int64 (N,) positions in the source."""
     normalise: Normalise | None = None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,16 @@ from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from harness.data.columns import as_text
-from harness.data.dates import calendar, read_dates
-from harness.data.part import Normalise
+from harness.data.columns import ColumnReading
+from harness.data.dates import calendar
+from harness.data.files import existing_file
+from harness.data.part import Normalise, Part
+from harness.data.reread import reread
 from harness.data.sources.arrays import as_images
+from harness.data.sources.image_folder import read_images
+from harness.data.sources.names import one_form
 from harness.data.sources.source import Source
+from harness.data.texts import as_text
 from harness.errors import DataError, did_you_mean
 
 _CHUNK = 2**22
@@ -35,31 +41,33 @@ _MOST_BINS, _FEWEST_BINS, _VALUES_OF_A_BIN = 24, 2, 12
 
 
 def fit_preprocessing(source: Source, rows: np.ndarray) -> dict[str, Any]:
-    """Return what ``apply_preprocessing`` needs, fitted on the samples ``rows`` alone."""
+    """Return what ``prepare`` needs, fitted on the samples ``rows`` alone."""
     if isinstance(source.inputs, np.ndarray):
         fitted = _fit_images(source.inputs, rows)
     else:
         fitted = {"columns": list(source.columns), **_fit_table(source.inputs.iloc[rows], source.name)}
-    return {**fitted, "target": _fit_target(source, rows)}
+    return {**fitted, "reading": dict(source.reading), "target": _fit_target(source, rows)}
 
 
-def apply_preprocessing(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.DataFrame) -> tuple[np.ndarray, ...]:
-    """Return the inputs of a model for raw samples: float32 ``x_NCHW``, or ``x_NF`` and, with categories, ``c_NK``.
+def prepare(
+    preprocessing: Mapping[str, Any],
+    raw: np.ndarray | pd.DataFrame | Sequence[str | Path],
+    targets: np.ndarray | None = None,
+    index: np.ndarray | None = None,
+) -> Part:
+    """Return raw samples as a model takes them: the one way for those of training and test, and for new ones.
 
-    ``raw`` is a table that has the columns of the training data (others are ignored), an N x F array in their order,
-    or images N x H x W or N x C x H x W of the size and in the range of the training data's.
+    ``raw`` is a table with the columns of the training data (others are ignored), typed or as text; an N x F array in
+    their order; images N x H x W or N x C x H x W of the size and in the range of the training data's; or image files.
+    ``targets`` are as :class:`Part` has them, zeros where they are not known. Raises :class:`DataError`.
     """
-    if preprocessing["inputs"] == "image":
-        return (_apply_to_images(preprocessing, raw),)
-    frame = _as_frame(preprocessing, raw)
-    x_NF = _standardised(preprocessing, frame)
-    for place, fitted in enumerate(preprocessing["numeric"]):
-        np.clip(x_NF[:, place], fitted.get("low"), fitted.get("high"), out=x_NF[:, place])
-    categorical: Sequence[Mapping[str, Any]] = preprocessing["categorical"]
-    if not categorical:
-        return (x_NF.astype(np.float32),)
-    codes = [pd.Index(fitted["categories"]).get_indexer(as_text(frame[fitted["column"]])) for fitted in categorical]
-    return x_NF.astype(np.float32), np.column_stack(codes).astype(np.int64) + 1
+    image = preprocessing["inputs"] == "image"
+    inputs = (_images(preprocessing, raw),) if image else _table(preprocessing, _as_frame(preprocessing, raw))
+    if targets is None:
+        targets = np.zeros(len(inputs[0]), np.int64 if "classes" in preprocessing["target"] else np.float32)
+    index = np.arange(len(inputs[0])) if index is None else index
+    normalise = Normalise(tuple(preprocessing["mean"]), tuple(preprocessing["std"])) if image else None
+    return Part(inputs, targets, index, normalise)
 
 
 def beyond_training(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.DataFrame) -> dict[str, int]:
@@ -74,18 +82,13 @@ def beyond_training(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.DataF
     return {column: count for column, count in counts.items() if count}
 
 
-def normalisation(preprocessing: Mapping[str, Any]) -> Normalise | None:
-    """Return the standardisation of images, None for a table."""
-    if preprocessing["inputs"] != "image":
-        return None
-    return Normalise(tuple(preprocessing["mean"]), tuple(preprocessing["std"]))
-
-
 def _fit_target(source: Source, rows: np.ndarray) -> dict[str, Any]:
     if source.class_names:
-        return {"classes": list(source.class_names)}
-    scaler = StandardScaler().fit(source.targets[rows, None])
-    return {"mean": float(scaler.mean_[0]), "scale": float(scaler.scale_[0])}
+        return {"name": source.target, "classes": list(source.class_names)}
+    values = source.targets[rows]
+    scaler = StandardScaler().fit(values.reshape(len(values), -1))
+    mean, scale = (each.reshape(values.shape[1:]).tolist() for each in (scaler.mean_, scaler.scale_))
+    return {"name": source.target, "mean": mean, "scale": scale}
 
 
 def _fit_images(images_NCHW: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
@@ -166,44 +169,85 @@ def _fit_categories(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _apply_to_images(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.DataFrame) -> np.ndarray:
-    images_NCHW = as_images(np.asarray(raw), "raw images")
-    shape = tuple(preprocessing["image"])
+def _images(preprocessing: Mapping[str, Any], raw: Any) -> np.ndarray:
+    """Return ``x_NCHW`` as the training data were before they were normalised."""
+    if isinstance(raw, Sequence) and all(isinstance(each, str | Path) for each in raw):
+        raw = _pictures(preprocessing, raw)
+    images_NCHW, shape = as_images(np.asarray(raw), "raw images"), tuple(preprocessing["image"])
     if images_NCHW.shape[1:] != shape:
         raise DataError(f"raw images are {images_NCHW.shape[1:]}, the training data's were {shape}; resize them")
-    mean_C, std_C = (np.array(preprocessing[name], np.float32) for name in ("mean", "std"))
-    standardised: np.ndarray = (images_NCHW.astype(np.float32) - mean_C[:, None, None]) / std_C[:, None, None]
-    return standardised
+    return images_NCHW
+
+
+def _pictures(preprocessing: Mapping[str, Any], paths: Sequence[str | Path]) -> np.ndarray:
+    how = preprocessing.get("reading")
+    if not how:
+        raise DataError("the training data were arrays, not image files; give arrays of images")
+    files = [existing_file(Path(path)) for path in paths]
+    return read_images(files, size=tuple(how["size"]), channels=how["channels"], background=how["background"]).pixels
+
+
+def _table(preprocessing: Mapping[str, Any], frame: pd.DataFrame) -> tuple[np.ndarray, ...]:
+    x_NF = _standardised(preprocessing, frame)
+    for place, fitted in enumerate(preprocessing["numeric"]):
+        np.clip(x_NF[:, place], fitted.get("low"), fitted.get("high"), out=x_NF[:, place])
+    categorical: Sequence[Mapping[str, Any]] = preprocessing["categorical"]
+    if not categorical:
+        return (x_NF.astype(np.float32),)
+    texts = (_reread(preprocessing, frame, fitted["column"], "categories") for fitted in categorical)
+    codes = [pd.Index(fitted["categories"]).get_indexer(text) for fitted, text in zip(categorical, texts, strict=True)]
+    return x_NF.astype(np.float32), np.column_stack(codes).astype(np.int64) + 1
 
 
 def _standardised(preprocessing: Mapping[str, Any], frame: pd.DataFrame) -> np.ndarray:
     """Return float64 ``x_NF``, imputed and standardised but not yet clipped."""
-    dates: Sequence[Mapping[str, Any]] = preprocessing.get("dates", ())
+    days: Sequence[Mapping[str, Any]] = preprocessing.get("dates", ())
     numeric: Sequence[Mapping[str, Any]] = preprocessing["numeric"]
-    derived = _calendars(frame, dates)
+    dates = {fitted["column"]: _reread(preprocessing, frame, fitted["column"], "dates") for fitted in days}
+    derived = _calendars(pd.DataFrame(dates, index=frame.index), days)
     x_NF = np.empty((len(frame), len(numeric)))
     for place, fitted in enumerate(numeric):
         name = fitted["column"]
-        values = derived[name] if name in derived else _numbers(frame[name])
+        values = derived[name] if name in derived else _reread(preprocessing, frame, name, "numbers")
         values = np.where(np.isnan(values), fitted["median"], values)
         with np.errstate(over="ignore", invalid="ignore"):
             x_NF[:, place] = (values - fitted["mean"]) / fitted["scale"]
     return x_NF
 
 
-def _as_frame(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.DataFrame) -> pd.DataFrame:
+def _reread(preprocessing: Mapping[str, Any], frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
+    """Return a column as it was read for training; runs of versions that did not note how have the usual way."""
+    return reread(frame[name], ColumnReading(**{**preprocessing.get("reading", {}).get(name, {}), "role": role}))
+
+
+def _as_frame(preprocessing: Mapping[str, Any], raw: Any) -> pd.DataFrame:
     """Return raw samples as a table; :class:`DataError` unless it has every column that is learnt from."""
     columns: Sequence[str] = preprocessing["columns"]
     if not isinstance(raw, pd.DataFrame):
+        raw = np.asarray(raw)
         if raw.ndim != 2 or raw.shape[1] != len(columns):
             raise DataError(f"raw table has shape {raw.shape}, expected N x {len(columns)}: {', '.join(columns)}")
         return pd.DataFrame(raw, columns=list(columns))
-    dates = {fitted["column"] for fitted in preprocessing.get("dates", ())}
+    frame: pd.DataFrame = raw.set_axis([one_form(name) for name in raw.columns], axis="columns")
+    if missing := [name for name in columns_needed(preprocessing) if name not in frame.columns]:
+        more = f" (and {len(missing) - 1} more: {', '.join(missing[1:])})" if len(missing) > 1 else ""
+        raise DataError(f"column {missing[0]!r} is missing{more}{did_you_mean(missing[0], frame.columns)}")
+    return frame
+
+
+def unknown_columns(preprocessing: Mapping[str, Any], raw: Any) -> list[str]:
+    """Return the columns of a raw table that its training data did not have, nor learn from; the target is known."""
+    if preprocessing["inputs"] == "image" or not isinstance(raw, pd.DataFrame):
+        return []
+    known = {*preprocessing["columns"], preprocessing["target"].get("name")}
+    return [name for name in map(one_form, raw.columns) if name not in known]
+
+
+def columns_needed(preprocessing: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a table that are learnt from."""
+    dates = [fitted["column"] for fitted in preprocessing.get("dates", ())]
     learnt = (fitted["column"] for fitted in (*preprocessing["numeric"], *preprocessing["categorical"]))
-    for name in (*dates, *(name for name in learnt if name.rpartition(": ")[0] not in dates)):
-        if name not in raw.columns:
-            raise DataError(f"column {name!r} is missing{did_you_mean(name, raw.columns)}")
-    return raw
+    return [*dates, *(name for name in learnt if name.rpartition(": ")[0] not in dates)]
 
 
 def _numbers_of(frame: pd.DataFrame, names: list[str], dates: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -214,16 +258,6 @@ def _calendars(frame: pd.DataFrame, dates: Sequence[Mapping[str, Any]]) -> dict[
     """Return the calendar numbers of every column of dates, as ``day: year``."""
     found: dict[str, np.ndarray] = {}
     for fitted in dates:
-        numbers = calendar(read_dates(frame[fitted["column"]], None), datetime.fromisoformat(fitted["first"]))
+        numbers = calendar(frame[fitted["column"]], datetime.fromisoformat(fitted["first"]))
         found |= {f"{fitted['column']}: {name}": numbers[name].to_numpy(np.float64) for name in numbers.columns}
     return found
-
-
-def _numbers(column: pd.Series) -> np.ndarray:
-    try:
-        values = pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"column {column.name!r} was numeric in training: {error}; correct it") from None
-    if np.isinf(values).any():
-        raise DataError(f"column {column.name!r} holds an infinite value; correct it or remove the row")
-    return values

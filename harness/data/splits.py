@@ -57,6 +57,30 @@ def split_samples(source: Source, split: Split, limit: int | None, seed: int) ->
     return indices
 
 
+def split_folds(source: Source, split: Split, indices: Indices, count: int) -> tuple[Indices, ...]:
+    """Deal training and validation samples into so many folds, each of which is validation in one of what is returned.
+
+    They are drawn from the split's seed, class by class and in whole groups. Raises :class:`DataError` when a fold
+    would lack a class, or be empty.
+    """
+    rows, drawing = indices.refit().train, Drawing(source, split)
+    fix = f"lower `evaluation.folds` ({count})"
+    if (most := drawing.group_count(rows)) < count:
+        raise DataError(f"{source.name}: {most} groups of samples cannot be dealt into {count} folds; {fix}")
+    classes = len(source.class_names)
+    counts = np.bincount(source.targets[rows], minlength=classes) if classes else np.array([len(rows)])
+    if counts.min() < count:
+        what = f"class {source.class_names[int(counts.argmin())]!r} has" if classes else "there are"
+        raise DataError(f"{source.name}: {what} {counts.min()} samples, fewer than one for each fold; {fix}")
+    held = drawing.folds(rows, count, derive_seed(split.seed, "folds"))
+    for number, fold in enumerate(held, start=1):
+        there = np.bincount(source.targets[fold], minlength=classes) if classes else np.array([len(fold)])
+        if there.min() == 0:
+            what = f"has none of class {source.class_names[int(there.argmin())]!r}" if classes else "is empty"
+            raise DataError(f"{source.name}: fold {number} {what}, since groups stay together; {fix}")
+    return tuple(Indices(np.setdiff1d(rows, fold, assume_unique=True), fold, indices.test) for fold in held)
+
+
 def _given(source: Source) -> Indices:
     """Return the parts that the source itself has; an empty one is to be drawn from ``train``."""
     everything = np.arange(len(source))

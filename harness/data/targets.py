@@ -9,16 +9,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_float_dtype, is_integer_dtype, is_numeric_dtype
 
-from harness.data.columns import (
-    Reading,
-    as_text,
-    categories_of,
-    is_text,
-    label_remarks,
-    refuse_inexact,
-)
+from harness.data.columns import Reading, categories_of, refuse_inexact
 from harness.data.dates import looks_like_dates
 from harness.data.numbers import Numbers, Unclear, read_numbers
+from harness.data.texts import as_text, is_text, label_remarks
 from harness.errors import DataError
 from harness.spec.task import Kind
 
@@ -47,6 +41,17 @@ def encode_targets(column: pd.Series, kind: Kind, where: str, reading: Reading) 
         raise DataError(f"{where} holds {bad}, which is not a number; correct it or say `kind: classification`")
     values = _encode_values(numbers, where, reading)
     return values, (), (f"{where} is read as values{told}{_value_hint(numbers, kind)}",)
+
+
+def encode_several(values_NV: np.ndarray, kind: Kind, where: str, reading: Reading) -> Encoded:
+    """Return several numbers to predict of each sample as float64 (N, V), in the form of :func:`encode_targets`."""
+    if kind == "classification":
+        raise DataError(f"{where} holds {values_NV.shape[1]} numbers per sample, which are no classes; give one each")
+    columns = [
+        _encode_values(pd.Series(values_N), f"{where}[:, {place}]", reading)
+        for place, values_N in enumerate(values_NV.T)
+    ]
+    return np.column_stack(columns), (), (f"{where} is read as {len(columns)} values per sample",)
 
 
 def _refuse_times(column: pd.Series, where: str) -> None:

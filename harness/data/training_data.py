@@ -17,14 +17,17 @@ class TrainingData:
     name: str
     shape: TaskShape
     """What a model must know; the cardinalities of categories are those seen in ``train``."""
-    class_names: tuple[str, ...]
-    """Empty for regression."""
     fingerprint: str
     """The sha256 of what was read."""
     notes: tuple[str, ...]
     """Warnings for the user."""
     preprocessing: Mapping[str, Any]
     """JSON-able, enough to preprocess new raw samples alike. Its ``target`` entry has ``classes``, or ``mean`` and
-    ``scale`` of the training values."""
+    ``scale`` of the training values: a number each, or one for each value."""
     train: Part
     validation: Part
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Empty for regression."""
+        return tuple(self.preprocessing["target"].get("classes", ()))

@@ -7,25 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.hardware.cgroup import read_limits
+from harness.hardware.cgroup import free_host_mib, oom_kills, read_limits
+from harness.hardware.child import die_with
 from harness.hardware.cpu import usable_cores
-from harness.hardware.free import free_host_mib
 from harness.hardware.gpu_info import throttle_names
 from harness.hardware.machine import Cpu, GpuInfo, Machine, Memory, TorchDevice, TorchInfo
+from harness.hardware.meters import Watched
 from harness.hardware.names import check_device_name
 from harness.hardware.nvml import GPU_TELEMETRY, Gpu, Nvml, open_nvml
-from harness.hardware.oom import oom_kills
-from harness.hardware.parent import die_with
 from harness.hardware.platforms import not_measured_here
 from harness.hardware.pressure import Stall, read_stall, stalled_percent
 from harness.hardware.probe import probe
-from harness.hardware.watched import Watched
 from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.hardware.devices import choose_device, free_mib, meters_for, native_precisions, synchronize
     from harness.hardware.precisions import Precision, describe_precisions
-    from harness.hardware.replay import ReplayMeter
     from harness.hardware.sampler import Sampler
 
 __all__ = [
@@ -37,7 +34,6 @@ __all__ = [
     "Memory",
     "Nvml",
     "Precision",
-    "ReplayMeter",
     "Sampler",
     "Stall",
     "TorchDevice",
@@ -77,7 +73,6 @@ __getattr__, __dir__ = lazy_names(
             "Precision",
             "describe_precisions",
         ),
-        "replay": ("ReplayMeter",),
         "sampler": ("Sampler",),
     },
 )

@@ -1,4 +1,4 @@
-"""What Linux control groups, versions 1 and 2, allow this process: CPU time and memory, and what is left of the latter.
+"""What Linux control groups, versions 1 and 2, allow this process: CPU time, and memory, and what is left of it.
 
 A limit may sit on the group itself or on any group above it, so the least on the way up counts. Inside a container
 the path in ``/proc/self/cgroup`` is often the host's and not there to read; the mount itself then has the limit.
@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+import psutil
+
+from harness.records import MIB
 
 _MOUNT = "sys/fs/cgroup"
 _UNLIMITED_BYTES = 2**60
@@ -43,6 +47,33 @@ def memory_left_mib(root: Path = Path("/")) -> float | None:
         if (limit := _memory_mib(folder)) is not None
     ]
     return min(left, default=None)
+
+
+def free_host_mib(root: Path = Path("/")) -> float:
+    """Return the main memory that this process may still take: what the host has, and what its control groups leave.
+
+    In a container the host may have far more than the group lets anyone take. ``root`` stands for the top of the file
+    system that the groups are read from.
+    """
+    available, left = psutil.virtual_memory().available / MIB, memory_left_mib(root)
+    return float(available if left is None else min(available, left))
+
+
+def oom_kills(root: Path = Path("/")) -> int | None:
+    """Return how often the kernel killed a process of this process's control group for memory.
+
+    Read before and after, it tells whether a process that got SIGKILL was killed for memory, whether the group's own
+    limit was reached or the machine was full. Of ``memory.events`` (version 2) or ``memory.oom_control`` (version 1,
+    since Linux 4.13; https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files). None where it cannot
+    be told. ``root`` stands for the top of the file system.
+    """
+    for folder in group_folders(root, "memory"):
+        text = read_text(folder / "memory.events") or read_text(folder / "memory.oom_control")
+        for line in text.splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill" and count.strip().isdecimal():
+                return int(count)
+    return None
 
 
 def read_text(path: Path) -> str:
@@ -86,7 +117,7 @@ def _memory_mib(folder: Path) -> float | None:
         limit = int(text)
     except ValueError:
         return None
-    return limit / 2**20 if limit < _UNLIMITED_BYTES else None
+    return limit / MIB if limit < _UNLIMITED_BYTES else None
 
 
 def _memory_used_mib(folder: Path) -> float:
@@ -96,7 +127,7 @@ def _memory_used_mib(folder: Path) -> float:
         used = int(text)
     except ValueError:
         return 0.0
-    return max(0.0, used - _reclaimable_bytes(folder)) / 2**20
+    return max(0.0, used - _reclaimable_bytes(folder)) / MIB
 
 
 def _reclaimable_bytes(folder: Path) -> int:

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 import torch
 
 from harness.errors import HardwareError
+from harness.hardware.cgroup import free_host_mib
 from harness.hardware.cpu import read_cpu
-from harness.hardware.free import free_host_mib
-from harness.hardware.machine import MIB, TorchDevice, TorchInfo, hash_uuid, hide_uuids
+from harness.hardware.machine import TorchDevice, TorchInfo, hash_uuid, hide_uuids
+from harness.hardware.meters import Watched
 from harness.hardware.names import check_device_name
 from harness.hardware.nvml import open_nvml
-from harness.hardware.watched import Watched
+from harness.records import MIB
 
 
 def choose_device(name: str) -> torch.device:

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.hardware.machine import MIB, GpuInfo, hash_uuid
-from harness.records import NAN, Figures
+from harness.hardware.machine import GpuInfo, hash_uuid
+from harness.records import MIB, NAN, Figures
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Interview:
     def __init__(self, nvml: Any, handle: Callable[[], Any]) -> None:
         self._nvml = nvml
         self._handle = handle
-        self._told: dict[str, str] = {}
+        self._answers: dict[str, str] = {}
 
     def describe(self, index: int, name: str, uuid: str, figures: Figures, capabilities: Mapping[str, str]) -> GpuInfo:
         """Return the record of the GPU whose telemetry now is ``figures``."""
@@ -78,8 +78,8 @@ class Interview:
             **self._modes(),
         )
         telemetry = {name: why or "yes" for name, why in capabilities.items()}
-        self._told["memory_used_mib"] = telemetry["memory_device_mib"]
-        return replace(info, capabilities=telemetry | self._told)
+        self._answers["memory_used_mib"] = telemetry["memory_device_mib"]
+        return replace(info, capabilities=telemetry | self._answers)
 
     def _power_limits(self) -> dict[str, Any]:
         nvml = self._nvml
@@ -112,9 +112,9 @@ class Interview:
         try:
             answer = question(self._handle())
         except self._nvml.NVMLError as error:
-            self._told[name] = f"NVML: {error}"
+            self._answers[name] = f"NVML: {error}"
             return otherwise
-        self._told[name] = "yes"
+        self._answers[name] = "yes"
         return answer
 
     def _number(self, name: str, function: Callable[..., Any], *args: Any, unit: float = 1.0) -> float:
@@ -128,13 +128,13 @@ class Interview:
         """Return how many processes beside this one are on the GPU, and their memory in MiB."""
         found = self._ask("other_processes", self._listed, None)
         if found is None:
-            self._told["other_processes_mib"] = self._told["other_processes"]
+            self._answers["other_processes_mib"] = self._answers["other_processes"]
             return None, NAN
         if not found and not sees_all_processes():
-            self._told |= dict.fromkeys(("other_processes", "other_processes_mib"), _HIDDEN)
+            self._answers |= dict.fromkeys(("other_processes", "other_processes_mib"), _HIDDEN)
             return None, NAN
         used_mib = sum(found.values())
-        self._told["other_processes_mib"] = _NO_SIZE if math.isnan(used_mib) else "yes"
+        self._answers["other_processes_mib"] = _NO_SIZE if math.isnan(used_mib) else "yes"
         return len(found), used_mib
 
     def _listed(self, gpu: Any) -> dict[int, float] | None:

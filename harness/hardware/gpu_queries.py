@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from harness.hardware.machine import MIB
 from harness.hardware.pcie import FASTEST_BYTES_S, PcieTraffic, link_bytes_s
-from harness.records import NAN
+from harness.records import MIB, NAN
 
 
 @dataclass(frozen=True)

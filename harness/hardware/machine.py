@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.records import NAN
+from harness.text import plain
 
-MIB = 2**20
-
-_IDENTIFYING = frozenset({"host_name", "uuid"})
 _UUID = re.compile(r"\b(?:GPU|MIG)-[0-9a-f][0-9a-f/-]*", re.IGNORECASE)
 
 
@@ -167,18 +164,9 @@ class Machine:
 
         ``hide_ids`` leaves out the host's name and the UUIDs of devices, whose hashes stay.
         """
-        plain: dict[str, Any] = _plain(self, _IDENTIFYING if hide_ids else frozenset())
-        return plain
-
-
-def _plain(value: Any, hidden: frozenset[str]) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [each.name for each in dataclasses.fields(value) if each.name not in hidden]
-        return {name: _plain(getattr(value, name), hidden) for name in names}
-    if isinstance(value, Mapping):
-        return {key: _plain(each, hidden) for key, each in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(each, hidden) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        facts: dict[str, Any] = plain(dataclasses.asdict(self))
+        if hide_ids:
+            del facts["host_name"]
+            for device in (*facts["gpus"], *(facts["torch"] or {}).get("devices", ())):
+                del device["uuid"]
+        return facts

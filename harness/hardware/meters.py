@@ -9,17 +9,32 @@ import ctypes
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import psutil
 
 from harness.errors import HarnessError
-from harness.hardware.machine import MIB
-from harness.hardware.nvml import GPU_TELEMETRY, Gpu
-from harness.records import Figures
+from harness.hardware.nvml import GPU_TELEMETRY, Gpu, open_nvml
+from harness.hardware.pressure import PressureMeter
+from harness.hardware.rapl import RaplMeter
+from harness.records import MIB, TELEMETRY, Figures
 
 _FAILURES = (ArithmeticError, HarnessError, LookupError, OSError, RuntimeError, ValueError, psutil.Error)
 """What a meter may raise for one sample: trouble with the system it reads. Anything else is a bug and shows as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One GPU, or the reason why there is none; beside it this process and this machine, as always."""
+
+    gpu_uuid: str = ""
+    """As NVML or torch write it; empty: no GPU is watched."""
+    no_gpu: str = "no GPU is watched"
+    """Why not."""
+    root: str = "/"
+    """Stands for the top of the file system that pressure and the processor's energy are read from."""
 
 
 class Meter(Protocol):
@@ -81,6 +96,21 @@ class AbsentMeter:
     def read(self) -> Figures:
         """Return NaN for every name."""
         return self._figures
+
+
+def open_meters(watched: Watched, pid: int) -> tuple[Meter, ...]:
+    """Return the meters of the process ``pid``, its GPU and its machine, with stand-ins that say what is not there."""
+    root = Path(watched.root)
+    gpu: Meter = AbsentMeter(watched.no_gpu, GPU_TELEMETRY)
+    if watched.gpu_uuid:
+        nvml = open_nvml()
+        found = nvml.gpu_for(watched.gpu_uuid)
+        lacking = nvml.reason or "NVML shows no GPU with the UUID of the device"
+        gpu = GpuMeter(found, pid) if found else AbsentMeter(lacking, GPU_TELEMETRY)
+    meters = (HostMeter(pid), PressureMeter(root), RaplMeter(root), gpu)
+    metered = {name for meter in meters for name in meter.names}
+    rest = tuple(name for name in TELEMETRY if name not in metered)
+    return (*meters, AbsentMeter("no meter measures it", rest))
 
 
 def read_safely(meter: Meter) -> Figures:

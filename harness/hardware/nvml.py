@@ -82,12 +82,12 @@ class Gpu:
 
     def capabilities(self) -> dict[str, str]:
         """Return for every name in GPU_TELEMETRY ``""``, or the reason why this GPU cannot tell it."""
-        told: dict[str, str] = {}
+        answers: dict[str, str] = {}
         for query in _QUERIES:
             answer, reason = self._answer(query, (os.getpid(),))
             for name, value in zip(query.names, answer, strict=True):
-                told[name] = reason or (query.lacking if math.isnan(value) else "")
-        return told
+                answers[name] = reason or (query.lacking if math.isnan(value) else "")
+        return answers
 
     def describe(self) -> GpuInfo:
         """Return what the GPU is; NaN and None stand for what it does not tell."""
@@ -158,17 +158,17 @@ def _session(pid: int) -> Nvml:
         return Nvml(available=False, reason=f"NVML: {error}{_HINTS.get(error.value, '')}")
     atexit.register(_shut_down, pid)
     gpus, lacking = [], []
-    for index in range(_told(pynvml.nvmlDeviceGetCount, 0)):
+    for index in range(_answer_or(pynvml.nvmlDeviceGetCount, 0)):
         try:
             gpus += [_gpu(handle, index) for handle in _with_instances(pynvml.nvmlDeviceGetHandleByIndex(index))]
         except pynvml.NVMLError as error:
             lacking.append(f"NVML cannot open GPU {index}: {error}")
-    cuda = _told(pynvml.nvmlSystemGetCudaDriverVersion_v2, 0)
+    cuda = _answer_or(pynvml.nvmlSystemGetCudaDriverVersion_v2, 0)
     return Nvml(
         available=True,
         reason="; ".join(lacking),
         gpus=tuple(gpus),
-        driver_version=_told(pynvml.nvmlSystemGetDriverVersion, None),
+        driver_version=_answer_or(pynvml.nvmlSystemGetDriverVersion, None),
         cuda_version=f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else None,
     )
 
@@ -187,19 +187,19 @@ def _gpu(handle: Any, index: int) -> Gpu:
 def _with_instances(handle: Any) -> Iterator[Any]:
     """Yield a GPU and the instances that it is partitioned into."""
     yield handle
-    for index in range(_told(partial(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle), 0)):
-        instance = _told(partial(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, index), None)
+    for index in range(_answer_or(partial(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle), 0)):
+        instance = _answer_or(partial(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, index), None)
         if instance is not None:
             yield instance
 
 
 def _shut_down(pid: int) -> None:
     if os.getpid() == pid:  # a forked child inherits the exit handlers, but not what they are to close
-        _told(pynvml.nvmlShutdown, None)
+        _answer_or(pynvml.nvmlShutdown, None)
 
 
-def _told(ask: Callable[[], T], otherwise: T) -> T:
-    """Return what NVML tells, or ``otherwise`` where it cannot."""
+def _answer_or(ask: Callable[[], T], otherwise: T) -> T:
+    """Return NVML's answer, or ``otherwise`` where it has none."""
     try:
         return ask()
     except pynvml.NVMLError:

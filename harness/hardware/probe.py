@@ -7,11 +7,11 @@ from pathlib import Path
 
 import psutil
 
-from harness.hardware.cgroup import read_limits
+from harness.hardware.cgroup import free_host_mib, read_limits
 from harness.hardware.cpu import read_cpu
-from harness.hardware.free import free_host_mib
-from harness.hardware.machine import MIB, Machine, Memory, TorchInfo
+from harness.hardware.machine import Machine, Memory, TorchInfo
 from harness.hardware.nvml import open_nvml
+from harness.records import MIB
 
 
 def probe(*, torch: bool = False, root: Path = Path("/")) -> Machine:

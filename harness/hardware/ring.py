@@ -63,7 +63,7 @@ class Ring:
 def nameless_file() -> int:
     """Return the descriptor of a new file without a name: in memory on Linux, elsewhere in the temporary folder."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("harness-telemetry")
-    descriptor, path = tempfile.mkstemp(prefix="harness-telemetry-")
+        return os.memfd_create("harness")
+    descriptor, path = tempfile.mkstemp(prefix="harness-")
     Path(path).unlink()
     return descriptor

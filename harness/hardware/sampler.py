@@ -14,41 +14,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 
+from harness.hardware.meters import Watched
 from harness.hardware.rapl import RaplMeter
 from harness.hardware.recorder import WIDTH
 from harness.hardware.recorder_process import RecorderProcess
-from harness.hardware.ring import Ring
 from harness.hardware.stretch import BASELINE_S, Floats, idle_power, summarise
-from harness.hardware.watched import Watched
 from harness.records import NAN, TELEMETRY, Figures, TelemetryRecord
 
 _BLOCK = 1024
 """Rows that are read at once on the way back to where a stretch begins."""
-
-
-class Source(Protocol):
-    """What takes samples: a :class:`RecorderProcess`."""
-
-    @property
-    def ring(self) -> Ring | None:
-        """What was sampled."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def stop(self) -> None:
-        """End."""
-
-    def ask(self) -> float | None:
-        """Take a sample now and return its Unix time; None when that is not possible."""
-
-    def reasons(self) -> dict[str, str]:
-        """Return the last reason known for each figure in TELEMETRY that was missing."""
 
 
 @dataclass
@@ -74,7 +52,7 @@ class Sampler:
         *,
         interval_s: float = 0.1,
         keep: int = 108_000,
-        source: Source | None = None,
+        source: RecorderProcess | None = None,
         baseline: bool = True,
     ) -> None:
         if not interval_s > 0:
@@ -100,9 +78,7 @@ class Sampler:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:

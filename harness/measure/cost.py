@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.models import example_inputs
-from harness.records import Figures, TaskShape
+from harness.errors import described
+from harness.records import Figures
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -17,8 +18,8 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_flops(model: nn.Module, shape: TaskShape) -> Figures:
-    """Return ``flops`` of one sample's forward pass in evaluation mode, NaN with a reason where it is unknown.
+def count_flops(model: nn.Module, one: Iterable[Tensor]) -> Figures:
+    """Return ``flops`` of the forward pass of ``one`` sample in evaluation mode, NaN with a reason where it is unknown.
 
     Counted by torch's FlopCounterMode: matrix products, convolutions and attention, a multiply-add as 2 FLOPs (a
     linear layer is ``2 x in x out``); biases, norms, activations and pooling count 0. Nothing is computed: the pass
@@ -26,10 +27,10 @@ def count_flops(model: nn.Module, shape: TaskShape) -> Figures:
     """
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            _meta_copy(model).eval()(*example_inputs(shape, device="meta"))
+            _meta_copy(model).eval()(*(x.to("meta") for x in one))
     except (RuntimeError, TypeError, ValueError) as error:
         # A model may look at the values of its tensors, which the meta device does not have.
-        reason = f"the model cannot run on the meta device: {type(error).__name__}: {error}".splitlines()[0]
+        reason = f"the model cannot run on the meta device: {described(error)}"
         return Figures.missing(reason, "flops")
     flops = counter.get_total_flops()
     if flops == 0:

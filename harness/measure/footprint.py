@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from harness.models import example_inputs
-from harness.records import Figures, TaskShape
+from harness.data import Batch
+from harness.models import Outputs, leaves
+from harness.records import Figures
 
 MIB = 2**20
 NAME = "static_memory_mb"
@@ -42,9 +42,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
     ) -> Any:
         """Do the operation and count the storages that it brought forth."""
         returned = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(returned):
-            if isinstance(leaf, Tensor):
-                self._count(leaf.untyped_storage())
+        for leaf in leaves(returned):
+            self._count(leaf.untyped_storage())
         return returned
 
     def _count(self, storage: torch.UntypedStorage) -> None:
@@ -63,14 +62,20 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
 
 
 def training_footprint(
-    make_model: Callable[[], nn.Module], shape: TaskShape, *, batch: int, state_per_parameter: int
+    make_model: Callable[[], nn.Module],
+    like: Batch,
+    loss: Callable[[Outputs, Tensor], Tensor],
+    *,
+    batch: int,
+    state_per_parameter: int,
 ) -> Figures:
     """Return ``static_memory_mb``, the MiB of tensors alive at once in a training step, NaN with a reason if unknown.
 
     That is weights, gradients, what is kept for the backward pass, inputs, and ``state_per_parameter`` numbers that
-    the optimiser keeps for each trained parameter (0: plain SGD, 1: momentum or RMSprop, 2: Adam). ``make_model``
-    builds a new model; it is called under FakeTensorMode, so no weights are allocated or drawn either. A model that
-    looks at the values of its tensors cannot be run like this.
+    the optimiser keeps for each trained parameter (0: plain SGD, 1: momentum or RMSprop, 2: Adam). The step is of
+    ``batch`` samples as those of ``like`` are, and goes back from ``loss(outputs, targets)``. ``make_model`` builds a
+    new model; it is called under FakeTensorMode, so no weights are allocated or drawn either. A model that looks at the
+    values of its tensors cannot be run like this.
 
     It is what a step in fp32 takes on a CPU, within 1 % of what torch's profiler records there for the shipped
     families. On a GPU expect up to about 15 % more: what the allocator rounds up, and the workspaces of cuDNN and
@@ -82,8 +87,8 @@ def training_footprint(
     try:
         with _unlogged(), FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as alive:
             model = make_model()
-            outputs: Tensor = model(*example_inputs(shape, batch=batch))
-            torch.autograd.backward(outputs.square().mean())
+            *inputs, targets = (torch.zeros(batch, *x.shape[1:], dtype=x.dtype) for x in (*like.inputs, like.targets))
+            torch.autograd.backward(loss(model(*inputs), targets))
     except Exception as error:  # noqa: BLE001 - a model may fail in any way where tensors hold nothing
         reason = f"the model cannot run without values: {type(error).__name__}: {error}".splitlines()[0]
         return Figures.missing(reason, NAME)

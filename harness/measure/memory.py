@@ -8,14 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from types import TracebackType
 
 import torch
 
 from harness.hardware import synchronize
-from harness.records import Figures
+from harness.records import MIB, Figures
 
-MIB = 2**20
 NAME = "memory_allocated_peak_mib"
 _WORDS = (
     "can't allocate memory",
@@ -100,9 +98,7 @@ class MemoryPeak:
             torch.cuda.reset_peak_memory_stats(self.device)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.device.type == "cuda":
             self.figures = Figures({NAME: torch.cuda.max_memory_allocated(self.device) / MIB})
         elif self.device.type == "mps":

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 import torch
 
 from harness.measure.memory import MemoryPeak, trim
-from harness.records import Figures, memory_mib
+from harness.records import MIB, Figures, memory_mib
 
-MIB = 2**20
 NAME = "memory_rss_peak_mib"
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
@@ -39,9 +37,7 @@ class ResidentPeak:
             self._kept = False
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         found = _PEAK.search((self._process / "status").read_text()) if self._kept else None
         if found is not None:
             self.figures = Figures({NAME: int(found[1]) / 1024})
@@ -58,10 +54,8 @@ class PeakMemory:
         self._meter.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._meter.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._meter.__exit__()
         self.mib = memory_mib(self._meter.figures.values)
 
 
@@ -75,4 +69,9 @@ def held_mib(device: torch.device) -> float:
     if device.type == "mps":
         return torch.mps.current_allocated_memory() / MIB
     trim()
+    return rss_mib()
+
+
+def rss_mib() -> float:
+    """Return the resident memory of this process."""
     return float(psutil.Process().memory_info().rss / MIB)

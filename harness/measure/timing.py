@@ -32,7 +32,10 @@ WARM_UP_BLOCK = 5
 AGREEMENT = 1.02
 """Largest ratio between the medians of three blocks that count as settled."""
 
-_event: Callable[..., torch.cuda.Event] = torch.cuda.Event  # torch leaves its constructor untyped
+LEAST_S = 1e-9
+"""What no call takes less than: 0 would be an infinite rate."""
+
+new_event: Callable[..., torch.cuda.Event] = torch.cuda.Event  # torch leaves its constructor untyped
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,11 @@ class Timings:
 def time_calls(fn: Callable[[], object], *, device: torch.device, calls: int = 200, cap_s: float = 0.3) -> Timings:
     """Warm up, then time up to ``calls`` single calls within about ``cap_s`` seconds altogether, at least one."""
     start = time.perf_counter()
-    _, settled = _warm_up(fn, device, cap_s / 2)
-    seconds = [_elapsed_s(fn, device)]
+    _, calm = _warm_up(fn, device, cap_s / 2)
+    seconds = [elapsed_s(fn, device)]
     while len(seconds) < calls and time.perf_counter() - start < cap_s:
-        seconds.append(_elapsed_s(fn, device))
-    return Timings(tuple(seconds), settled)
+        seconds.append(elapsed_s(fn, device))
+    return Timings(tuple(seconds), calm)
 
 
 def latency(
@@ -91,9 +94,9 @@ def throughput(
         for _ in range(calls):
             fn()
 
-    seconds = [_elapsed_s(block, device)]
+    seconds = [elapsed_s(block, device)]
     while len(seconds) < blocks and time.perf_counter() - start < cap_s:
-        seconds.append(_elapsed_s(block, device))
+        seconds.append(elapsed_s(block, device))
     return samples * calls / median(seconds)
 
 
@@ -124,29 +127,34 @@ def _warm_up(fn: Callable[[], object], device: torch.device, cap_s: float) -> tu
     start = time.perf_counter()
     medians: list[float] = []
     while True:
-        block = [_elapsed_s(fn, device)]
+        block = [elapsed_s(fn, device)]
         while len(block) < WARM_UP_BLOCK and time.perf_counter() - start < cap_s:
-            block.append(_elapsed_s(fn, device))
+            block.append(elapsed_s(fn, device))
         medians.append(median(block))
-        last = medians[-3:]
-        if len(last) == 3 and max(last) <= AGREEMENT * min(last):
-            return last[-1], True
+        if settled(medians):
+            return medians[-1], True
         if time.perf_counter() - start >= cap_s:
-            return last[-1], False
+            return medians[-1], False
 
 
-def _elapsed_s(work: Callable[[], object], device: torch.device) -> float:
+def settled(medians: Sequence[float]) -> bool:
+    """Tell whether the last three of several blocks' medians agree."""
+    last = medians[-3:]
+    return len(last) == 3 and max(last) <= AGREEMENT * min(last)
+
+
+def elapsed_s(work: Callable[[], object], device: torch.device) -> float:
     """Return the seconds until the device has done ``work``; never 0."""
     if device.type == "cuda":
         stream = torch.cuda.current_stream(device)
-        begin, end = _event(enable_timing=True), _event(enable_timing=True)
+        begin, end = new_event(enable_timing=True), new_event(enable_timing=True)
         begin.record(stream)
         work()
         end.record(stream)
         end.synchronize()
         milliseconds: float = begin.elapsed_time(end)
-        return max(milliseconds * 1e-3, 1e-9)
+        return max(milliseconds * 1e-3, LEAST_S)
     start = time.perf_counter()
     work()
     synchronize(device)
-    return max(time.perf_counter() - start, 1e-9)
+    return max(time.perf_counter() - start, LEAST_S)

@@ -6,6 +6,8 @@ metrics.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,12 +27,12 @@ def standard_error(
     *,
     seed: int,
     loss: str,
-    scale: float = 1.0,
+    scale: Sequence[float] = (1.0,),
 ) -> Figures:
     """Return the standard error of ``metric``, as the figure ``value_se``; NaN with a reason where it has none.
 
     ``answers`` and ``targets`` are as the problem takes them. The metric ``loss`` needs the name of the plain
-    ``loss``, and of values the ``scale`` by which targets were divided.
+    ``loss``, and of values the ``scale`` by which each was divided.
     """
     if len(targets) < 2:
         return Figures.missing("one validation sample has no standard error", NAME)

@@ -5,22 +5,32 @@ A family is one file in ``families/`` that registers itself with :func:`harness.
 
 from __future__ import annotations
 
-from harness.models.build import build, schema, validate
+from harness.models.build import build, configuration, schema, validate
 from harness.models.calling import evaluating, example_inputs
 from harness.models.ensemble import Ensemble
-from harness.models.families.own import is_own
-from harness.models.family import Family, families
+from harness.models.families.own import is_own, own_sha256
+from harness.models.family import Family, families, takes
 from harness.models.tempered import Tempered
+from harness.models.weights import load_weights
+from harness.problems.outputs import Outputs, leaves, mapped, prediction
 
 __all__ = [
     "Ensemble",
     "Family",
+    "Outputs",
     "Tempered",
     "build",
+    "configuration",
     "evaluating",
     "example_inputs",
     "families",
     "is_own",
+    "leaves",
+    "load_weights",
+    "mapped",
+    "own_sha256",
+    "prediction",
     "schema",
+    "takes",
     "validate",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from torch import nn
 
 from harness.errors import InputError
 from harness.models.families import own
-from harness.models.family import Input, families
+from harness.models.family import families
 from harness.records import Named, TaskShape
 from harness.spec.base import Frozen
 from harness.spec.explain import reason
@@ -30,17 +31,23 @@ def build(architecture: Named, shape: TaskShape, *, trust: bool = False) -> nn.M
     """
     if own.is_own(architecture):
         return own.build(architecture, shape, trust=trust)
-    config = _parse(architecture)
+    config = parse(architecture)
     family = families[architecture.name]
-    given: Input = "table" if shape.image is None else "image"
-    if given not in family.inputs:
-        fitting = ", ".join(name for name, other in families.items() if given in other.inputs)
-        raise InputError(
-            f"architecture.{family.name}: cannot be used, the task has {given} inputs; use one of: {fitting}"
-        )
-    if shape.image is None and not shape.features and not shape.cardinalities:
-        raise InputError(f"architecture.{family.name}: the task's table has no input columns; keep at least one")
+    if why := family.why_not(shape):
+        fitting = ", ".join(name for name, other in families.items() if not other.why_not(shape))
+        raise InputError(f"architecture.{family.name}: {why}" + (f"; use one of: {fitting}" if fitting else ""))
     return family.build(config, shape)
+
+
+def configuration(architecture: Named) -> str:
+    """Return the family and every parameter with its value, defaults included, as one line; raises as :func:`build`.
+
+    Two architectures with equal lines are the same model of a task, and any difference shows. Of a user's own function
+    the defaults are not known.
+    """
+    if own.is_own(architecture):
+        return json.dumps(dict(architecture.params), sort_keys=True, default=str)
+    return f"{architecture.name} {parse(architecture).model_dump_json()}"
 
 
 def validate(architecture: Named) -> None:
@@ -54,7 +61,7 @@ def validate(architecture: Named) -> None:
     if own.is_own(architecture):
         own.check_path(architecture)
     else:
-        _parse(architecture)
+        parse(architecture)
 
 
 def schema() -> dict[str, Any]:
@@ -62,7 +69,8 @@ def schema() -> dict[str, Any]:
     return {name: family.config.model_json_schema() for name, family in families.items()}
 
 
-def _parse(architecture: Named) -> Frozen:
+def parse(architecture: Named) -> Frozen:
+    """Return the parameters of a family, checked, with those left out at their defaults."""
     config = families[architecture.name].config
     try:
         return config.model_validate(dict(architecture.params))

@@ -8,21 +8,25 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from harness.records import TaskShape
+from harness.records import Input, InputKind, TaskShape
+
+LENGTH = 16
+"""Of an example where a length varies."""
 
 
 def example_inputs(shape: TaskShape, *, batch: int = 1, device: torch.device | str | None = None) -> tuple[Tensor, ...]:
-    """Return zeros with the shapes and types that a model of this task is called with.
+    """Return tensors with the shapes and types that a model of this task is called with.
 
-    ``x_BCHW`` for images, else ``x_BF`` and, where there are categorical columns, ``c_BK``. Meant for probing
-    shapes and for the meta device; measure speed on real or random samples.
+    They are zeros, and masks say that everything is there. Meant for probing shapes and for the meta device; measure
+    speed on real or random samples.
     """
-    if shape.image is not None:
-        return (torch.zeros(batch, *shape.image, device=device),)
-    x_BF = torch.zeros(batch, shape.features, device=device)
-    if not shape.cardinalities:
-        return (x_BF,)
-    return x_BF, torch.zeros(batch, len(shape.cardinalities), dtype=torch.int64, device=device)
+
+    def example(each: Input) -> Tensor:
+        sizes = (LENGTH if size is None else size for size in each.shape)
+        fill = each.kind is InputKind.MASK
+        return torch.full((batch, *sizes), fill, dtype=getattr(torch, each.dtype), device=device)
+
+    return tuple(map(example, shape.inputs))
 
 
 @contextmanager

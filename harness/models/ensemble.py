@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from harness.problems import problems
+from harness.problems.outputs import prediction
 from harness.records import TaskShape
 
 
 class Ensemble(nn.Module):
-    """Averages what its members predict: probabilities of classes, or values.
+    """Averages what its members predict: probabilities of classes, or values; what else they return is left out.
 
     The outputs are of the members' own form, so whatever takes those takes these: of classes the logarithms of the mean
     probabilities, whose softmax is these again; with one output, the logit of the second of two classes, the logit of
@@ -29,5 +30,5 @@ class Ensemble(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return float32 ``B x C``."""
-        outputs_NBC = torch.stack([member(*inputs).float() for member in self.members])
+        outputs_NBC = torch.stack([prediction(member(*inputs)).float() for member in self.members])
         return problems[self._kind].averaged(outputs_NBC)

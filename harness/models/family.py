@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import nn
 
-from harness.records import TaskShape
+from harness.records import InputKind, TaskShape
 from harness.registry import Registry
 from harness.spec.base import Frozen
 from harness.spec.idle import Idle
 
-Input = Literal["image", "table"]
+Weights = str | os.PathLike[str]
+"""A safetensors file, a folder with ``model.safetensors``, or the folder of a run."""
 C = TypeVar("C", bound=Frozen)
 
 
@@ -32,28 +34,59 @@ class Family:
     summary: str
     config: type[Frozen]
     """Its parameters with their bounds and defaults."""
-    inputs: frozenset[Input]
-    """The kinds of input it can be built for."""
+    why_not: Callable[[TaskShape], str]
+    """Says why it cannot be built for a task; "" where it can."""
     build: Callable[[Any, TaskShape], nn.Module]
     """Takes an instance of ``config`` and the shape of the task; draws weights from torch's global generator."""
     idle: tuple[Idle, ...] = ()
     """Parameters that do nothing beside some values of others."""
+    weights: Callable[[Any], Weights | None] | None = None
+    """Takes an instance of ``config`` and says with what weights a training begins; None: with those drawn."""
 
 
 families: Registry[Family] = Registry("architecture")
 
 
 def family(
-    name: str, *, summary: str, config: type[C], inputs: Iterable[Input], idle: tuple[Idle, ...] = ()
+    name: str,
+    *,
+    summary: str,
+    config: type[C],
+    why_not: Callable[[TaskShape], str],
+    idle: tuple[Idle, ...] = (),
+    weights: Callable[[C], Weights | None] | None = None,
 ) -> Callable[[Callable[[C, TaskShape], nn.Module]], Callable[[C, TaskShape], nn.Module]]:
     """Register the decorated build function as a family."""
 
     def register(build: Callable[[C, TaskShape], nn.Module]) -> Callable[[C, TaskShape], nn.Module]:
-        known = Family(name=name, summary=summary, config=config, inputs=frozenset(inputs), build=build, idle=idle)
+        known = Family(
+            name=name, summary=summary, config=config, why_not=why_not, build=build, idle=idle, weights=weights
+        )
         families.add(name, known)
         return build
 
     return register
+
+
+def takes(*fitting: tuple[InputKind, ...]) -> Callable[[TaskShape], str]:
+    """Return the ``why_not`` of a family that takes inputs of exactly these kinds, in this order, of a fixed shape."""
+    wanted = " or ".join(map(_said, fitting))
+
+    def why_not(shape: TaskShape) -> str:
+        given = tuple(each.kind for each in shape.inputs)
+        if given not in fitting:
+            return f"takes {wanted} inputs, the task has {_said(given)} inputs"
+        if any(None in each.shape for each in shape.inputs):
+            return "takes inputs of a fixed shape, the length of the task's varies"
+        if all(0 in each.shape for each in shape.inputs):
+            return "the task's table has no input columns; keep at least one"
+        return ""
+
+    return why_not
+
+
+def _said(kinds: tuple[InputKind, ...]) -> str:
+    return " and ".join(kinds) or "no"
 
 
 def _allow_bare_name(schema: dict[str, Any]) -> None:

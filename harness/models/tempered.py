@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from harness.problems.outputs import prediction
+
 
 class Tempered(nn.Module):
     """Softens (above 1) or sharpens (below 1) what a model says of classes; its order of them stays.
@@ -18,5 +20,4 @@ class Tempered(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return float32 ``B x C`` logits, or ``B x 1`` of the second of two classes."""
-        outputs: Tensor = self.model(*inputs).float() / self.temperature
-        return outputs
+        return prediction(self.model(*inputs)).float() / self.temperature

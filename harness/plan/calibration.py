@@ -7,11 +7,14 @@ import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
+from harness.data import Batch
 from harness.hardware import synchronize
+from harness.plan.learning import Loss
 from harness.plan.running import forward_of, prepare, tf32_arithmetic
 from harness.records import NAN
 
@@ -32,32 +35,37 @@ class Choice:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Probe:
-    """A model and a batch to measure with. ``make_model`` is called once for every way that is measured."""
+    """A model, a batch and a loss to measure with. ``make_model`` is called once for every way that is measured."""
 
     make_model: Callable[[], nn.Module]
-    inputs: tuple[Tensor, ...]
-    """One batch on the device, as training will see it."""
+    batch: Batch
+    """On the device, as training will see it."""
     device: torch.device
+    loss: Loss
+    configuration: str = ""
+    """Every parameter of the model in words (:func:`harness.models.configuration`)."""
 
-    def key(self, model: nn.Module) -> Hashable:
-        """Return what the timing depends on: the device, the layers with their shapes, and the batch's shapes."""
-        layers = tuple(
-            (type(layer).__name__, layer.extra_repr(), *(p.shape for p in layer.parameters(recurse=False)))
-            for layer in model.modules()
-        )
-        return str(self.device), layers, tuple((x.shape, x.dtype) for x in self.inputs)
+    @cached_property
+    def model(self) -> nn.Module:
+        """A model to look at, which is not what is measured."""
+        return self.make_model()
+
+    @cached_property
+    def key(self) -> Hashable:
+        """What the timing depends on."""
+        return self.loss.name, shape_key(self.model, self.configuration, self.batch.inputs, self.device)
 
     def step(self, *, precision: str, layout: str) -> Callable[[], None]:
         """Return a forward and a backward pass of a fresh model, ready to be timed."""
         model = prepare(self.make_model(), device=self.device, layout=layout)
         forward = forward_of(model, device=self.device, precision=precision, layout=layout)
-        parameters = list(model.parameters())
+        parameters, batch = list(model.parameters()), self.batch
 
         def step() -> None:
             with tf32_arithmetic(self.device, precision):
-                torch.autograd.backward(forward(self.inputs).square().mean())
+                torch.autograd.backward(self.loss.function(forward(batch.inputs), batch.targets))
             for parameter in parameters:
                 parameter.grad = None
 
@@ -66,6 +74,21 @@ class Probe:
     def compare(self, arms: Mapping[str, Callable[[], None]], *, budget_s: float) -> dict[str, float]:
         """Return the median seconds per call of each arm."""
         return interleaved(arms, lambda: synchronize(self.device), budget_s=budget_s)
+
+
+def shape_key(model: nn.Module, configuration: str, inputs: Sequence[Tensor], device: torch.device) -> Hashable:
+    """Return what the time of a pass depends on: the device, the whole model, and the shapes of its inputs.
+
+    Candidates that differ in nothing of this share what was measured, whatever their learning rates, losses' options
+    and data, so that a search measures each shape once. Of the model every parameter counts, since some leave no trace
+    in its layers, as the number of heads in attention; its layers count beside them, as a module of the user's own may
+    have been changed, and since those show what the task made of it.
+    """
+    layers = tuple(
+        (type(layer).__name__, layer.extra_repr(), *(p.shape for p in layer.parameters(recurse=False)))
+        for layer in model.modules()
+    )
+    return str(device), configuration, layers, tuple((x.shape, x.dtype) for x in inputs)
 
 
 def interleaved(

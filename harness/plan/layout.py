@@ -18,14 +18,13 @@ def choose_layout(probe: Probe, precision: str, memory: Memory | None) -> Choice
     Only a model with two-dimensional convolutions on image batches is measured, once per machine, precision,
     architecture and batch shape; without a ``memory`` none is.
     """
-    if not any(x.ndim == 4 for x in probe.inputs):
+    if not any(x.ndim == 4 for x in probe.batch.inputs):
         return Choice("contiguous", reason="the inputs are not images")
-    model = probe.make_model()
-    if not any(isinstance(layer, CONVOLUTIONS) for layer in model.modules()):
+    if not any(isinstance(layer, CONVOLUTIONS) for layer in probe.model.modules()):
         return Choice("contiguous", reason="the model has no convolutions")
     if memory is None:
         return Choice("contiguous", reason="by rule")
-    return memory.choice("layout", (precision, probe.key(model)), LAYOUTS, lambda: _measure(probe, precision))
+    return memory.choice("layout", (precision, probe.key), LAYOUTS, lambda: _measure(probe, precision))
 
 
 def _measure(probe: Probe, precision: str) -> Choice:

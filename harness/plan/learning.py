@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from harness.data import Batch, Batches
+from harness.models import Outputs
 from harness.plan.running import forward_of, prepare, tf32_arithmetic
 
 STEPS = 30
@@ -31,7 +32,7 @@ class Loss:
 
     name: str
     """What tells it from other losses of models of the same shape."""
-    function: Callable[[Tensor, Tensor], Tensor]
+    function: Callable[[Outputs, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ class Lesson:
 
     @property
     def key(self) -> Hashable:
-        """What the verdicts depend on beside the model and the shapes of its inputs."""
-        return self.loss.name, self._data
+        """What the verdicts depend on beside the model, the shapes of its inputs and the loss."""
+        return self._data
 
     def judge(self, precision: str) -> Verdict:
         """Return whether training in ``precision`` hurts the loss. Seeds torch's generators.

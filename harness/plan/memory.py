@@ -27,6 +27,9 @@ from harness.plan.calibration import Choice
 from harness.records import NAN
 from harness.store import plain, read_json, write_first, write_json
 
+KEYS = 2
+"""Version of what the keys hold: answers under earlier ones are not found, and measured anew. 1: only shapes."""
+
 Entry = Mapping[str, Any]
 """One answer as its file holds it: ``what`` it is about, with a choice's fields or with ``figures``."""
 
@@ -125,7 +128,7 @@ def machine() -> Mapping[str, Any]:
 
 def _digest(key: Hashable) -> str:
     facts = json.dumps(plain(machine()))
-    return hashlib.sha256(repr((facts, torch.get_num_threads(), key)).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr((KEYS, facts, torch.get_num_threads(), key)).encode()).hexdigest()[:32]
 
 
 def _keep(path: Path, entry: Entry, valid: Callable[[Entry], bool]) -> Entry:

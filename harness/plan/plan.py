@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 import torch
 from torch import nn
 
-from harness.data import Batches
+from harness.data import Batch, Batches
 from harness.plan.calibration import Probe
 from harness.plan.layout import choose_layout
 from harness.plan.learning import Lesson, Loss
@@ -24,8 +24,9 @@ def make_plan(
     *,
     device: torch.device,
     memory: Memory | None,
+    loss: Loss,
+    configuration: str = "",
     precision: str = "auto",
-    loss: Loss | None = None,
     data: Hashable = None,
     threads: int | None = None,
     micro_batch: int = 0,
@@ -33,26 +34,24 @@ def make_plan(
     """Return how the model that ``make_model`` builds is best trained on ``batches`` here, and why.
 
     ``precision`` is one of the names in ``training.precision``; ``auto`` is the fastest here that does not hurt the
-    ``loss`` (None: it is not compared). ``threads`` is the number of CPU threads this trial may use at most, by default
-    as many as torch uses now; of a batch only ``micro_batch`` samples go through the model at once (0: all). Whatever
-    has to be measured is measured with the first batches, takes a second or two, and goes into the ``memory`` for the
-    next candidate of the same shape: times for any batches, a verdict on the loss for those that ``data`` is equal for.
-    Without a memory nothing is measured: every choice is made by rule, and does not depend on a clock. Models built for
-    measuring do not disturb torch's random generators. Raises :class:`HardwareError` for a precision that the device
-    cannot do.
+    ``loss``. ``configuration`` says every parameter of the model in words. ``threads`` is the number of CPU threads
+    this trial may use at most, by default as many as torch uses now; of a batch only ``micro_batch`` samples go through
+    the model at once (0: all). Whatever has to be measured is measured with the first batches, takes a second or two,
+    and goes into the ``memory`` for the next candidate of the same configuration: times for any batches, a verdict on
+    the loss for those that ``data`` is equal for. Without a memory nothing is measured: every choice is made by rule,
+    and does not depend on a clock. Models built for measuring do not disturb torch's random generators. Raises
+    :class:`HardwareError` for a precision that the device cannot do.
     """
-    inputs = next(iter(batches.epoch(1))).inputs
+    first = next(iter(batches.epoch(1)))
     if micro_batch:
-        inputs = tuple(x[:micro_batch] for x in inputs)
-    probe = Probe(make_model, inputs, device)
-    lesson = None
-    if loss is not None:
-        lesson = Lesson(make_model, batches, loss, device=device, micro_batch=micro_batch, data=data)
+        first = Batch(tuple(x[:micro_batch] for x in first.inputs), first.targets[:micro_batch])
+    probe = Probe(make_model, first, device, loss, configuration)
+    lesson = Lesson(make_model, batches, loss, device=device, micro_batch=micro_batch, data=data)
     most = torch.get_num_threads() if threads is None else threads
     with random_state_kept(device):
         with thread_count(most):
             # Before whatever is measured, which is then measured as it will run.
-            asked = "fp32" if precision == "auto" else choose_precision(precision, probe, memory).value
+            asked = "fp32" if precision == "auto" else choose_precision(precision, probe, memory, lesson).value
             team = choose_threads(probe, asked, most, memory)
         with thread_count(int(team.value)):
             chosen = choose_precision(precision, probe, memory, lesson)

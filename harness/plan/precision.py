@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from harness.errors import HardwareError
+from harness.errors import HardwareError, first_line
 from harness.hardware import native_precisions
 from harness.plan.calibration import Choice, Probe, fastest
 from harness.plan.learning import STEPS, Lesson
@@ -21,14 +21,14 @@ UNSUPPORTED = (NotImplementedError, TypeError)
 """What torch raises where it lacks an operation in a precision, or cannot scale the loss (on MPS before 2.8)."""
 
 
-def choose_precision(wanted: str, probe: Probe, memory: Memory | None, lesson: Lesson | None = None) -> Choice:
+def choose_precision(wanted: str, probe: Probe, memory: Memory | None, lesson: Lesson) -> Choice:
     """Return the precision to train in.
 
     ``auto`` measures every precision that is native to the device against fp32, forward and backward, for about a
     second in all, and takes the fastest one that does not hurt the loss of the ``lesson``, once per machine,
-    architecture, batch shape, loss and data. Without a lesson the loss is not looked at; without a ``memory`` nothing
-    is measured, and it is tf32 where that is native, else fp32. Anything else than ``auto`` is taken as asked for, and
-    raises :class:`HardwareError` where the device cannot do it.
+    configuration, batch shape, loss and data. Without a ``memory`` nothing is measured, and it is tf32 where that is
+    native, else fp32. Anything else than ``auto`` is taken as asked for, and raises :class:`HardwareError` where the
+    device cannot do it.
     """
     native = native_precisions(probe.device)
     if wanted != "auto":
@@ -40,7 +40,7 @@ def choose_precision(wanted: str, probe: Probe, memory: Memory | None, lesson: L
     if memory is None:
         chosen = BY_RULE if BY_RULE in candidates else "fp32"
         return Choice(chosen, reason=f"{chosen}: by rule")
-    key = probe.key(probe.make_model()), lesson.key if lesson is not None else None
+    key = probe.key, lesson.key
     return memory.choice("precision", key, ("fp32", *candidates), lambda: _measure(probe, candidates, lesson))
 
 
@@ -56,7 +56,7 @@ def _as_asked(wanted: str, native: Mapping[str, str], device: str) -> Choice:
     )
 
 
-def _measure(probe: Probe, candidates: list[str], lesson: Lesson | None) -> Choice:
+def _measure(probe: Probe, candidates: list[str], lesson: Lesson) -> Choice:
     refused: list[str] = []
     arms = {"fp32": probe.step(precision="fp32", layout="contiguous")}
     for name in candidates:
@@ -85,22 +85,16 @@ def _obstacle(arm: Callable[[], None]) -> str:
     try:
         arm()
     except UNSUPPORTED as error:
-        return _told(error)
+        return first_line(error)
     return ""
 
 
-def _told(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _judge(precision: str, ratio: float, lesson: Lesson | None) -> tuple[bool, str]:
+def _judge(precision: str, ratio: float, lesson: Lesson) -> tuple[bool, str]:
     """Return whether a faster precision can be taken, and what speaks for it or against."""
-    if lesson is None:
-        return True, f"{precision} measured {ratio:.2f}x fp32, the loss was not compared"
     try:
         verdict = lesson.judge(precision)
     except UNSUPPORTED as error:
-        return False, f"{precision} does not work here: {_told(error)}"
+        return False, f"{precision} does not work here: {first_line(error)}"
     losses = f"{verdict.loss:.4g} against {verdict.reference:.4g}"
     if verdict.hurt:
         return False, f"{precision} was {ratio:.2f}x but hurt the loss ({losses} after {STEPS} steps)"

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from harness.errors import TooFewSamples
+from harness.models import Outputs, mapped
 from harness.records import Plan
 
 Inputs = tuple[Tensor, ...]
-Forward = Callable[[Inputs], Tensor]
+Forward = Callable[[Inputs], Outputs]
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """The precisions that torch.autocast mixes with fp32; weights stay in fp32."""
@@ -37,16 +38,16 @@ def forward_of(model: nn.Module, *, device: torch.device, precision: str, layout
     :class:`TooFewSamples`; where each channel has several values, as in an image, it can.
     """
 
-    def plain(inputs: Inputs) -> Tensor:
+    def plain(inputs: Inputs) -> Outputs:
         try:
-            outputs: Tensor = model(*inputs)
+            outputs: Outputs = model(*inputs)
         except ValueError as error:
             if len(inputs[0]) > 1 or not str(error).startswith(_REFUSED):
                 raise
             raise TooFewSamples("batch norm takes its statistics from at least two samples at once") from error
         return outputs
 
-    def channels_last(inputs: Inputs) -> Tensor:
+    def channels_last(inputs: Inputs) -> Outputs:
         return plain(tuple(_channels_last(x) for x in inputs))
 
     laid_out = channels_last if layout == "channels_last" else plain
@@ -54,12 +55,16 @@ def forward_of(model: nn.Module, *, device: torch.device, precision: str, layout
         return laid_out
     dtype = AUTOCAST[precision]
 
-    def autocast(inputs: Inputs) -> Tensor:
+    def autocast(inputs: Inputs) -> Outputs:
         with torch.autocast(device.type, dtype=dtype):
             outputs = laid_out(inputs)
-        return outputs.float()
+        return mapped(_in_full, outputs)
 
     return autocast
+
+
+def _in_full(x: Tensor) -> Tensor:
+    return x.float() if x.is_floating_point() else x
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ The threads of a step wait for each other at every operation. Where the operatio
 than what is shared; where another process keeps a core busy, each wait lasts until that core is given back. So a thread
 must earn its place by a clear gain, measured beside whatever else the machine does now. What earlier runs found is
 asked again for the same reason, and kept unless it is clearly wrong now, so that two runs on one idle machine choose
-alike.
+alike. Candidates of one configuration and batch share an answer, however they are optimised, so that it costs a search
+a few steps for each configuration that is large enough to be measured at all.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def choose_threads(probe: Probe, precision: str, most: int, memory: Memory | Non
     """Return the number of CPU threads of a training, in digits, from 1 to ``most``.
 
     A batch whose forward pass is small gets one by rule, as does every batch without a ``memory``. Others are measured
-    once per run, precision, architecture and batch shape. The ratio is the gain over half the threads, or of one thread
-    over two where one was chosen.
+    once per run, precision, configuration and batch shape. The ratio is the gain over half the threads, or of one
+    thread over two where one was chosen.
     """
     if probe.device.type != "cpu":
         return Choice("1", reason=f"1: the model computes on {probe.device}")
@@ -48,12 +49,11 @@ def choose_threads(probe: Probe, precision: str, most: int, memory: Memory | Non
     counts = thread_counts(most)
     if len(counts) == 1:
         return Choice("1", reason="1: no more are to be had")
-    model = probe.make_model()
-    if (flops := _flops(probe, model)) < SMALL_FLOPS:
+    if (flops := _flops(probe)) < SMALL_FLOPS:
         return Choice("1", reason=f"1: {flops * 1e-6:.2g} MFLOP of a batch are too few to share")
     return memory.choice(
         "threads",
-        (precision, probe.key(model)),
+        (precision, probe.key),
         tuple(map(str, counts)),
         lambda: _measure(probe, precision, counts),
         confirm=lambda earlier: _measure(probe, precision, counts, earlier=int(earlier.value)),
@@ -68,13 +68,13 @@ def thread_counts(most: int) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _flops(probe: Probe, model: nn.Module) -> float:
+def _flops(probe: Probe) -> float:
     """Return what a forward pass of the batch computes; infinite where torch's counter does not know the layers."""
-    if any(isinstance(layer, nn.RNNBase) for layer in model.modules()):
+    if any(isinstance(layer, nn.RNNBase) for layer in probe.model.modules()):
         return math.inf
-    forward = forward_of(model, device=probe.device, precision="fp32", layout="contiguous")
+    forward = forward_of(probe.model, device=probe.device, precision="fp32", layout="contiguous")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        forward(probe.inputs)
+        forward(probe.batch.inputs)
     return float(counter.get_total_flops())
 
 

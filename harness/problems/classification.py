@@ -80,7 +80,6 @@ class Classification(Problem):
         options: LossOptions,
         *,
         class_counts: Sequence[int] | None,
-        target_scaling: tuple[float, float],
         device: torch.device,
     ) -> Criterion:
         """Return cross-entropy with the smoothing and the class weights that are asked for."""
@@ -93,7 +92,9 @@ class Classification(Problem):
             weights_C = balanced_weights(class_counts).to(device)
         return Labels(binary=binary, smoothing=options.label_smoothing, weights_C=weights_C)
 
-    def losses_of(self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: float) -> Floats:
+    def losses_of(
+        self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]
+    ) -> Floats:
         """Return the cross-entropy of each sample in nats."""
         from harness.problems.label_errors import losses
 
@@ -141,14 +142,14 @@ class Classification(Problem):
             return F.logsigmoid(outputs).logsumexp(dim=0) - F.logsigmoid(-outputs).logsumexp(dim=0)
         return outputs.log_softmax(dim=-1).logsumexp(dim=0) - math.log(len(outputs))
 
-    def columns(self, answers: NDArray[np.floating], class_names: Sequence[str]) -> dict[str, Any]:
+    def columns(self, answers: NDArray[np.floating], names: Sequence[str]) -> dict[str, Any]:
         """Return the likeliest class, its name, and the probability of each."""
         import numpy as np
 
         codes = answers.argmax(axis=1)
-        names = np.array(class_names, dtype=object)[codes]
+        told = np.array(names, dtype=object)[codes]
         probabilities = {f"probability_{k}": answers[:, k].astype(np.float64) for k in range(answers.shape[1])}
-        return {"predicted": codes, "predicted_name": names, **probabilities}
+        return {"predicted": codes, "predicted_name": told, **probabilities}
 
     def details(self, quality: Quality, class_names: Sequence[str]) -> dict[str, Any]:
         """Return the scores of each class and the confusion matrix."""

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.problems.outputs import Outputs, prediction
 from harness.problems.problem import Seen
 from harness.records import NAN
 
@@ -143,9 +144,9 @@ class Labels:
         self._smoothing = smoothing
         self._weights_C = weights_C
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def scores(self, outputs: Outputs) -> Tensor:
         """Return ``B x C`` logits."""
-        return F.pad(outputs, (1, 0)) if self._binary else outputs
+        return F.pad(prediction(outputs), (1, 0)) if self._binary else prediction(outputs)
 
     def training_loss(self, scores: Tensor, batch: Seen) -> Tensor:
         """Return the weighted, smoothed cross-entropy."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from harness.problems.outputs import Outputs
+
     Floats = NDArray[np.float64]
 
 LOSS = "loss"
@@ -115,7 +117,7 @@ class Seen(Protocol):
 class Criterion(Protocol):
     """What a batch costs."""
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def scores(self, outputs: Outputs) -> Tensor:
         """Return what losses and metrics take, from what the model returns."""
 
     def training_loss(self, scores: Tensor, batch: Seen) -> Tensor:
@@ -211,14 +213,15 @@ class Problem(ABC):
         options: LossOptions,
         *,
         class_counts: Sequence[int] | None,
-        target_scaling: tuple[float, float],
         device: torch.device,
     ) -> Criterion:
         """Return the loss that is asked for. Raises :class:`InputError` for options that do not fit."""
 
     @abstractmethod
-    def losses_of(self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: float) -> Floats:
-        """Return the plain loss of each sample; values are in standard units of ``scale``."""
+    def losses_of(
+        self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]
+    ) -> Floats:
+        """Return the plain loss of each sample; values are in standard units, one ``scale`` each."""
 
     # Targets
 
@@ -226,11 +229,7 @@ class Problem(ABC):
         """Return the training samples of each class; None where there are no classes."""
         return None
 
-    def target_scaling(self, preprocessing: Mapping[str, Any]) -> tuple[float, float]:
-        """Return mean and scale of the targets as they are trained on."""
-        return 0.0, 1.0
-
-    def own_units(self, answers: NDArray[np.floating], preprocessing: Mapping[str, Any]) -> NDArray[np.floating]:
+    def own_units(self, answers: NDArray[np.floating], shape: TaskShape) -> NDArray[np.floating]:
         """Return answers in the units of the targets as they were read."""
         return answers
 
@@ -261,8 +260,11 @@ class Problem(ABC):
         """Return what ``M x B x C`` outputs of models say together, in the form of one model's."""
 
     @abstractmethod
-    def columns(self, answers: NDArray[np.floating], class_names: Sequence[str]) -> dict[str, Any]:
-        """Return the columns of the predictions, in the targets' own units; ``predicted`` is one of them."""
+    def columns(self, answers: NDArray[np.floating], names: Sequence[str]) -> dict[str, Any]:
+        """Return the columns of predictions in own units: ``predicted``, or one for each of several values.
+
+        ``names`` are those of the classes, or of the values.
+        """
 
     def details(self, quality: Quality, class_names: Sequence[str]) -> dict[str, Any]:
         """Return ``per_class`` and ``confusion`` for ``stats.json``; nothing where there are no classes."""

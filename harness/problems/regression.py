@@ -49,33 +49,33 @@ class Regression(Problem):
         options: LossOptions,
         *,
         class_counts: Sequence[int] | None,
-        target_scaling: tuple[float, float],
         device: torch.device,
     ) -> Criterion:
         """Return the squared or the Huber loss of standardised targets."""
         import torch.nn.functional as F
 
-        from harness.problems.values import Values
+        from harness.problems.values import Values, units
 
         name = self.loss_name(shape, options.loss)
         for key, off in (("label_smoothing", 0.0), ("class_weights", "none")):
             if getattr(options, key) != off:
                 raise InputError(f"{key}: is for classes, and this task predicts values; set it to {off}")
-        return Values(F.mse_loss if name == "mse" else F.huber_loss, *target_scaling)
+        return Values(F.mse_loss if name == "mse" else F.huber_loss, units(shape, device))
 
-    def losses_of(self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: float) -> Floats:
+    def losses_of(
+        self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]
+    ) -> Floats:
         """Return the squared or the Huber loss of each sample in standard units."""
         from harness.problems.value_errors import losses
 
         return losses(answers, targets, loss=loss, scale=scale)
 
-    def target_scaling(self, preprocessing: Mapping[str, Any]) -> tuple[float, float]:
-        """Return the scale of the targets, which are centred already."""
-        return 0.0, float(preprocessing["target"]["scale"])
+    def own_units(self, answers: NDArray[np.floating], shape: TaskShape) -> NDArray[np.floating]:
+        """Return the answers with the means of the training targets put back, in float64."""
+        import numpy as np
 
-    def own_units(self, answers: NDArray[np.floating], preprocessing: Mapping[str, Any]) -> NDArray[np.floating]:
-        """Return the answers with the mean of the training targets put back, in float64."""
-        values: Floats = answers.astype("float64") + preprocessing["target"]["mean"]
+        assert shape.target is not None
+        values: Floats = answers.astype(np.float64) + np.reshape(shape.target.centre, shape.target.shape)
         return values
 
     def quality(self, shape: TaskShape, device: torch.device) -> Quality:
@@ -106,9 +106,9 @@ class Regression(Problem):
         """Return the mean values."""
         return outputs.mean(dim=0)
 
-    def columns(self, answers: NDArray[np.floating], class_names: Sequence[str]) -> dict[str, Any]:
+    def columns(self, answers: NDArray[np.floating], names: Sequence[str]) -> dict[str, Any]:
         """Return the values."""
-        return {"predicted": answers}
+        return value_columns("predicted", answers, names)
 
     def most_rows(self, width: int, outputs: int) -> float:
         """Return how many rows a ridge regression is fitted on."""
@@ -128,10 +128,13 @@ class Regression(Problem):
         return Estimator("ridge regression", RidgeCV(alphas=alphas), 0.1 + 2e-10 * rows * width**2)
 
     def boosting(self, outputs: int) -> tuple[Callable[..., Any], int] | str:
-        """Return gradient boosting with one tree a round."""
+        """Return gradient boosting with a tree a round for each value."""
         from sklearn.ensemble import HistGradientBoostingRegressor
+        from sklearn.multioutput import MultiOutputRegressor
 
-        return HistGradientBoostingRegressor, 1
+        if outputs == 1:
+            return HistGradientBoostingRegressor, 1
+        return lambda **options: MultiOutputRegressor(HistGradientBoostingRegressor(**options)), outputs
 
     def answers_of(self, estimator: Any, inputs: Floats, outputs: int) -> Floats:
         """Return the values."""
@@ -150,9 +153,11 @@ class Regression(Problem):
         return Interval("rmse", low, math.sqrt(mean + half), "central limit theorem")
 
     def test_losses(self, predictions: pd.DataFrame) -> Floats | None:
-        """Return the squared error of each sample."""
+        """Return the squared error of each sample; None of several values, each in units of its own."""
         import numpy as np
 
+        if "target" not in predictions:
+            return None
         losses: Floats = np.square((predictions["predicted"] - predictions["target"]).to_numpy(np.float64))
         return losses
 
@@ -162,3 +167,10 @@ class Regression(Problem):
         """Compare R² with that of the mean."""
         if test["r2"] <= 0:
             yield Doubt("R²", test["r2"], "the mean of the test values predicts them as well")
+
+
+def value_columns(what: str, values: NDArray[Any], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Return ``what``, or a column ``what_NAME`` for each of several values."""
+    if values.ndim == 1:
+        return {what: values}
+    return {f"{what}_{name}": values[:, place] for place, name in enumerate(names)}

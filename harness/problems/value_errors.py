@@ -9,7 +9,7 @@ Shape legend: N samples, V values to predict.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,10 @@ _LOSSES: Mapping[str, Callable[[Floats], Floats]] = {
 }
 
 
-def losses(answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: float) -> Floats:
-    """Return the squared (``mse``) or Huber (``huber``, delta 1) error of each sample over ``scale``."""
-    losses_NV = _LOSSES[loss]((columns(answers) - columns(targets)) / (scale if scale > 0.0 else 1.0))
+def losses(answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]) -> Floats:
+    """Return the squared (``mse``) or Huber (``huber``, delta 1) error of each sample, each value over its scale."""
+    unit_V = np.array([unit if unit > 0.0 else 1.0 for unit in scale])
+    losses_NV = _LOSSES[loss]((columns(answers) - columns(targets)) / unit_V)
     means_N: Floats = losses_NV.mean(axis=1)
     return means_N
 

@@ -1,6 +1,7 @@
 """Values while they are learned: the loss, and the sums that the metrics follow from.
 
-Losses are in standard units (targets minus their mean, over their scale), metrics in the targets' own units.
+Losses are in standard units (what was left of targets without their mean, over their scale), metrics in the targets'
+own units.
 
 Shape legend: B batch, V values to predict.
 """
@@ -13,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.problems.outputs import Outputs, prediction
 from harness.problems.problem import Seen
-from harness.records import NAN
+from harness.records import NAN, TaskShape
 
 
 class Residuals:
@@ -68,14 +70,14 @@ class Residuals:
 class Values:
     """Squared or Huber loss (delta 1) of standardised targets: ``B`` or ``B x V``, whatever the targets are."""
 
-    def __init__(self, function: Callable[..., Tensor], mean: float, scale: float) -> None:
+    def __init__(self, function: Callable[..., Tensor], scale: float | Tensor) -> None:
         self._function = function
-        self._mean = mean
-        self._scale = scale if scale > 0.0 else 1.0  # targets that are all equal have no spread to divide by
+        self._scale = scale
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def scores(self, outputs: Outputs) -> Tensor:
         """Return standardised values; a single column becomes ``B``."""
-        return outputs.squeeze(1) if outputs.ndim == 2 else outputs
+        values = prediction(outputs)
+        return values.squeeze(1) if values.ndim == 2 else values
 
     def training_loss(self, scores: Tensor, batch: Seen) -> Tensor:
         """Return the mean loss; of mixed samples that against both targets, weighted by their shares."""
@@ -97,11 +99,11 @@ class Values:
         return self._function(scores, self._standardised(scores, targets))
 
     def _standardised(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return ((targets - self._mean) / self._scale).reshape(scores.shape)
+        return targets.reshape(scores.shape) / self._scale
 
     def predictions(self, scores: Tensor) -> Tensor:
-        """Return values in the targets' own units."""
-        return scores * self._scale + self._mean
+        """Return values in the targets' own units, less their mean as the targets are."""
+        return scores * self._scale
 
     def answers(self, scores: Tensor) -> Tensor:
         """Return the predictions: values are used as they are."""
@@ -113,6 +115,12 @@ class Values:
             return batch.targets
         share = _per_sample(batch.mix, batch.targets)
         return share * batch.targets + (1 - share) * batch.mixed_targets
+
+
+def units(shape: TaskShape, device: torch.device) -> float | Tensor:
+    """Return one standard unit of the value to predict, or a float32 tensor of those of ``V`` values."""
+    each = [unit if unit > 0.0 else 1.0 for unit in shape.scale]  # what is always equal has no spread to divide by
+    return torch.tensor(each, device=device) if len(each) > 1 else (each or [1.0])[0]
 
 
 def _per_sample(share_B: Tensor, like: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from harness.report import plots
 from harness.report.axes import outside
 from harness.report.findings import Findings
 from harness.report.gate_plots import predicted_against_measured
-from harness.report.load import PARAMETER, decoded, parameter_columns
+from harness.report.load import PARAMETER, decoded, parameter_columns, value_suffixes
 from harness.report.statistics import leading, objective_values
 from harness.report.wording import plural
 from harness.spec import COST
@@ -184,10 +184,11 @@ def _test(findings: Findings) -> Iterator[Chart]:
         yield Chart("Confusion matrix", plots.confusion(test["confusion"], task["classes"]), note)
     samples = findings.run.predictions
     if findings.problem.figure == "predicted_against_actual" and samples is not None and len(samples):
-        figure = plots.predicted_against_actual(samples)
-        shown = len(figure.data[0].x)
-        note = f"{shown:,} of {len(samples):,} samples, evenly spaced." if shown < len(samples) else ""
-        yield Chart("Predicted and actual values", figure, note)
+        for suffix in value_suffixes(samples):
+            figure = plots.predicted_against_actual(samples[f"target{suffix}"], samples[f"predicted{suffix}"])
+            shown = len(figure.data[0].x)
+            note = f"{shown:,} of {len(samples):,} samples, evenly spaced." if shown < len(samples) else ""
+            yield Chart(f"Predicted and actual values{suffix.replace('_', ' of ', 1)}", figure, note)
 
 
 def _gates(findings: Findings) -> Iterator[Chart]:

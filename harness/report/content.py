@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
+from typing import Any
 
 from harness.records import Outcome
 from harness.report.baseline_section import baseline_section
@@ -172,10 +173,21 @@ def _test_section(findings: Findings) -> Section:
     return Section(anchor="test", title="Test set", text=tuple(text), blocks=(table,) if table else ())
 
 
+def _command(environment: Mapping[str, Any]) -> Code | None:
+    """Return what asked for the search: a command, or a call from Python."""
+    argv = [str(word) for word in environment.get("argv") or []]
+    if argv:
+        return Code("sh", shlex.join([PurePath(argv[0]).name, *argv[1:]]))
+    asked = environment.get("asked")
+    if not isinstance(asked, dict):
+        return None
+    words = [f"{name}={value if name == 'data' else repr(value)}" for name, value in asked.items()]
+    return Code("python", f"harness.search({', '.join(words)})")
+
+
 def _reproduction(findings: Findings) -> Section:
     environment, stats = findings.run.environment, findings.stats
-    argv = [str(word) for word in environment.get("argv") or []]
-    command = shlex.join([PurePath(argv[0]).name, *argv[1:]]) if argv else ""
+    command = _command(environment)
     git = environment.get("git") or {}
     dirty = ", with uncommitted changes" if git.get("dirty") else ""
     pairs = [
@@ -192,7 +204,7 @@ def _reproduction(findings: Findings) -> Section:
         title="How to reproduce",
         text=() if command else ("The command was not recorded.",),
         blocks=(
-            *((Code("sh", command),) if command else ()),
+            *((command,) if command else ()),
             facts("Versions and seeds", pairs),
             package_table(findings.run),
         ),

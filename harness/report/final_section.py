@@ -17,7 +17,7 @@ _RULE = (
     "favour."
 )
 _AVERAGE = (
-    "The average of several refits is used unless its loss is worse than the better of both by more than one standard "
+    "The average of several refits is used unless its loss is worse than the kept weights' by more than one standard "
     "error."
 )
 

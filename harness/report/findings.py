@@ -110,7 +110,7 @@ def _interval(run: RunFiles) -> Interval | None:
     test = run.stats["test"]
     if test is None:
         return None
-    if run.predictions is not None and len(run.predictions):
+    if run.predictions is not None and len(run.predictions) and "target" in run.predictions:
         targets, predicted = (run.predictions[name].to_numpy() for name in ("target", "predicted"))
         return problems[run.stats["task"]["kind"]].interval(targets, predicted)
     for metric, (recorded_low, recorded_high) in sorted((test.get("interval") or {}).items()):

@@ -62,7 +62,15 @@ _TIMES = ("train_s", "validation_s", "train_samples_s")
 """Columns that are named as those of metrics are."""
 _TRIAL_NUMBERS = ["trial", "value", "seed", "epochs", "best_epoch", "precision_ratio", "batch_size", "threads"]
 _LATER_NUMBERS = ["micro_batch", "lost_s", "attempts", "same_as"]
-_LATER_NUMBERS += ["idle_power_w", "energy_j_per_sample", "epoch_s", "gate_s", "value_se", *PREDICTED_COLUMNS]
+_LATER_NUMBERS += [
+    "idle_power_w",
+    "energy_j_per_sample",
+    "epoch_s",
+    "gate_s",
+    "value_se",
+    "value_sd",
+    *PREDICTED_COLUMNS,
+]
 _LATER_METERS = ["cpu_pressure_percent", "memory_pressure_percent", "cpu_energy_j", "memory_reserved_mib"]
 _LATER_METERS += ["power_instant_w", "pcie_rx_mb_s", "pcie_tx_mb_s"]
 _LATER_TEXTS = ["threads_reason"]
@@ -108,7 +116,7 @@ def load_run(path: Path) -> RunFiles:
             path / "epochs.parquet", _frame(path / "epochs.parquet", numbers=_EPOCH_NUMBERS, texts=["note"]), goals
         ),
         telemetry=_frame(path / "telemetry.parquet", numbers=_TELEMETRY_NUMBERS, later=_LATER_METERS),
-        predictions=_frame(predictions, numbers=["index", "target", "predicted"]) if predictions.exists() else None,
+        predictions=_predictions(predictions) if predictions.exists() else None,
     )
     best = run.stats["best"]
     if best is not None and best["trial"] not in set(run.trials["trial"]):
@@ -246,6 +254,19 @@ def _with_metrics(file: Path, frame: pd.DataFrame, goals: Sequence[str]) -> pd.D
     names = dict.fromkeys([*measured_metrics(frame), *goals])
     wanted = [f"{part}_{name}" for part in ("train", "validation") for name in names]
     return frame.assign(**{name: NAN for name in wanted if name not in frame.columns})
+
+
+def value_suffixes(predictions: pd.DataFrame) -> list[str]:
+    """Return what stands after ``target`` and ``predicted`` in the names of columns: "", or _NAME of several values."""
+    several = [name.removeprefix("target") for name in predictions.columns if name.startswith("target_")]
+    return [""] if "target" in predictions.columns or not several else several
+
+
+def _predictions(file: Path) -> pd.DataFrame:
+    suffixes = value_suffixes(_frame(file, numbers=["index"]))
+    return _frame(
+        file, numbers=["index", *(f"{what}{suffix}" for what in ("target", "predicted") for suffix in suffixes)]
+    )
 
 
 def _trials(file: Path) -> pd.DataFrame:

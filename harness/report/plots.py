@@ -69,11 +69,12 @@ def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
 
 
 def learning_curves(epochs: pd.DataFrame, trials: Sequence[int], metric: str) -> go.Figure:
-    """Draw a metric over the epochs of a few trials: validation solid, training dotted."""
+    """Draw a metric over the epochs of a few trials, as the mean of their folds: validation solid, training dotted."""
     figure = empty_figure(300, x="epoch", y=label(metric))
     drawn = []
     for position, trial in enumerate(trials):
-        mine = epochs[epochs["trial"] == trial].sort_values("epoch")
+        scores = epochs.loc[epochs["trial"] == trial, ["epoch", f"validation_{metric}", f"train_{metric}"]]
+        mine = scores.groupby("epoch", as_index=False).mean()
         for part, dash in (("validation", "solid"), ("train", "dot")):
             values = mine[f"{part}_{metric}"].to_numpy(np.float64)
             if not np.isfinite(values).any():
@@ -209,10 +210,10 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Fig
     return figure
 
 
-def predicted_against_actual(predictions: pd.DataFrame) -> go.Figure:
+def predicted_against_actual(actual: pd.Series, guessed: pd.Series) -> go.Figure:
     """Draw predicted over actual values with the line on which both agree."""
-    shown = predictions.iloc[:: max(1, math.ceil(len(predictions) / SHOWN_SAMPLES))]
-    target, predicted = (shown[name].to_numpy(np.float64) for name in ("target", "predicted"))
+    step = max(1, math.ceil(len(actual) / SHOWN_SAMPLES))
+    target, predicted = (values.to_numpy(np.float64)[::step] for values in (actual, guessed))
     figure = empty_figure(420, x="actual", y="predicted")
     marker = {"color": COLOURS[0], "size": 5, "opacity": 0.5}
     figure.add_scatter(

@@ -131,6 +131,8 @@ class Stats(TypedDict):
     task: TaskStats
     objective: list[ObjectiveStats]
     search: SearchStats
+    evaluation: NotRequired[dict[str, int]]
+    """``folds`` or ``repeats`` of each trial; empty: one holdout."""
     elapsed_s: float | None
     outcomes: dict[str, int]
     seconds_by_outcome: dict[str, float | None]

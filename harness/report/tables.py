@@ -69,6 +69,7 @@ def search_table(run: RunFiles) -> Table:
             ("objective", goals),
             ("sampler, pruner", f"{search['sampler']}, {search['pruner']}"),
             ("seed", str(search["seed"])),
+            *(("trained for each trial", f"{count} {what}") for what, count in run.stats.get("evaluation", {}).items()),
             ("trials", f"{len(run.trials):,} of {search['trials']:,}"),
             ("candidates in the space", size),
             ("started", when),

@@ -32,11 +32,18 @@ def _winner_line(findings: Findings) -> str:
     scores = [f"{metric} {goal(metric, value)}" for metric, value in findings.winner_values.items()]
     error = best.get("standard_error")
     if error is not None:
-        scores[0] += f" (standard error {goal(findings.metrics[0], error)})"
+        scores[0] += f" (standard error {goal(findings.metrics[0], error)}{_spread(findings, winner)})"
     return (
         f"Winner: trial {best['trial']}, {winner['architecture']} trained with {winner['optimizer']}: "
         f"validation {', '.join(scores)}, {_why_it_won(findings, best, winner)}."
     )
+
+
+def _spread(findings: Findings, winner: Mapping[Any, Any]) -> str:
+    """Say how much the folds, or the repeats, of the winner differ."""
+    ways = findings.stats.get("evaluation", {}).items()
+    deviation = goal(findings.metrics[0], winner["value_sd"])
+    return "".join(f", standard deviation over {count} {what} {deviation}" for what, count in ways)
 
 
 def _why_it_won(findings: Findings, best: BestStats, winner: Mapping[Any, Any]) -> str:

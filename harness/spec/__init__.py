@@ -6,6 +6,7 @@ from harness.spec.document import (
     Budget,
     Direction,
     Limits,
+    Resampling,
     Search,
     Spec,
     parse_duration,
@@ -14,6 +15,7 @@ from harness.spec.load import canonical, load_spec, parse_spec, read_space, spec
 from harness.spec.names import OPTIONS, TASKS
 from harness.spec.overrides import overrides_of
 from harness.spec.parameters import Categorical, Choice, Fixed, Group, Node, Parameter, Range, parameters, size
+from harness.spec.reader import read_mapping
 from harness.spec.shipped import shipped_spaces, shipped_summaries, space_of_task
 from harness.spec.space import corner_values
 from harness.spec.task import TaskSpec
@@ -39,6 +41,7 @@ __all__ = [
     "Node",
     "Parameter",
     "Range",
+    "Resampling",
     "Search",
     "Spec",
     "TaskSpec",
@@ -52,6 +55,7 @@ __all__ = [
     "parameters",
     "parse_duration",
     "parse_spec",
+    "read_mapping",
     "read_space",
     "shipped_spaces",
     "shipped_summaries",

@@ -8,14 +8,17 @@ from typing import Any
 
 from harness.records import Named
 from harness.spec.document import Spec
+from harness.spec.names import SCHEDULES
 from harness.spec.parameters import Categorical, Choice, Fixed, Group, Node, Range, Scalar
 from harness.spec.training import Training
 
-CHOICES = ("architecture", "optimizer", "schedule")
+CHOICES = ("architecture", "optimizer", *SCHEDULES)
 """Keys of a space whose value is one of several options with parameters of their own."""
 
-DEFAULTS: Mapping[str, str] = {"optimizer": "adamw", "schedule": "constant"}
+DEFAULTS: Mapping[str, str] = {"optimizer": "adamw", **dict.fromkeys(SCHEDULES, "constant")}
 """What is taken where a space says nothing."""
+
+CONSTANT = Named("constant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class Candidate:
     optimizer: Named
     schedule: Named
     training: Training
+    dropout_schedule: Named = CONSTANT
+    weight_decay_schedule: Named = CONSTANT
 
     def as_dict(self) -> dict[str, Any]:
         """Return the candidate as a space file would say it, with everything fixed."""
@@ -34,10 +39,17 @@ class Candidate:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Candidate:
-        """Rebuild what :meth:`as_dict` returned."""
+        """Rebuild what :meth:`as_dict` returned, be it that of an earlier version."""
+        value = completed(value)
         named = {key: Named(*next(iter(value[key].items()))) for key in CHOICES}
         rest = {key: item for key, item in value.items() if key not in CHOICES}
         return cls(**named, training=Training.model_validate(rest))
+
+
+def completed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a candidate's dict with the defaults of what it does not say, as one of an earlier version may not."""
+    options: dict[str, Any] = {key: {name: {}} for key, name in DEFAULTS.items()}
+    return {**options, **Training().model_dump(mode="json"), **value}
 
 
 def candidate_at(spec: Spec, chosen: Mapping[str, Scalar]) -> Candidate:

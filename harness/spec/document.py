@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny, ValidationInfo, model_validator
+from pydantic_core import PydanticKnownError
 
 from harness.errors import InputError, did_you_mean
 from harness.own import check_path
 from harness.problems import known_metrics
+from harness.registry import registered
 from harness.spec.base import Frozen
 from harness.spec.first import point_of
+from harness.spec.names import PRUNERS, SAMPLERS
 from harness.spec.parameters import Group, Scalar, size
 from harness.spec.task import TaskSpec, parse_task
 from harness.spec.training import Training
@@ -82,11 +85,36 @@ class Budget(Frozen):
     """How often a trial is started again after its worker process died."""
 
 
+class _Names:
+    """The names of a kind that a field takes: those that come with harness, and what installed packages add."""
+
+    def __init__(self, kind: str, shipped: Sequence[str]) -> None:
+        self._kind = kind
+        self._shipped = shipped
+
+    @property
+    def known(self) -> list[str]:
+        return [*self._shipped, *sorted(registered(self._kind) - set(self._shipped))]
+
+    def check(self, name: object) -> object:
+        """Refuse any other as pydantic refuses what no ``Literal`` has."""
+        if name not in self.known:
+            raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, self.known))})
+        return name
+
+    def describe(self, schema: dict[str, Any]) -> None:
+        """Complete a JSON Schema."""
+        schema["enum"] = self.known
+
+
+_SAMPLERS, _PRUNERS = _Names("sampler", SAMPLERS), _Names("pruner", PRUNERS)
+
+
 class Search(Frozen):
     """How candidates are chosen and given up."""
 
-    sampler: Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2", "qmc"] = "tpe"
-    pruner: Literal["auto", "median", "asha", "hyperband", "dominated", "none"] = "auto"
+    sampler: Annotated[str, BeforeValidator(_SAMPLERS.check), Field(json_schema_extra=_SAMPLERS.describe)] = "tpe"
+    pruner: Annotated[str, BeforeValidator(_PRUNERS.check), Field(json_schema_extra=_PRUNERS.describe)] = "auto"
     """``auto``: median with one objective; with several dominated, or none where one is only known at the end.
 
     ``asha`` pauses trials and goes on with the best ones; ``dominated`` is the median rule for several objectives.
@@ -98,6 +126,29 @@ class Search(Frozen):
     """Whether scikit-learn's simplest models are scored beside the winner; decides no trial."""
     first: tuple[dict[str, Any], ...] = ()
     """Candidates that are tried first, each in the form of ``space:``; what one leaves out is drawn at random."""
+
+
+class Resampling(Frozen):
+    """How often a candidate is trained for its value: once, in each of several folds, or with several seeds."""
+
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Training and validation samples are dealt into so many folds, each of which is validation once."""
+    repeats: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Trained with so many seeds on the same samples."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Resampling:
+        if self.folds and self.repeats:
+            raise ValueError("folds and repeats exclude each other; leave out one of them")
+        return self
+
+    @property
+    def trainings(self) -> int:
+        """Trainings of a candidate."""
+        return self.folds or self.repeats or 1
+
+    def __str__(self) -> str:
+        return f"{self.folds} folds" if self.folds else f"{self.repeats} seeds" if self.repeats else "one holdout"
 
 
 _RESERVED = ("s", "samples_s")
@@ -158,7 +209,7 @@ def _objective(value: object, info: ValidationInfo) -> object:
 class Spec(Frozen):
     """Everything that one search needs to know; the same for the command line and for Python."""
 
-    task: Annotated[TaskSpec, BeforeValidator(parse_task)]
+    task: Annotated[SerializeAsAny[TaskSpec], BeforeValidator(parse_task)]
     metrics: Annotated[dict[str, str | None], BeforeValidator(_metrics)] = {}
     """What else is measured on validation after every epoch: metrics by name, or the user's own as module:function."""
     objective: Annotated[dict[str, Direction], BeforeValidator(_objective)] = {}
@@ -167,6 +218,7 @@ class Spec(Frozen):
     budget: Budget = Budget()
     search: Search = Search()
     training: Training = Training()
+    evaluation: Resampling = Resampling()
     space: Any
     """A :class:`Group`; parsed apart, since its errors carry paths of their own."""
     _notes: tuple[str, ...] = PrivateAttr(())
@@ -192,6 +244,25 @@ class Spec(Frozen):
         if several and self.search.sampler == "cmaes":
             raise ValueError("search.sampler: 'cmaes' works with one objective only; use nsga2, tpe or gp")
         return self
+
+    @model_validator(mode="after")
+    def _can_be_resampled(self) -> Spec:
+        if self.evaluation.folds and self.task.split.order is not None:
+            raise ValueError(
+                "evaluation.folds: rows in the order of task.split.order cannot be dealt into folds, since most would "
+                "be predicted from later ones; leave out one of both, or use evaluation.repeats"
+            )
+        if self.evaluation.trainings > 1 and self.search.pruner == "asha":
+            raise ValueError(
+                f"search.pruner: 'asha' pauses trials between epochs, and evaluation asks for {self.evaluation}; "
+                "use median, hyperband or none"
+            )
+        return self
+
+    @property
+    def steps(self) -> int:
+        """How often a trial may be judged: after each of its epochs, or after each of several trainings."""
+        return self.evaluation.trainings if self.evaluation.trainings > 1 else self.budget.epochs
 
     @property
     def group(self) -> Group:

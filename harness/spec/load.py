@@ -11,33 +11,43 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import SpecError, did_you_mean
-from harness.spec.document import Budget, Limits, Search, Spec
+from harness.spec.document import Budget, Limits, Resampling, Search, Spec
 from harness.spec.explain import explain
 from harness.spec.first import point_of
-from harness.spec.names import TASKS
 from harness.spec.parameters import Group, Node, NodeError, Range
-from harness.spec.reader import MAX_BYTES, Document, read_yaml
+from harness.spec.reader import MAX_BYTES, Document, read_mapping, read_yaml
 from harness.spec.shipped import find_space, space_of_task
 from harness.spec.space import parse_space
-from harness.spec.task import TASK_TYPES, BuiltinTask, parse_task
+from harness.spec.task import TaskSpec, form_of, sources
 from harness.spec.training import Training
 
-SECTIONS: Mapping[str, type[BaseModel]] = {"limits": Limits, "budget": Budget, "search": Search, "training": Training}
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "limits": Limits,
+    "budget": Budget,
+    "search": Search,
+    "training": Training,
+    "evaluation": Resampling,
+}
 
 
-def load_spec(space: str, overrides: Iterable[str] = ()) -> Spec:
-    """Read a shipped space by name, or a space file by path, and apply ``key.path=value`` overrides.
+def load_spec(
+    space: str | Mapping[str, Any], overrides: Iterable[str] = (), given: Mapping[str, str] | None = None
+) -> Spec:
+    """Read a shipped space by name, a space file by path, or a space as a mapping; apply ``key.path=value`` overrides.
 
     The name of a built-in task without a space of its own stands for the shipped space of its kind, with that task.
+    ``given`` is the form of data from Python, which takes the place of where the space's task has its data.
 
     Relative paths under ``task`` are taken from the folder of the space file, those of a shipped space from the
     current directory. Raises :class:`SpecError` or :class:`InputError`.
     """
+    if isinstance(space, Mapping):
+        return _validated(read_mapping(space, "space"), Path.cwd(), overrides, given)
     path, folder = find_space(space)
     if shipped := space_of_task(space):
         # The task's own override comes first, so that the user's may change what is below it.
         overrides = [f"task={{builtin: {space}}}", *overrides]
-    spec = parse_spec(_read(path), origin=str(path), folder=folder, overrides=overrides)
+    spec = _validated(read_yaml(_read(path), str(path)), folder, overrides, given)
     if shipped:
         spec._notes = (f"{space} is a task: it is searched with the shipped space {shipped}", *spec.notes)
     return spec
@@ -50,13 +60,20 @@ def read_space(space: str) -> str:
 
 def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides: Iterable[str] = ()) -> Spec:
     """Validate the text of a space file; see :func:`load_spec`."""
-    document = read_yaml(text, origin)
+    return _validated(read_yaml(text, origin), folder or Path.cwd(), overrides)
+
+
+def _validated(
+    document: Document, folder: Path, overrides: Iterable[str], given: Mapping[str, str] | None = None
+) -> Spec:
     if not isinstance(document.data, dict):
         raise document.error((), "expected a mapping with `task:` and `space:`")
+    if given is not None:
+        _put_given(document, given)
     for override in overrides:
         _override(document, override)
     _check_keys(document)
-    task = _parse_task(document, folder or Path.cwd())
+    task = _parse_task(document, folder)
     sections = {name: _section(document, name, model) for name, model in SECTIONS.items() if name in document.data}
     space = parse_space(document)
     notes: list[str] = []
@@ -72,19 +89,23 @@ def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides:
         raise explain(document, (), Spec, error) from None
 
 
+LATER = (("search", "first"), ("training", "ema"), ("training", "swa"))
+"""Keys that came after the first runs, each by default empty or 0."""
+
+
 def canonical(spec: Spec) -> dict[str, Any]:
     """Return the spec as plain data with every default spelled out: loading it again gives the same spec."""
     data = spec.model_dump(mode="json", exclude={"space"})
-    task = data["task"]
-    if isinstance(spec.task, BuiltinTask) and task["directory"] is None:
-        del task["directory"]
     data["space"] = _plain(spec.group)
     data["training"] = _without(data["training"], data["space"])
     # So that the hash of a space is what it was before there were such keys.
-    if not data["search"]["first"]:
-        del data["search"]["first"]
+    for section, key in LATER:
+        if not data[section].get(key, True):
+            del data[section][key]
     if not data["metrics"]:
         del data["metrics"]
+    if spec.evaluation == Resampling():
+        del data["evaluation"]
     return data
 
 
@@ -92,6 +113,9 @@ def spec_hash(spec: Spec) -> str:
     """Return a sha256 of everything that decides the trials; how many there are, how long, or baselines do not."""
     data = canonical(spec)
     del data["search"]["baselines"]
+    if spec.task.split.seed == spec.search.seed:
+        # Before the split had a seed of its own, it was drawn from the search's: the hash of such a run is what it was.
+        del data["task"]["split"]["seed"]
     data["budget"] = {"epochs": spec.budget.epochs}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
@@ -132,6 +156,8 @@ def _override(document: Document, override: str) -> None:
     if not equals or not all(keys):
         raise SpecError(f"--set {override}: expected key.path=value, such as budget.trials=50")
     at: dict[str, Any] = document.data
+    if keys[0] == "task" and len(keys) > 1 and isinstance(at.get("task"), str):
+        at["task"] = {"builtin": at["task"]}
     for i, part in enumerate(keys[:-1]):
         if part not in at:
             document.overridden.add(tuple(keys[: i + 1]))
@@ -147,6 +173,16 @@ def _override(document: Document, override: str) -> None:
     for path in [path for path in document.written if path[: len(changed)] == changed]:
         del document.written[path]
     document.written.update({(*changed, *path): text for path, text in value.written.items()})
+
+
+def _put_given(document: Document, given: Mapping[str, str]) -> None:
+    """Put data from Python where a document's task has its data; what else the task says stays, as does its name."""
+    task = document.data.get("task")
+    kept = task if isinstance(task, dict) else {}
+    document.data["task"] = {
+        **{key: kept.get(key, name) if key in sources else name for key, name in given.items()},
+        **{key: value for key, value in kept.items() if key not in sources and key not in given},
+    }
 
 
 def _check_keys(document: Document) -> None:
@@ -191,26 +227,13 @@ def _with_fitting_first(document: Document, search: Search, space: Group, notes:
     return search.model_copy(update={"first": tuple(fitting)})
 
 
-def _parse_task(document: Document, folder: Path) -> Any:
-    value = _absolute(document.data["task"], folder)
+def _parse_task(document: Document, folder: Path) -> TaskSpec:
+    """Return the task, its relative paths taken from ``folder``."""
     try:
-        task = parse_task(value)
-    except ValidationError as error:
-        model = next(kind for kind in TASK_TYPES if kind.source in value)
-        raise explain(document, ("task",), model, error) from None
+        form, fields = form_of(document.data["task"])
     except ValueError as error:
         raise document.error(("task",), str(error)) from None
-    if isinstance(task, BuiltinTask) and task.builtin not in TASKS:
-        raise document.error(("task",), f"unknown task {task.builtin!r}{did_you_mean(task.builtin, TASKS)}")
-    return task
-
-
-def _absolute(task: Any, folder: Path) -> Any:
-    """Return what a task says with its paths taken from ``folder``."""
-    if not isinstance(task, dict):
-        return task
-    found = {**task, "test": _absolute(task["test"], folder)} if "test" in task else dict(task)
-    for key in ("directory", "csv", "parquet", "npz", "images"):
-        if isinstance(found.get(key), str):
-            found[key] = str((folder / Path(found[key]).expanduser()).absolute())
-    return found
+    try:
+        return form.model_validate(fields, context=lambda path: (folder / path.expanduser()).absolute())
+    except ValidationError as error:
+        raise explain(document, ("task",), form, error) from None

@@ -1,4 +1,4 @@
-"""The names that a space file may use for a task, an architecture, an optimiser or a schedule, and their parameters.
+"""The names that a space file may use for what it chooses from registries, and the parameters of options.
 
 The registries of the floors above have all this too, but they load torch, which takes seconds. A typo is answered from
 here. ``tests/spec/test_spec_names.py`` holds both against each other.
@@ -16,6 +16,20 @@ TASKS: Mapping[str, str] = {
     "wine": "tabular",
 }
 """The built-in tasks, each with the shipped space that is searched for it where no other is named."""
+
+SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp", "nsga2", "qmc")
+PRUNERS = ("auto", "median", "asha", "hyperband", "dominated", "none")
+
+SCHEDULES = ("schedule", "dropout_schedule", "weight_decay_schedule")
+"""Keys whose value is a schedule: of the learning rate, of every dropout and of the weight decay."""
+
+_SCHEDULES: Mapping[str, tuple[str, ...]] = {
+    "constant": ("warmup_epochs",),
+    "coslog4": (),
+    "cosine": ("warmup_epochs", "final"),
+    "one_cycle": ("peak", "div", "final_div"),
+    "wsd": ("warmup", "decay", "shape"),
+}
 
 OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "architecture": {
@@ -36,15 +50,15 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
     },
     "optimizer": {
+        "adagrad": ("lr", "lr_decay", "eps", "weight_decay"),
         "adam": ("lr", "beta1", "beta2", "eps", "weight_decay"),
         "adamw": ("lr", "beta1", "beta2", "eps", "weight_decay"),
+        "muon": ("lr", "momentum", "nesterov", "beta1", "beta2", "eps", "weight_decay"),
+        "nadam": ("lr", "beta1", "beta2", "eps", "momentum_decay", "weight_decay"),
+        "radam": ("lr", "beta1", "beta2", "eps", "weight_decay"),
         "rmsprop": ("lr", "alpha", "momentum", "eps", "weight_decay", "centered"),
         "sgd": ("lr", "momentum", "nesterov", "weight_decay"),
     },
-    "schedule": {
-        "constant": ("warmup_epochs",),
-        "cosine": ("warmup_epochs", "final"),
-        "one_cycle": ("peak", "div", "final_div"),
-    },
+    **dict.fromkeys(SCHEDULES, _SCHEDULES),
 }
 """By key of ``space:`` its options, and the parameters of each."""

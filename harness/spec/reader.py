@@ -7,8 +7,10 @@ levels and ``MAX_NODES`` values after aliases are followed (a small file can oth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -83,6 +85,29 @@ def read_yaml(text: str, origin: str) -> Document:
     lines = {path: line for path, (line, _) in nodes.items()}
     written = {path: node.value for path, (_, node) in nodes.items() if _is_no_text(node)}
     return Document(data, origin, lines, written=written)
+
+
+def read_mapping(value: Mapping[str, Any], origin: str) -> Document:
+    """Return a space given from Python as a document; messages have the path of keys and no line."""
+    return Document(_plain(value, (), origin), origin, {})
+
+
+def _plain(value: Any, path: Path, origin: str) -> Any:
+    """Return a copy made of what YAML has: mappings, lists, numbers and text; NumPy's numbers become Python's."""
+    if len(path) > MAX_DEPTH:
+        raise SpecError(f"{origin}: nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        return {key: _plain(item, (*path, key), origin) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, (*path, place), origin) for place, item in enumerate(value)]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Integral | Real):
+        return int(value) if isinstance(value, Integral) else float(value)
+    if isinstance(value, str | PurePath):
+        return str(value)
+    found = f"expected a mapping, a list, a number or text, got one of type {type(value).__name__}"
+    raise Document(None, origin, {}).error(path, found)
 
 
 def _refuse_deep_nesting(text: str, origin: str) -> None:

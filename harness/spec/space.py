@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import did_you_mean
+from harness.registry import registered
 from harness.spec.candidate import CHOICES
 from harness.spec.explain import reason
 from harness.spec.names import OPTIONS
@@ -73,7 +74,9 @@ def _check_option(key: str, name: str, option: Group, path: tuple[str | int, ...
         return
     known = OPTIONS[key]
     if name not in known:
-        raise NodeError((*path, name), f"unknown {key} {name!r}{did_you_mean(name, known)}")
+        if name in (others := registered(key)):
+            return  # from a package that must be loaded to know its parameters: they are checked later
+        raise NodeError((*path, name), f"unknown {key} {name!r}{did_you_mean(name, {*known, *others})}")
     for parameter in option.items:
         if parameter not in known[name]:
             raise NodeError((*path, name, parameter), f"unknown key{did_you_mean(parameter, known[name])}")

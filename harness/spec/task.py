@@ -1,16 +1,31 @@
-"""``task:`` names the data, the target and the kind of problem."""
+"""``task:`` names the data, the target and the kind of problem.
+
+Each form that it may take is a model in the registry ``sources``, under the key that says where the data is. What reads
+it is registered on the floor above, with :func:`harness.data.sources.source.read_source`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from harness.errors import did_you_mean
+from harness.registry import Registry
 from harness.spec.base import Frozen
+from harness.spec.names import TASKS
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Kind = Literal["auto", "classification", "regression"]
@@ -27,6 +42,8 @@ class Split(Frozen):
     """Column of a table, numbers or dates: the last rows by it are the test part, those before them validation."""
     duplicates: Literal["anywhere", "together"] = "anywhere"
     """``together`` keeps samples with identical inputs in one part."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Draws the parts: searches with other seeds of their own are measured on the same samples."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Split:
@@ -38,14 +55,25 @@ class Split(Frozen):
         return self
 
 
-class _Task(Frozen):
-    """What every task may say beside where its data is."""
+def _changed(path: Path, info: ValidationInfo) -> Path:
+    change: Callable[[Path], Path] | None = info.context
+    return path if change is None else change(path)
+
+
+DataPath = Annotated[Path, AfterValidator(_changed)]
+"""Where data lies. Validation passes each such path through its ``context``, a function, whatever the field is called
+and however deep it lies: so are relative ones resolved, and so can all be found or replaced."""
+
+
+class TaskSpec(Frozen):
+    """What every task may say beside where its data is; the base of its forms."""
 
     source: ClassVar[str]
+    """The key that says where the data is, by which the form is known."""
 
     split: Split = Split()
     limit: Annotated[int, Field(ge=10)] | None = None
-    """Use at most this many samples for training and validation, drawn from the seed; the test set stays whole."""
+    """At most so many samples for training and validation, drawn by the split's seed; the test part stays whole."""
 
     @property
     def label(self) -> str:
@@ -53,14 +81,39 @@ class _Task(Frozen):
         return Path(str(getattr(self, self.source))).stem
 
 
-class BuiltinTask(_Task):
+sources: Registry[type[TaskSpec]] = Registry("source")
+"""The forms of a task by their key."""
+
+Form = TypeVar("Form", bound=type[TaskSpec])
+
+
+def source(form: Form) -> Form:
+    """Register a form of tasks."""
+    sources.add(form.source, form)
+    return form
+
+
+@source
+class BuiltinTask(TaskSpec):
     """A data set that harness knows by name (``harness tasks`` lists them)."""
 
     source: ClassVar[str] = "builtin"
 
     builtin: str
-    directory: Path | None = None
+    directory: DataPath | None = None
     """Where its files are, for those that are read from files."""
+
+    @model_validator(mode="after")
+    def _known(self) -> BuiltinTask:
+        if self.builtin not in TASKS:
+            raise ValueError(f"unknown task {self.builtin!r}{did_you_mean(self.builtin, TASKS)}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a directory that is not named, so that the hash of a space is what it was before there was one."""
+        data: dict[str, Any] = handler(self)
+        return data if self.directory is not None else {key: data[key] for key in data if key != "directory"}
 
 
 def _as_words(value: object) -> object:
@@ -73,7 +126,9 @@ def _as_words(value: object) -> object:
 Words = tuple[Annotated[str, BeforeValidator(_as_words, json_schema_input_type=str | int | float)], ...]
 
 
-class _Table(_Task):
+class TableTask(TaskSpec):
+    """What every table may say beside where it is."""
+
     target: str
     kind: Kind = "auto"
     drop: tuple[str, ...] = ()
@@ -99,7 +154,7 @@ class _Table(_Task):
         return self.missing.get(column, ()) if isinstance(self.missing, dict) else self.missing
 
     @model_validator(mode="after")
-    def _marks_differ(self) -> _Table:
+    def _marks_differ(self) -> TableTask:
         if self.decimal and self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}; they must differ")
         return self
@@ -113,43 +168,65 @@ def _named(value: object, *, default: object) -> object:
 class CsvFile(Frozen):
     """One more CSV file."""
 
-    csv: Path
+    csv: DataPath
 
 
 class ParquetFile(Frozen):
     """One more Parquet file."""
 
-    parquet: Path
+    parquet: DataPath
 
 
-class CsvTask(_Table):
+@source
+class CsvTask(TableTask):
     """A table in a CSV file with a header line."""
 
     source: ClassVar[str] = "csv"
 
-    csv: Path
+    csv: DataPath
     test: CsvFile | None = None
     """A file with the same columns whose rows are the test part."""
     separator: Annotated[str, Field(max_length=1)] = ""
     """What stands between two values; "" finds it among comma, semicolon, tab and bar."""
 
 
-class ParquetTask(_Table):
+@source
+class ParquetTask(TableTask):
     """A table in a Parquet file."""
 
     source: ClassVar[str] = "parquet"
 
-    parquet: Path
+    parquet: DataPath
     test: ParquetFile | None = None
     """A file with the same columns whose rows are the test part."""
 
 
-class NpzTask(_Task):
+@source
+class FrameTask(TableTask):
+    """A table given from Python, under a name of its own: ``harness.search(space, data=frame, target=...)``."""
+
+    source: ClassVar[str] = "frame"
+
+    frame: str
+
+
+@source
+class ArraysTask(TaskSpec):
+    """Arrays given from Python, under a name of their own; as those of an NPZ file."""
+
+    source: ClassVar[str] = "arrays"
+
+    arrays: str
+    kind: Kind = "auto"
+
+
+@source
+class NpzTask(TaskSpec):
     """Arrays in an NPZ file: N x F is a table, N x H x W or N x C x H x W are images."""
 
     source: ClassVar[str] = "npz"
 
-    npz: Path
+    npz: DataPath
     inputs: str = "x"
     targets: str = "y"
     kind: Kind = "auto"
@@ -180,12 +257,13 @@ Ground = Annotated[
 ]
 
 
-class ImagesTask(_Task):
+@source
+class ImagesTask(TaskSpec):
     """A folder with one sub-folder of images per class, or with such folders below train, val and test."""
 
     source: ClassVar[str] = "images"
 
-    images: Path
+    images: DataPath
     size: tuple[Side, Side] = (32, 32)
     """Height and width to which every image is resized."""
     channels: Literal[1, 3] = 3
@@ -199,22 +277,25 @@ class ImagesTask(_Task):
         return (value, value) if isinstance(value, int) else value
 
 
-TaskSpec = BuiltinTask | CsvTask | ParquetTask | NpzTask | ImagesTask
-TASK_TYPES = (BuiltinTask, CsvTask, ParquetTask, NpzTask, ImagesTask)
+def form_of(value: object) -> tuple[type[TaskSpec], Mapping[str, Any]]:
+    """Return the form of a task, a built-in's name or a mapping with one of the keys of ``sources``, and its fields.
 
-
-def parse_task(value: object) -> TaskSpec:
-    """Build the task that a space file names: a built-in's name, or a mapping with one of the source keys."""
-    if isinstance(value, TASK_TYPES):
-        return value
+    Raises ValueError where it is neither.
+    """
     if isinstance(value, str):
-        return BuiltinTask(builtin=value)
-    sources = {kind.source: kind for kind in TASK_TYPES}
+        return BuiltinTask, {"builtin": value}
     if not isinstance(value, Mapping):
         raise ValueError(f"expected the name of a task, or a mapping with one of {', '.join(sources)}")
     named = [key for key in value if key in sources]
     if len(named) != 1:
         hint = "".join(did_you_mean(str(key), sources) for key in list(value)[:1]) if not named else ""
         raise ValueError(f"expected exactly one of {', '.join(sources)}{hint}")
-    fields: Mapping[str, Any] = value
-    return sources[named[0]].model_validate(fields)
+    return sources[named[0]], value
+
+
+def parse_task(value: object) -> TaskSpec:
+    """Build the task that a space file names. Raises ValueError."""
+    if isinstance(value, TaskSpec):
+        return value
+    form, fields = form_of(value)
+    return form.model_validate(fields)

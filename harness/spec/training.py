@@ -92,9 +92,18 @@ class Training(Frozen):
     """At a constant rate, stop after this many epochs without improvement on validation; 0 never stops early."""
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """How many, at most ``budget.epochs``, with the schedule running over just these; none: all of those."""
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay of a moving average of the weights over the steps, which is what is measured and kept; 0: none."""
+    swa: Share = 0.0
+    """Share of the last steps whose weights are averaged evenly (with ``ema``: from where on); 0: none."""
     augment: Augment = Augment()
     final: Annotated[Literal["auto", "refit", "keep"] | Averaged, BeforeValidator(_final)] = "auto"
     """What becomes of the winner: trained anew on training + validation, kept as it is, or (``auto``) what a rehearsal
     on the training part shows to be no worse; or several, averaged."""
     calibration: Literal["temperature", "none"] = "temperature"
     """Whether what is rehearsed has the temperature of its probabilities fitted on validation."""
+
+    @property
+    def averages(self) -> bool:
+        """Whether an average of the weights is what is measured and kept."""
+        return self.ema > 0.0 or self.swa > 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.lazy import lazy_names
+from harness.text import plain
 
 if TYPE_CHECKING:
     from harness.store.codec import decode, encode
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from harness.store.provenance import environment
     from harness.store.reading import StoredTrial
     from harness.store.run import RunFolder, check_run, check_space, read_status, refresh_manifest, seal
-    from harness.store.text import plain
 
 __all__ = [
     "TIMED_COLUMNS",
@@ -82,6 +82,5 @@ __getattr__, __dir__ = lazy_names(
         "reading": ("StoredTrial",),
         "filesystem": ("check_local",),
         "run": ("RunFolder", "check_run", "check_space", "read_status", "refresh_manifest", "seal"),
-        "text": ("plain",),
     },
 )

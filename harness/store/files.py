@@ -13,10 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from harness.errors import StorageError
-from harness.store.text import plain, readable
+from harness.text import plain, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,14 +128,11 @@ def sha256_file(path: Path) -> str:
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the system or the database says of ``path`` into a one-line :class:`StorageError`."""
+    """Turn what the system says of ``path`` into a one-line :class:`StorageError`."""
     try:
         yield
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}") from error
-    except SQLAlchemyError as error:
-        # The database's own words are in `orig`; the rest of the text is the SQL statement.
-        raise StorageError(f"{path}: {getattr(error, 'orig', None) or error}") from error
 
 
 def _refuse(constant: str) -> None:

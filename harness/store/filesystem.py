@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 
@@ -26,34 +24,17 @@ NETWORK_FILE_SYSTEMS = frozenset(
 """As mount tables name them: file systems that several machines may write to at once."""
 
 
-class Partition(Protocol):
-    """What psutil tells of a mounted file system."""
-
-    @property
-    def mountpoint(self) -> str:
-        """Where it is mounted."""
-
-    @property
-    def fstype(self) -> str:
-        """Which file system it is."""
-
-    @property
-    def opts(self) -> str:
-        """How it is mounted, comma-separated; ``remote`` is Windows' word for a network drive."""
-
-
-def check_local(path: Path, partitions: Iterable[Partition] | None = None) -> None:
+def check_local(path: Path) -> None:
     """Raise :class:`StorageError` when ``path``, which need not exist yet, lies on a network file system.
 
-    What cannot be told passes. ``partitions`` are those of this machine unless given.
+    What cannot be known passes.
     """
     where = Path(os.path.realpath(path))
-    if partitions is None:
-        try:
-            partitions = psutil.disk_partitions(all=True)
-        except (OSError, psutil.Error):
-            return
-    holding = [mount for mount in partitions if where.is_relative_to(mount.mountpoint)]
+    try:
+        mounts = psutil.disk_partitions(all=True)
+    except (OSError, psutil.Error):
+        return
+    holding = [mount for mount in mounts if where.is_relative_to(mount.mountpoint)]
     if not holding:
         return
     depth = max(len(Path(mount.mountpoint).parts) for mount in holding)

@@ -66,6 +66,7 @@ TRIAL_DTYPES: Mapping[str, str] = {
 
 EPOCH_DTYPES: Mapping[str, str] = {
     "trial": "int64",
+    "fold": "int64",
     "epoch": "int64",
     METRICS: "float64",
     "learning_rate": "float64",
@@ -89,7 +90,7 @@ TIMED_COLUMNS = (
     "data_reason",
     "threads_reason",
     "reasons",
-    *(name for name in FIGURES if name not in ("parameters", "flops", "value_se")),
+    *(name for name in FIGURES if name not in ("parameters", "flops", "value_se", "value_sd")),
     *PREDICTED_COLUMNS,
     "started_unix_s",
     "seconds",
@@ -113,11 +114,12 @@ def trials_frame(
 
 
 def epochs_frame(epochs: Iterable[EpochRecord], metrics: Iterable[str] = ()) -> pd.DataFrame:
-    """Return one row per trial and epoch; ``metrics`` have columns whatever was measured."""
-    epochs = sorted(epochs, key=lambda epoch: (epoch.trial, epoch.epoch))
+    """Return one row per trial, fold and epoch; ``metrics`` have columns whatever was measured."""
+    epochs = sorted(epochs, key=lambda epoch: (epoch.trial, epoch.fold, epoch.epoch))
     rows = [
         {
             "trial": epoch.trial,
+            "fold": epoch.fold,
             "epoch": epoch.epoch,
             **_metrics("train", epoch.train),
             **_metrics("validation", epoch.validation),

@@ -11,9 +11,11 @@ from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.study.check import check_spec
+    from harness.study.choices import replayed
     from harness.study.decide.idle import needed_where
     from harness.study.estimate import Estimate, estimate_costs, total_seconds
     from harness.study.execute.execution import Execution
+    from harness.study.final.predictor import Predictor
     from harness.study.objectives import Objective
     from harness.study.observer import Observer
     from harness.study.part import Finished
@@ -28,12 +30,14 @@ __all__ = [
     "Objective",
     "Observer",
     "Opened",
+    "Predictor",
     "Request",
     "Stop",
     "check_spec",
     "estimate_costs",
     "needed_where",
     "open_search",
+    "replayed",
     "run_search",
     "space_schema",
     "spec_to_resume",
@@ -44,12 +48,14 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "check": ("check_spec",),
+        "choices": ("replayed",),
         "estimate": (
             "Estimate",
             "estimate_costs",
             "total_seconds",
         ),
         "execute.execution": ("Execution",),
+        "final.predictor": ("Predictor",),
         "decide.idle": ("needed_where",),
         "objectives": ("Objective",),
         "observer": ("Observer",),

@@ -17,11 +17,10 @@ from harness.store.connection import DAMAGED
 from harness.store.database import State
 from harness.study import telemetry
 from harness.study.contract import Evaluation
-from harness.study.decide.decisions import Known, Result
-from harness.study.decide.mirror import Proposal
+from harness.study.decide.protocol import Known, Proposal, Result
 from harness.study.limits import constraints
 from harness.study.objectives import Objective, contenders
-from harness.study.soundness import check_result
+from harness.study.soundness import SEEDS, check_result
 
 FILES = re.compile(r"(resume|trial)-(\d{6,})\.safetensors")
 STATES: Mapping[Outcome, State] = {
@@ -80,9 +79,13 @@ class Archive:
         """Every trial that has ended, or was cut off, by number."""
         return {number: self.results[number].record for number in sorted(self.results)}
 
-    def begin(self, number: int, proposal: Proposal, shown: Sequence[int]) -> None:
-        """Remember that a trial is to be trained, and whose results the sampler had been shown since the last one."""
-        self._database.begin(number, proposal.params, proposal.distributions, {"shown": list(shown)})
+    def begin(self, number: int, proposal: Proposal, observed: Sequence[int], seed: int | None) -> None:
+        """Remember that a trial is to be trained, whose results the sampler observed since the last one, and its seed.
+
+        The seed of a trial that is no replicate follows from its number.
+        """
+        note = {"shown": list(observed)} | ({} if seed is None else {"seed": seed})
+        self._database.begin(number, proposal.params, proposal.distributions, note)
 
     def end(self, evaluation: Evaluation) -> None:
         """Remember how a stretch of a trial ended."""
@@ -139,7 +142,7 @@ class Archive:
             record.trial,
             state=STATES.get(record.outcome, "pruned"),
             values=record.values,
-            reports={epoch.epoch: epoch.validation[first] for epoch in evaluation.epochs},
+            reports={step: epoch.validation[first] for step, epoch in enumerate(evaluation.epochs, start=1)},
             constraints=constraints(self._limits, record),
             record=text,
         )
@@ -147,7 +150,7 @@ class Archive:
     def _load(self) -> None:
         """Read and check what earlier parts of the run have left."""
         for stored in self._database.load():
-            self.known.append(Known(stored.params, self._shown(stored), self._result(stored)))
+            self.known.append(Known(stored.params, self._observed(stored), self._result(stored), self._seed(stored)))
         self.results = {number: known.result for number, known in enumerate(self.known) if known.result}
         self._contenders = contenders(self._objectives, (result.record for result in self.results.values()))
 
@@ -161,15 +164,21 @@ class Archive:
         check_result(self._folder.path, stored, record, epochs, self._objectives)
         return Result(record, epochs)
 
-    def _shown(self, stored: StoredTrial) -> tuple[int, ...]:
-        """Return whose results were shown before a trial: those of earlier ones."""
-        shown = stored.note.get("shown", [])
-        if not isinstance(shown, list) or not all(type(n) is int and 0 <= n < stored.number for n in shown):
-            raise StorageError(
-                f"{self._folder.path}: the note of trial {stored.number} is damaged: "
-                f"it does not say whose results were shown before; {DAMAGED}"
-            )
-        return tuple(shown)
+    def _observed(self, stored: StoredTrial) -> tuple[int, ...]:
+        """Return whose results were told to the sampler before a trial: those of earlier ones."""
+        observed = stored.note.get("shown", [])
+        if not isinstance(observed, list) or not all(type(n) is int and 0 <= n < stored.number for n in observed):
+            raise self._damaged(stored, "it does not say whose results were shown before")
+        return tuple(observed)
+
+    def _seed(self, stored: StoredTrial) -> int | None:
+        seed = stored.note.get("seed")
+        if seed is not None and (type(seed) is not int or seed not in SEEDS):
+            raise self._damaged(stored, "its seed is none")
+        return seed
+
+    def _damaged(self, stored: StoredTrial, why: str) -> StorageError:
+        return StorageError(f"{self._folder.path}: the note of trial {stored.number} is damaged: {why}; {DAMAGED}")
 
     def _files(self) -> Iterator[tuple[str, int]]:
         for path in sorted((self._folder.path / "checkpoints").glob("*.safetensors")):

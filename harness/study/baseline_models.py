@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.data import Part
 from harness.problems import Estimator, problems
-from harness.records import NAN, TaskShape
+from harness.records import NAN, InputKind, TaskShape
 
 Floats = NDArray[np.float64]
 
@@ -51,16 +51,23 @@ class Columns:
     def of(cls, shape: TaskShape, seed: int) -> Columns:
         """Return the columns of a task, drawn from ``seed`` where a table has too many numeric ones."""
         rng = np.random.default_rng(seed)
-        few = shape.features <= COLUMNS
-        chosen = np.arange(shape.features) if few else np.sort(rng.choice(shape.features, COLUMNS, replace=False))
+        features = _features(shape)
+        few = features <= COLUMNS
+        chosen = np.arange(features) if few else np.sort(rng.choice(features, COLUMNS, replace=False))
         return cls(shape, chosen)
+
+    @property
+    def image(self) -> tuple[int, ...]:
+        """Channels, height and width of images; empty for a table."""
+        found = self.shape.find(InputKind.IMAGE)
+        return found.sizes if found else ()
 
     @property
     def pool(self) -> int:
         """Side of the squares of pixels that become one value; 1: every pixel is one."""
-        if self.shape.image is None:
+        if not self.image:
             return 1
-        channels, height, width = self.shape.image
+        channels, height, width = self.image
         side = 1
         while channels * -(-height // side) * -(-width // side) > max(PIXELS, channels):
             side += 1
@@ -69,15 +76,16 @@ class Columns:
     @property
     def numbers(self) -> int:
         """How many columns hold numbers."""
-        if self.shape.image is None:
+        if not self.image:
             return len(self.chosen)
-        channels, height, width = self.shape.image
+        channels, height, width = self.image
         return channels * -(-height // self.pool) * -(-width // self.pool)
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
         """The number of codes of each categorical column."""
-        return self.shape.cardinalities
+        found = self.shape.find(InputKind.CATEGORICAL)
+        return found.cardinalities if found else ()
 
     @property
     def width(self) -> int:
@@ -89,14 +97,14 @@ class Columns:
         """What is not seen of the inputs; empty when all is."""
         if self.pool > 1:
             return f"images average-pooled by {self.pool} x {self.pool} pixels"
-        if len(self.chosen) < self.shape.features:
-            return f"{len(self.chosen):,} of {self.shape.features:,} numeric columns, drawn from the seed"
+        if len(self.chosen) < _features(self.shape):
+            return f"{len(self.chosen):,} of {_features(self.shape):,} numeric columns, drawn from the seed"
         return ""
 
     def inputs(self, part: Part, rows: NDArray[np.int64] | None = None) -> Floats:
         """Return the columns of a part, or of some of its rows."""
         arrays = part.inputs if rows is None else tuple(array[rows] for array in part.inputs)
-        if self.shape.image is not None:
+        if self.image:
             return self._pooled(arrays[0])
         return np.column_stack([arrays[0][:, self.chosen], *arrays[1:]]).astype(np.float64)
 
@@ -107,6 +115,11 @@ class Columns:
             pooled = F.avg_pool2d(chunk, self.pool, ceil_mode=True)
             flat[start : start + _CHUNK] = pooled.flatten(1).numpy()
         return flat
+
+
+def _features(shape: TaskShape) -> int:
+    numeric = shape.find(InputKind.NUMERIC)
+    return numeric.sizes[0] if numeric else 0
 
 
 def fitting_rows(columns: Columns) -> int:

@@ -22,7 +22,6 @@ from harness.records import NAN
 from harness.spec import Spec
 from harness.study.baseline_models import Columns, Floats, fitting_rows, recipes
 from harness.study.stop import Stop
-from harness.study.trial.building import target_scaling
 
 FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError)
 """What scikit-learn raises for data that it cannot fit."""
@@ -158,11 +157,11 @@ def _measured(
     recipe: Estimator, columns: Columns, dataset: TrainingData, part: Part, scorer: Scorer
 ) -> dict[str, float]:
     """Return the plain loss and all other metrics of a fitted model."""
-    problem = problems[dataset.shape.kind]
-    answers = problem.answers_of(recipe.model, columns.inputs(part), dataset.shape.outputs)
-    loss = problem.losses_of(answers, part.targets, loss=problem.losses[0], scale=target_scaling(dataset)[1]).mean()
-    found = scorer.measure(part.truth, problem.own_units(answers, dataset.preprocessing))
-    return {LOSS: float(loss), **found.values}
+    shape = dataset.shape
+    problem = problems[shape.kind]
+    answers = problem.answers_of(recipe.model, columns.inputs(part), shape.outputs)
+    loss = problem.losses_of(answers, part.targets, loss=problem.losses[0], scale=shape.scale).mean()
+    return {LOSS: float(loss), **scorer.measure(part.truth, problem.own_units(answers, shape)).values}
 
 
 def _first_line(message: object) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from harness import models, train
 from harness.errors import InputError, SpecError
 from harness.records import Named
 from harness.spec import CHOICES, DEFAULTS, Choice, Fixed, Group, Node, Spec, corner_values
+from harness.spec.names import SCHEDULES
 from harness.study.decide.grid import check_grid
 
 VALIDATE: Mapping[str, Callable[[Named], None]] = {
     "architecture": models.validate,
     "optimizer": train.validate_optimizer,
-    "schedule": train.validate_schedule,
+    **{key: partial(train.validate_schedule, key=key) for key in SCHEDULES},
 }
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.errors import InputError, StorageError
@@ -37,6 +39,18 @@ def memory_of(folder: RunFolder, followed: Path | None) -> Memory:
     """Return the memory of a run that may follow another; nothing is recorded yet."""
     follows = followed.resolve().name if followed is not None else _follows(_earlier(folder))
     return Memory(folder.path.resolve() / FOLDER, follows)
+
+
+@contextmanager
+def replayed(run: Path | None) -> Iterator[Memory]:
+    """Yield the memory of an estimate that goes by the choices of ``run``, if any; nothing of it is kept."""
+    if run is None:
+        yield Memory()
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / FOLDER
+        copytree(run / FOLDER, copy)
+        yield Memory(copy, run.resolve().name)
 
 
 def begin_record(folder: RunFolder, followed: Path | None) -> tuple[str, ...]:

@@ -84,6 +84,8 @@ class Report:
     """With the trial's number."""
     figures: Mapping[str, float]
     """What is known of the candidate before it is trained: ``parameters``, ``flops``."""
+    finished: bool = False
+    """Whether it is the last epoch of its fold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The coordinator: the one owner of the study, which decides what is trained, has it trained and remembers the results.
+"""The coordinator: the one owner of the study, which asks what to train, has it trained and remembers the results.
 
 Nothing that a trial does ends the loop; what ends it is the total of trials, the end of the time, a request to stop, or
 a disk that takes no more. Trials that are under way then stay open and are taken up by a resumed run, from their
@@ -18,8 +18,7 @@ from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import candidate_at
 from harness.study.archive import Archive
 from harness.study.contract import Assignment, Evaluation, Executor, Lost, Report
-from harness.study.decide.decisions import Decisions, Result, Stretch
-from harness.study.decide.pruners import pruner_name
+from harness.study.decide.protocol import Result, Stretch, TrialSource
 from harness.study.execute.packing import Packing
 from harness.study.job import Job
 from harness.study.observer import Observer
@@ -34,7 +33,7 @@ POLL_S = 0.2
 """How often a search that waits looks whether it was asked to stop."""
 
 SETTLED = (Outcome.COMPLETE, Outcome.PRUNED, Outcome.INFEASIBLE, Outcome.OOM, Outcome.DIVERGED, Outcome.TIMEOUT)
-"""Outcomes that a candidate would meet again: its result is told, not found once more."""
+"""Outcomes that a candidate would meet again: its result is taken over, not found once more."""
 
 
 @dataclass(slots=True)
@@ -57,7 +56,14 @@ class Coordinator:
     """Runs a study to its total of trials, its time, or a request to stop."""
 
     def __init__(
-        self, job: Job, archive: Archive, executor: Executor, packing: Packing, stop: Stop, observer: Observer
+        self,
+        job: Job,
+        archive: Archive,
+        source: TrialSource,
+        executor: Executor,
+        packing: Packing,
+        stop: Stop,
+        observer: Observer,
     ) -> None:
         self._job = job
         self._archive = archive
@@ -66,15 +72,14 @@ class Coordinator:
         self._packing = packing
         self._stop = stop
         self._observer = observer
-        self._decisions = Decisions(job.spec, job.objectives, archive.known)
-        self._judged = pruner_name(job.spec) not in ("none", "asha")
+        self._source = source
         self._running: dict[int, _Running] = {}
         self._again: deque[_Running] = deque()
         """Stretches to be submitted anew: a worker died, or memory ran out."""
         self._first_of: dict[str, int] = {}
         """The first trial of each candidate."""
         for number, known in enumerate(archive.known):
-            self._first_of.setdefault(self._key(known.params), number)
+            self._first_of.setdefault(self._key(known.params, known.seed), number)
         self._not_started = 0
         """Trials in a row that would have taken longer than what is left."""
         self._twins: dict[int, list[Stretch]] = {}
@@ -92,15 +97,17 @@ class Coordinator:
                 self._cancel(reason)
 
     def judge(self, report: Report) -> str:
-        """Return why a trial is to be given up after an epoch, or ``""``."""
+        """Return why a trial is to be pruned after an epoch, or ``""``."""
         running = self._running[report.epoch.trial]
-        epoch = report.epoch.epoch
-        news = epoch > len(running.epochs)
+        known, place = running.epochs, (report.epoch.fold, report.epoch.epoch)
+        news = not known or (known[-1].fold, known[-1].epoch) < place
         # A trial that ran out of memory begins anew, and one that goes on reports again what it had done.
-        running.epochs[epoch - 1 :] = [report.epoch]
+        while known and (known[-1].fold, known[-1].epoch) >= place:
+            known.pop()
+        known.append(report.epoch)
         if news:
             self._observer.epoch_ended(report.epoch)
-        return self._decisions.hopeless(running.stretch, report, running.epochs) if self._judged else ""
+        return self._source.should_prune(running.stretch, report, running.epochs) if self._source.prunes else ""
 
     def keep(self, trial: int, checkpoint: bytes) -> None:
         """Keep a trial's checkpoint."""
@@ -118,19 +125,19 @@ class Coordinator:
                     return
                 self._submit(self._again.popleft())
                 continue
-            stretch = self._decisions.next(total)
+            stretch = self._source.ask(total)
             if stretch is None:
                 return
-            if settled := self._decisions.settled(stretch):
-                self._decisions.ended(stretch, settled)
+            if earlier := self._source.earlier(stretch):
+                self._source.tell(stretch, earlier)
                 continue
             if stretch.proposal is not None:
-                self._archive.begin(stretch.trial, stretch.proposal, stretch.shown)
+                self._archive.begin(stretch.trial, stretch.proposal, stretch.observed, stretch.seed)
             yield from self._begin(stretch)
 
     def _begin(self, stretch: Stretch) -> Iterator[TrialRecord]:
         self._observer.trial_started(stretch.trial, stretch.params)
-        first = self._first_of.setdefault(self._key(stretch.params), stretch.trial)
+        first = self._first_of.setdefault(self._key(stretch.params, stretch.seed), stretch.trial)
         if first == stretch.trial:
             self._again.append(self._prepare(stretch))
         elif first in self._running:
@@ -138,12 +145,12 @@ class Coordinator:
         else:
             yield from self._repeat(stretch, first)
 
-    def _key(self, params: Mapping[str, Any]) -> str:
-        """Return what two trials of the same candidate have in common."""
-        return json.dumps(candidate_at(self._job.spec, params).as_dict(), sort_keys=True)
+    def _key(self, params: Mapping[str, Any], seed: int | None) -> str:
+        """Return what two trials of the same candidate have in common; replicates of it have seeds of their own."""
+        return json.dumps([candidate_at(self._job.spec, params).as_dict(), seed], sort_keys=True)
 
     def _repeat(self, stretch: Stretch, first: int) -> Iterator[TrialRecord]:
-        """Tell the result of the same candidate's first trial, if it is one that would come out again."""
+        """Take over the result of the same candidate's first trial, if it is one that would come out again."""
         result = self._archive.results.get(first)
         if result is None or result.record.outcome not in SETTLED:
             self._again.append(self._prepare(stretch))
@@ -167,13 +174,13 @@ class Coordinator:
         earlier = self._archive.results.get(trial)
         assignment = Assignment(
             trial=trial,
-            seed=derive_seed(spec.search.seed, "trial", trial),
+            seed=derive_seed(spec.search.seed, "trial", trial) if stretch.seed is None else stretch.seed,
             candidate=candidate_at(spec, stretch.params),
             params=stretch.params,
             until=stretch.until,
             time_s=spec.budget.trial_time or float("inf"),
             spent_s=earlier.record.seconds + earlier.record.lost_s if earlier else 0.0,
-            judged=self._judged,
+            judged=self._source.prunes,
             attempt=_attempt_after(earlier),
             micro_batch=earlier.record.plan.micro_batch if earlier and earlier.record.plan else 0,
         )
@@ -184,9 +191,9 @@ class Coordinator:
         checkpoint = self._archive.checkpoint(trial)
         shared = self._packing.allowed() > 1 and not running.alone and not self._exclusive
         left_s = self._stop.left_s
-        if self._archive.best is None and self._job.spec.training.final == "refit":
+        if self._archive.best is None and self._job.final == "refit":
             # The winner is trained once more in this time; any other final may be to keep its weights.
-            left_s /= 1.0 + refit_growth(self._job)
+            left_s /= 1.0 + refit_growth(self._job) / self._job.trainings
         running.assignment = replace(running.assignment, checkpoint=checkpoint, shared=shared, left_s=left_s)
         self._running[trial] = running
         running.device = self._executor.submit(running.assignment)
@@ -209,7 +216,7 @@ class Coordinator:
         yield from self._conclude(running.stretch, ended)
 
     def _conclude(self, stretch: Stretch, evaluation: Evaluation) -> Iterator[TrialRecord]:
-        """Store a result, show it to the samplers, and tell it to the trials of the same candidate that wait."""
+        """Store a result, tell it to the source, and end the trials of the same candidate that wait for it."""
         record = evaluation.record
         earlier = self._archive.results.get(record.trial)
         if record.outcome is Outcome.INTERRUPTED and earlier and earlier.record.outcome is Outcome.PRUNED:
@@ -219,7 +226,7 @@ class Coordinator:
         in_vain = record.outcome is Outcome.INTERRUPTED and not self._stop.reason
         self._not_started = self._not_started + 1 if in_vain else 0
         if record.outcome is not Outcome.INTERRUPTED:
-            self._decisions.ended(stretch, Result(record, evaluation.epochs))
+            self._source.tell(stretch, Result(record, evaluation.epochs))
         self._observer.trial_ended(record)
         yield record
         for twin in self._twins.pop(record.trial, ()):

@@ -136,12 +136,12 @@ def _in_the_middle(job: Job, architecture: str) -> _Measured:
 def _measured(job: Job, candidate: Candidate) -> _Measured:
     candidate, _ = Gates(job, never).settle(candidate)
     model = build_model(job, candidate, job.dataset, seed=0)
-    parameters = static_figures(job, candidate, model).values["parameters"]
+    parameters = static_figures(job, model).values["parameters"]
     train = place_training(job, candidate, job.dataset, seed=0)
     plan = plan_training(job, candidate, job.dataset, train)
     predicted = Prober(job, never).predict(candidate, plan)
     epoch_s = predicted["epoch_s"]
-    trial_s = epoch_s * epochs_of(job, candidate)
+    trial_s = epoch_s * epochs_of(job, candidate) * job.trainings
     return _Measured(parameters, 1e3 * predicted["step_s"], epoch_s, trial_s, _beside_s(job, model, plan))
 
 

@@ -11,7 +11,7 @@ from harness.data import TrainingData
 from harness.plan import Memory
 from harness.problems.scoring import Scorer
 from harness.records import TaskShape
-from harness.spec import Candidate, Spec
+from harness.spec import Averaged, Candidate, Spec
 from harness.study.objectives import Objective
 from harness.train import outputs_for
 
@@ -30,6 +30,23 @@ class Job:
     """What is measured of the validation samples beyond sums over batches."""
     memory: Memory = field(default_factory=Memory)
     """Where what is measured of the machine is kept."""
+    folds: tuple[TrainingData, ...] = ()
+    """The data of each fold of a cross-validation, the last of which is ``dataset``; empty where there is none."""
+
+    @property
+    def trainings(self) -> int:
+        """How often a candidate is trained for its value."""
+        return self.spec.evaluation.trainings
+
+    def of_fold(self, number: int) -> Job:
+        """Return the job with the data of a fold, counted from 1; seeds share their data."""
+        return dataclasses.replace(self, dataset=self.folds[number - 1]) if self.folds else self
+
+    @property
+    def final(self) -> str | Averaged:
+        """What becomes of the winner. ``auto`` is a refit where its recipe was measured several times already."""
+        final = self.spec.training.final
+        return "refit" if final == "auto" and self.trainings > 1 else final
 
     @property
     def choosing(self) -> Memory | None:

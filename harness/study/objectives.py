@@ -79,18 +79,14 @@ def _check_fits(name: str, kind: str, where: str) -> None:
         raise SpecError(f"{where}: does not fit a {kind} task; use one of {', '.join(sorted(fitting))} or loss")
 
 
-def best_trial(objectives: Sequence[Objective], records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the winner: the cheapest of the trials that :func:`tied` returns; None where no trial is complete."""
-    return next(iter(tied(objectives, records)), None)
-
-
 def tied(objectives: Sequence[Objective], records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Return the complete trials that the validation samples cannot tell from the best one, the cheapest first.
+    """Return the complete trials that the validation samples cannot tell from the best one, the winner first.
 
     That is each whose first objective is no worse than the best of all values taken back by their own standard errors
     (Breiman et al., 1984, call it the one-standard-error rule). With several objectives it must be on the Pareto front
-    too. Cheap is few parameters, then few FLOPs, then a better value, then a lower number: nothing that a clock
-    measured, so that two runs of one seed have one winner. The order in which results come does not matter, and a
+    too. The cheapest wins: few parameters, then few FLOPs, each by its power of two (a tenth more is no price for a
+    better value), then a better value, then a lower number, nothing that a clock measured, so that two runs of one seed
+    have one winner. The order in which results come does not matter, and a
     trial that is not among them never comes to be by further results.
     """
     first, found = objectives[0], _eligible(objectives[0], records)
@@ -145,7 +141,7 @@ def _error(record: TrialRecord) -> float:
     return error if 0.0 < error < math.inf else 0.0
 
 
-def _cost(record: TrialRecord) -> tuple[float, float]:
-    """Return parameters and FLOPs; what is not known counts as dear."""
-    parameters, flops = (record.figures.get(name, math.nan) for name in ("parameters", "flops"))
-    return (math.inf if math.isnan(parameters) else parameters, math.inf if math.isnan(flops) else flops)
+def _cost(record: TrialRecord) -> tuple[float, ...]:
+    """Return the powers of two of parameters and FLOPs; what is not known counts as dear."""
+    figures = (record.figures.get(name, math.nan) for name in ("parameters", "flops"))
+    return tuple(math.inf if math.isnan(figure) else math.frexp(figure)[1] for figure in figures)

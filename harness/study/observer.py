@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from harness.records import EpochRecord, TrialRecord
 from harness.study.objectives import Objective
 
 
-class Observer(Protocol):
-    """Who watches a search: a progress display, a test."""
+class Observer:
+    """Who watches a search: a progress display, a test. What it does not override it lets pass."""
 
     def run_started(self, run: Path, notes: Sequence[str], first: Objective, best: TrialRecord | None) -> None:
         """Learn where the run is written, what was noticed, its first objective, and the best value so far.

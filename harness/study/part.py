@@ -40,6 +40,7 @@ from harness.study.check import notes_on
 from harness.study.choices import begin_record, memory_of
 from harness.study.contract import Executor
 from harness.study.coordinator import Coordinator
+from harness.study.decide.decisions import SampledTrials
 from harness.study.execute.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.final import Finisher, report_aside_s, time_aside_s
 from harness.study.job import Job
@@ -69,6 +70,7 @@ class Means:
     storage: str | None
     """URL of a PostgreSQL database; None: a file of the run folder."""
     argv: Sequence[str]
+    asked: Mapping[str, Any] | None
     plan_from: Path | None = None
     """A run whose measured choices are replayed."""
 
@@ -154,7 +156,8 @@ class SearchPart:
     def _train(self, archive: Archive, executor: Executor, total: int) -> None:
         """Train until the search has ended; the workers are gone afterwards, and leave the device to the refit."""
         packing = packing_of(self._means.execution, executor, self._job)
-        coordinator = Coordinator(self._job, archive, executor, packing, self._stop, self._observer)
+        source = SampledTrials(self._job.spec, self._job.objectives, archive.known)
+        coordinator = Coordinator(self._job, archive, source, executor, packing, self._stop, self._observer)
         with closing(executor):
             for _ in coordinator.run(total):
                 self._set_time_aside(archive)
@@ -207,14 +210,23 @@ class SearchPart:
         notes = begin_record(folder, self._means.plan_from)
         folder.write("space.yaml", yaml.safe_dump(canonical(job.spec), sort_keys=False, allow_unicode=True))
         machine = probe(torch=True).as_dict(hide_ids=True)
-        argv = [masked(word) if "://" in word else word for word in self._means.argv]
-        begin_part(folder, {"device": str(job.device), **machine}, environment(argv, Path.cwd()))
-        split = [pd.DataFrame({"index": index, "part": part}) for part, index in self._dataset.split_index.items()]
-        folder.write("splits.parquet", to_parquet(pd.concat(split, ignore_index=True)))
+        argv, asked = _without_passwords(self._means.argv), _without_passwords(self._means.asked)
+        where = {**environment(argv, Path.cwd()), **({"asked": asked} if asked is not None else {})}
+        begin_part(folder, {"device": str(job.device), **machine}, where)
+        folder.write("splits.parquet", to_parquet(pd.concat(self._split(), ignore_index=True)))
         # From here on the run can be resumed, since all that takes is there.
         self._set_state("running")
         self._begun = True
         return notes
+
+    def _split(self) -> list[pd.DataFrame]:
+        """Return which sample is in which part; in a cross-validation, in which fold it is validation (test: 0)."""
+        index, folds = self._dataset.split_index, self._job.folds
+        if not folds:
+            return [pd.DataFrame({"index": rows, "part": part}) for part, rows in index.items()]
+        dealt = [(fold.validation.index, "validation", number) for number, fold in enumerate(folds, start=1)]
+        rows = [*dealt, (index["test"], "test", 0)]
+        return [pd.DataFrame({"index": index, "part": part, "fold": fold}) for index, part, fold in rows]
 
     def _write_frames(self, archive: Archive) -> None:
         metrics = problems[self._job.dataset.shape.kind].summed
@@ -247,6 +259,15 @@ def _earlier_scores(folder: RunFolder) -> Mapping[str, Any]:
             return {}
     path = folder.file("stats.json")
     return read_object(path) if path.is_file() else {}
+
+
+def _without_passwords(words: Any) -> Any:
+    """Return plain data in which the passwords of URLs are masked."""
+    if isinstance(words, Mapping):
+        return {key: _without_passwords(value) for key, value in words.items()}
+    if isinstance(words, list | tuple):
+        return [_without_passwords(value) for value in words]
+    return masked(words) if isinstance(words, str) and "://" in words else words
 
 
 def _first_reason(records: Mapping[int, TrialRecord]) -> str:

@@ -9,9 +9,11 @@ from pydantic import BaseModel
 from harness import models
 from harness.problems import known_metrics
 from harness.registry import Registry
-from harness.spec import COST, Budget, Limits, Search, Training
-from harness.spec.task import TASK_TYPES
-from harness.spec.training import OF_THE_WINNER, Augment
+from harness.spec import COST
+from harness.spec.load import SECTIONS
+from harness.spec.names import SCHEDULES
+from harness.spec.task import sources
+from harness.spec.training import OF_THE_WINNER, Augment, Training
 from harness.train import optimizers, schedules
 
 _NODES: dict[str, Any] = {
@@ -44,12 +46,11 @@ _NODES: dict[str, Any] = {
 
 def space_schema() -> dict[str, Any]:
     """Return the schema: fixed sections from their models, the space from what families and optimisers take."""
-    sections: dict[str, type[BaseModel]] = {"limits": Limits, "budget": Budget, "search": Search, "training": Training}
     own = {"type": "object", "required": ["family"], "additionalProperties": {"$ref": "#/$defs/node"}}
     choices = {
         "architecture": _options({name: family["properties"] for name, family in models.schema().items()}, other=own),
         "optimizer": _options(_configs(optimizers)),
-        "schedule": _options(_configs(schedules)),
+        **{key: _options(_configs(schedules)) for key in SCHEDULES},
     }
     searched = {
         name: _searchable(schema)
@@ -57,7 +58,7 @@ def space_schema() -> dict[str, Any]:
         if name not in (*OF_THE_WINNER, "augment")
     }
     augment = _group(Augment.model_json_schema()["properties"])
-    inlined = {name: _inline(model) for name, model in sections.items()}
+    inlined = {name: _inline(model) for name, model in SECTIONS.items()}
     keys = dict.fromkeys((*choices, *searched, "augment"), True)
     inlined["search"]["properties"]["first"]["items"] = {
         "type": "object",
@@ -71,7 +72,7 @@ def space_schema() -> dict[str, Any]:
         "required": ["task", "space"],
         "additionalProperties": False,
         "properties": {
-            "task": {"anyOf": [{"type": "string"}, *(_inline(kind) for kind in TASK_TYPES)]},
+            "task": {"anyOf": [{"type": "string"}, *(_inline(form) for form in sources.values())]},
             "metrics": _metrics(),
             "objective": _objective(),
             **inlined,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harness.data import Dataset, load
+from harness.data import Dataset, Given, load
 from harness.errors import DataError, InputError
 from harness.hardware import choose_device, usable_cores
 from harness.problems.scoring import Function, Scorer
@@ -42,7 +41,12 @@ class Request:
     execution: Execution = field(default_factory=Execution)
     storage: str | None = None
     """URL of a PostgreSQL database for the study; None: a file of the run folder. To be given again to resume."""
-    argv: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
+    data: Given | None = None
+    """The data of the task, where it comes from Python. To be given again to resume."""
+    argv: Sequence[str] = ()
+    """The command that asked for the search."""
+    asked: Mapping[str, Any] | None = None
+    """The arguments of the call from Python that asked for it instead."""
     plan_from: Path | None = None
     """A run whose measured choices are replayed; a run that is resumed replays its own."""
     metrics: Mapping[str, Function] = field(default_factory=dict)
@@ -59,7 +63,9 @@ class Opened:
     """The same data with the test samples, which only the end of the search opens."""
 
 
-def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Spec:
+def spec_to_resume(
+    run: Path, space: str | Mapping[str, Any] | None, overrides: Iterable[str], given: Mapping[str, str] | None = None
+) -> Spec:
     """Return the spec of an earlier run, with a budget that the overrides may enlarge.
 
     ``space``, when given, must be the space of that run. Raises :class:`InputError` where anything that decides the
@@ -67,8 +73,11 @@ def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Sp
     """
     check_run(run)
     original = load_spec(str(run / "space.yaml"))
+    older = not _says_split_seed(original)
+    original = _split_by_search(original) if older else original
     check_space(run, spec_hash(original))
-    resumed = load_spec(space or str(run / "space.yaml"), overrides)
+    resumed = load_spec(space or str(run / "space.yaml"), overrides, given)
+    resumed = _split_by_search(resumed) if older and not _says_split_seed(resumed) else resumed
     if spec_hash(resumed) != spec_hash(original):
         changed = _differences(canonical(original), canonical(resumed))
         free = ("budget.", "search.baselines")
@@ -79,6 +88,16 @@ def spec_to_resume(run: Path, space: str | None, overrides: Iterable[str]) -> Sp
             "Start a new run for the changed space"
         )
     return resumed
+
+
+def _says_split_seed(spec: Spec) -> bool:
+    return "seed" in spec.task.split.model_fields_set
+
+
+def _split_by_search(spec: Spec) -> Spec:
+    """Return a spec of before the split had a seed of its own, with the one that it was drawn from: the search's."""
+    split = spec.task.split.model_copy(update={"seed": spec.search.seed})
+    return spec.model_copy(update={"task": spec.task.model_copy(update={"split": split})})
 
 
 def open_search(request: Request) -> Opened:
@@ -100,14 +119,16 @@ def open_search(request: Request) -> Opened:
         postgresql_url(request.storage)
     device = choose_device(request.device)
     torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
-    dataset = load(spec.task, seed=spec.search.seed)
+    dataset = load(spec.task, seed=spec.task.split.seed, given=request.data)
     if request.resume and read_status(request.resume).get("fingerprint") != dataset.fingerprint:
         raise DataError(f"{request.resume}: cannot be resumed: the data of task {dataset.name!r} has changed since")
     objectives = resolve_objectives(spec, dataset.shape.kind)
     scorer = resolve_metrics(spec, dataset.shape.kind, request.metrics, trust=request.trust)
     if request.execution.workers != 0:
         _check_sendable(scorer)
-    job = Job(spec, dataset.training_data(), device, objectives, request.trust, scorer)
+    datasets = dataset.folds(spec.task.split, spec.evaluation.folds) if spec.evaluation.folds else (dataset,)
+    folds, dataset = tuple(fold.training_data() for fold in datasets), datasets[-1]
+    job = Job(spec, folds[-1], device, objectives, request.trust, scorer, folds=folds if len(folds) > 1 else ())
     rehearse(job)
     check_meters(job)
     return Opened(job, dataset)
@@ -125,7 +146,7 @@ def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer)
     folder = RunFolder.open(request.resume) if request.resume else RunFolder.create(request.out, dataset.name)
     try:
         execution = replace(request.execution, every_gpu=request.device in ("auto", "cuda"))
-        means = Means(execution, storage, request.argv, request.plan_from)
+        means = Means(execution, storage, request.argv, request.asked, request.plan_from)
         return SearchPart(job, dataset, folder, means, stop, observer).run()
     finally:
         folder.close()

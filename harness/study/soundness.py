@@ -14,10 +14,12 @@ from pathlib import Path
 from harness.errors import StorageError
 from harness.records import PREDICTED, EpochRecord, Outcome, Plan, TrialRecord
 from harness.spec import Spec, candidate_at
+from harness.spec.candidate import completed
 from harness.store import StoredTrial
 from harness.store.connection import DAMAGED
-from harness.study.decide.decisions import Known
+from harness.study.decide.protocol import Known
 from harness.study.decide.suggest import locate
+from harness.study.folds import in_order
 from harness.study.objectives import Objective
 
 COUNTS = range(2**31)
@@ -50,7 +52,7 @@ def check_candidates(run: Path, spec: Spec, trials: Sequence[Known]) -> None:
                 f"{run}: trial {number} is not of this space: {error}; was the run folder changed?"
             ) from None
         candidate = candidate_at(spec, trial.params).as_dict()
-        if trial.result and _text(trial.result.record.candidate) != _text(candidate):
+        if trial.result and _text(completed(trial.result.record.candidate)) != _text(candidate):
             raise StorageError(f"{run}: the record of trial {number} is damaged: it has another candidate; {DAMAGED}")
 
 
@@ -59,7 +61,7 @@ def epochs_flaw(trial: int, epochs: Sequence[EpochRecord], metric: str) -> str:
     return _flaw(
         {
             "an epoch is another trial's": any(epoch.trial != trial for epoch in epochs),
-            "its epochs are not the first ones": [epoch.epoch for epoch in epochs] != list(range(1, len(epochs) + 1)),
+            "its epochs are not the first ones": not in_order(epochs),
             f"an epoch lacks its {metric}": not _finite(epoch.validation.get(metric, math.nan) for epoch in epochs),
         }
     )

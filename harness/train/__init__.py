@@ -1,19 +1,28 @@
-"""Training: optimisers, schedules and losses by name, the loop that uses them, and its checkpoints."""
+"""Training: recipes, the optimisers, schedules and losses that they name, the loop, and its checkpoints."""
 
 from __future__ import annotations
 
 from harness.train.checkpoint import pack, read_facts, unpack
 from harness.train.evaluation import Evaluation, evaluate, predict
+from harness.train.learner import Learner
 from harness.train.loop import Fit, never
 from harness.train.loss import outputs_for
-from harness.train.optimizer import build_optimizer, optimizers, state_per_parameter, validate_optimizer
+from harness.train.optimizer import build_optimizers, optimizers, state_per_parameter, validate_optimizer
+from harness.train.recipe import Mean, Recipe, Taken
 from harness.train.schedule import anneals, build_schedule, schedules, validate_schedule
+from harness.train.supervised import Supervised, Targets
 
 __all__ = [
     "Evaluation",
     "Fit",
+    "Learner",
+    "Mean",
+    "Recipe",
+    "Supervised",
+    "Taken",
+    "Targets",
     "anneals",
-    "build_optimizer",
+    "build_optimizers",
     "build_schedule",
     "evaluate",
     "never",

@@ -36,14 +36,12 @@ def evaluate(
     shape: TaskShape,
     plan: Plan,
     loss: str = "auto",
-    target_scaling: tuple[float, float] = (0.0, 1.0),
 ) -> Evaluation:
     """Measure ``model`` on every batch of the first epoch of ``batches``, as it would be in use.
 
-    ``loss`` is the plain loss to report (see :mod:`harness.train.loss`), ``target_scaling`` the mean and scale with
-    which the model was trained.
+    ``loss`` is the plain loss to report (see :mod:`harness.train.loss`).
     """
-    criterion = _criterion(shape, plan, loss, target_scaling)
+    criterion = _criterion(shape, plan, loss)
     with running(plan):
         return assess(model, _forward(model, plan), batches, criterion, shape, torch.device(plan.device))
 
@@ -55,14 +53,13 @@ def predict(
     shape: TaskShape,
     plan: Plan,
     loss: str = "auto",
-    target_scaling: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return outputs and targets of every sample of the first epoch of ``batches``, in its order.
 
-    Outputs are float32: ``N x C`` probabilities for classes (also with the ``binary`` loss), or ``N`` values in the
-    targets' own units.
+    Outputs are float32: ``N x C`` probabilities for classes (also with the ``binary`` loss), or ``N`` or ``N x V``
+    values in the targets' own units, less their mean.
     """
-    criterion = _criterion(shape, plan, loss, target_scaling)
+    criterion = _criterion(shape, plan, loss)
     forward = _forward(model, plan)
     outputs, targets = [], []
     with running(plan), evaluating(model), torch.inference_mode():
@@ -112,11 +109,9 @@ def _windows(forward: Forward, batches: Batches, criterion: Criterion, steps: in
         yield torch.cat(scores), torch.cat(targets)
 
 
-def _criterion(shape: TaskShape, plan: Plan, loss: str, target_scaling: tuple[float, float]) -> Criterion:
+def _criterion(shape: TaskShape, plan: Plan, loss: str) -> Criterion:
     training = Training.model_validate({"loss": loss})
-    return make_criterion(
-        shape, training, class_counts=None, target_scaling=target_scaling, device=torch.device(plan.device)
-    )
+    return make_criterion(shape, training, class_counts=None, device=torch.device(plan.device))
 
 
 def _forward(model: nn.Module, plan: Plan) -> Forward:

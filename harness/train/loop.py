@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
 
 from harness.data import Batches, derive_seed
 from harness.errors import Diverged, InputError, MetricFailed, did_you_mean
-from harness.plan import forward_of, prepare, running
-from harness.problems import LOSS, problems
-from harness.records import EpochRecord, Figures, Named, Plan, TaskShape
-from harness.spec.training import Training
+from harness.plan import running
+from harness.problems import LOSS
+from harness.records import EpochRecord
 from harness.train.best import Best
-from harness.train.diagnosis import overfitting, underfitting, vanishing_gradients
-from harness.train.evaluation import assess
-from harness.train.gradients import ExplosionWatch, check_weights
-from harness.train.loss import make_criterion
-from harness.train.optimizer import build_optimizer
-from harness.train.randomness import seed_torch
-from harness.train.schedule import anneals, build_schedule
-from harness.train.snapshot import Course, Snapshots, identity_of
-from harness.train.step import Step
+from harness.train.diagnosis import overfitting, vanishing_gradients
+from harness.train.gradients import check_weights
+from harness.train.randomness import chance
+from harness.train.recipe import Recipe
+from harness.train.snapshot import Course, Snapshots
 from harness.train.tally import Tally, window
 
 
@@ -36,95 +29,64 @@ def never() -> None:
 
 
 class Fit:
-    """Trains ``model`` in place; iterating trains an epoch at a time and yields its :class:`EpochRecord`.
+    """Trains what a recipe has; iterating trains an epoch at a time and yields its :class:`EpochRecord`.
 
-    Iteration ends after ``epochs``, or when ``training.patience`` epochs in a row were no better; a schedule that
-    anneals is gone to its end whatever the patience. It can be given up at any record, and goes on from there when
-    iterated anew. Between records torch's settings are as they were, and every module's mode is the one it came in.
+    Iteration ends after ``epochs``, or when the recipe's patience is at its end. It can be given up at any record, and
+    goes on from there when iterated anew. Between records torch's settings and generators are as they were, and every
+    module's mode is the one it came in.
 
     Args:
-        model: built for ``outputs_for(shape, training.loss)`` outputs, each part in the mode it is to be trained in, as
-            :func:`harness.models.build` leaves it; moved to the plan's device and layout.
+        recipe: what is trained, and how and where.
         train: batches to learn from; one epoch is one pass over them.
         validation: batches to measure on after every epoch; None: the last epoch, once reached, counts as the best,
             and patience has nothing to go by.
-        shape: of the task (two outputs for two classes, whatever the loss).
-        training, optimizer, schedule: what the candidate says.
-        plan: how to train it here.
+        objective: metric on validation that decides the best epoch and patience, and whether more is better.
         epochs: at most so many.
-        seed: of dropout and whatever else draws from torch's generator; every epoch has a stream of its own.
+        seed: of dropout and whatever else draws from torch's generators; every epoch has a stream of its own.
         trial: number that the records carry.
-        objective: validation metric that decides the best epoch and patience, and whether more is better; by default
-            the problem's own.
-        scorer: what else is measured of the answers to the validation samples, after every epoch.
-        class_counts: training samples of each class; for balanced class weights, and to notice underfitting.
-        target_scaling: mean and standard deviation of the training targets, for values.
         stop: called before every step; ends the training by raising, usually a TrialEnd.
-        micro_batch: at most so many samples go through the model at once, and the gradients of larger batches are added
-            up; batch norm then sees the statistics of the parts. 0: whole batches.
 
     Raises:
-        InputError: an option is unknown, out of bounds or does not fit the task, or there is nothing to train on.
+        InputError: there is nothing to train on, or a schedule is unknown or out of bounds.
         Diverged: while iterating; a loss, gradient or weight is no longer finite, or gradients exploded. Losses are
             read every WINDOW_STEPS steps at least, and the reason names the step.
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        *,
+        recipe: Recipe,
         train: Batches,
         validation: Batches | None,
-        shape: TaskShape,
-        training: Training,
-        optimizer: Named,
-        schedule: Named,
-        plan: Plan,
+        *,
+        objective: tuple[str, bool],
         epochs: int,
         seed: int,
         trial: int = 0,
-        objective: tuple[str, bool] | None = None,
-        scorer: Callable[[np.ndarray], Figures] | None = None,
-        class_counts: Sequence[int] | None = None,
-        target_scaling: tuple[float, float] = (0.0, 1.0),
         stop: Callable[[], None] = never,
-        micro_batch: int = 0,
     ) -> None:
         if len(train) == 0:
             raise InputError(f"batch_size: {train.batch_size} leaves no batch of {train.samples} samples; lower it")
-        device = torch.device(plan.device)
-        prepare(model, device=device, layout=plan.layout)
-        self._model, self._train, self._validation, self._shape = model, train, validation, shape
-        self._plan, self._device, self._seed, self._trial, self._stop = plan, device, seed, trial, stop
-        self._epochs, self._class_counts = epochs, class_counts
-        self._patience = 0 if validation is None or anneals(schedule) else training.patience
-        problem = problems[shape.kind]
-        self._metric, maximize = objective or (problem.objective, problem.metric(problem.objective).maximize)
-        self._scorer, self._unmeasured = scorer, dict[str, str]()
-        self._criterion = make_criterion(
-            shape, training, class_counts=class_counts, target_scaling=target_scaling, device=device
-        )
-        self._forward = forward_of(model, device=device, precision=plan.precision, layout=plan.layout)
-        self._scaler = GradScaler(device.type) if plan.precision == "fp16" else None
-        self._optimizer = build_optimizer(optimizer, model, scaled=self._scaler is not None)
-        self._full_rates = [group["lr"] for group in self._optimizer.param_groups]
-        self._factor = build_schedule(schedule, steps_per_epoch=len(train), epochs=epochs)
-        self._step = Step(model, self._forward, self._criterion, self._optimizer, training, self._scaler, micro_batch)
-        self._watch = ExplosionWatch(clipped=training.clip_norm > 0.0)
-        self._best = Best(model, maximize=maximize)
+        self._recipe, self._train, self._validation = recipe, train, validation
+        self._metric, maximize = objective
+        self._unmeasured: Mapping[str, str] = {}
+        self._device = torch.device(recipe.plan.device)
+        self._epochs, self._seed, self._trial, self._stop = epochs, seed, trial, stop
+        self._patience = 0 if validation is None else recipe.patience
+        self._parts = tuple(recipe.parts.values())
+        for part in self._parts:
+            part.along(len(train), epochs)
+        self._best = Best(recipe.model, maximize=maximize)
         self._course = Course()
         self._epoch = 0
         """The epoch that is being trained, or has ended."""
-        who = {"trial": trial, "seed": seed, "epochs": epochs, "objective": (self._metric, maximize)}
-        self._snapshots = Snapshots(
-            model,
-            self._optimizer,
-            self._scaler,
-            self._best,
-            self._watch,
-            device=device,
-            identity=who | identity_of(train, training, optimizer, schedule),
-        )
+        own = {"trial": trial, "seed": seed, "epochs": epochs, "objective": objective}
+        drawn = {"samples": train.samples, "batch_size": train.batch_size}
+        self._snapshots = Snapshots(recipe, self._best, {**recipe.identity, **own, **drawn})
+
+    @property
+    def model(self) -> nn.Module:
+        """What comes of the training: the model as it is now, or the average of its weights."""
+        return self._recipe.model
 
     @property
     def epoch(self) -> int:
@@ -171,7 +133,7 @@ class Fit:
     def __iter__(self) -> Iterator[EpochRecord]:
         while not self.finished:
             self._epoch += 1
-            with running(self._plan):
+            with running(self._recipe.plan), chance(self._device, derive_seed(self._seed, self._epoch)):
                 record = self._run_epoch()
             self._course.epoch = self._epoch
             yield record
@@ -179,18 +141,20 @@ class Fit:
     def _run_epoch(self) -> EpochRecord:
         start = time.perf_counter()
         tally = self._train_epoch()
+        self._recipe.settle(self._train.epoch(self._epoch))
         trained = time.perf_counter()
         metrics = tally.metrics()
         self._course.losses.append(metrics[LOSS])
         if self._epoch == self._epochs:
-            check_weights(self._model, self._epoch)
+            for part in self._parts:
+                check_weights(part.module, self._epoch)
         validation = self._validate()
         return EpochRecord(
             trial=self._trial,
             epoch=self._epoch,
             train=metrics,
             validation=validation,
-            learning_rate=self._optimizer.param_groups[0]["lr"],
+            learning_rate=self._parts[0].learning_rate,
             gradient_norm=tally.gradient_norm,
             train_s=trained - start,
             validation_s=time.perf_counter() - trained if validation else math.nan,
@@ -199,37 +163,23 @@ class Fit:
         )
 
     def _train_epoch(self) -> Tally:
-        seed_torch(self._device, derive_seed(self._seed, self._epoch))
-        steps = len(self._train)
+        recipe, steps = self._recipe, len(self._train)
         before = (self._epoch - 1) * steps
-        every = window(self._train.batch_size, self._shape.outputs)
-        tally = Tally(
-            self._criterion,
-            problems[self._shape.kind].quality(self._shape, self._device),
-            self._step.gradients,
-            self._watch,
-            scaler=self._scaler,
-            epoch=self._epoch,
-            step=before,
-        )
+        every = window(self._train.batch_size, recipe.outputs)
+        tally = Tally(recipe, epoch=self._epoch, step=before)
         try:
             for number, batch in enumerate(self._train.epoch(self._epoch), start=1):
                 self._stop()
-                self._set_rate(self._factor(before + number - 1))
+                for part in self._parts:
+                    part.follow(before + number - 1)
                 look = number % every == 0 or number == steps
-                tally.add(batch, self._step(batch, measure=look))
+                tally.add(recipe.step(batch, measure=look))
                 if look:
                     tally.read()
         finally:
-            self._step.gradients.forget()  # a step that failed, out of memory say, leaves none behind
+            for part in self._parts:
+                part.gradients.forget()  # a step that failed, out of memory say, leaves none behind
         return tally
-
-    def _set_rate(self, factor: float) -> None:
-        if factor == self._course.rate_factor:
-            return
-        self._course.rate_factor = factor
-        for group, rate in zip(self._optimizer.param_groups, self._full_rates, strict=True):
-            group["lr"] = rate * factor
 
     def _validate(self) -> dict[str, float]:
         """Measure on the validation part and keep the weights if they are the best."""
@@ -237,32 +187,17 @@ class Fit:
             if self._epoch == self._epochs:
                 self._best.keep(self._epoch)
             return {}
-        metrics = self._measured(self._validation)
+        found = self._recipe.assess(self._validation)
+        metrics, self._unmeasured = dict(found.values), found.reasons
+        self._check_finite(LOSS, metrics)
+        if self._metric in found.reasons:
+            raise MetricFailed(f"{self._metric} on validation is not known: {found.reasons[self._metric]}")
         if self._metric not in metrics:
             raise InputError(f"objective: {self._metric!r} is not measured{did_you_mean(self._metric, metrics)}")
         self._check_finite(self._metric, metrics)
         self._course.validation_losses.append(metrics[LOSS])
         self._best.offer(self._epoch, metrics[self._metric])
         return metrics
-
-    def _measured(self, batches: Batches) -> dict[str, float]:
-        found = assess(
-            self._model,
-            self._forward,
-            batches,
-            self._criterion,
-            self._shape,
-            self._device,
-            answers=self._scorer is not None,
-        )
-        self._check_finite(LOSS, found.metrics)
-        if self._scorer is None or found.answers is None:
-            return found.metrics
-        more = self._scorer(found.answers)
-        self._unmeasured = dict(more.reasons)
-        if self._metric in more.reasons:
-            raise MetricFailed(f"{self._metric} on validation is not known: {more.reasons[self._metric]}")
-        return {**found.metrics, **more.values}
 
     def _check_finite(self, name: str, metrics: Mapping[str, float]) -> None:
         if not math.isfinite(metrics[name]):
@@ -276,9 +211,10 @@ class Fit:
         if tally.skipped:
             yield f"{tally.skipped} of {len(self._train)} steps skipped by fp16 loss scaling"
         yield from (f"{name} on validation is not known: {why}" for name, why in self._unmeasured.items())
-        yield vanishing_gradients(tally.gradient_norm, tally.depth_ratio, self._course.losses)
+        for norm, depth_ratio in tally.gradients.values():
+            yield vanishing_gradients(norm, depth_ratio, self._course.losses)
         yield overfitting(self._course.losses, self._course.validation_losses)
         if self._epoch == self._epochs or self._out_of_patience:
-            yield underfitting(self._shape.kind, metrics, self._class_counts)
+            yield self._recipe.remark(metrics)
         if self._out_of_patience and self._epoch < self._epochs:
             yield f"stopped early: {self._metric} no better for {self._patience} epochs, best in {self._best.epoch}"

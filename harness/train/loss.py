@@ -32,10 +32,7 @@ def make_criterion(
     training: Training,
     *,
     class_counts: Sequence[int] | None,
-    target_scaling: tuple[float, float],
     device: torch.device,
 ) -> Criterion:
     """Return the loss that ``training`` asks for. Raises :class:`InputError` for options that do not fit the task."""
-    return problems[shape.kind].criterion(
-        shape, training, class_counts=class_counts, target_scaling=target_scaling, device=device
-    )
+    return problems[shape.kind].criterion(shape, training, class_counts=class_counts, device=device)

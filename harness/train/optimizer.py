@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, NamedTuple
 
@@ -15,15 +16,15 @@ from harness.records import Named
 from harness.registry import Registry
 from harness.spec.idle import Idle
 from harness.train.options import Option, OptionConfig, configure
-from harness.train.weights import split_weights
+from harness.train.weights import groups_of, matrices
 
-Groups = list[dict[str, Any]]
+Built = tuple[Optimizer, ...]
 Rate = Annotated[float, Field(strict=True, gt=0.0, le=100.0)]
 Decay = Annotated[float, Field(strict=True, ge=0.0, le=10.0)]
 Momentum = Annotated[float, Field(strict=True, ge=0.0, lt=1.0)]
 Epsilon = Annotated[float, Field(strict=True, gt=0.0, le=1.0)]
 
-optimizers: Registry[Option[Optimizer]] = Registry("optimizer")
+optimizers: Registry[Option[Built]] = Registry("optimizer")
 
 
 class Place(NamedTuple):
@@ -81,64 +82,130 @@ class RmsProp(OptionConfig):
     """Divide by the estimated standard deviation of the gradients instead of their root mean square."""
 
 
+class NAdam(OptionConfig):
+    """Adam with Nesterov's momentum (Dozat, 2016) and decoupled weight decay."""
+
+    lr: Rate = 2e-3
+    beta1: Momentum = 0.9
+    beta2: Momentum = 0.999
+    eps: Epsilon = 1e-8
+    momentum_decay: Annotated[float, Field(strict=True, ge=0.0, le=1.0)] = 4e-3
+    """The momentum of a step is ``beta1`` times ``1 - 0.96 ** (this * step) / 2``."""
+    weight_decay: Decay = 0.0
+    """Every step the weight shrinks by this times the learning rate."""
+
+
+class RAdam(OptionConfig):
+    """Adam that holds back while it has seen few gradients (Liu et al., 2020, arXiv:1908.03265)."""
+
+    lr: Rate = 1e-3
+    beta1: Momentum = 0.9
+    beta2: Momentum = 0.999
+    eps: Epsilon = 1e-8
+    weight_decay: Decay = 0.0
+    """Every step the weight shrinks by this times the learning rate."""
+
+
+class Adagrad(OptionConfig):
+    """Adagrad (Duchi et al., 2011): each number's rate falls with the sum of its squared gradients."""
+
+    lr: Rate = 1e-2
+    lr_decay: Annotated[float, Field(strict=True, ge=0.0, le=1.0)] = 0.0
+    """The rate is divided by one plus this times the steps before."""
+    eps: Epsilon = 1e-10
+    weight_decay: Decay = 0.0
+    """L2 penalty: this times the weight is added to its gradient."""
+
+
+class Muon(OptionConfig):
+    """Muon (Jordan et al., 2024) for matrices, AdamW for all else: embeddings, convolutions, norms and biases.
+
+    A matrix's step is its momentum made orthogonal, of the size that AdamW's would have (Liu et al., 2025,
+    arXiv:2502.16982), so that both share a rate and a decay.
+    """
+
+    lr: Rate = 1e-3
+    momentum: Momentum = 0.95
+    nesterov: bool = True
+    """Nesterov's momentum; where ``momentum`` is 0 there is nothing to look ahead with, and it has no effect."""
+    beta1: Momentum = 0.9
+    """Of AdamW, as the next two."""
+    beta2: Momentum = 0.999
+    eps: Epsilon = 1e-8
+    weight_decay: Decay = 0.01
+    """Every step the weight shrinks by this times the learning rate."""
+
+
 def validate_optimizer(optimizer: Named) -> None:
     """Check name and parameters without a model. Raises :class:`InputError` with the key path."""
     configure(optimizers, optimizer)
 
 
-def build_optimizer(optimizer: Named, model: nn.Module, *, scaled: bool = False) -> Optimizer:
-    """Return the optimiser of ``model``'s trainable parameters, which already lie on their device.
+def build_optimizers(optimizer: Named, model: nn.Module, *, scaled: bool = False) -> Built:
+    """Return what steps ``model``'s trainable parameters, which already lie on their device: one optimiser or several.
 
-    Weight decay goes to weights alone (see :func:`split_weights`). The implementation is fused where torch has one for
+    Weight decay goes to weights alone (see :func:`groups_of`). The implementation is fused where torch has one for
     the device, else ``foreach``. ``scaled`` says that a GradScaler takes its steps, and skips those that overflow.
     Raises :class:`InputError` with the key path.
     """
     option, config = configure(optimizers, optimizer)
-    weights, rest = split_weights(model)
-    groups: Groups = [{"params": [*weights, *rest]}]
-    if getattr(config, "weight_decay", 0.0) > 0.0 and weights and rest:
-        groups = [{"params": weights}, {"params": rest, "weight_decay": 0.0}]
-    return option.build(config, groups, Place(next(model.parameters()).device, scaled))
+    return option.build(config, model, Place(next(model.parameters()).device, scaled))
 
 
 def state_per_parameter(optimizer: Named) -> int:
-    """Return how many numbers the optimiser keeps for each trained parameter, seen by a step of its own.
+    """Return how many numbers the optimiser keeps for each trained weight, seen by a step of its own.
 
     Raises :class:`InputError` with the key path.
     """
-    option, config = configure(optimizers, optimizer)
-    parameter = nn.Parameter(torch.zeros(16))
-    parameter.grad = torch.zeros_like(parameter)
-    built = option.build(config, [{"params": [parameter]}], Place(parameter.device))
+    weight = nn.Parameter(torch.zeros(4, 4))
+    weight.grad = torch.zeros_like(weight)
+    (built,) = build_optimizers(optimizer, nn.ParameterList([weight]))
     built.step()
-    state = built.state[parameter].values()
-    return sum(value.shape == parameter.shape for value in state if isinstance(value, torch.Tensor))
+    state = built.state[weight].values()
+    return sum(value.shape == weight.shape for value in state if isinstance(value, torch.Tensor))
 
 
-def _sgd(config: Sgd, groups: Groups, place: Place) -> Optimizer:
-    options = config.model_dump() | {"nesterov": config.nesterov and config.momentum > 0.0}
-    return torch.optim.SGD(groups, **options, **implementation(torch.optim.SGD, place))
+def _one(kind: Callable[..., Optimizer], **fixed: Any) -> Callable[[Any, nn.Module, Place], Built]:
+    """Return what builds one of torch's optimisers, whose parameters are called as ours."""
+
+    def build(config: Any, model: nn.Module, place: Place) -> Built:
+        groups = groups_of(model, config.lr, config.weight_decay)
+        return (kind(groups, **_options(config), **fixed, **implementation(kind, place)),)
+
+    return build
 
 
-def _adam(config: Adam, groups: Groups, place: Place) -> Optimizer:
-    return torch.optim.Adam(groups, **_with_betas(config), **implementation(torch.optim.Adam, place))
+def _sgd(config: Sgd, model: nn.Module, place: Place) -> Built:
+    looks_ahead = config.nesterov and config.momentum > 0.0
+    return _one(torch.optim.SGD)(config.model_copy(update={"nesterov": looks_ahead}), model, place)
 
 
-def _adamw(config: AdamW, groups: Groups, place: Place) -> Optimizer:
-    return torch.optim.AdamW(groups, **_with_betas(config), **implementation(torch.optim.AdamW, place))
+def _muon(config: Muon, model: nn.Module, place: Place) -> Built:
+    whole = matrices(model)
+    chosen = set(map(id, whole))
+    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    built: list[Optimizer] = []
+    if whole:
+        groups = groups_of(model, config.lr, config.weight_decay, without=others)
+        built.append(
+            torch.optim.Muon(groups, momentum=config.momentum, nesterov=config.nesterov, adjust_lr_fn="match_rms_adamw")
+        )
+    if groups := groups_of(model, config.lr, config.weight_decay, without=whole):
+        own = AdamW(**{name: getattr(config, name) for name in AdamW.model_fields})
+        built.append(torch.optim.AdamW(groups, **_options(own), **implementation(torch.optim.AdamW, place)))
+    return tuple(built)
 
 
-def _rmsprop(config: RmsProp, groups: Groups, place: Place) -> Optimizer:
-    return torch.optim.RMSprop(groups, **config.model_dump(), **implementation(torch.optim.RMSprop, place))
-
-
-def _with_betas(config: Adam | AdamW) -> dict[str, Any]:
-    options = config.model_dump(exclude={"beta1", "beta2"})
-    return options | {"betas": (config.beta1, config.beta2)}
+def _options(config: OptionConfig) -> dict[str, Any]:
+    """Return the parameters as torch has them."""
+    options = config.model_dump()
+    if "beta1" in options:
+        options["betas"] = (options.pop("beta1"), options.pop("beta2"))
+    return options
 
 
 @cache
-def implementation(kind: type[Optimizer], place: Place) -> dict[str, Any]:
+def implementation(kind: Callable[..., Optimizer], place: Place) -> dict[str, Any]:
     """Return the keyword that asks ``kind`` for its fastest implementation that is sound in such a place."""
     if "fused" in inspect.signature(kind).parameters and (not place.scaled or _skips_overflow(kind, place)):
         fused: dict[str, Any] = {"fused": True}
@@ -151,7 +218,7 @@ def implementation(kind: type[Optimizer], place: Place) -> dict[str, Any]:
     return {"foreach": True}
 
 
-def _skips_overflow(kind: type[Optimizer], place: Place) -> bool:
+def _skips_overflow(kind: Callable[..., Optimizer], place: Place) -> bool:
     """Tell whether a fused step leaves everything as it is when a GradScaler tells it of an overflow.
 
     A GradScaler leaves the skipping of steps to fused optimisers. SGD's fused one takes the momentum of a skipped first
@@ -163,6 +230,16 @@ def _skips_overflow(kind: type[Optimizer], place: Place) -> bool:
 optimizers.add(
     "sgd", Option("gradient descent with momentum", Sgd, _sgd, idle=(Idle(("nesterov",), where={"momentum": 0.0}),))
 )
-optimizers.add("adam", Option("Adam, weight decay as an L2 penalty", Adam, _adam))
-optimizers.add("adamw", Option("Adam with decoupled weight decay", AdamW, _adamw))
-optimizers.add("rmsprop", Option("RMSprop", RmsProp, _rmsprop))
+optimizers.add("adam", Option("Adam, weight decay as an L2 penalty", Adam, _one(torch.optim.Adam)))
+optimizers.add("adamw", Option("Adam with decoupled weight decay", AdamW, _one(torch.optim.AdamW)))
+optimizers.add("rmsprop", Option("RMSprop", RmsProp, _one(torch.optim.RMSprop)))
+optimizers.add(
+    "nadam", Option("Adam with Nesterov's momentum", NAdam, _one(torch.optim.NAdam, decoupled_weight_decay=True))
+)
+optimizers.add(
+    "radam", Option("Adam that starts carefully", RAdam, _one(torch.optim.RAdam, decoupled_weight_decay=True))
+)
+optimizers.add("adagrad", Option("Adagrad", Adagrad, _one(torch.optim.Adagrad)))
+optimizers.add(
+    "muon", Option("Muon for matrices, AdamW for the rest", Muon, _muon, idle=(Idle(("nesterov",), {"momentum": 0.0}),))
+)

@@ -37,15 +37,16 @@ class Option(Generic[T]):
     """Parameters that do nothing beside some values of others."""
 
 
-def configure(options: Registry[Option[T]], named: Named) -> tuple[Option[T], OptionConfig]:
+def configure(options: Registry[Option[T]], named: Named, key: str = "") -> tuple[Option[T], OptionConfig]:
     """Return the option and its checked parameters.
 
     Raises :class:`InputError` with the key path (``optimizer.sgd.momentum: ...``), and a suggestion for unknown names.
+    The path begins with ``key``, or the kind of the options.
     """
     option = options[named.name]
     try:
         return option, option.config.model_validate(dict(named.params))
     except ValidationError as error:
         finding: Any = error.errors()[0]
-        path = ".".join((options.kind, named.name, *(str(key) for key in finding["loc"])))
+        path = ".".join((key or options.kind, named.name, *(str(key) for key in finding["loc"])))
         raise InputError(f"{path}: {reason(finding, option.config)}") from None

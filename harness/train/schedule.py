@@ -1,10 +1,13 @@
-"""Learning-rate schedules by name: each a pure function from the step (from 0) to a factor of the learning rate."""
+"""Schedules by name, of the learning rate, of dropout or of weight decay.
+
+Each is a pure function from the step (from 0) to a factor of the value that the candidate has.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -19,7 +22,7 @@ schedules: Registry[Option[Factor]] = Registry("schedule")
 
 
 class Constant(OptionConfig):
-    """The learning rate as it is, after an optional warm-up."""
+    """The value as it is, after an optional warm-up."""
 
     warmup_epochs: WarmUp = 0.0
     """Epochs, or parts of one, in which the rate rises linearly to its full value."""
@@ -48,14 +51,34 @@ class OneCycle(OptionConfig):
     """The rate ends at what it started with over this."""
 
 
+class CosLog4(OptionConfig):
+    """Four rises and falls between 0 and the full rate, each as long as twice the one before.
+
+    ``(1 - cos(2 pi log2(1 + 15 t))) / 2`` of the share t of the steps that are done (Holzmueller et al., 2024,
+    arXiv:2407.04491). Each fall ends where a shorter training would, so that it gains from early stopping.
+    """
+
+
+class Wsd(OptionConfig):
+    """Up, level and down: warm-up, stable, decay (Hu et al., 2024, arXiv:2404.06395)."""
+
+    warmup: Annotated[float, Field(strict=True, ge=0.0, lt=1.0)] = 0.05
+    """Share of the steps in which the rate rises linearly to its full value."""
+    decay: Annotated[float, Field(strict=True, gt=0.0, le=1.0)] = 0.2
+    """Share of the steps at the end in which the rate falls to 0; at most those after the warm-up."""
+    shape: Literal["linear", "sqrt"] = "sqrt"
+    """How it falls over the share s of these steps: by ``s``, or by its square root (Haegele et al., 2024,
+    arXiv:2405.18392)."""
+
+
 def anneals(schedule: Named) -> bool:
     """Tell whether the schedule lowers the rate towards its last epoch, so that one that stops early never ends it."""
     return schedule.name != "constant"
 
 
-def validate_schedule(schedule: Named) -> None:
-    """Check name and parameters. Raises :class:`InputError` with the key path."""
-    configure(schedules, schedule)
+def validate_schedule(schedule: Named, key: str = "schedule") -> None:
+    """Check name and parameters. Raises :class:`InputError` with the key path, which begins with ``key``."""
+    configure(schedules, schedule, key)
 
 
 def build_schedule(schedule: Named, *, steps_per_epoch: int, epochs: int) -> Factor:
@@ -95,10 +118,30 @@ def _one_cycle(config: OneCycle, _steps_per_epoch: int, steps: int) -> Factor:
     return factor
 
 
+def _coslog4(_config: CosLog4, _steps_per_epoch: int, steps: int) -> Factor:
+    return lambda step: 0.5 * (1.0 - math.cos(2.0 * math.pi * math.log2(1.0 + 15.0 * step / steps)))
+
+
+def _wsd(config: Wsd, _steps_per_epoch: int, steps: int) -> Factor:
+    rise = round(config.warmup * steps)
+    fall = min(max(round(config.decay * steps), 1), steps - rise)
+    power = 1.0 if config.shape == "linear" else 0.5
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        fallen = (step - (steps - fall)) / fall
+        return 1.0 - fallen**power if fallen > 0.0 else 1.0
+
+    return factor
+
+
 def _cosine_from(high: float, low: float, share: float) -> float:
     return low + (high - low) * 0.5 * (1.0 + math.cos(math.pi * share))
 
 
 schedules.add("constant", Option("the same rate throughout", Constant, _constant))
+schedules.add("coslog4", Option("four falls, each twice as long as the one before", CosLog4, _coslog4))
 schedules.add("cosine", Option("half a cosine down", Cosine, _cosine))
 schedules.add("one_cycle", Option("up, then down to almost nothing", OneCycle, _one_cycle))
+schedules.add("wsd", Option("up, level, and down at the end", Wsd, _wsd))

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
-from torch.optim import Optimizer
 
-from harness.data import Batches
 from harness.errors import StorageError
-from harness.records import Named
 from harness.spec.base import Frozen
-from harness.spec.training import Training
 from harness.train.best import Best
 from harness.train.checkpoint import pack, unpack
-from harness.train.gradients import ExplosionWatch
-from harness.train.randomness import check_random_states, random_states, set_random_states
-from harness.train.state import as_real, check_fit, copy_into, flatten, load_optimizer, tensors_of, unflatten
+from harness.train.learner import Learner
+from harness.train.recipe import Recipe
+from harness.train.state import as_real, check_fit, copy_into, fitted, flatten, tensors_of, unflatten
 
 
 @dataclass(slots=True)
@@ -30,21 +24,17 @@ class Course:
 
     epoch: int = 0
     """Epochs that have ended."""
-    rate_factor: float = 1.0
-    """Of the learning rate, in the last step."""
     losses: list[float] = field(default_factory=list)
     validation_losses: list[float] = field(default_factory=list)
 
 
-def identity_of(train: Batches, training: Training, optimizer: Named, schedule: Named) -> dict[str, Any]:
-    """Return what decides how a candidate learns, as JSON; that its model is the same is seen from the tensors."""
-    return {
-        "samples": train.samples,
-        "batch_size": train.batch_size,
-        "training": training.model_dump(mode="json"),
-        "optimizer": {optimizer.name: dict(optimizer.params)},
-        "schedule": {schedule.name: dict(schedule.params)},
-    }
+class _PartFacts(Frozen):
+    """What a checkpoint holds of one part beside tensors."""
+
+    norms: list[float]
+    scaler: dict[str, float | int]
+    """Empty but in fp16."""
+    optimizers: list[Any]
 
 
 class _Facts(Frozen):
@@ -54,58 +44,46 @@ class _Facts(Frozen):
     course: Course
     best_epoch: int
     best_value: float
-    norms: list[float]
-    scaler: dict[str, float | int]
-    """Empty but in fp16."""
-    optimizer: Any
+    parts: dict[str, _PartFacts]
     caller: dict[str, Any]
 
 
 class Snapshots:
-    """Takes and puts back the state of the parts that one training is made of.
+    """Takes and puts back the state of a recipe's parts.
 
     ``identity`` is what two trainings must have in common for one to go on from the other's checkpoint, as JSON.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Optimizer,
-        scaler: GradScaler | None,
-        best: Best,
-        watch: ExplosionWatch,
-        *,
-        device: torch.device,
-        identity: Mapping[str, Any],
-    ) -> None:
-        self._model = model
-        self._optimizer = optimizer
-        self._scaler = scaler
+    def __init__(self, recipe: Recipe, best: Best, identity: Mapping[str, Any]) -> None:
+        self._parts = recipe.parts
+        self._model = recipe.model
         self._best = best
-        self._watch = watch
-        self._device = device
         self._identity: dict[str, Any] = json.loads(json.dumps(dict(identity)))
 
     def take(self, course: Course, caller: Mapping[str, Any]) -> bytes:
         """Return a checkpoint. The best epoch is stored by its number alone when the model is as it left it."""
-        optimizer: dict[str, Tensor] = {}
+        groups: dict[str, Mapping[str, Tensor]] = {}
+        if self._best.epoch != course.epoch:
+            groups["best"] = as_real(self._best.state.items())
+        parts = {}
+        for name, part in self._parts.items():
+            optimizers: dict[str, Tensor] = {}
+            parts[name] = _PartFacts(
+                norms=part.watch.history,
+                scaler=_scaler_state(part),
+                optimizers=[flatten(each.state_dict(), "", optimizers) for each in part.optimizers],
+            )
+            groups[f"optimizer.{name}"] = optimizers
+            for kind, module in _modules(part):
+                groups[f"{kind}.{name}"] = tensors_of(module)
         facts = _Facts(
             identity=self._identity,
             course=course,
             best_epoch=self._best.epoch,
             best_value=self._best.value,
-            norms=self._watch.history,
-            scaler=self._scaler_state(),
-            optimizer=flatten(self._optimizer.state_dict(), "", optimizer),
+            parts=parts,
             caller=dict(caller),
         )
-        best = {} if self._best.epoch == course.epoch else as_real(self._best.state.items())
-        groups = {
-            "model": tensors_of(self._model),
-            "best": best,
-            "optimizer": optimizer,
-            "random": random_states(self._device),
-        }
         tensors = {f"{group}.{name}": tensor for group, held in groups.items() for name, tensor in held.items()}
         return pack(tensors, facts.model_dump())
 
@@ -115,46 +93,68 @@ class Snapshots:
         Nothing is changed by a checkpoint that is damaged or another training's, which raises :class:`StorageError`.
         """
         tensors, values = unpack(data)
+        if "parts" not in values and "optimizer" in values:
+            raise StorageError("checkpoint is of an earlier version; delete it, and its trial starts anew")
         try:
             facts = _Facts.model_validate(values)
             self._check(facts, tensors)
-            load_optimizer(self._optimizer, unflatten(facts.optimizer, _group("optimizer", tensors)))
+            states = {name: self._states(name, facts.parts[name], tensors) for name in self._parts}
         except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             what = " ".join(str(error).split())[:200]
             raise StorageError(
                 f"checkpoint is not of a training: {what}; delete it, and its trial starts anew"
             ) from error
-        copy_into(tensors_of(self._model), _group("model", tensors))
+        for name, part in self._parts.items():
+            for optimizer, state in zip(part.optimizers, states[name], strict=True):
+                optimizer.load_state_dict(state)
+            for kind, module in _modules(part):
+                copy_into(tensors_of(module), _group(f"{kind}.{name}", tensors))
+            if part.scaler is not None:
+                part.scaler.load_state_dict(facts.parts[name].scaler)
+            part.watch.remember(facts.parts[name].norms)
         self._put_back_best(facts, _group("best", tensors))
-        if self._scaler is not None:
-            self._scaler.load_state_dict(facts.scaler)
-        self._watch.remember(facts.norms)
-        set_random_states(self._device, _group("random", tensors))
         return facts.course, facts.caller
+
+    def _states(self, name: str, facts: _PartFacts, tensors: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+        """Return what the optimisers of a part can load."""
+        held = _group(f"optimizer.{name}", tensors)
+        return [
+            fitted(optimizer, unflatten(node, held))
+            for optimizer, node in zip(self._parts[name].optimizers, facts.optimizers, strict=True)
+        ]
 
     def _check(self, facts: _Facts, tensors: Mapping[str, Tensor]) -> None:
         for key in sorted(self._identity.keys() | facts.identity.keys()):
             saved, own = facts.identity.get(key), self._identity.get(key)
             if saved != own:
                 raise StorageError(f"checkpoint is of another candidate: its {key} is {saved}, not {own}; start anew")
-        if self._scaler_state().keys() != facts.scaler.keys():
-            raise StorageError(
-                "checkpoint and plan do not both scale the loss for fp16; use its precision or start anew"
-            )
-        check_fit(_group("model", tensors), tensors_of(self._model))
+        for name, part in self._parts.items():
+            if _scaler_state(part).keys() != facts.parts[name].scaler.keys():
+                raise StorageError(
+                    "checkpoint and plan do not both scale the loss for fp16; use its precision or start anew"
+                )
+            for kind, module in _modules(part):
+                check_fit(_group(f"{kind}.{name}", tensors), tensors_of(module))
         best = _group("best", tensors)
         if best:
             check_fit(best, as_real(self._model.state_dict().items()))
-        check_random_states(self._device, _group("random", tensors))
-
-    def _scaler_state(self) -> dict[str, float | int]:
-        return {} if self._scaler is None else self._scaler.state_dict()
 
     def _put_back_best(self, facts: _Facts, state: Mapping[str, Tensor]) -> None:
         if facts.best_epoch:
             self._best.keep(facts.best_epoch, facts.best_value)
         if state:
             copy_into(as_real(self._best.state.items()), state)
+
+
+def _modules(part: Learner) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules of a part whose tensors are kept, with what they are called."""
+    yield "model", part.module
+    if part.average is not None:
+        yield "average", part.average.averaged
+
+
+def _scaler_state(part: Learner) -> dict[str, float | int]:
+    return {} if part.scaler is None else part.scaler.state_dict()
 
 
 def _group(group: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

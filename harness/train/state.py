@@ -86,10 +86,11 @@ def unflatten(node: Any, tensors: Mapping[str, Tensor]) -> Any:
             return node
 
 
-def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Put a state dict back, but go on with this device's implementation.
+def fitted(optimizer: Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state dict as this optimiser can load it, to go on with this device's implementation.
 
-    What has the shape of its parameter gets its memory layout too: fused steps walk through both side by side.
+    What has the shape of its parameter gets its memory layout too: fused steps walk through both side by side. Raises
+    LookupError, TypeError, ValueError or AttributeError for the state of another optimiser.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     entries = {
@@ -100,7 +101,10 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
         {**saved, **{name: own[name] for name in IMPLEMENTATION if name in own}}
         for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
     ]
-    optimizer.load_state_dict({"state": entries, "param_groups": groups})
+    for saved, own in zip(groups, optimizer.param_groups, strict=True):
+        if len(saved["params"]) != len(own["params"]):
+            raise ValueError("a group of parameters has another size")
+    return {"state": entries, "param_groups": groups}
 
 
 def _laid_out(value: Any, like: Tensor) -> Any:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from statistics import fmean
 
 import torch
 from torch import Tensor
-from torch.amp.grad_scaler import GradScaler
 
-from harness.data import Batch
 from harness.errors import Diverged
-from harness.problems import LOSS, Quality
 from harness.records import NAN
-from harness.train.gradients import REMEDY, ExplosionWatch, Gradients
-from harness.train.loss import Criterion
-from harness.train.step import Taken
+from harness.train.gradients import REMEDY
+from harness.train.learner import Learner
+from harness.train.recipe import Recipe, Taken
 
 WINDOW_STEPS = 16
 WINDOW_SCORES = 1 << 20
@@ -33,94 +31,123 @@ def window(batch_size: int, outputs: int) -> int:
 class Tally:
     """The sums of one epoch, and the place where a divergence is found.
 
-    ``step`` is the number of the last step before the epoch; reasons number the steps on from there. A step that fp16's
-    loss scaling skipped counts neither to the loss nor to the gradient norm.
+    ``step`` is the number of the last step before the epoch; reasons number the steps on from there. A step of which
+    fp16's loss scaling skipped a part counts neither to the means nor to the gradient norms.
     """
 
-    def __init__(
-        self,
-        criterion: Criterion,
-        quality: Quality,
-        gradients: Gradients,
-        watch: ExplosionWatch,
-        *,
-        scaler: GradScaler | None,
-        epoch: int,
-        step: int,
-    ) -> None:
-        self._criterion = criterion
-        self._quality = quality
-        self._gradients = gradients
-        self._watch = watch
-        self._scaler = scaler
+    def __init__(self, recipe: Recipe, *, epoch: int, step: int) -> None:
+        self._parts = {name: _Norms(learner) for name, learner in recipe.parts.items()}
+        self._seen = recipe.seen()
         self._epoch = epoch
         self._step = step
-        self._waiting: list[tuple[Taken, Tensor]] = []
-        self._loss_sum = 0.0
-        self._counted = 0
-        self._norms: list[float] = []
-        self._depth_ratios: list[float] = []
+        self._waiting: list[Taken] = []
+        self._sums: dict[str, tuple[float, float]] = {}
+        """Of each mean its sum, and what that is over."""
         self.samples = 0
         self.skipped = 0
 
-    def add(self, batch: Batch, taken: Taken) -> None:
+    def add(self, taken: Taken) -> None:
         """Add a step, without waiting for the device."""
-        self._waiting.append((taken, self._criterion.targets_seen(batch)))
+        self._waiting.append(taken)
 
     def read(self) -> None:
         """Wait for the device and take in the steps added since the last time. Raises :class:`Diverged`."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        for (loss, norms), (_, targets) in zip(_values([taken for taken, _ in waiting]), waiting, strict=True):
+        for taken, (means, norms) in zip(waiting, _values(waiting), strict=True):
             self._step += 1
-            self._judge(loss, norms, len(targets))
-        scores = torch.cat([taken.scores for taken, _ in waiting])
-        self._quality.update(self._criterion.predictions(scores), torch.cat([targets for _, targets in waiting]))
-        if self._scaler is not None and self._scaler.get_scale() < MIN_SCALE:
+            self.samples += taken.samples
+            self._judge(means, norms)
+        self._seen.update(waiting)
+        if any(part.hopeless for part in self._parts.values()):
             raise Diverged(
                 f"fp16 gradients overflow without any loss scale {self._where}; use bf16 or fp32, or {REMEDY}"
             )
 
-    def _judge(self, loss: float, norms: list[float], samples: int) -> None:
-        self.samples += samples
-        norm = math.hypot(*norms) if norms else 0.0
-        if self._scaler is not None and not math.isfinite(norm):
-            self.skipped += 1
+    def _judge(self, means: Mapping[str, tuple[float, float]], norms: Mapping[str, list[float]]) -> None:
+        skipped = norms and any(self._parts[name].overflows(measured) for name, measured in norms.items())
+        self.skipped += bool(skipped)
+        for name, (value, over) in means.items():
+            total, count = self._sums.setdefault(name, (0.0, 0.0))
+            if skipped:
+                continue
+            if not math.isfinite(value):
+                raise Diverged(f"{name} became {'NaN' if math.isnan(value) else 'infinite'} {self._where}; {REMEDY}")
+            self._sums[name] = total + value * over, count + over
+        if skipped:
             return
-        if not math.isfinite(loss):
-            raise Diverged(f"loss became {'NaN' if math.isnan(loss) else 'infinite'} {self._where}; {REMEDY}")
-        self._loss_sum += loss * samples
-        self._counted += samples
-        if norms:
-            self._watch.see(norm, self._where)
-            self._norms.append(norm)
-            self._depth_ratios.append(self._gradients.depth_ratio(norms))
+        for name, measured in norms.items():
+            self._parts[name].add(measured, self._where)
 
     @property
     def _where(self) -> str:
         return f"at step {self._step} (epoch {self._epoch})"
 
     def metrics(self) -> dict[str, float]:
-        """Return the mean loss and the quality of the samples as they were seen."""
-        return {LOSS: self._loss_sum / self._counted if self._counted else NAN, **self._quality.metrics()}
+        """Return the means over the epoch, and the quality of the samples as they were seen."""
+        means = {name: total / count if count else NAN for name, (total, count) in self._sums.items()}
+        return {**means, **self._seen.metrics()}
+
+    @property
+    def gradients(self) -> Mapping[str, tuple[float, float]]:
+        """By part the means of its gradient norm and depth ratio over the steps that measured them, NaN if none did."""
+        return {name: (part.mean, part.depth_ratio) for name, part in self._parts.items()}
 
     @property
     def gradient_norm(self) -> float:
-        """Mean over the steps that measured it, NaN if none did."""
+        """The norm of the parts' means, of those that were measured; NaN if none was."""
+        known = [norm for norm, _ in self.gradients.values() if not math.isnan(norm)]
+        return math.hypot(*known) if known else NAN
+
+
+class _Norms:
+    """The gradient norms of one part."""
+
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
+        self._norms: list[float] = []
+        self._depth_ratios: list[float] = []
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether its loss scale can fall no more."""
+        return self._learner.scaler is not None and self._learner.scaler.get_scale() < MIN_SCALE
+
+    def overflows(self, norms: Sequence[float]) -> bool:
+        """Tell whether these made fp16's loss scaling skip the step."""
+        return self._learner.scaler is not None and not math.isfinite(math.hypot(*norms))
+
+    def add(self, norms: Sequence[float], where: str) -> None:
+        """Take in the norm of each of its gradients. Raises :class:`Diverged`."""
+        norm = math.hypot(*norms)
+        self._learner.watch.see(norm, where)
+        self._norms.append(norm)
+        self._depth_ratios.append(self._learner.gradients.depth_ratio(norms))
+
+    @property
+    def mean(self) -> float:
         return fmean(self._norms) if self._norms else NAN
 
     @property
     def depth_ratio(self) -> float:
-        """Mean over the steps that measured it, NaN if none did."""
         known = [ratio for ratio in self._depth_ratios if not math.isnan(ratio)]
         return fmean(known) if known else NAN
 
 
-def _values(window: list[Taken]) -> list[tuple[float, list[float]]]:
-    """Return each step's loss and gradient norms (empty where not measured), in one transfer from the device."""
-    counts = [0 if taken.norms is None else len(taken.norms) for taken in window]
-    measured = [taken.norms for taken in window if taken.norms is not None]
-    values: list[float] = torch.cat([torch.stack([taken.loss for taken in window]), *measured]).tolist()
-    norms = iter(values[len(window) :])
-    return [(loss, list(islice(norms, count))) for loss, count in zip(values, counts, strict=False)]
+def _values(
+    steps: Sequence[Taken],
+) -> Iterator[tuple[dict[str, tuple[float, float]], dict[str, list[float]]]]:
+    """Yield each step's means with their counts, and its gradient norms, in one transfer from the device."""
+    scalars = [each for taken in steps for mean in taken.means.values() for each in mean if isinstance(each, Tensor)]
+    norms = [of_part for taken in steps for of_part in taken.norms.values()]
+    values: list[float] = torch.cat([torch.stack(scalars), *norms]).tolist()
+    single, rest = iter(values[: len(scalars)]), iter(values[len(scalars) :])
+    for taken in steps:
+        means = {}
+        for name, (_, over) in taken.means.items():
+            means[name] = next(single), next(single) if isinstance(over, Tensor) else over
+        measured = {}
+        for name, each in taken.norms.items():
+            measured[name] = list(islice(rest, len(each)))
+        yield means, measured

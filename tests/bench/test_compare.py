@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from harness.bench.comparison.compare import compare_bench
-from harness.bench.comparison.joining import join
-from harness.bench.comparison.runs import CASE_COLUMNS, load_bench
+from harness.bench.comparison.runs import CASE_COLUMNS, join, load_bench
 from harness.bench.comparison.verdict import Verdict
 from harness.bench.rows import Case, Row
 from harness.errors import InputError, StorageError

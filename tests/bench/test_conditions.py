@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from harness.bench.timing.caches import cache_bytes
+from harness.bench.timing.clocks import cache_bytes
 from harness.bench.timing.conditions import Watch, watch_idle
 from harness.hardware import sampler
 from harness.records import Figures
@@ -144,7 +144,7 @@ def test_without_a_gpu_nothing_is_said_of_one(tmp_path):
 
 
 def test_the_cache_is_the_last_of_its_levels(tmp_path):
-    for index, (level, size) in enumerate([("1", "48K"), ("1", "32K"), ("2", "2048K"), ("3", "33M")]):
+    for index, (level, size) in enumerate([("1", "48K"), ("1", "32K"), ("2", "2048K"), ("3", "33792K")]):
         folder = tmp_path / f"sys/devices/system/cpu/cpu0/cache/index{index}"
         folder.mkdir(parents=True)
         (folder / "level").write_text(f"{level}\n")

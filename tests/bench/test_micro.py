@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.bench.catalog import WEIGHTS
+from harness.bench.catalog import CATALOG
 from harness.bench.micro import attention, convolution, lstm_cell, matmul, memory, threads
 from harness.bench.peaks import IN_CACHE
 from harness.bench.rows import Row
@@ -21,7 +21,7 @@ MACRO = {"train_step", "inference", "largest_batch"}
 MIB = 2**20
 
 
-@pytest.mark.parametrize("name", sorted(set(WEIGHTS) - MACRO))
+@pytest.mark.parametrize("name", sorted(set(CATALOG) - MACRO))
 def test_every_case_of_a_group_is_its_own_and_can_be_called(name):
     items = list(groups[name](SETTING))
     cases = [item.case for item in items]

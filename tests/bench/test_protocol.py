@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.bench.rows import Case, Row
-from harness.bench.timing import clocks, energy, protocol, timed, turns
-from harness.bench.timing.clocks import CudaClock, HostClock
+from harness.bench.timing import clocks, energy, protocol, timed
+from harness.bench.timing.clocks import Clock
 from harness.bench.timing.conditions import Conditions, Watch
 from harness.bench.timing.interval import median_interval
-from harness.bench.timing.protocol import measure, run_group
-from harness.bench.timing.room import Held
-from harness.bench.timing.timed import Stage, Timed
-from harness.bench.timing.turns import fair_share, take_turns
+from harness.bench.timing.protocol import fair_share, measure, run_group, take_turns
+from harness.bench.timing.timed import Stage, Timed, Used
 from harness.bench.workload import Setting, Workload
 from harness.measure import only_new_garbage
 from harness.plan.running import tf32_arithmetic
@@ -74,7 +72,7 @@ class Unwatched:
 
 
 def stage(clock, watch=None, **changes):
-    return Stage(setting(**changes), clock, watch or Unwatched(), Held(0.0, 0.0))
+    return Stage(setting(**changes), clock, watch or Unwatched(), Used(0.0, 0.0))
 
 
 def timing(clock, **more):
@@ -187,7 +185,7 @@ class Clockwork:
 def clockwork(monkeypatch):
     found = Clockwork()
     monkeypatch.setattr(timed, "time", found)
-    monkeypatch.setattr(turns, "time", found)
+    monkeypatch.setattr(protocol, "time", found)
     return found
 
 
@@ -351,8 +349,8 @@ def test_memory_of_a_row_leaves_out_what_the_others_hold(monkeypatch):
         def end(self, _):
             return Conditions(mem_device_peak_mib=900.0, mem_rss_peak_mib=700.0)
 
-    one = Timed(workload(lambda: None), Stage(setting(), ScriptedClock(1.0), Watching(), Held(10.0, 100.0)))
-    monkeypatch.setattr(timed, "held_mib", lambda _: Held(310.0, 250.0))
+    one = Timed(workload(lambda: None), Stage(setting(), ScriptedClock(1.0), Watching(), Used(10.0, 100.0)))
+    monkeypatch.setattr(timed, "used_mib", lambda _: Used(310.0, 250.0))
     one.warm_up(0.01)
     one.time_block()
     row = one.row(Conditions(mem_device_peak_mib=5000.0, mem_rss_peak_mib=5000.0))
@@ -435,11 +433,13 @@ def test_a_cuda_clock_flushes_before_each_call_and_waits_only_at_the_end(monkeyp
         current_stream=lambda _: "stream",
         synchronize=lambda _: log.append("synchronize"),
     )
-    monkeypatch.setattr(clocks, "_event", Event)
+    monkeypatch.setattr(clocks, "new_event", Event)
     monkeypatch.setattr(clocks.torch, "cuda", cuda)
-    clock = CudaClock(CPU)
-    assert clock._flushed.nbytes == 200
-    monkeypatch.setattr(clock, "_flushed", SimpleNamespace(zero_=lambda: log.append("flush")))
+    flushed = SimpleNamespace(zero_=lambda: log.append("flush"))
+    monkeypatch.setattr(clocks.torch, "empty", lambda size, **_: log.append(size) or flushed)
+    clock = Clock(torch.device("cuda"))
+    assert log == [200]
+    log.clear()
     call = ["flush", ("record", "stream"), "work", ("record", "stream")]
     assert clock.block(lambda: log.append("work"), 2, cold=True) == [0.002, 0.002]
     assert log == [*call, *call, "synchronize"]
@@ -468,7 +468,7 @@ class Counter:
 def test_energy_is_that_of_one_call_from_the_counter_and_from_power(monkeypatch, scripted_sampler):
     monkeypatch.setattr(energy, "ENERGY_S", 0.2)
     with Watch(CPU, scripted_sampler(Counter())) as watch:
-        one = Timed(workload(partial(time.sleep, 0.01), samples=5), stage(HostClock(CPU), watch))
+        one = Timed(workload(partial(time.sleep, 0.01), samples=5), stage(Clock(CPU), watch))
         one.warm_up(0.01)
         one.time_block()
         one.measure_energy()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +10,6 @@ import pytest
 from harness.bench import catalog, process, schedule, suite
 from harness.bench.catalog import in_order, load_groups
 from harness.bench.frames import read_bench
-from harness.bench.messages import decode, encode_end, encode_row
-from harness.bench.rows import Case, Row
 from harness.bench.schedule import LEVEL_S, Schedule
 from harness.bench.suite import run_suite
 from harness.bench.workload import groups
@@ -20,25 +17,27 @@ from harness.errors import HardwareError, InputError, StorageError
 from harness.hardware import usable_cores
 
 CHILD = """
-import ctypes, json, os, signal, sys, time
-from harness.bench.messages import decode_request, encode_end, encode_row
+import os, signal, struct, sys, time
 from harness.bench.rows import Case, Row
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-for line in sys.stdin:
-    request = decode_request(line)
-    name = request.group
-    if not name:
-        facts = {"device_name": "stub", "threads": 2, "machine": {}, "peaks": {"tflops": {"fp32": 1.0}, "gbps": 100.0}}
-        facts["idle"] = (60.0, 2.0)
-        print(encode_end(facts), end="", flush=True)
-        continue
-    case = Case(bench=name, shape="s")
-    facts = {"pid": os.getpid(), "seconds": request.seconds, "idle_w": request.idle.power_w, "asked": request.threads}
-    known = {"n_blocks": 5, "blocks_s": (0.5,) * 5, "t_median_s": 0.5}
-    rate = {"tflops": 2.0} if name == "matmul" else {}
-    print(encode_row(Row(case=case, facts=facts, **known, **rate)), end="", flush=True)
-    BEHAVIOUR
-    print(encode_end({}), end="", flush=True)
+from harness.bench.workload import Idle
+from harness.hardware.channel import frame, messages
+
+def main(connection, **_):
+    for request in messages(connection):
+        name = request.group
+        if not name:
+            peaks = {"tflops": {"fp32": 1.0}, "gbps": 100.0}
+            facts = {"device_name": "stub", "threads": 2, "machine": {}, "peaks": peaks, "idle": Idle(60.0, 2.0)}
+            connection.sendall(frame(facts))
+            continue
+        case = Case(bench=name, shape="s")
+        facts = {"pid": os.getpid(), "seconds": request.seconds, "idle_w": request.idle.power_w}
+        facts["asked"] = request.threads
+        known = {"n_blocks": 5, "blocks_s": (0.5,) * 5, "t_median_s": 0.5}
+        rate = {"tflops": 2.0} if name == "matmul" else {}
+        connection.sendall(frame(Row(case=case, facts=facts, **known, **rate)))
+        BEHAVIOUR
+        connection.sendall(frame({}))
 """
 
 
@@ -69,11 +68,11 @@ class Seen:
 @pytest.fixture
 def child(tmp_path, monkeypatch):
     """Replace the process of a group by one that measures nothing and then does what it is told."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(process, "MODULE", "a_stub_of_a_child")
 
-    def behave(code="pass"):
-        script = tmp_path / "child.py"
-        script.write_text(CHILD.replace("BEHAVIOUR", code))
-        monkeypatch.setattr(process, "COMMAND", (sys.executable, str(script)))
+    def behave(code="pass", text=CHILD):
+        (tmp_path / "a_stub_of_a_child.py").write_text(text.replace("BEHAVIOUR", code))
 
     behave()
     return behave
@@ -144,7 +143,7 @@ def test_the_shares_of_all_groups_stay_within_the_level(tmp_path):
     ("code", "words"),
     [
         ("if name == 'matmul': os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
-        ("if name == 'matmul': print('last words', file=sys.stderr); sys.exit(3)", "exit code 3): last words"),
+        ("if name == 'matmul': print('last words', file=sys.stderr); sys.exit(3)", "exit code 3: last words"),
         ("if name == 'matmul': raise ValueError('broken')", "ValueError: broken"),
     ],
 )
@@ -164,7 +163,7 @@ def test_a_group_that_dies_costs_its_own_row_and_keeps_what_it_measured(tmp_path
 def test_a_group_killed_for_memory_is_out_of_memory(tmp_path, child, monkeypatch):
     child("os.kill(os.getpid(), signal.SIGKILL)")
     kills = iter(range(10))
-    monkeypatch.setattr(process, "oom_kills", lambda: next(kills))
+    monkeypatch.setattr("harness.hardware.child.oom_kills", lambda: next(kills))
     rows, _ = run(tmp_path, "matmul")
     assert rows[1]["status"] == "oom"
     assert "killed by the kernel: out of memory" in rows[1]["note"]
@@ -180,7 +179,7 @@ def test_a_group_that_hangs_is_killed(tmp_path, child, monkeypatch):
 
 
 def test_a_process_that_cannot_start_fails_every_group(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "import nowhere"))
+    monkeypatch.setattr(process, "MODULE", "nowhere")
     rows, env = run(tmp_path, "matmul", "copy")
     assert [row["status"] for row in rows] == ["failed", "failed"]
     assert "nowhere" in rows[0]["note"]
@@ -188,7 +187,7 @@ def test_a_process_that_cannot_start_fails_every_group(tmp_path, monkeypatch):
 
 
 def test_an_interpreter_that_is_not_there_is_a_matter_of_the_hardware(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "COMMAND", (str(tmp_path / "nothing"),))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
     with pytest.raises(HardwareError, match="cannot be started"):
         run(tmp_path, "matmul")
 
@@ -212,7 +211,6 @@ def test_an_interruption_keeps_what_was_measured(tmp_path):
     bench, _, env = read_bench(observer.folder)
     assert list(bench["bench"]) == ["matmul", "copy"]
     assert env["state"] == "interrupted"
-    assert not any(thread.name == "harness-bench" for thread in threading.enumerate())
 
 
 @pytest.mark.usefixtures("child")
@@ -256,20 +254,7 @@ def test_groups_run_in_a_fixed_order_each_once():
     load_groups()
     assert in_order(["fetch", "matmul", "fetch", "copy"]) == ["matmul", "copy", "fetch"]
     assert set(in_order(list(groups))) == set(groups)
-    assert set(catalog.WEIGHTS) == set(groups)
-
-
-def test_a_row_travels_as_it_is():
-    row = Row(
-        case=Case(bench="matmul", tf32=True),
-        blocks_s=(0.1 + 0.2, 1e-9),
-        note='a "b"\nc é',
-        facts={"x": 1.0},
-        n_blocks=2,
-    )
-    assert repr(decode(encode_row(row))) == repr(row)
-    assert encode_row(row).count("\n") == 1
-    assert decode(encode_end({"a": 1})) == {"a": 1}
+    assert set(catalog.CATALOG) == set(groups)
 
 
 @pytest.mark.usefixtures("child")
@@ -298,11 +283,8 @@ def test_what_tells_no_times_has_one_turn():
     assert [name for number, name in listed if number == 4] == [name for name in names if name != "largest_batch"]
 
 
-def test_a_group_that_can_measure_nothing_here_has_one_turn(tmp_path, monkeypatch):
-    text = CHILD.replace("**known, **rate", 'status="skipped", note="not here"')
-    script = tmp_path / "child.py"
-    script.write_text(text.replace("BEHAVIOUR", "pass"))
-    monkeypatch.setattr(process, "COMMAND", (sys.executable, str(script)))
+def test_a_group_that_can_measure_nothing_here_has_one_turn(tmp_path, child):
+    child(text=CHILD.replace("**known, **rate", 'status="skipped", note="not here"'))
     seen = Seen()
     rows, _ = run(tmp_path, "launch", observer=seen)
     assert [row["status"] for row in rows] == ["skipped"]
@@ -310,10 +292,10 @@ def test_a_group_that_can_measure_nothing_here_has_one_turn(tmp_path, monkeypatc
 
 
 def test_a_crash_that_leaves_half_an_answer_is_a_death_like_others(tmp_path, child):
-    child("print('{\"row\": {', end='', flush=True); print('torn', file=sys.stderr); sys.exit(3)")
+    child("connection.sendall(struct.pack('<Q', 1000) + b'half'); print('torn', file=sys.stderr); sys.exit(3)")
     rows, _ = run(tmp_path, "matmul")
     assert [row["status"] for row in rows] == ["ok", "failed"]
-    assert rows[1]["note"].endswith("exit code 3): torn")
+    assert rows[1]["note"].endswith("exit code 3: torn)")
 
 
 def test_what_an_earlier_group_said_is_not_quoted(tmp_path, child):
@@ -398,7 +380,7 @@ def die(setting):
 child.load_groups()
 saying = {name: say(name) for name in ("matmul", "lstm_cell", "copy")}
 child.groups = {**saying, "launch": groups["launch"], "fetch": die}
-child.main()
+main = child.main
 """
 
 
@@ -406,11 +388,12 @@ child.main()
 def real(tmp_path_factory):
     """Rows by group, and environment, of a run of the real process in which most groups only say who they are."""
     folder = tmp_path_factory.mktemp("real")
-    (folder / "child.py").write_text(REAL)
+    (folder / "a_real_child.py").write_text(REAL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "COMMAND", (sys.executable, str(folder / "child.py")))
+        patch.syspath_prepend(folder)
+        patch.setattr(process, "MODULE", "a_real_child")
         patch.setattr(schedule, "LEAST_S", 60.0)  # a busy machine may take long to start the process
-        patch.setitem(catalog.WEIGHTS, "launch", 0.04)
+        patch.setitem(catalog.CATALOG, "launch", catalog.Entry("", 0.04))
         patch.setitem(catalog.ROUNDS, "quick", 1)
         rows, env = run(folder, "matmul", "lstm_cell", "copy", "launch", "fetch")
     return rows, env

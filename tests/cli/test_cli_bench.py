@@ -88,32 +88,35 @@ def test_an_interruption_says_what_is_kept(harness, monkeypatch, bench_runs, tmp
 
 CHILD = """
 import os, sys, time
-from harness.bench.messages import decode_request, encode_end, encode_row
 from harness.bench.rows import Case, Row
-for line in sys.stdin:
-    name = decode_request(line).group
-    if name == "copy":
-        print(os.getpid(), file=open(sys.argv[1], "w"), flush=True)
-        time.sleep(600)
-    if name:
-        print(encode_row(Row(case=Case(bench=name))), end="", flush=True)
-    print(encode_end({"peaks": {}, "idle": [60.0, 2.0]}), end="", flush=True)
+from harness.bench.workload import Idle
+from harness.hardware.channel import frame, messages
+
+def main(connection, **_):
+    for request in messages(connection):
+        name = request.group
+        if name == "copy":
+            print(os.getpid(), file=open("pid", "w"), flush=True)
+            time.sleep(600)
+        if name:
+            connection.sendall(frame(Row(case=Case(bench=name))))
+        connection.sendall(frame({"peaks": {}, "idle": Idle(60.0, 2.0)}))
 """
 COMMAND = """
 import sys
 from harness.bench import process
-process.COMMAND = (sys.executable, *sys.argv[1:3])
+sys.path.insert(0, "")
+process.MODULE = "a_stub_of_a_child"
 from harness.cli import main
-sys.argv = ["harness", "bench", "--device", "cpu", "--only", "matmul", "--only", "copy", "--out", sys.argv[3]]
+sys.argv = ["harness", "bench", "--device", "cpu", "--only", "matmul", "--only", "copy", "--out", "out"]
 main()
 """
 
 
 def test_a_signal_ends_the_children_and_keeps_the_groups_that_ended(tmp_path):
-    (tmp_path / "child.py").write_text(CHILD)
+    (tmp_path / "a_stub_of_a_child.py").write_text(CHILD)
     said = tmp_path / "pid"
-    arguments = [sys.executable, "-c", COMMAND, str(tmp_path / "child.py"), str(said), str(tmp_path / "out")]
-    command = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    command = subprocess.Popen([sys.executable, "-c", COMMAND], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline_s = time.monotonic() + 60
     while not (said.exists() and said.read_text()) and time.monotonic() < deadline_s:
         time.sleep(0.02)
@@ -121,7 +124,7 @@ def test_a_signal_ends_the_children_and_keeps_the_groups_that_ended(tmp_path):
     _, err = command.communicate(timeout=30)
     assert command.returncode == 143, err
     (folder,) = (tmp_path / "out").iterdir()
-    assert f"interrupted; what was measured is in {folder}" in err
+    assert f"interrupted; what was measured is in {folder.relative_to(tmp_path)}" in err
     assert "Traceback" not in err
     assert json.loads((folder / "env.json").read_text())["state"] == "interrupted"
     assert [row["bench"] for row in csv.DictReader((folder / "bench.csv").read_text().splitlines())] == ["matmul"]
@@ -299,12 +302,11 @@ def test_bad_input(case, harness, runs, tmp_path):
 
 
 def test_the_list_names_every_group(harness):
-    from harness.bench.catalog import load_groups
-    from harness.bench.summaries import SUMMARIES
+    from harness.bench.catalog import CATALOG, load_groups
     from harness.bench.workload import groups
 
     load_groups()
-    assert set(SUMMARIES) == set(groups)
+    assert set(CATALOG) == set(groups)
     done = harness("bench", "list")
     assert all(name in done.out for name in groups)
 

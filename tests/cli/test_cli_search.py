@@ -91,17 +91,18 @@ def test_the_winner_is_the_cheapest_of_the_best_on_validation_and_its_prediction
 
 def test_the_saved_winner_predicts_what_it_predicted(search, tiny):
     import torch
+    from pydantic import TypeAdapter
     from safetensors.torch import load_file
 
     from harness.data import load
     from harness.models import build
-    from harness.records import Named, TaskKind, TaskShape
+    from harness.records import Named, TaskShape
     from harness.spec.task import BuiltinTask
 
     run = Path(search(tiny, "--set", "training.final=refit")["run"])
     saved = json.loads((run / "best" / "candidate.json").read_text())
-    shape = saved["shape"] | {"kind": TaskKind(saved["shape"]["kind"]), "cardinalities": ()}
-    model = build(Named(*next(iter(saved["candidate"]["architecture"].items()))), TaskShape(**shape))
+    shape = TypeAdapter(TaskShape).validate_python(saved["shape"])
+    model = build(Named(*next(iter(saved["candidate"]["architecture"].items()))), shape)
     model.load_state_dict(load_file(run / "best" / "model.safetensors"))
     test = load(BuiltinTask(builtin="digits"), seed=0).for_refit().open_test()
     with torch.inference_mode():

@@ -7,14 +7,14 @@ from typing import get_args
 import pytest
 
 from harness.problems import known_metrics
-from harness.spec import Budget, Limits, Search, parse_spec
+from harness.spec import SAMPLERS, Budget, Limits, Resampling, Search, parse_spec
 from harness.spec.task import Split
 from harness.study.decide.halving import Halving
 from harness.study.decide.pruners import pruner_name
 
 TEXT = (Path(__file__).parents[2] / "docs" / "spaces.md").read_text()
 ROWS = dict(re.findall(r"^\| `(\w+\.\w+)` \| ([^|]+) \|", TEXT, flags=re.MULTILINE))
-SECTIONS = {"limits": Limits, "budget": Budget, "search": Search, "split": Split}
+SECTIONS = {"limits": Limits, "budget": Budget, "search": Search, "split": Split, "evaluation": Resampling}
 
 
 def shown(default):
@@ -37,7 +37,7 @@ def test_every_key_is_there_with_its_default():
 @pytest.mark.parametrize("key", ["sampler", "pruner"])
 def test_every_sampler_and_pruner_is_named(key):
     (row,) = re.findall(rf"^\| `search\.{key}` .*$", TEXT, flags=re.MULTILINE)
-    for name in get_args(Search.model_fields[key].annotation):
+    for name in get_args(Search.model_fields[key].annotation) or SAMPLERS:
         assert f"`{name}`" in row
         assert key == "sampler" or name == "auto" or re.search(rf"^\| `{name}` \|", TEXT, flags=re.MULTILINE)
 

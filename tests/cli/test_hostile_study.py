@@ -19,9 +19,9 @@ import torch
 from safetensors.torch import save
 
 import harness
-from harness.api import Silent
 from harness.hardware import usable_cores
 from harness.store import TIMED_COLUMNS
+from harness.study import Observer
 from harness.train.checkpoint import pack, unpack
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ class Payload:
         return (Path.touch, (Path(self.trace),))
 
 
-class StopIn(Silent):
+class StopIn(Observer):
     """Asks the run to stop after an epoch of a trial."""
 
     def __init__(self, trial, epoch):

@@ -15,14 +15,13 @@ import pytest
 import torch
 
 import harness
-from harness.api import Silent
 from harness.errors import HarnessError
 from harness.records import Outcome, Plan, TrialRecord
 from harness.report import RunFiles, load_run
 from harness.store import RunFolder, check_run, part_files, read_json, read_status
 from harness.store.files import read_object, read_parquet
 from harness.store.run import changed_files, refresh_manifest
-from harness.study import Request, open_search, spec_to_resume, telemetry
+from harness.study import Observer, Request, open_search, spec_to_resume, telemetry
 from harness.study.final import Finisher
 from harness.study.stop import Stop
 
@@ -215,7 +214,7 @@ def test_torn_weights_of_the_winner_are_named(run):
     made_of = {"candidate": best["candidate"], "params": {}, "outcome": Outcome.COMPLETE, "reason": "x"}
     winner = TrialRecord(trial=best["trial"], plan=cpu_plan(), best_epoch=1, epochs=2, **made_of)
     folder = RunFolder.open(run)
-    finisher = Finisher(opened.job, opened.dataset, folder, winner, Stop(), Silent())
+    finisher = Finisher(opened.job, opened.dataset, folder, winner, Stop(), Observer())
     try:
         expected = finisher.finish(lambda: 1).metrics
         with each_cut(run / "checkpoints" / f"trial-{winner.trial:06d}.safetensors") as positions:

@@ -117,6 +117,22 @@ def test_resident_and_streamed_batches_are_bit_identical(part, augment, shuffle)
             same(left.mix, right.mix)
 
 
+@pytest.mark.parametrize("limit", [None, 0.0])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3, 4), (0,)], ids=["number", "values", "map", "nothing"])
+def test_targets_of_any_shape_stay_with_their_inputs(shape, limit):
+    samples = np.arange(40, dtype=np.float32)
+    targets = np.broadcast_to(samples.reshape(-1, *(1,) * len(shape)), (40, *shape)).copy()
+    part = Part((samples[:, None],), targets, np.arange(40))
+    batches = place(
+        part, device=CPU, batch_size=16, seed=0, shuffle=True, augment=Augment(mixup=0.4), memory_limit_mib=limit
+    )
+    for batch in batches.epoch(1):
+        assert batch.targets.shape == batch.mixed_targets.shape == (len(batch.mix), *shape)
+        mixed = batch.mix * batch.targets.reshape(len(batch.mix), -1).T
+        mixed += (1 - batch.mix) * batch.mixed_targets.reshape(len(batch.mix), -1).T
+        assert torch.allclose(mixed, batch.inputs[0].T)
+
+
 def test_batches_hold_what_the_part_gives_as_tensors():
     part = image_part(20)
     (x_NCHW,) = part.tensors(CPU)

@@ -9,7 +9,7 @@ from sklearn import datasets
 
 from harness.data import load, tasks
 from harness.data.sources import builtin
-from harness.errors import DataError, InputError
+from harness.errors import DataError
 from harness.records import TaskKind
 from harness.spec.task import BuiltinTask, Split
 
@@ -52,8 +52,12 @@ def test_splits_cover_every_sample_of_scikit_learn_once(name):
 
 def test_shapes_say_what_a_model_must_know():
     digits, wine, diabetes = (load(BuiltinTask(builtin=name), seed=0) for name in ("digits", "wine", "diabetes"))
-    assert (digits.shape.image, digits.shape.outputs) == ((1, 8, 8), 10)
-    assert (wine.shape.features, wine.shape.outputs, wine.shape.image) == (13, 3, None)
+    assert (digits.shape.inputs[0].sizes, digits.shape.outputs) == ((1, 8, 8), 10)
+    assert ([each.kind for each in wine.shape.inputs], wine.shape.inputs[0].sizes, wine.shape.outputs) == (
+        ["numeric"],
+        (13,),
+        3,
+    )
     assert (diabetes.shape.kind, diabetes.shape.outputs) == (TaskKind.REGRESSION, 1)
     assert digits.train.inputs[0].dtype == np.uint8
     assert diabetes.train.targets.dtype == np.float32
@@ -79,8 +83,8 @@ def test_limit_thins_training_and_validation_and_leaves_the_test_part():
 
 
 def test_unknown_task_gets_a_suggestion():
-    with pytest.raises(InputError, match="did you mean 'digits'"):
-        load(BuiltinTask(builtin="digit"), seed=0)
+    with pytest.raises(ValueError, match="did you mean 'digits'"):
+        BuiltinTask(builtin="digit")
 
 
 def test_directory_of_a_task_without_files_is_refused(tmp_path):

@@ -30,7 +30,7 @@ def load_from(folder, **options):
 
 def test_small_copy_is_read_plain_or_gzipped_and_keeps_its_official_test_set(small_fashion_mnist):
     data = load_from(small_fashion_mnist)
-    assert data.shape.image == (1, 6, 5)
+    assert data.shape.inputs[0].sizes == (1, 6, 5)
     assert np.array_equal(data.split_index["test"], np.arange(120, 160))
     assert len(data.validation) == 18
     assert data.class_names[9] == "Ankle boot"

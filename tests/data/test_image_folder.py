@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 def test_sub_folders_are_classes_and_images_are_resized(folder):
     data = load(ImagesTask(images=folder, size=(8, 6)), seed=0)
-    assert (data.class_names, data.shape.image) == (("cats", "dogs"), (3, 8, 6))
+    assert (data.class_names, data.shape.inputs[0].sizes) == (("cats", "dogs"), (3, 8, 6))
     assert data.train.inputs[0].dtype == np.uint8
     means = data.train.inputs[0].mean(axis=(1, 2, 3))
     assert np.array_equal(means > 130, data.train.targets == 1)
@@ -35,7 +35,7 @@ def test_sub_folders_are_classes_and_images_are_resized(folder):
 def test_image_of_the_asked_size_keeps_its_pixels_in_channel_order(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (5, 4, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")
-    images, notes = read_images([tmp_path / "x.png"], size=(5, 4), channels=3)
+    images, notes, _ = read_images([tmp_path / "x.png"], size=(5, 4), channels=3)
     assert np.array_equal(images[0], pixels.transpose(2, 0, 1))
     assert notes == ()
     grey = read_images([tmp_path / "x.png"], size=(5, 4), channels=1)[0][0, 0]

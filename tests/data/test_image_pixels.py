@@ -157,7 +157,7 @@ def shapes(folder, *colours):
 )
 def test_the_ground_is_one_that_the_shapes_stand_out_from(tmp_path, channels, colours, ground, name):
     files = shapes(tmp_path, *colours)
-    images, notes = read_images(files, size=(16, 16), channels=channels)
+    images, notes, _ = read_images(files, size=(16, 16), channels=channels)
     assert (images[:, :, 0, 0] == ground).all()
     assert f"{len(colours)} images have transparent pixels: blended with a ground of {name}" in notes[0]
     lost = [number for number, image in enumerate(images) if np.ptp(image) == 0]
@@ -172,7 +172,7 @@ def test_hidden_colours_do_not_decide_the_ground_and_opaque_images_are_left_alon
     Image.fromarray(rgba).save(tmp_path / "hidden.png")
     rgba[..., 3] = 255
     Image.fromarray(rgba).save(tmp_path / "opaque.png")
-    images, notes = read_images([tmp_path / "hidden.png", tmp_path / "opaque.png"], size=(8, 8), channels=3)
+    images, notes, _ = read_images([tmp_path / "hidden.png", tmp_path / "opaque.png"], size=(8, 8), channels=3)
     assert np.array_equal(images[0], images[1])  # its transparent pixels became as white as those of the other
     assert len(notes) == 1
     assert notes[0].startswith("1 images have transparent pixels: blended with a ground of white")
@@ -181,7 +181,7 @@ def test_hidden_colours_do_not_decide_the_ground_and_opaque_images_are_left_alon
 
 def test_what_is_transparent_everywhere_is_told(tmp_path):
     Image.new("RGBA", (8, 8), (40, 50, 60, 0)).save(tmp_path / "x.png")
-    images, notes = read_images([tmp_path / "x.png"], size=(8, 8), channels=3)
+    images, notes, _ = read_images([tmp_path / "x.png"], size=(8, 8), channels=3)
     assert (images == 255).all()
     assert "1 images with transparent pixels show one plain colour" in notes[1]
 
@@ -196,7 +196,7 @@ def test_grey_of_16_bits_is_scaled_over_its_full_range(tmp_path, suffix, order):
     image = Image.frombytes("I;16" if order == "<" else "I;16B", (256, 256), EVERY.astype(f"{order}u2").tobytes())
     path = tmp_path / f"x.{suffix}"
     image.save(path, **({"compression": "tiff_lzw"} if "lzw" in suffix else {}))
-    images, notes = read_images([path], size=(256, 256), channels=1)
+    images, notes, _ = read_images([path], size=(256, 256), channels=1)
     assert np.array_equal(images[0, 0], np.round(EVERY / 257))
     assert notes == ("1 images have more than 8 bits per channel: scaled to 8 over the full range of their format",)
 
@@ -208,7 +208,7 @@ def test_colour_of_16_bits_is_scaled_over_its_full_range(tmp_path, colour, count
         levels[..., -1] = 65_535
     levels[0, 0] = 65_535
     (tmp_path / "x.png").write_bytes(png(16, colour, [row.tobytes() for row in levels], 5))
-    images, notes = read_images([tmp_path / "x.png"], size=(5, 5), channels=3)
+    images, notes, _ = read_images([tmp_path / "x.png"], size=(5, 5), channels=3)
     assert np.abs(images[0].transpose(1, 2, 0) - levels[..., : 3 if count > 2 else 1] / 257).max() <= 1
     assert notes[0].startswith("1 images have more than 8 bits per channel")
 
@@ -225,7 +225,7 @@ def tiff_of_12_bits(levels):
 def test_12_bits_that_the_file_owns_up_to_are_scaled_and_those_in_16_are_told(tmp_path):
     levels = np.arange(0, 4096, 256) + np.arange(16) * 17
     (tmp_path / "twelve.tiff").write_bytes(tiff_of_12_bits(np.append(levels[1:], 4095)))
-    image, notes = read_images([tmp_path / "twelve.tiff"], size=(1, 16), channels=1)
+    image, notes, _ = read_images([tmp_path / "twelve.tiff"], size=(1, 16), channels=1)
     assert np.abs(image[0, 0, 0] - np.append(levels[1:], 4095) / 4095 * 255).max() <= 0.51
     assert "nearly black" not in notes[0]
     Image.fromarray((EVERY // 16).astype(np.uint16)).save(tmp_path / "sixteen.png")
@@ -252,7 +252,7 @@ def test_the_first_frame_is_read_and_the_others_are_told(tmp_path, suffix):
     frames[0].save(tmp_path / f"still.{suffix}")
     frames[0].save(tmp_path / f"moving.{suffix}", save_all=True, append_images=frames[1:])
     still, moving = tmp_path / f"still.{suffix}", tmp_path / f"moving.{suffix}"
-    images, notes = read_images([still, moving, moving], size=(4, 4), channels=1)
+    images, notes, _ = read_images([still, moving, moving], size=(4, 4), channels=1)
     assert np.abs(images.astype(int) - 40).max() <= 2
     assert len(notes) == 1
     assert f"2 files hold several frames or pages, such as {tmp_path.name}/moving.{suffix}: the first" in notes[0]

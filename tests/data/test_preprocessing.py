@@ -10,12 +10,16 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from harness.data import apply_preprocessing, load
+from harness.data import load, prepare
 from harness.errors import DataError
 from harness.spec.task import BuiltinTask, CsvTask, NpzTask
 
 CPU = torch.device("cpu")
 ROWS = 80
+
+
+def applied_to(preprocessing, raw):
+    return [tensor.numpy() for tensor in prepare(preprocessing, raw).tensors(CPU)]
 
 
 def raw_table():
@@ -48,7 +52,7 @@ def test_codes_match_scikit_learn_with_zero_for_missing(table):
     encoder.fit(frame[["colour"]].iloc[data.train.index].astype(object))
     expected = encoder.transform(frame[["colour"]].iloc[data.validation.index].astype(object)) + 1
     assert np.array_equal(data.validation.inputs[1], expected)
-    assert data.shape.cardinalities == (4,)
+    assert data.shape.inputs[1].cardinalities == (4,)
 
 
 def test_categories_not_seen_in_train_become_code_zero(tmp_path):
@@ -59,7 +63,7 @@ def test_categories_not_seen_in_train_become_code_zero(tmp_path):
     data = load_with(path, kinds)
     assert data.preprocessing["categorical"][0]["categories"] == ["a", "b"]
     assert data.validation.inputs[1][0, 0] == 0
-    assert data.for_refit().shape.cardinalities == (4,)
+    assert data.for_refit().shape.inputs[1].cardinalities == (4,)
 
 
 def load_with(path, kinds):
@@ -71,14 +75,14 @@ def test_preprocessing_survives_json_and_gives_what_load_gave(table):
     frame, data = table
     preprocessing = json.loads(json.dumps(data.preprocessing))
     for part in (data.train, data.validation):
-        applied = apply_preprocessing(preprocessing, frame.iloc[part.index])
+        applied = applied_to(preprocessing, frame.iloc[part.index])
         assert all(np.array_equal(*both) for both in zip(applied, part.inputs, strict=True))
 
 
 def test_raw_tables_may_have_other_columns_and_unknown_or_missing_values(table):
     _, data = table
     raw = pd.DataFrame({"more": [1, 2], "weight": ["1.5", None], "colour": ["violet", "red"], "size": [1e4, np.nan]})
-    x_NF, c_NK = apply_preprocessing(data.preprocessing, raw)
+    x_NF, c_NK = applied_to(data.preprocessing, raw)
     size, weight = data.preprocessing["numeric"]
     assert c_NK.ravel().tolist() == [0, 3]
     assert x_NF[0, 1] == pytest.approx((1.5 - weight["mean"]) / weight["scale"])
@@ -96,7 +100,7 @@ def test_raw_tables_may_have_other_columns_and_unknown_or_missing_values(table):
 )
 def test_raw_tables_that_do_not_fit_are_refused(table, raw, message):
     with pytest.raises(DataError, match=message):
-        apply_preprocessing(table[1].preprocessing, raw)
+        applied_to(table[1].preprocessing, raw)
 
 
 def test_raw_arrays_stand_for_the_columns_in_order_with_useless_ones_in_place(tmp_path):
@@ -104,9 +108,9 @@ def test_raw_arrays_stand_for_the_columns_in_order_with_useless_ones_in_place(tm
     x[:, 1] = 7.0
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(ROWS) % 2)
     data = load(NpzTask(npz=tmp_path / "a.npz"), seed=0)
-    assert data.shape.features == 3
+    assert data.shape.inputs[0].sizes == (3,)
     assert any("'1' is the same in every row" in note for note in data.notes)
-    (applied,) = apply_preprocessing(data.preprocessing, x[data.validation.index])
+    (applied,) = applied_to(data.preprocessing, x[data.validation.index])
     assert np.array_equal(applied, data.validation.inputs[0])
 
 
@@ -124,10 +128,10 @@ def test_images_are_standardised_per_channel_by_train_alone(tmp_path, dtype, cha
     (x_NCHW,) = data.validation.tensors(CPU)
     expected = (x[data.validation.index] - mean[:, None, None]) / std[:, None, None]
     assert np.allclose(x_NCHW.numpy(), expected, atol=1e-5)
-    (applied,) = apply_preprocessing(json.loads(json.dumps(data.preprocessing)), x[data.validation.index])
+    (applied,) = applied_to(json.loads(json.dumps(data.preprocessing)), x[data.validation.index])
     assert np.array_equal(applied, x_NCHW.numpy())
     with pytest.raises(DataError, match=r"raw images are .*resize them"):
-        apply_preprocessing(data.preprocessing, x[:, :, :4])
+        applied_to(data.preprocessing, x[:, :, :4])
 
 
 def test_images_of_one_value_stay_finite(tmp_path):
@@ -165,8 +169,71 @@ def test_column_without_a_value_in_train_and_one_too_large(tmp_path):
     base = pd.DataFrame({"late": late, "x": np.arange(ROWS) / 2, "y": np.arange(ROWS) % 2})
     base.to_csv(path, index=False)
     data = load(CsvTask(csv=path, target="y"), seed=0)
-    assert data.shape.features == 1
+    assert data.shape.inputs[0].sizes == (1,)
     assert any("'late' is the same in every training sample: left out" in note for note in data.notes)
     base.assign(x=np.where(base["y"], 1e300, -1e300)).to_csv(path, index=False)
     with pytest.raises(DataError, match="'x' holds values too large"):
         load(CsvTask(csv=path, target="y"), seed=0)
+
+
+def messy_rows():
+    """Rows as people write them: no value of the first ones alone says how its column is to be read."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(
+        {
+            "price": [f"{1000 + n % 7 * 111:,} €".replace(",", ".") + "" for n in range(ROWS)],
+            "area": [f"{n % 9},125" for n in range(ROWS)],
+            "day": [f"{1 + n % 28}/{1 + n % 12}/2024" for n in range(ROWS)],
+            "grade": rng.choice(["1.0", "2", "2.0", "3.5"], ROWS),
+            "zip": rng.choice(["02134", "10027"], ROWS),
+            "income": rng.choice(["?", "5", "-999", "7.000"], ROWS),
+        }
+    )
+    frame.loc[50, "price"] = "1.234.567,50 €"
+    frame.loc[51, "area"] = "2,5"
+    return frame
+
+
+def test_raw_rows_are_read_like_the_file_one_by_one_as_well(tmp_path):
+    """The column as a whole said what is decimal, which number is the day, and which words are missing values."""
+    frame = messy_rows()
+    path = tmp_path / "t.csv"
+    frame.assign(y=np.arange(ROWS) % 2).to_csv(path, index=False, sep=";")
+    missing = {"income": ["?", -999]}
+    task = CsvTask(csv=path, target="y", dates=["day"], categorical=["grade"], missing=missing, separator=";")
+    data = load(task, seed=0)
+    preprocessing = json.loads(json.dumps(data.preprocessing))
+    assert preprocessing["categorical"][0]["categories"] == ["1", "2", "3.5"]
+    for part in (data.train, data.validation, data.open_test()):
+        for at, row in enumerate(part.index):
+            applied = prepare(preprocessing, frame.iloc[[row]])
+            assert all(np.array_equal(new[0], old[at]) for new, old in zip(applied.inputs, part.inputs, strict=True))
+        together = prepare(preprocessing, frame.iloc[part.index])
+        assert all(np.array_equal(*both) for both in zip(together.inputs, part.inputs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"price": "5 $"}, "'price' was in '€' in training, and is in '\\$' now"),
+        ({"area": "3.1.2"}, "'area' was numeric in training, and holds '3.1.2'"),
+        ({"area": "1.5"}, "'area' was numeric in training, and holds '1.5', which does not fit"),
+        ({"day": "31/31/2024"}, "'day' held dates in training in row 1: '31/31/2024' is not a date"),
+    ],
+)
+def test_raw_rows_that_are_written_otherwise_are_refused(tmp_path, change, message):
+    frame = messy_rows()
+    path = tmp_path / "t.csv"
+    frame.assign(y=np.arange(ROWS) % 2).to_csv(path, index=False, sep=";")
+    missing = {"income": ["?", -999]}
+    data = load(CsvTask(csv=path, target="y", dates=["day"], missing=missing, separator=";"), seed=0)
+    with pytest.raises(DataError, match=message):
+        prepare(data.preprocessing, frame.iloc[[0]].assign(**change))
+
+
+def test_a_decimal_category_keeps_its_digits(tmp_path):
+    path = tmp_path / "t.csv"
+    kinds = ["1.05", "15", "2.0", "2"] * (ROWS // 4)
+    pd.DataFrame({"kind": kinds, "x": np.arange(ROWS) / 2, "y": np.arange(ROWS) % 2}).to_csv(path, index=False)
+    data = load(CsvTask(csv=path, target="y", categorical=["kind"]), seed=0)
+    assert data.preprocessing["categorical"][0]["categories"] == ["1.05", "15", "2"]

@@ -63,7 +63,7 @@ def refuse(tmp_path, table, message, *, read=load_csv, **options):
 def test_numbers_and_categories_find_their_roles(tmp_path):
     data = load_csv(tmp_path, frame())
     assert data.name == "homes"
-    assert (data.shape.features, data.shape.cardinalities) == (2, (4,))
+    assert (data.shape.inputs[0].sizes, data.shape.inputs[1].cardinalities) == ((2,), (4,))
     assert data.class_names == ("False", "True")
     assert data.notes == (f"{tmp_path / 'homes.csv'}: target 'sold' is read as 2 classes: 'False', 'True'",)
     x_NF, c_NK = data.train.inputs
@@ -83,14 +83,14 @@ def test_csv_and_parquet_of_one_table_give_the_same_samples(tmp_path):
 def test_categorical_makes_categories_of_numbers_and_drop_leaves_columns_out(tmp_path):
     table = frame(rooms=[1.0, 2.0, 3.0, None] * (ROWS // 4))
     data = load_csv(tmp_path, table, categorical=("rooms",), drop=("city",))
-    assert (data.shape.features, data.shape.cardinalities) == (1, (4,))
+    assert (data.shape.inputs[0].sizes, data.shape.inputs[1].cardinalities) == ((1,), (4,))
     assert data.preprocessing["categorical"] == [{"column": "rooms", "categories": ["1", "2", "3"]}]
     assert set(data.train.inputs[1].ravel()) == {0, 1, 2, 3}
 
 
 def test_table_of_categories_alone_has_no_numeric_features(tmp_path):
     data = load_csv(tmp_path, frame(), drop=("area", "rooms"))
-    assert data.shape.features == 0
+    assert data.shape.inputs[0].sizes == (0,)
     assert data.train.inputs[0].shape == (len(data.train), 0)
 
 
@@ -123,18 +123,18 @@ def test_rows_without_target_are_dropped_with_a_note_and_keep_their_positions(tm
 def test_useless_columns_are_dropped_with_a_note(tmp_path, values, note):
     data = load_csv(tmp_path, frame(extra=values))
     assert noted(data) == [f"{tmp_path / 'homes.csv'}: column {note}"]
-    assert (data.shape.features, data.shape.cardinalities) == (2, (4,))
+    assert (data.shape.inputs[0].sizes, data.shape.inputs[1].cardinalities) == ((2,), (4,))
 
 
 def test_identifying_integers_are_kept_with_a_note(tmp_path):
     data = load_csv(tmp_path, frame(extra=np.arange(ROWS) + 1000))
-    assert data.shape.features == 3
+    assert data.shape.inputs[0].sizes == (3,)
     assert "different integer in every row; if it is an identifier, put it under `drop`" in noted(data)[0]
 
 
 def test_a_text_asked_for_as_categorical_is_kept_though_all_differ(tmp_path):
     data = load_csv(tmp_path, frame(extra=[f"k{row}" for row in range(ROWS)]), categorical=("extra",))
-    assert len(data.shape.cardinalities) == 2
+    assert len(data.shape.inputs[1].cardinalities) == 2
 
 
 def test_a_number_gone_wrong_is_named_with_its_line(tmp_path):
@@ -161,7 +161,7 @@ def test_numbers_gone_wrong_are_told_by_line_after_rows_without_target(tmp_path)
 def test_columns_of_dates_are_refused(tmp_path, written):
     days = [written % (1 + row % 28) for row in range(ROWS)]
     refuse(tmp_path, frame(built=days), "column 'built' holds dates or times .*`dates: .'built'.`.*`drop`")
-    assert load_csv(tmp_path, frame(built=days), drop=("built",)).shape.features == 2
+    assert load_csv(tmp_path, frame(built=days), drop=("built",)).shape.inputs[0].sizes == (2,)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_values_that_are_neither_numbers_nor_text_are_refused(tmp_path, values):
 def test_decimals_are_numbers_and_pandas_categories_are_categories(tmp_path):
     table = frame(price=[Decimal(row) / 4 for row in range(ROWS)], city=pd.Categorical(["a", "b", "c"] * (ROWS // 3)))
     data = load_parquet(tmp_path, table)
-    assert (data.shape.features, data.shape.cardinalities) == (3, (4,))
+    assert (data.shape.inputs[0].sizes, data.shape.inputs[1].cardinalities) == ((3,), (4,))
 
 
 def test_infinite_values_are_refused_with_their_line(tmp_path):
@@ -406,7 +406,7 @@ def test_other_separators_are_found_and_told(tmp_path, separator, name):
     numbers = [text.replace(".", ",") for text in NUMBERS]
     content = rows(numbers, SOLD, header=f"x{separator}sold", separator=separator)
     data = load_csv(tmp_path, content)
-    assert data.shape.features == 1
+    assert data.shape.inputs[0].sizes == (1,)
     assert any(f"separated by {name}" in note for note in data.notes)
     directed = load_csv(tmp_path, f"sep={separator}\n{content}")
     assert directed.preprocessing == data.preprocessing
@@ -416,7 +416,7 @@ def test_other_separators_are_found_and_told(tmp_path, separator, name):
 def test_a_separator_of_ones_own_and_a_title_above_the_header(tmp_path):
     content = rows(NUMBERS, SOLD, header="x~sold", separator="~")
     refuse(tmp_path, content, "the only one is 'x~sold'.*separator:")
-    assert load_csv(tmp_path, content, separator="~").shape.features == 1
+    assert load_csv(tmp_path, content, separator="~").shape.inputs[0].sizes == (1,)
     plain = rows(NUMBERS, SOLD)
     refuse(
         tmp_path, f"Sales of 2024\n\n{plain}", "starts with 'Sales of 2024'.*title above the header. Remove the 1 lines"

@@ -49,7 +49,7 @@ def test_a_group_that_may_have_more_than_there_is_gets_what_there_is(tmp_path):
 
 @pytest.mark.usefixtures("host")
 def test_whoever_asks_what_fits_hears_of_the_group(monkeypatch):
-    monkeypatch.setattr("harness.hardware.free.memory_left_mib", lambda _root: 1.0)
+    monkeypatch.setattr("harness.hardware.cgroup.memory_left_mib", lambda _root: 1.0)
     assert free_mib(CPU) == 1.0
     part = Part((np.zeros((100_000, 2), np.float32),), np.zeros(100_000, np.float32), np.arange(100_000))
     assert place(part, device=CPU, batch_size=8, seed=0, shuffle=True).path == "streamed"

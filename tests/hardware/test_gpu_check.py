@@ -189,7 +189,7 @@ def test_images_are_made_where_there_are_none(modules, monkeypatch, tmp_path):
     step = modules.runs.Step(tmp_path, 1.0, rehearse=False)
     task = modules.searches.pictures(step, 100)
     dataset = load(NpzTask.model_validate({**task, "npz": str(tmp_path / task["npz"])}), seed=0)
-    assert (dataset.shape.image, dataset.shape.outputs) == ((1, 28, 28), 10)
+    assert (dataset.shape.inputs[0].sizes, dataset.shape.outputs) == ((1, 28, 28), 10)
     assert step.findings.figures["images"].startswith("made, as there are none: no folder")
 
 

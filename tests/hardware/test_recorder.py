@@ -12,7 +12,7 @@ import time
 import psutil
 import pytest
 
-from harness.hardware import Sampler, Watched, recorder_process
+from harness.hardware import Sampler, Watched, child, recorder_process
 from harness.hardware.ring import Ring, nameless_file
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the process that samples inherits descriptors")
@@ -90,7 +90,7 @@ def test_one_that_cannot_be_started_is_done_without(monkeypatch):
 
 
 def test_one_that_fails_leaves_its_last_words(monkeypatch):
-    monkeypatch.setattr(recorder_process, "_START", "import sys; sys.exit('the disk is on fire')")
+    monkeypatch.setattr(child, "_START", "import sys; sys.exit('the disk is on fire')")
     with Sampler(Watched()) as sampler:
         assert rss(sampler)[1] == "the telemetry process ended (exit code 1: the disk is on fire)"
 

@@ -11,19 +11,36 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from harness.data import Batch
 from harness.measure import training_footprint
 from harness.models import build, example_inputs
-from harness.records import Named, TaskKind, TaskShape
+from harness.records import Named, TaskKind, TaskShape, image_inputs, table_inputs
+from harness.spec import Training
+from harness.train.loss import make_criterion
 
 MIB = 2**20
 NAME = "static_memory_mb"
-TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=8, features=64)
-IMAGES = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=10, image=(3, 16, 16))
-MIXED = TaskShape(kind=TaskKind.REGRESSION, outputs=1, features=5, cardinalities=(50, 900))
+TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=8, inputs=table_inputs(64))
+IMAGES = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=10, inputs=image_inputs(3, 16, 16))
+MIXED = TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(5, cardinalities=(50, 900)))
+
+
+def loss_of(shape):
+    criterion = make_criterion(shape, Training(), class_counts=None, device=torch.device("cpu"))
+    return lambda outputs, targets: criterion.loss(criterion.scores(outputs), targets)
+
+
+def sample(shape, batch=1):
+    classes = shape.kind is TaskKind.CLASSIFICATION
+    return Batch(
+        example_inputs(shape, batch=batch), torch.zeros(batch, dtype=torch.int64 if classes else torch.float32)
+    )
 
 
 def footprint_mib(make_model, shape, *, batch=4, state_per_parameter=0):
-    figures = training_footprint(make_model, shape, batch=batch, state_per_parameter=state_per_parameter)
+    figures = training_footprint(
+        make_model, sample(shape), loss_of(shape), batch=batch, state_per_parameter=state_per_parameter
+    )
     assert figures.reasons == {}
     return figures.values[NAME]
 
@@ -58,7 +75,7 @@ def test_shared_weights_count_once():
     def layers(count):
         return nn.Sequential(*[nn.Linear(256, 256) for _ in range(count)], *[nn.Linear(256, 256)] * (8 - count))
 
-    shape = replace(TABLE, features=256)
+    shape = replace(TABLE, inputs=table_inputs(256))
     separate, shared = (footprint_mib(partial(layers, count), shape, batch=1) for count in (7, 0))
     layer_mib = 4 * 256 * 257 / MIB
     assert separate == pytest.approx(2 * 8 * layer_mib, rel=0.05)
@@ -70,7 +87,8 @@ def profiled_mib(make_model, shape, batch):
     """Return the peak of a real step on the CPU, by the allocations that torch's profiler recorded."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         model = make_model()
-        torch.autograd.backward(model(*example_inputs(shape, batch=batch)).square().mean())
+        samples = sample(shape, batch)
+        torch.autograd.backward(loss_of(shape)(model(*samples.inputs), samples.targets))
     events = sorted(profiler.profiler.kineto_results.events(), key=lambda event: event.start_ns())
     now = peak = 0
     for event in events:
@@ -113,7 +131,7 @@ def test_attention_keeps_no_matrix_of_positions():
     class Attention(nn.Linear):
         def forward(self, x_BF):
             x_BHPD = super().forward(x_BF).view(-1, 1, 1024, 8)
-            return nn.functional.scaled_dot_product_attention(x_BHPD, x_BHPD, x_BHPD)
+            return nn.functional.scaled_dot_product_attention(x_BHPD, x_BHPD, x_BHPD).mean(dim=(1, 2))
 
     matrix_mib = 4 * 4 * 1024**2 / MIB
     assert footprint_mib(lambda: Attention(64, 8192), TABLE, batch=4) < matrix_mib / 2
@@ -135,7 +153,7 @@ class Peeks(nn.Linear):
 
 @pytest.mark.parametrize("make_model", [lambda: Peeks(64, 1), lambda: nn.Linear(65, 1)])
 def test_a_model_that_cannot_run_without_values_has_an_unknown_footprint(make_model, caplog):
-    figures = training_footprint(make_model, TABLE, batch=4, state_per_parameter=0)
+    figures = training_footprint(make_model, sample(TABLE), loss_of(TABLE), batch=4, state_per_parameter=0)
     assert math.isnan(figures.values[NAME])
     assert "cannot run without values" in figures.reasons[NAME]
     assert "\n" not in figures.reasons[NAME]

@@ -13,7 +13,7 @@ from sklearn import metrics as reference
 from harness.problems import problems
 from harness.problems.labels import ConfusionMatrix
 from harness.problems.values import Residuals
-from harness.records import TaskKind, TaskShape
+from harness.records import TaskKind, TaskShape, table_inputs
 
 CPU = torch.device("cpu")
 CLASSES = 5
@@ -162,7 +162,7 @@ def test_outputs_that_are_not_numbers_give_nan_without_a_warning():
 @pytest.mark.parametrize(("outputs", "classes"), [(3, 3), (2, 2), (1, 2)])
 def test_a_classification_task_is_measured_by_a_confusion_matrix(outputs, classes):
     measure = problems["classification"].quality(
-        TaskShape(kind=TaskKind.CLASSIFICATION, outputs=outputs, features=1), CPU
+        TaskShape(kind=TaskKind.CLASSIFICATION, outputs=outputs, inputs=table_inputs(1)), CPU
     )
     measure.update(torch.zeros(2, outputs), torch.tensor([0, 1]))
     assert isinstance(measure, ConfusionMatrix)
@@ -170,6 +170,7 @@ def test_a_classification_task_is_measured_by_a_confusion_matrix(outputs, classe
 
 
 def test_a_regression_task_is_measured_by_residuals():
-    measure = problems["regression"].quality(TaskShape(kind=TaskKind.REGRESSION, outputs=1, features=1), CPU)
+    shape = TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(1))
+    measure = problems["regression"].quality(shape, CPU)
     measure.update(torch.tensor([[1.0], [3.0]]), torch.tensor([1.0, 1.0]))
     assert measure.metrics()["mae"] == 1.0

@@ -65,14 +65,14 @@ def test_no_more_calls_are_timed_than_asked_for():
 
 def test_warming_up_lasts_until_three_blocks_agree(monkeypatch):
     slow_start = iter([0.9] * 5 + [0.5] * 5 + [0.101] * 5 + [0.1] * 10 + [0.2, 0.3])
-    monkeypatch.setattr("harness.measure.timing._elapsed_s", lambda *_: next(slow_start))
+    monkeypatch.setattr("harness.measure.timing.elapsed_s", lambda *_: next(slow_start))
     assert time_calls(lambda: None, device=CPU, calls=2, cap_s=60.0) == Timings((0.2, 0.3), settled=True)
 
 
 def test_warming_up_that_never_settles_says_so(monkeypatch):
     durations = iter(2.0**power for power in range(10_000))
     clock = iter(range(10_000))
-    monkeypatch.setattr("harness.measure.timing._elapsed_s", lambda *_: next(durations))
+    monkeypatch.setattr("harness.measure.timing.elapsed_s", lambda *_: next(durations))
     monkeypatch.setattr("harness.measure.timing.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     assert not time_calls(lambda: None, device=CPU, calls=2, cap_s=60.0).settled
 

@@ -13,7 +13,7 @@ VALUE_METRICS = ("rmse", "mae", "r2")
 CLASSES, VALUES = problems["classification"], problems["regression"]
 
 
-def error_of(metric, outputs, targets, *, seed=0, loss="cross_entropy", scale=1.0):
+def error_of(metric, outputs, targets, *, seed=0, loss="cross_entropy", scale=(1.0,)):
     problem = VALUES if outputs.ndim == 1 or metric in VALUE_METRICS or loss in VALUES.losses else CLASSES
     figures = standard_error(problem, metric, outputs, targets, seed=seed, loss=loss, scale=scale)
     assert not figures.reasons
@@ -107,11 +107,11 @@ def test_the_loss_has_the_error_of_a_mean():
     assert error_of("loss", probabilities, targets) == pytest.approx(losses.std(ddof=1) / math.sqrt(300), rel=1e-5)
     outputs, wanted = valued(300)
     squares = ((outputs - wanted) / 2.0) ** 2
-    found = error_of("loss", outputs, wanted, loss="mse", scale=2.0)
+    found = error_of("loss", outputs, wanted, loss="mse", scale=(2.0,))
     assert found == pytest.approx(squares.std(ddof=1) / math.sqrt(300), rel=1e-5)
     distances = np.abs(outputs - wanted) / 0.5
     huber = np.where(distances <= 1, distances**2 / 2, distances - 0.5)
-    found = error_of("loss", outputs, wanted, loss="huber", scale=0.5)
+    found = error_of("loss", outputs, wanted, loss="huber", scale=(0.5,))
     assert found == pytest.approx(huber.std(ddof=1) / math.sqrt(300), rel=1e-5)
 
 

@@ -1,19 +1,20 @@
 """Building by name: what is refused, and what the message says."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from pydantic import Field
 from torch import nn
 
 from harness.errors import InputError
-from harness.models import Family, build, families, schema, validate
+from harness.models import Family, build, families, schema, takes, validate
 from harness.models.families.cnn import CNNConfig
 from harness.models.family import FamilyConfig, family
-from harness.records import Named, TaskKind, TaskShape
+from harness.records import InputKind, Named, TaskKind, TaskShape, image_inputs, table_inputs
 
-IMAGE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, image=(1, 4, 4))
-TABLE = TaskShape(kind=TaskKind.REGRESSION, outputs=1, features=2)
+IMAGE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=image_inputs(1, 4, 4))
+TABLE = TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(2))
 
 MISTAKES = [
     ("mpl", {}, "unknown architecture 'mpl'; did you mean 'mlp'?"),
@@ -59,13 +60,17 @@ def test_a_valid_architecture_needs_only_the_values_that_differ_from_the_default
 
 
 def test_images_only_families_refuse_tables_and_name_those_that_take_them():
-    with pytest.raises(InputError, match=r"architecture\.cnn: .* table inputs; use one of: mlp$"):
+    with pytest.raises(
+        InputError, match=r"architecture\.cnn: takes image inputs, the task has numeric inputs; use one of: mlp$"
+    ):
         build(Named("cnn"), TABLE)
 
 
 def test_a_table_without_columns_is_refused():
-    with pytest.raises(InputError, match="no input columns"):
-        build(Named("mlp"), TaskShape(kind=TaskKind.REGRESSION, outputs=1))
+    with pytest.raises(
+        InputError, match=r"architecture\.mlp: the task's table has no input columns; keep at least one$"
+    ):
+        build(Named("mlp"), replace(TABLE, inputs=table_inputs(0)))
 
 
 @pytest.mark.parametrize("head", ["mlp", {"mlp": {}}, {"mlp": None}, {"mlp": {"width": 128}}])
@@ -94,11 +99,11 @@ def test_a_family_is_one_decorated_function_with_its_parameters(monkeypatch):
 
     monkeypatch.setattr(families, "_entries", dict(families._entries))
 
-    @family("line", summary="one linear layer", config=Config, inputs=("table",))
+    @family("line", summary="one linear layer", config=Config, why_not=takes((InputKind.NUMERIC,)))
     def build_line(config, shape):
-        return nn.Linear(shape.features, shape.outputs, bias=config.bias)
+        return nn.Linear(shape.inputs[0].sizes[0], shape.outputs, bias=config.bias)
 
     assert families["line"] == Family(
-        name="line", summary="one linear layer", config=Config, inputs=frozenset({"table"}), build=build_line
+        name="line", summary="one linear layer", config=Config, why_not=families["line"].why_not, build=build_line
     )
     assert build(Named("line", {"bias": False}), TABLE).bias is None

@@ -9,9 +9,9 @@ from torch import nn
 from harness.models import build
 from harness.models.families.cnn import CNNConfig
 from harness.models.layers import ACTIVATIONS, Residual, groups
-from harness.records import Named, TaskKind, TaskShape
+from harness.records import Named, TaskKind, TaskShape, image_inputs
 
-SHAPE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=5, image=(3, 8, 8))
+SHAPE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=5, inputs=image_inputs(3, 8, 8))
 
 configurations = st.fixed_dictionaries(
     {
@@ -50,7 +50,7 @@ def last_positions(height, width, stages):
 @settings(max_examples=25, deadline=None)
 def test_every_configuration_gives_outputs_of_the_task_and_a_gradient_to_every_parameter(params, image):
     torch.manual_seed(0)
-    model = cnn(TaskShape(kind=TaskKind.CLASSIFICATION, outputs=5, image=image), **params)
+    model = cnn(TaskShape(kind=TaskKind.CLASSIFICATION, outputs=5, inputs=image_inputs(*image)), **params)
     y = model(torch.randn(3, *image))
     assert y.shape == (3, 5)
     assert torch.isfinite(y).all()
@@ -72,7 +72,7 @@ def test_the_number_of_parameters_is_the_closed_form(params, image):
     flat = params["global_pooling"] == "none"
     features = widths[-1] * (last_positions(image[1], image[2], params["stages"]) if flat else 1)
     head = features * 6 + 6 + 6 * 5 + 5 if params["head"] == {"mlp": {"width": 6}} else features * 5 + 5
-    model = cnn(TaskShape(kind=TaskKind.CLASSIFICATION, outputs=5, image=image), **params)
+    model = cnn(TaskShape(kind=TaskKind.CLASSIFICATION, outputs=5, inputs=image_inputs(*image)), **params)
     assert sum(p.numel() for p in model.parameters()) == convolutions + biases + norms + skips + head
 
 
@@ -94,7 +94,7 @@ def test_no_gradient_is_all_zero_with_smooth_activations():
     ],
 )
 def test_maps_are_halved_between_stages_down_to_one_by_one(image, stages, windows):
-    model = cnn(TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, image=image), stages=stages, width=4)
+    model = cnn(TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=image_inputs(*image)), stages=stages, width=4)
     assert [pool.kernel_size for pool in modules(model, nn.MaxPool2d)] == windows
 
 

@@ -5,7 +5,7 @@ from scipy.special import expit, softmax
 from torch import nn
 
 from harness.models import Ensemble
-from harness.records import TaskKind, TaskShape
+from harness.records import TaskKind, TaskShape, table_inputs
 
 
 def members(outputs, count=3):
@@ -16,7 +16,7 @@ def members(outputs, count=3):
 def outputs_of(kind, outputs):
     """Return what an ensemble gives for 7 samples, and what its members give."""
     models, x_BF = members(outputs), torch.randn(7, 5, generator=torch.Generator().manual_seed(1)) * 4
-    ensemble = Ensemble(models, TaskShape(kind=kind, outputs=outputs, features=5))
+    ensemble = Ensemble(models, TaskShape(kind=kind, outputs=outputs, inputs=table_inputs(5)))
     with torch.inference_mode():
         return ensemble(x_BF).double().numpy(), np.stack([model(x_BF).double().numpy() for model in models])
 
@@ -44,11 +44,11 @@ def test_sure_members_make_no_infinity(outputs, logit):
         def forward(self, x_BF):
             return torch.full((len(x_BF), outputs), logit) * torch.arange(1, outputs + 1)
 
-    shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=outputs, features=5)
+    shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=outputs, inputs=table_inputs(5))
     assert torch.isfinite(Ensemble([Sure(), Sure()], shape)(torch.zeros(2, 5))).all()
 
 
 def test_its_state_has_its_members_by_number():
-    ensemble = Ensemble(members(2, count=2), TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, features=5))
+    ensemble = Ensemble(members(2, count=2), TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=table_inputs(5)))
     names = [f"members.{n}.{name}" for n in (0, 1) for name in ("weight", "bias")]
     assert list(ensemble.state_dict()) == names

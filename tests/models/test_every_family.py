@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from harness.models import build, evaluating, example_inputs, families
-from harness.records import Named, TaskKind, TaskShape
+from harness.records import Named, TaskKind, TaskShape, image_inputs, table_inputs
 
-IMAGE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, image=(1, 6, 6))
-TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, features=3, cardinalities=(4, 2))
+IMAGE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=image_inputs(1, 6, 6))
+TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=table_inputs(3, cardinalities=(4, 2)))
 CASES = [
     pytest.param(Named("mlp", {"norm": "batch", "residual": True, "dropout": 0.1}), IMAGE, id="mlp-image"),
     pytest.param(Named("mlp", {"norm": "group"}), TABLE, id="mlp-table"),

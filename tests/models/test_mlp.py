@@ -11,11 +11,11 @@ from torch import nn
 from harness.models import build, example_inputs
 from harness.models.families.mlp import MLPConfig, embedding_width
 from harness.models.layers import ACTIVATIONS, Residual
-from harness.records import Named, TaskKind, TaskShape
+from harness.records import InputKind, Named, TaskKind, TaskShape, image_inputs, table_inputs
 
-TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, features=5)
-MIXED = TaskShape(kind=TaskKind.REGRESSION, outputs=1, features=2, cardinalities=(3, 10, 1))
-IMAGE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=4, image=(2, 3, 5))
+TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(5))
+MIXED = TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(2, cardinalities=(3, 10, 1)))
+IMAGE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=4, inputs=image_inputs(2, 3, 5))
 
 configurations = st.fixed_dictionaries(
     {
@@ -37,8 +37,8 @@ def mlp(shape=TABLE, /, **params):
 def random_inputs(shape, batch):
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(x.shape, generator=generator) for x in example_inputs(shape, batch=batch)]
-    if shape.cardinalities:
-        codes = [torch.randint(n, (batch,), generator=generator) for n in shape.cardinalities]
+    if shape.find(InputKind.CATEGORICAL):
+        codes = [torch.randint(n, (batch,), generator=generator) for n in shape.inputs[1].cardinalities]
         inputs[1] = torch.stack(codes, dim=1)
     return tuple(inputs)
 
@@ -72,7 +72,7 @@ def test_every_configuration_gives_outputs_of_the_task_and_a_gradient_to_every_p
 @settings(max_examples=25, deadline=None)
 def test_the_number_of_parameters_is_the_closed_form(params):
     count = sum(p.numel() for p in mlp(TABLE, **params).parameters())
-    assert count == closed_form_parameters(params, TABLE.features, TABLE.outputs)
+    assert count == closed_form_parameters(params, TABLE.inputs[0].sizes[0], TABLE.outputs)
 
 
 def test_no_gradient_is_all_zero_with_smooth_activations():
@@ -172,7 +172,7 @@ def test_the_code_for_unknown_starts_neutral():
 
 
 def test_a_table_of_categories_alone_is_enough():
-    shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, cardinalities=(4,))
+    shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=table_inputs(0, cardinalities=(4,)))
     assert mlp(shape)(*random_inputs(shape, 3)).shape == (3, 2)
 
 
@@ -180,7 +180,7 @@ def test_a_table_of_categories_alone_is_enough():
 @pytest.mark.parametrize("residual", [False, True])
 def test_signals_keep_their_size_through_many_layers_without_norms(activation, residual):
     torch.manual_seed(0)
-    shape = TaskShape(kind=TaskKind.REGRESSION, outputs=8, features=64)
+    shape = TaskShape(kind=TaskKind.REGRESSION, outputs=8, inputs=table_inputs(64))
     model = mlp(shape, depth=12, width=256, activation=activation, residual=residual)
     size = model(torch.randn(64, 64)).std().item()
     assert 0.02 < size < 20

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from harness.errors import InputError
 from harness.models import build
 from harness.models.numeric import PiecewiseLinear
-from harness.records import Named, TaskKind, TaskShape
+from harness.records import Named, TaskKind, TaskShape, image_inputs, table_inputs
 
 QUANTILES = ((-2.0, -0.5, 0.0, 3.0), (0.0, 1.0), (-1.0, 0.0, 1.0))
 PIECEWISE = {"numeric": "piecewise_linear"}
@@ -41,7 +41,7 @@ def test_a_linear_layer_on_top_can_be_any_function_that_is_linear_within_the_bin
 
 
 def test_it_is_no_part_of_the_weights_and_widens_the_first_layer():
-    shape = TaskShape(kind=TaskKind.REGRESSION, outputs=1, features=3, quantiles=QUANTILES)
+    shape = TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(3, quantiles=QUANTILES))
     model = build(Named("mlp", PIECEWISE), shape)
     assert not [name for name in model.state_dict() if name.startswith("numeric")]
     assert model.hidden.stem.in_features == 3 + 5
@@ -49,16 +49,16 @@ def test_it_is_no_part_of_the_weights_and_widens_the_first_layer():
 
 
 def test_a_table_without_numbers_and_one_whose_quantiles_are_not_known_have_nothing_to_encode():
-    shape = TaskShape(kind=TaskKind.REGRESSION, outputs=1, cardinalities=(3,))
+    shape = TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(0, cardinalities=(3,)))
     assert build(Named("mlp", PIECEWISE), shape)(torch.zeros(2, 0), torch.zeros(2, 1, dtype=torch.int64)).shape == (
         2,
         1,
     )
-    unknown = TaskShape(kind=TaskKind.REGRESSION, outputs=1, features=2)
+    unknown = TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(2))
     assert build(Named("mlp", PIECEWISE), unknown)(torch.zeros(2, 2)).shape == (2, 1)
 
 
 def test_pixels_are_refused():
-    shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, image=(1, 4, 4))
+    shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=image_inputs(1, 4, 4))
     with pytest.raises(InputError, match=r"architecture\.mlp\.numeric: piecewise_linear is for columns of a table"):
         build(Named("mlp", PIECEWISE), shape)

@@ -11,9 +11,9 @@ from torch import nn
 from harness.errors import InputError
 from harness.models import build, evaluating, validate
 from harness.models.calling import begin_training
-from harness.records import Named, TaskKind, TaskShape
+from harness.records import Named, TaskKind, TaskShape, table_inputs
 
-SHAPE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, features=2, cardinalities=(4,))
+SHAPE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(2, cardinalities=(4,)))
 SOURCE = """
 import torch
 from torch import nn
@@ -23,8 +23,8 @@ imported = True
 class Net(nn.Module):
     def __init__(self, shape, width=4, outputs=None):
         super().__init__()
-        self.embed = nn.Embedding(shape.cardinalities[0], width)
-        self.output = nn.Linear(shape.features + width, outputs or shape.outputs)
+        self.embed = nn.Embedding(shape.inputs[1].cardinalities[0], width)
+        self.output = nn.Linear(shape.inputs[0].sizes[0] + width, outputs or shape.outputs)
         self.noise = nn.Dropout()
         self.noise.eval()
 

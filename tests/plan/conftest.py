@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from harness.data import Batch
-from harness.plan import precision
+from harness.plan import Loss, precision
 
+SQUARES = Loss("squares", lambda outputs, targets: outputs.square().mean() + 0 * targets.sum())
 NOT_HERE = {"fp32": "", "tf32": "no tensor cores", "bf16": "no AMX", "fp16": "slow"}
 
 
@@ -32,6 +33,12 @@ def table():
 @pytest.fixture
 def images():
     return OneBatch(torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.fixture
+def squares():
+    """A loss of any outputs."""
+    return SQUARES
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from harness.data import Batch
 from harness.hardware import synchronize
-from harness.plan.calibration import Probe, fastest, interleaved
+from harness.plan import Loss
+from harness.plan.calibration import Probe, fastest, interleaved, shape_key
 
 
 def test_the_medians_are_seconds_per_call():
@@ -32,10 +35,10 @@ def test_the_more_trusted_wins_unless_clearly_beaten():
     assert fastest({"a": 1.0, "b": 0.5, "c": 0.49}, "abc") == "b"
 
 
-def test_a_probe_step_trains_nothing_and_keeps_no_gradients():
+def test_a_probe_step_trains_nothing_and_keeps_no_gradients(squares):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 1))
     before = [parameter.clone() for parameter in model.parameters()]
-    probe = Probe(lambda: model, (torch.randn(2, 1, 4, 4),), torch.device("cpu"))
+    probe = Probe(lambda: model, Batch((torch.randn(2, 1, 4, 4),), torch.zeros(2)), torch.device("cpu"), squares)
     for precision in ("fp32", "bf16"):
         probe.step(precision=precision, layout="channels_last")()
     assert all(map(torch.equal, model.parameters(), before))
@@ -50,8 +53,31 @@ def test_the_gpu_that_is_waited_for_is_the_one_that_was_measured(monkeypatch):
     assert waited == [torch.device("cuda", 1)]
 
 
+def key(model, configuration=""):
+    return shape_key(model, configuration, (torch.zeros(2, 3),), torch.device("cpu"))
+
+
 def test_the_key_tells_layers_apart_that_have_the_same_weights():
-    probe = Probe(nn.Identity, (torch.zeros(2, 3),), torch.device("cpu"))
-    assert probe.key(nn.Conv2d(1, 2, 3)) != probe.key(nn.Conv2d(1, 2, 3, stride=2))
-    assert probe.key(nn.Linear(2, 3)) == probe.key(nn.Linear(2, 3))
-    assert probe.key(nn.Sequential(nn.Linear(2, 3), nn.ReLU())) != probe.key(nn.Sequential(nn.Linear(2, 3), nn.Tanh()))
+    assert key(nn.Conv2d(1, 2, 3)) != key(nn.Conv2d(1, 2, 3, stride=2))
+    assert key(nn.Linear(2, 3)) == key(nn.Linear(2, 3))
+    assert key(nn.Sequential(nn.Linear(2, 3), nn.ReLU())) != key(nn.Sequential(nn.Linear(2, 3), nn.Tanh()))
+
+
+def test_the_key_tells_configurations_apart_that_leave_no_trace_in_the_layers():
+    two, eight = nn.MultiheadAttention(16, 2), nn.MultiheadAttention(16, 8)
+    assert key(two) == key(eight), "or the configuration would not be needed"
+    assert key(two, "heads 2") != key(eight, "heads 8")
+
+
+def test_the_step_that_is_timed_goes_back_from_the_task_s_own_loss(squares):
+    seen = []
+
+    def function(outputs, targets):
+        seen.append((outputs.shape, targets.tolist()))
+        return squares.function(outputs, targets)
+
+    batch = Batch((torch.randn(2, 3),), torch.tensor([1.0, 2.0]))
+    probe = Probe(lambda: nn.Linear(3, 2), batch, torch.device("cpu"), Loss("own", function))
+    probe.step(precision="fp32", layout="contiguous")()
+    assert seen == [((2, 2), [1.0, 2.0])]
+    assert probe.key != replace(probe, loss=squares).key

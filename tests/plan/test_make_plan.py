@@ -13,9 +13,9 @@ def linear() -> nn.Module:
     return nn.Linear(3, 2)
 
 
-def test_where_nothing_is_native_nothing_is_measured_and_fp32_is_taken(clock, table, cpu):
+def test_where_nothing_is_native_nothing_is_measured_and_fp32_is_taken(clock, table, cpu, squares):
     compared = clock()
-    plan = make_plan(linear, table, device=cpu, memory=Memory())
+    plan = make_plan(linear, table, device=cpu, loss=squares, memory=Memory())
     assert (plan.precision, plan.layout, plan.device) == ("fp32", "contiguous", "cpu")
     assert math.isnan(plan.precision_ratio)
     assert plan.precision_reason == (
@@ -24,21 +24,19 @@ def test_where_nothing_is_native_nothing_is_measured_and_fp32_is_taken(clock, ta
     assert compared == []
 
 
-def test_the_fastest_native_precision_is_taken_with_its_ratio(native, clock, table, cpu):
+def test_the_fastest_native_precision_is_taken_with_its_ratio(native, clock, table, cpu, squares):
     native("bf16")
     clock(fp32=3.1, bf16=1.0)
-    plan = make_plan(linear, table, device=cpu, memory=Memory())
-    assert (plan.precision, plan.precision_reason) == (
-        "bf16",
-        "bf16 measured 3.10x fp32, the loss was not compared",
-    )
+    plan = make_plan(linear, table, device=cpu, loss=squares, memory=Memory())
+    assert plan.precision == "bf16"
+    assert plan.precision_reason.startswith("bf16 measured 3.10x fp32, loss after 30 steps ")
     assert plan.precision_ratio == pytest.approx(3.1)
 
 
-def test_a_precision_that_measures_slower_is_not_taken(native, clock, table, cpu):
+def test_a_precision_that_measures_slower_is_not_taken(native, clock, table, cpu, squares):
     native("tf32", "bf16")
     clock(fp32=1.0, tf32=0.97, bf16=1 / 0.58)
-    plan = make_plan(linear, table, device=cpu, memory=Memory())
+    plan = make_plan(linear, table, device=cpu, loss=squares, memory=Memory())
     assert (plan.precision, plan.precision_ratio) == ("fp32", 1.0)
     assert plan.precision_reason == "fp32: nothing measured clearly faster (tf32 1.03x, bf16 0.58x)"
 
@@ -58,10 +56,10 @@ class Unscalable(nn.Linear):
 
 
 @pytest.mark.parametrize("error", [NotImplementedError("no such kernel\nmore"), TypeError("no such kernel")])
-def test_a_precision_that_torch_has_no_kernel_for_is_left_out(native, clock, table, cpu, error):
+def test_a_precision_that_torch_has_no_kernel_for_is_left_out(native, clock, table, cpu, error, squares):
     native("bf16", "fp16")
     compared = clock(fp32=1.0, bf16=1.0)
-    plan = make_plan(lambda: Unscalable(error), table, device=cpu, memory=Memory())
+    plan = make_plan(lambda: Unscalable(error), table, device=cpu, loss=squares, memory=Memory())
     assert (plan.precision, compared) == ("fp32", [("fp32", "bf16")])
     assert plan.precision_reason == "fp32: fp16 does not work here: no such kernel"
 
@@ -83,21 +81,21 @@ def test_a_precision_whose_loss_cannot_be_scaled_is_left_out(native, clock, tabl
     assert plan.precision_reason.endswith("fp16 does not work here: Cannot convert a MPS Tensor to float64 dtype")
 
 
-def test_less_exact_numbers_must_beat_the_more_exact_by_five_percent(native, clock, table, cpu):
+def test_less_exact_numbers_must_beat_the_more_exact_by_five_percent(native, clock, table, cpu, squares):
     native("tf32", "bf16", "fp16")
     clock(fp32=1.0, tf32=0.5, bf16=0.48, fp16=0.478)
-    assert make_plan(linear, table, device=cpu, memory=Memory()).precision == "tf32"
+    assert make_plan(linear, table, device=cpu, loss=squares, memory=Memory()).precision == "tf32"
 
 
-def test_measurements_are_remembered_by_shape(native, clock, table, cpu):
+def test_measurements_are_remembered_by_shape(native, clock, table, cpu, squares):
     native("bf16")
     compared = clock(fp32=2.0, bf16=1.0)
-    plans = [make_plan(linear, table, device=cpu, memory=Memory()) for _ in range(3)]
+    plans = [make_plan(linear, table, device=cpu, loss=squares, memory=Memory()) for _ in range(3)]
     assert compared == [("fp32", "bf16")]
     assert plans[0] == plans[2]
-    make_plan(lambda: nn.Linear(3, 4), table, device=cpu, memory=Memory())
+    make_plan(lambda: nn.Linear(3, 4), table, device=cpu, loss=squares, memory=Memory())
     table.batch.inputs[0].resize_(8, 3)
-    make_plan(linear, table, device=cpu, memory=Memory())
+    make_plan(linear, table, device=cpu, loss=squares, memory=Memory())
     assert len(compared) == 3
 
 
@@ -105,52 +103,53 @@ def test_measurements_are_remembered_by_shape(native, clock, table, cpu):
     ("wanted", "reason"),
     [("fp32", "fp32 was asked for"), ("bf16", "bf16 was asked for although it is slow here: no AMX")],
 )
-def test_what_is_asked_for_is_not_measured(clock, table, cpu, wanted, reason):
+def test_what_is_asked_for_is_not_measured(clock, table, cpu, wanted, reason, squares):
     compared = clock()
-    plan = make_plan(linear, table, device=cpu, memory=Memory(), precision=wanted)
+    plan = make_plan(linear, table, device=cpu, loss=squares, memory=Memory(), precision=wanted)
     assert (plan.precision, plan.precision_reason) == (wanted, reason)
     assert math.isnan(plan.precision_ratio)
     assert compared == []
 
 
 @pytest.mark.parametrize("wanted", ["tf32", "fp16"])
-def test_what_the_device_cannot_do_is_refused(table, cpu, wanted):
+def test_what_the_device_cannot_do_is_refused(table, cpu, wanted, squares):
     with pytest.raises(
         HardwareError, match=f"precision {wanted} cannot be used on cpu: .*; use auto or one of fp32, bf16"
     ):
-        make_plan(linear, table, device=cpu, memory=Memory(), precision=wanted)
+        make_plan(linear, table, device=cpu, loss=squares, memory=Memory(), precision=wanted)
 
 
-def test_a_native_precision_may_be_asked_for(native, table, cpu):
+def test_a_native_precision_may_be_asked_for(native, table, cpu, squares):
     native("fp16")
     assert (
-        make_plan(linear, table, device=cpu, memory=Memory(), precision="fp16").precision_reason == "fp16 was asked for"
+        make_plan(linear, table, device=cpu, loss=squares, memory=Memory(), precision="fp16").precision_reason
+        == "fp16 was asked for"
     )
 
 
 @pytest.mark.parametrize(("seconds", "layout"), [(0.5, "channels_last"), (0.99, "contiguous"), (2.0, "contiguous")])
-def test_convolutions_on_images_get_the_layout_that_measures_faster(clock, images, cpu, cnn, seconds, layout):
+def test_convolutions_on_images_get_the_layout_that_measures_faster(clock, images, cpu, cnn, seconds, layout, squares):
     compared = clock(contiguous=1.0, channels_last=seconds)
-    assert make_plan(cnn, images, device=cpu, memory=Memory()).layout == layout
-    make_plan(cnn, images, device=cpu, memory=Memory())
+    assert make_plan(cnn, images, device=cpu, loss=squares, memory=Memory()).layout == layout
+    make_plan(cnn, images, device=cpu, loss=squares, memory=Memory())
     assert compared == [("contiguous", "channels_last")]
 
 
-def test_without_convolutions_the_layout_is_not_measured(clock, images, cpu):
+def test_without_convolutions_the_layout_is_not_measured(clock, images, cpu, squares):
     compared = clock()
-    assert make_plan(lambda: nn.Flatten(), images, device=cpu, memory=Memory()).layout == "contiguous"
+    assert make_plan(lambda: nn.Flatten(), images, device=cpu, loss=squares, memory=Memory()).layout == "contiguous"
     assert compared == []
 
 
-def test_the_plan_repeats_what_the_batches_say(table, cpu):
-    plan = make_plan(linear, table, device=cpu, memory=Memory(), threads=1)
+def test_the_plan_repeats_what_the_batches_say(table, cpu, squares):
+    plan = make_plan(linear, table, device=cpu, loss=squares, memory=Memory(), threads=1)
     assert (plan.batch_size, plan.data_path, plan.data_reason, plan.threads) == (4, "resident", "it fits", 1)
 
 
-def test_without_a_memory_rules_decide_and_no_clock(native, clock, images, cpu, cnn):
+def test_without_a_memory_rules_decide_and_no_clock(native, clock, images, cpu, cnn, squares):
     native("tf32", "bf16")
     compared = clock()
-    plan = make_plan(cnn, images, device=cpu, memory=None, threads=8)
+    plan = make_plan(cnn, images, device=cpu, loss=squares, memory=None, threads=8)
     assert (plan.precision, plan.layout, plan.threads) == ("tf32", "contiguous", 1)
     assert (plan.precision_reason, plan.layout_reason, plan.threads_reason) == (
         "tf32: by rule",
@@ -158,11 +157,11 @@ def test_without_a_memory_rules_decide_and_no_clock(native, clock, images, cpu, 
         "1: by rule",
     )
     native("bf16")
-    assert make_plan(cnn, images, device=cpu, memory=None).precision == "fp32"
+    assert make_plan(cnn, images, device=cpu, loss=squares, memory=None).precision == "fp32"
     assert compared == []
 
 
-def test_everything_else_is_measured_on_the_threads_that_were_chosen(native, images, cpu, cnn, monkeypatch):
+def test_everything_else_is_measured_on_the_threads_that_were_chosen(native, images, cpu, cnn, monkeypatch, squares):
     native("bf16")
     monkeypatch.setattr("harness.plan.threads.SMALL_FLOPS", 0.0)
     used = []
@@ -173,12 +172,12 @@ def test_everything_else_is_measured_on_the_threads_that_were_chosen(native, ima
         return {name: seconds[name] for name in arms}
 
     monkeypatch.setattr("harness.plan.calibration.Probe.compare", compare)
-    plan = make_plan(cnn, images, device=cpu, memory=Memory(), threads=2)
+    plan = make_plan(cnn, images, device=cpu, loss=squares, memory=Memory(), threads=2)
     assert used == [(("1", "2"), 2), (("fp32", "bf16"), 2), (("contiguous", "channels_last"), 2)]
     assert (plan.threads, plan.threads_reason) == (2, "2: 2 measured 2.00x 1")
 
 
-def test_measuring_leaves_the_random_generator_and_the_threads_alone(native, images, cpu, cnn, monkeypatch):
+def test_measuring_leaves_the_random_generator_and_the_threads_alone(native, images, cpu, cnn, monkeypatch, squares):
     native("bf16")
     monkeypatch.setattr("harness.plan.precision.BUDGET_S", 0.05)
     monkeypatch.setattr("harness.plan.layout.BUDGET_S", 0.05)
@@ -187,7 +186,7 @@ def test_measuring_leaves_the_random_generator_and_the_threads_alone(native, ima
     state = torch.get_rng_state()
     monkeypatch.setattr("harness.plan.threads.SMALL_FLOPS", 0.0)
     monkeypatch.setattr("harness.plan.threads.CLEAR_GAIN", 0.0)
-    plan = make_plan(cnn, images, device=cpu, memory=Memory(), threads=threads + 1)
+    plan = make_plan(cnn, images, device=cpu, loss=squares, memory=Memory(), threads=threads + 1)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
     assert plan.precision_ratio > 0.0

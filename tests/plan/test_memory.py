@@ -63,6 +63,12 @@ def test_another_question_shape_or_number_of_threads_is_measured_anew(measured, 
     assert len(choices) == len(list(cache_folder().iterdir())) == 5
 
 
+def test_answers_under_keys_of_another_version_are_not_found(measured, monkeypatch):
+    first = choose(Memory(), measured)
+    monkeypatch.setattr("harness.plan.memory.KEYS", 1)
+    assert choose(Memory(), measured) != first
+
+
 def test_a_ratio_that_was_not_measured_stays_nan():
     choose(Memory(), lambda: Choice("choice 1", reason="only choice"))
     assert math.isnan(choose(Memory(), again).ratio)

@@ -18,13 +18,15 @@ from harness.study.trial.building import place_training, plan_training
 SPACE = "task: wine\nspace: {architecture: mlp, precision: [fp32, bf16]}"
 
 
-def test_precisions_in_a_list_are_searched_and_each_is_planned_as_asked(table, cpu):
+def test_precisions_in_a_list_are_searched_and_each_is_planned_as_asked(table, cpu, squares):
     spec = parse_spec(SPACE, origin="space.yaml")
     (searched,) = parameters(spec.group)
     assert (searched.path, searched.node) == ("precision", Categorical(("fp32", "bf16")))
     for value in ("fp32", "bf16"):
         training = candidate_at(spec, {"precision": value}).training
-        plan = make_plan(lambda: nn.Linear(3, 2), table, device=cpu, memory=Memory(), precision=training.precision)
+        plan = make_plan(
+            lambda: nn.Linear(3, 2), table, device=cpu, memory=Memory(), loss=squares, precision=training.precision
+        )
         assert plan.precision == value
 
 

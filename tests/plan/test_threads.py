@@ -1,17 +1,20 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from harness.data import Batch
 from harness.plan import Memory
 from harness.plan.calibration import Probe
 from harness.plan.threads import choose_threads, thread_counts
 
 
 @pytest.fixture
-def probe(monkeypatch, cpu):
+def probe(monkeypatch, cpu, squares):
     """A model whose step counts as large enough to be shared."""
     monkeypatch.setattr("harness.plan.threads.SMALL_FLOPS", 0.0)
-    return Probe(lambda: nn.Linear(3, 2), (torch.randn(4, 3),), cpu)
+    return Probe(lambda: nn.Linear(3, 2), Batch((torch.randn(4, 3),), torch.zeros(4)), cpu, squares)
 
 
 @pytest.fixture
@@ -70,10 +73,10 @@ def test_where_all_of_them_pay_fewer_are_not_tried(probe, clock):
     ],
     ids=["linear", "larger linear", "convolution", "larger convolution", "unknown", "nothing to multiply"],
 )
-def test_a_small_step_is_not_shared_by_rule(cpu, clock, make_model, inputs, threads):
+def test_a_small_step_is_not_shared_by_rule(cpu, squares, clock, make_model, inputs, threads):
     """Below 20 MFLOP: 99 x 2 x 100 x 1,000 are 19.8, and 7 images of 30 x 50 x 2 x 9 x 10 x 10 are 18.9."""
     compared = clock(**{"1": 9.0, "2": 1.0})
-    choice = chosen(Probe(make_model, (inputs,), cpu), 2, Memory())
+    choice = chosen(Probe(make_model, Batch((inputs,), torch.zeros(len(inputs))), cpu, squares), 2, Memory())
     assert choice.value == threads
     assert compared == ([("1", "2")] if threads == "2" else [])
     if threads == "1":
@@ -82,7 +85,7 @@ def test_a_small_step_is_not_shared_by_rule(cpu, clock, make_model, inputs, thre
 
 def test_there_may_be_nothing_to_choose(probe, clock):
     compared = clock()
-    elsewhere = Probe(lambda: nn.Linear(3, 2), (), torch.device("meta"))
+    elsewhere = replace(probe, device=torch.device("meta"))
     assert chosen(probe, 1, Memory()).reason == "1: no more are to be had"
     assert chosen(probe, 64, None).reason == "1: by rule"
     assert chosen(elsewhere, 64, Memory()).reason == "1: the model computes on meta"
@@ -116,7 +119,7 @@ def test_a_real_step_is_measured_on_each_number_of_threads(probe, monkeypatch):
     linear = nn.Linear(3, 2)
     linear.register_forward_hook(lambda *_: used.add(torch.get_num_threads()))
     before = torch.get_num_threads()
-    probe = Probe(lambda: linear, probe.inputs, probe.device)
+    probe = replace(probe, make_model=lambda: linear)
     choice = chosen(probe, 2, Memory())
     assert used >= {1, 2}
     assert choice.value in ("1", "2")

@@ -107,7 +107,7 @@ def test_many_classes_get_fewer_ticks_and_no_numbers():
 
 def test_many_predictions_are_thinned_and_the_ends_kept():
     values = np.linspace(0, 1, 50_000)
-    figure = plots.predicted_against_actual(pd.DataFrame({"target": values, "predicted": values}))
+    figure = plots.predicted_against_actual(pd.Series(values), pd.Series(values))
     assert len(figure.data[0].x) == plots.SHOWN_SAMPLES
     assert figure.data[1].x[0] == 0
 

@@ -7,7 +7,10 @@ import sys
 import tarfile
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.datasets import load_digits
 
 import harness
 
@@ -64,6 +67,13 @@ def test_an_older_run_is_reported(older):
     assert (done.returncode, done.stderr) == (0, "")
     text = (older / "report.md").read_text()
     assert "0.9000" in text  # the accuracy on the test samples, as it was measured
+
+
+def test_the_final_model_of_an_older_run_predicts_what_it_predicted(older):
+    known = pd.read_parquet(older / "predictions.parquet")
+    images = load_digits().images[known["index"]].astype(np.uint8)
+    predicted = harness.load(older, device="cpu").predict_proba(images)
+    np.testing.assert_allclose(predicted, known.filter(like="probability_"), atol=1e-5)
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -120,11 +122,27 @@ def test_the_hash_ignores_how_long_to_search_and_baselines_and_nothing_else():
         assert spec_hash(parse(BASE, override)) != spec_hash(spec), override
 
 
+def test_a_task_by_name_takes_overrides_of_its_keys():
+    spec = parse(BASE, "task.split.seed=3", "task.limit=200")
+    assert (spec.task.builtin, spec.task.split.seed, spec.task.limit) == ("digits", 3, 200)
+
+
+def test_a_split_by_the_seed_of_the_search_is_the_one_of_before_it_had_a_seed():
+    """So a run that a version without the key has left is known by the same hash."""
+    plain = canonical(parse(BASE, "search.seed=3", "task.split.seed=3"))
+    assert plain["task"]["split"].pop("seed") == 3
+    del plain["search"]["baselines"]
+    plain["budget"] = {"epochs": 20}
+    earlier = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    assert spec_hash(parse(BASE, "search.seed=3", "task.split.seed=3")) == earlier
+    assert spec_hash(parse(BASE, "search.seed=3")) != earlier
+
+
 def test_overrides_reach_any_depth_and_name_themselves_when_wrong():
     spec = parse(BASE, "budget.trials=7", "space.architecture={mlp: {depth: 2}}", "limits.parameters=1_000")
     assert spec.budget.trials == 7
     assert spec.limits.parameters == 1000
-    for wrong in ("budget.trials", "=3", "budget..x=1", "task.x.y=1"):
+    for wrong in ("budget.trials", "=3", "budget..x=1", "space.architecture.y=1"):
         with pytest.raises(SpecError, match="--set"):
             parse(BASE, wrong)
     with pytest.raises(SpecError, match=r"^command line: budget\.trials: "):
@@ -213,6 +231,37 @@ def test_a_candidate_has_what_was_chosen_and_what_is_fixed():
     assert (candidate.training.batch_size, candidate.training.patience) == (64, 3)
     assert (candidate.training.augment.flip, candidate.training.augment.crop) == (True, 2)
     assert Candidate.from_dict(candidate.as_dict()) == candidate
+
+
+def test_keys_that_came_later_change_nothing_where_they_are_not_used():
+    spec = parse(BASE)
+    assert not {"ema", "swa"} & canonical(spec)["training"].keys()
+    assert spec_hash(parse(BASE, "training.ema=0", "training.swa=0")) == spec_hash(spec)
+    assert spec_hash(parse(BASE, "training.ema=0.9")) != spec_hash(spec)
+    again = parse(yaml.safe_dump(canonical(parse(BASE, "training.swa=0.5"))))
+    assert again.training.swa == 0.5
+
+
+def test_the_candidate_of_an_earlier_version_has_the_defaults_of_what_it_does_not_say():
+    candidate = candidate_at(parse("task: digits\nspace: {architecture: mlp, optimizer: sgd}"), {})
+    later = ("ema", "swa", "dropout_schedule", "weight_decay_schedule")
+    older = {key: value for key, value in candidate.as_dict().items() if key not in later}
+    assert Candidate.from_dict(older) == candidate
+
+
+def test_dropout_and_weight_decay_may_follow_any_schedule():
+    spec = parse(
+        "task: digits\nspace: {architecture: mlp, dropout_schedule: [constant, coslog4], "
+        "weight_decay_schedule: {wsd: {decay: {float: [0.1, 0.5]}}}, ema: [0, 0.99]}"
+    )
+    point = {"dropout_schedule": "coslog4", "weight_decay_schedule.wsd.decay": 0.25, "ema": 0.99}
+    candidate = candidate_at(spec, point)
+    assert candidate.dropout_schedule == Named("coslog4")
+    assert candidate.weight_decay_schedule == Named("wsd", {"decay": 0.25})
+    assert (candidate.schedule, candidate.training.ema) == (Named("constant"), 0.99)
+    assert Candidate.from_dict(candidate.as_dict()) == candidate
+    with pytest.raises(SpecError, match=r"space\.dropout_schedule\.coslog: unknown dropout_schedule 'coslog'; did you"):
+        parse("task: digits\nspace: {architecture: mlp, dropout_schedule: coslog}")
 
 
 def test_a_candidate_is_a_space_with_one_point():

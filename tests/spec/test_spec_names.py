@@ -6,15 +6,23 @@ from harness.data import tasks
 from harness.errors import SpecError
 from harness.models import families
 from harness.spec import OPTIONS, TASKS, load_spec, parse_spec, shipped_spaces, shipped_summaries
+from harness.spec.names import PRUNERS, SAMPLERS, SCHEDULES
+from harness.study.decide.pruners import pruners
+from harness.study.decide.samplers import samplers
 from harness.train import optimizers, schedules
 
 
 def test_the_options_and_their_parameters_are_those_of_the_registries():
-    registries = {"architecture": families, "optimizer": optimizers, "schedule": schedules}
+    registries = {"architecture": families, "optimizer": optimizers, **dict.fromkeys(SCHEDULES, schedules)}
     assert {
         key: {name: tuple(entry.config.model_fields) for name, entry in registry.items()}
         for key, registry in registries.items()
     } == OPTIONS
+
+
+def test_the_samplers_and_pruners_are_those_of_the_registries():
+    assert sorted(SAMPLERS) == sorted(samplers)
+    assert sorted(PRUNERS) == sorted({*pruners, "auto"})
 
 
 def test_the_tasks_are_those_of_the_catalog_and_each_has_a_space():

@@ -128,7 +128,9 @@ def test_a_record_of_another_form_is_one_line(where, value):
 def test_a_field_without_a_default_must_be_there(kind):
     whole = json.loads(encode(TRIAL, [EPOCH]))
     record = whole["trial"] if kind == "trial" else whole["epochs"][0]
-    for name in ("trial", "outcome", "reason", "candidate", "params") if kind == "trial" else set(record) - {"note"}:
+    for name in (
+        ("trial", "outcome", "reason", "candidate", "params") if kind == "trial" else set(record) - {"note", "fold"}
+    ):
         kept = record.pop(name)
         _is_refused(json.dumps(whole))
         record[name] = kept

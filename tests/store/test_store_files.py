@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import StorageError
-from harness.store import plain, read_json, sha256_file, storage_errors, to_parquet, write_file, write_json
+from harness.store import plain, read_json, sha256_file, to_parquet, write_file, write_json
 from harness.store.files import MAX_BYTES, TEMPORARY, read_object, read_parquet
 
 
@@ -63,13 +63,15 @@ def test_sha256_is_that_of_coreutils(tmp_path):
     assert sha256_file(path) == known
 
 
-def test_the_words_of_the_database_are_kept_and_its_statements_are_not(tmp_path):
+def test_the_words_of_the_database_are_kept_and_its_statements_are_not():
     import sqlalchemy
+
+    from harness.store.connection import database_errors
 
     engine = sqlalchemy.create_engine("sqlite://")
     with (
         pytest.raises(StorageError, match=r"no such table: nowhere$"),
-        storage_errors(tmp_path / "study.db"),
+        database_errors("study.db"),
         engine.connect() as connection,
     ):
         connection.execute(sqlalchemy.text("SELECT * FROM nowhere"))

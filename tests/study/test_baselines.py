@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from harness.data import derive_seed, load
 from harness.problems import Estimator, classification, problems
 from harness.problems.scoring import Scorer
-from harness.records import TaskKind, TaskShape
+from harness.records import TaskKind, TaskShape, image_inputs, table_inputs
 from harness.spec import parse_spec
 from harness.spec.task import BuiltinTask, CsvTask
 from harness.study import baseline_models, baselines
@@ -137,7 +137,7 @@ def test_gradient_boosting_takes_categories_as_such_where_it_can(towns):
     _, dataset = towns
     (boosting,) = [each for each in recipes(Columns.of(dataset.shape, 0), 200, 0) if each.name == "gradient boosting"]
     assert boosting.model.categorical_features == [1, 2]
-    shape = replace(dataset.shape, cardinalities=(300, 5))
+    shape = replace(dataset.shape, inputs=table_inputs(1, cardinalities=(300, 5)))
     (boosting,) = [each for each in recipes(Columns.of(shape, 0), 200, 0) if each.name == "gradient boosting"]
     assert boosting.model.categorical_features == [2]
 
@@ -163,13 +163,13 @@ def test_large_inputs_are_reduced_and_it_is_told(monkeypatch):
 
 
 def test_images_that_no_square_divides_are_pooled_to_their_edge():
-    columns = Columns.of(TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, image=(3, 33, 21)), 0)
+    columns = Columns.of(TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=image_inputs(3, 33, 21)), 0)
     assert columns.pool == 3
     assert columns.numbers == 3 * 11 * 7
 
 
 def test_many_columns_are_drawn():
-    columns = Columns.of(TaskShape(kind=TaskKind.REGRESSION, outputs=1, features=5000), 7)
+    columns = Columns.of(TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(5000)), 7)
     assert columns.numbers == len(set(columns.chosen)) == 2000
     assert columns.note == "2,000 of 5,000 numeric columns, drawn from the seed"
     assert np.array_equal(columns.chosen, Columns.of(columns.shape, 7).chosen)
@@ -178,9 +178,9 @@ def test_many_columns_are_drawn():
 @pytest.mark.parametrize(
     ("shape", "name", "reason"),
     [
-        ({"outputs": 51, "features": 4}, "gradient boosting", "51 classes"),
-        ({"outputs": 10, "image": (1, 28, 28)}, "gradient boosting", "100 rounds would take about"),
-        ({"outputs": 1000, "features": 500}, "logistic regression", "1,000 classes take too long"),
+        ({"outputs": 51, "inputs": table_inputs(4)}, "gradient boosting", "51 classes"),
+        ({"outputs": 10, "inputs": image_inputs(1, 28, 28)}, "gradient boosting", "100 rounds would take about"),
+        ({"outputs": 1000, "inputs": table_inputs(500)}, "logistic regression", "1,000 classes take too long"),
     ],
 )
 def test_what_would_take_long_is_skipped(shape, name, reason):
@@ -195,7 +195,7 @@ def test_what_would_take_long_is_skipped(shape, name, reason):
 @pytest.mark.parametrize("features", [1, 30, 10_000])
 def test_all_that_is_fitted_is_expected_to_take_seconds(outputs, features):
     kind = TaskKind.CLASSIFICATION if outputs > 1 else TaskKind.REGRESSION
-    columns = Columns.of(TaskShape(kind=kind, outputs=outputs, features=features), 0)
+    columns = Columns.of(TaskShape(kind=kind, outputs=outputs, inputs=table_inputs(features)), 0)
     most = fitting_rows(columns)
     assert sum(each.seconds for each in recipes(columns, most, 0) if each.model is not None) < 12
 

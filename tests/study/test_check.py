@@ -35,6 +35,8 @@ def test_shipped_spaces_pass(name):
         ("{architecture: mlp, optimizer: {sgd: {momentun: 0.9}}}", "did you mean 'momentum'?"),
         ("{architecture: mlp, schedule: cosin}", "did you mean 'cosine'?"),
         ("{architecture: mlp, schedule: {cosine: {warmup_epochs: -1}}}", "space.schedule.cosine.warmup_epochs"),
+        ("{architecture: mlp, dropout_schedule: {wsd: {decay: [0.2, 2.0]}}}", "space.dropout_schedule.wsd.decay"),
+        ("{architecture: mlp, optimizer: {muon: {lr: {float: [0.0, 0.1]}}}}", "space.optimizer.muon.lr"),
     ],
 )
 def test_a_value_that_a_family_would_not_take_is_found_before_the_search(space, message):

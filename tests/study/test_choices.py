@@ -4,7 +4,7 @@ import pytest
 
 from harness.plan import Choice
 from harness.store import RunFolder
-from harness.study.choices import begin_record, memory_of
+from harness.study.choices import begin_record, memory_of, replayed
 
 NAME = "0" * 32 + ".json"
 ANSWER = {"what": "layout", "value": "contiguous", "ratio": 1.0, "reason": "measured"}
@@ -71,3 +71,19 @@ def test_a_damaged_word_on_the_machine_stops_no_run_that_is_resumed(begin, conte
     folder = begin("new", machine=content)
     assert begin_record(folder, None) == ()
     assert memory_of(folder, None).follows == ""
+
+
+def test_an_estimate_goes_by_the_choices_of_a_run_and_leaves_them_as_they_are(begin):
+    source = begin("source")
+    memory = memory_of(source, None)
+    begin_record(source, None)
+    assert memory.choice("layout", 1, ("slow", "fast"), lambda: Choice("slow")).value == "slow"
+    before = names(source)
+    with replayed(source.path) as estimate:
+        assert estimate.choice("layout", 1, ("slow", "fast"), lambda: Choice("fast")).value == "slow"
+        new = estimate.choice("layout", 2, ("slow", "fast"), lambda: Choice("fast"))
+        assert source.path.name in new.reason
+    assert names(source) == before
+    assert not estimate.record.exists()
+    with replayed(None) as alone:
+        assert alone.record is None

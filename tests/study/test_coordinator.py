@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.errors import InputError, StorageError
 from harness.problems import problems
 from harness.records import EpochRecord, Outcome, Plan, TaskKind, TrialRecord
 from harness.spec import parse_spec
@@ -17,6 +18,8 @@ from harness.store.ledger import ledger
 from harness.study.archive import Archive, weights_file
 from harness.study.contract import Capabilities, Evaluation, Lost, Report
 from harness.study.coordinator import Coordinator
+from harness.study.decide.decisions import SampledTrials
+from harness.study.decide.fixed import FixedTrials, Replicate
 from harness.study.execute.packing import Packing, Placement
 from harness.study.job import Job
 from harness.study.objectives import contenders, resolve_objectives
@@ -163,7 +166,9 @@ class Heard:
         self.ended.append(record.trial)
 
 
-def run(path, spec, executor, *, total=None, stop=None, packing=None, watch=None, archive_of=Archive):
+def run(
+    path, spec, executor, *, total=None, stop=None, packing=None, watch=None, archive_of=Archive, source=SampledTrials
+):
     """Carry a search on in ``path`` to its total, and return its archive."""
     folder = RunFolder.open(path) if path.exists() else RunFolder.create(path.parent, "x")
     if not path.exists():
@@ -179,7 +184,8 @@ def run(path, spec, executor, *, total=None, stop=None, packing=None, watch=None
         archive = archive_of(folder, database, objectives, spec.limits)
         archive.tidy()
         packing = packing or Packing(executor.slots, 1, float("inf"))
-        coordinator = Coordinator(job, archive, executor, packing, stop or Stop(), watch or Heard())
+        trials = source(spec, objectives, archive.known)
+        coordinator = Coordinator(job, archive, trials, executor, packing, stop or Stop(), watch or Heard())
         for _ in coordinator.run(total or spec.total):
             pass
         return archive
@@ -533,8 +539,62 @@ def test_the_ledger_counts_every_second_once(pruner, faults, tmp_path):
 
 
 @pytest.mark.parametrize("deterministic", ["true", "false"])
-def test_a_halving_too_small_to_promote_anyone_still_brings_its_best_home(deterministic, tmp_path):
+def test_a_halving_too_small_to_promote_anyone_still_finishes_its_best(deterministic, tmp_path):
     spec = spec_of("search.pruner=asha", "budget.trials=4", f"search.deterministic={deterministic}")
     archive = run(tmp_path / "run", spec, Computed(2))
     (complete,) = [record for record in archive.records.values() if record.outcome is Outcome.COMPLETE]
     assert complete.values[0] == max(accuracy(record.params, 9) for record in archive.records.values())
+
+
+def params_of(depth, rate=0.1):
+    return {
+        "architecture.mlp.depth": depth,
+        "optimizer.sgd.lr": rate,
+        "batch_size": 32,
+        **({"architecture.mlp.width": 8} if depth else {}),
+    }
+
+
+LISTED = [Replicate(params_of(depth), seed) for seed in (7, 8, 9) for depth in (0, 2)]
+
+
+def listed(replicates):
+    return lambda spec, _objectives, known: FixedTrials(spec, replicates, known)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_list_is_trained_in_its_order_each_replicate_with_its_own_seed(workers, tmp_path):
+    spec, executor = spec_of("search.pruner=median"), Computed(workers)
+    archive = run(tmp_path / "run", spec, executor, source=listed(LISTED))
+    records = list(archive.records.values())
+    assert [(record.params, record.seed) for record in records] == [(dict(r.params), r.seed) for r in LISTED]
+    assert outcomes(archive) == {"complete": 6}
+    assert all(record.same_as is None for record in records), "replicates are no repeats"
+    assert not any(assignment.judged for assignment in executor.submitted)
+    assert len({(json.dumps(record.candidate), record.seed) for record in records}) == 6
+
+
+def test_a_list_is_gone_on_with_where_it_was_cut_off(tmp_path):
+    whole = told(run(tmp_path / "whole", spec_of(), Computed(1), source=listed(LISTED)))
+    run(tmp_path / "parts", spec_of(), Computed(1), total=4, source=listed(LISTED))
+    rest = Computed(1)
+    assert told(run(tmp_path / "parts", spec_of(), rest, source=listed(LISTED))) == whole
+    assert [assignment.trial for assignment in rest.submitted] == [4, 5]
+    other = [*LISTED[:3], Replicate(params_of(4), 1), *LISTED[4:]]
+    with pytest.raises(StorageError, match="trial 3 of the run is not that of the list"):
+        run(tmp_path / "parts", spec_of(), Computed(1), source=listed(other))
+
+
+def test_the_same_replicate_again_takes_its_result(tmp_path):
+    executor = Computed(1)
+    archive = run(tmp_path / "run", spec_of(), executor, source=listed([*LISTED[:2], LISTED[0]]))
+    assert archive.records[2].same_as == 0
+    assert len(executor.submitted) == 2
+
+
+def test_a_list_holds_points_of_the_space_only(tmp_path):
+    wrong = Replicate(params_of(9), 0)
+    with pytest.raises(
+        InputError, match=r"trial 1 of the list is not of this space: parameter architecture\.mlp\.depth"
+    ):
+        run(tmp_path / "run", spec_of(), Computed(1), source=listed([LISTED[0], wrong]))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load
 
 from harness.errors import StorageError
-from harness.hardware.watched import Watched
+from harness.hardware import Watched
 from harness.plan.calibration import Choice
 from harness.records import Figures, Outcome
 from harness.study.execute.processes import LocalProcesses
@@ -97,7 +97,17 @@ PATIENT = [
 ]
 
 
-@pytest.mark.parametrize("overrides", [[], [CNN], PATIENT], ids=["mlp", "cnn", "patience"])
+AVERAGED = [
+    "training={precision: fp32, ema: 0.8, swa: 0.7}",
+    "space.optimizer=muon",
+    "space.dropout_schedule=coslog4",
+    "space.weight_decay_schedule=wsd",
+]
+
+
+@pytest.mark.parametrize(
+    "overrides", [[], [CNN], PATIENT, AVERAGED], ids=["mlp", "cnn", "patience", "averaged weights"]
+)
 def test_a_trial_in_many_stretches_is_the_trial_in_one(real, evaluate, monkeypatch, overrides):
     layout = Choice("channels_last", reason="planted")
     monkeypatch.setattr("harness.plan.plan.choose_layout", lambda *_: layout)

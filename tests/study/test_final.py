@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from sklearn.metrics import log_loss
 
 import harness
-from harness.api import Silent
 from harness.errors import Diverged
 from harness.hardware import Sampler, meters_for
 from harness.measure import only_new_garbage
@@ -22,7 +21,7 @@ from harness.records import Outcome
 from harness.spec import parse_spec
 from harness.store import RunFolder
 from harness.store.files import read_json, read_parquet
-from harness.study import Request, Stop, open_search
+from harness.study import Observer, Request, Stop, open_search
 from harness.study.archive import weights_file
 from harness.study.contract import Assignment
 from harness.study.decide.points import middle_candidate
@@ -49,7 +48,7 @@ space:
 CLASSES = 24
 
 
-class Watch(Silent):
+class Watch(Observer):
     """Remembers what it was told of the final model."""
 
     def __init__(self):

@@ -316,7 +316,7 @@ def run_curves(mirror, curves, horizon=None):
     for number, curve in enumerate(curves):
         mirror.ask()
         for epoch, value in enumerate(curve, 1):
-            if mirror.hopeless(number, epoch, value, horizon=horizon):
+            if mirror.should_prune(number, epoch, value, horizon=horizon):
                 mirror.tell(record_of(number, Outcome.PRUNED), epochs_of(number, curve[:epoch]))
                 stopped.append(epoch)
                 break
@@ -368,7 +368,7 @@ def test_a_rebuilt_mirror_judges_as_the_first_one(pruner):
     for number in range(20, 30):
         again.insert({"batch_size": 32})
         verdicts = [
-            again.hopeless(number, epoch, value, horizon=None)
+            again.should_prune(number, epoch, value, horizon=None)
             for epoch, value in enumerate(CURVES[number][: stopped[number] or None], 1)
         ]
         assert verdicts == [False] * (len(verdicts) - 1) + [stopped[number] > 0]
@@ -389,11 +389,11 @@ def test_trials_beyond_the_horizon_and_running_ones_are_not_seen(pruner, horizon
         for number in range(40 if others else 12):
             curve = [0.1 * (number % 7) if number < 12 else 99.0] * 9
             for epoch, value in enumerate(curve, 1):
-                mirror.hopeless(number, epoch, value, horizon=None)
+                mirror.should_prune(number, epoch, value, horizon=None)
             if number < 12 or (horizon is not None and number < 26):
                 mirror.tell(record_of(number, values=(curve[-1],)), epochs_of(number, curve))
         return [
-            mirror.hopeless(number, epoch, value, horizon=horizon)
+            mirror.should_prune(number, epoch, value, horizon=horizon)
             for number, value in zip(range(40, 44), (0.2, 0.7, 0.2, 0.8), strict=True)
             for epoch in range(1, 10)
         ]
@@ -408,9 +408,9 @@ def test_a_trial_that_begins_anew_is_judged_anew(pruner):
     mirror = Mirror(spec, FIRST)
     run_curves(mirror, CURVES[:20])
     mirror.ask()
-    first = [mirror.hopeless(20, epoch, 0.3, horizon=None) for epoch in range(1, 10)]
+    first = [mirror.should_prune(20, epoch, 0.3, horizon=None) for epoch in range(1, 10)]
     mirror.tell(record_of(20, Outcome.INTERRUPTED), epochs_of(20, [9.0] * 9))
-    assert [mirror.hopeless(20, epoch, 0.3, horizon=None) for epoch in range(1, 10)] == first
+    assert [mirror.should_prune(20, epoch, 0.3, horizon=None) for epoch in range(1, 10)] == first
     assert any(first)
 
 
@@ -426,7 +426,7 @@ def test_without_a_pruner_nothing_is_hopeless():
             values = (0.9, 0.1)[: len(objectives)]
             mirror.tell(record_of(number, values=values), epochs_of(number, [0.9] * 20))
         mirror.ask()
-        assert not any(mirror.hopeless(8, epoch, 0.1, horizon=None) for epoch in range(1, 21))
+        assert not any(mirror.should_prune(8, epoch, 0.1, horizon=None) for epoch in range(1, 21))
 
 
 def test_a_value_that_is_no_number_is_no_report():
@@ -435,8 +435,8 @@ def test_a_value_that_is_no_number_is_no_report():
         mirror.ask()
         mirror.tell(record_of(number, values=(0.5,)), epochs_of(number, [math.nan] * 3 + [0.5] * 6))
     mirror.ask()
-    assert not any(mirror.hopeless(6, epoch, math.nan, horizon=None) for epoch in range(1, 10))
-    assert mirror.hopeless(6, 9, 0.1, horizon=None)
+    assert not any(mirror.should_prune(6, epoch, math.nan, horizon=None) for epoch in range(1, 10))
+    assert mirror.should_prune(6, 9, 0.1, horizon=None)
 
 
 def calls(function):
@@ -463,7 +463,7 @@ def test_the_cost_of_a_trial_does_not_grow_with_their_number():
         number = len(mirror)
         mirror.ask()
         for epoch in range(1, 21):
-            mirror.hopeless(number, epoch, 0.5, horizon=None)
+            mirror.should_prune(number, epoch, 0.5, horizon=None)
         mirror.tell(record_of(number, values=(0.5,)), epochs_of(number, [0.5] * 20))
 
     ask_and_tell()
@@ -489,9 +489,9 @@ def test_a_trial_is_not_compared_with_shorter_ones(pruner):
             if number < 20:
                 curve = [0.5 + 0.01 * number] * others
                 for epoch, value in enumerate(curve, 1):
-                    mirror.hopeless(number, epoch, value, horizon=None)
+                    mirror.should_prune(number, epoch, value, horizon=None)
                 mirror.tell(record_of(number, values=(curve[-1],)), epochs_of(number, curve))
-        return [mirror.hopeless(n, epoch, 0.1, horizon=None) for n in range(20, 24) for epoch in range(1, own + 1)]
+        return [mirror.should_prune(n, epoch, 0.1, horizon=None) for n in range(20, 24) for epoch in range(1, own + 1)]
 
     assert not any(verdicts(others=8, own=9))
     assert any(verdicts(others=9, own=9))

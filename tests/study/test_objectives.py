@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from harness.errors import SpecError
 from harness.records import Outcome, TaskKind, TrialRecord
 from harness.spec import parse_spec
-from harness.study.objectives import Objective, best_trial, contenders, pareto, resolve_objectives, tied
+from harness.study.objectives import Objective, contenders, pareto, resolve_objectives, tied
 
 
 def resolve(objective, kind):
@@ -75,6 +75,11 @@ def complete(trial, value, *, error=None, parameters=100.0, flops=200.0, more=()
     )
 
 
+def best_trial(objectives, records):
+    """Return the winner, or None."""
+    return next(iter(tied(objectives, records)), None)
+
+
 ACCURACY = [Objective("accuracy", maximize=True)]
 LOSS = [Objective("loss", maximize=False)]
 
@@ -98,10 +103,11 @@ def test_of_trials_within_one_standard_error_the_cheapest_wins(objectives, sign)
 
 def test_parameters_then_flops_then_the_value_then_the_number_decide():
     one = complete(4, 0.9, error=0.1, parameters=5.0, flops=2.0)
-    assert best_trial(ACCURACY, [one, complete(0, 0.9, error=0.1, parameters=6.0, flops=1.0)]) is one
-    assert best_trial(ACCURACY, [one, complete(0, 0.9, error=0.1, parameters=5.0, flops=3.0)]) is one
+    assert best_trial(ACCURACY, [one, complete(0, 0.9, error=0.1, parameters=8.0, flops=1.0)]) is one
+    assert best_trial(ACCURACY, [one, complete(0, 0.9, error=0.1, parameters=5.0, flops=4.0)]) is one
     assert best_trial(ACCURACY, [one, complete(0, 0.89, error=0.1, parameters=5.0, flops=2.0)]) is one
     assert best_trial(ACCURACY, [one, complete(0, 0.9, error=0.1, parameters=5.0, flops=2.0)]).trial == 0
+    assert best_trial(ACCURACY, [one, complete(0, 0.89, error=0.1, parameters=4.0, flops=2.0)]) is one, "as cheap"
     assert best_trial(ACCURACY, [one, complete(0, 0.9, error=0.1, parameters=5.0, flops=math.nan)]) is one
 
 
@@ -139,7 +145,7 @@ results = st.lists(
     st.tuples(
         st.integers(0, 8),
         st.sampled_from([None, math.nan, 0.0, 1.0, 2.5]),
-        st.integers(1, 4),
+        st.integers(1, 9),
         st.integers(0, 2),
     ),
     min_size=1,

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 import harness
-from harness.api import Silent
 from harness.cli.live import LiveTable
 from harness.records import EpochRecord, Outcome
 from harness.spec import canonical, parse_spec, spec_hash
+from harness.study import Observer
 from harness.study.decide.points import middle_candidate
 from harness.study.estimate import estimate_costs, total_seconds
 from harness.study.objectives import Objective
@@ -118,7 +118,7 @@ def test_a_search_trains_each_candidate_for_as_long_as_it_says(tmp_path):
 def test_the_winner_is_refitted_along_its_own_schedule(tmp_path):
     refitted = []
 
-    class Watch(Silent):
+    class Watch(Observer):
         def final_started(self, how, epochs, _why):
             refitted.append((how, epochs))
 

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from harness.errors import HardwareError, StorageError
+from harness.hardware import child
 from harness.records import Outcome
 from harness.study.contract import Capabilities
 from harness.study.execute import processes
@@ -377,8 +378,9 @@ def test_what_an_earlier_trial_printed_says_nothing_of_a_later_death(warm, carry
     ],
 )
 def test_the_count_of_the_kernel_tells_who_killed_a_worker(counts, outcome, reason, warm, carry_out, monkeypatch):
-    monkeypatch.setattr(processes, "oom_kills", iter(counts).__next__)
-    lost = carry_out(warm, 0, "raise_signal", number=signal.SIGKILL)
+    carry_out(warm, 0, "nothing")
+    monkeypatch.setattr(child, "oom_kills", iter(counts).__next__)
+    lost = carry_out(warm, 1, "raise_signal", number=signal.SIGKILL)
     assert (lost.outcome, lost.reason) == (outcome, reason)
 
 

@@ -31,6 +31,8 @@ TASKS = [
     "{parquet: FILE, target: y, test: {parquet: later.parquet}, limit: 500}",
     "{npz: FILE, inputs: x, targets: y}",
     "{npz: FILE, kind: classification}",
+    "{frame: NAME, target: y, drop: [a], limit: 500}",
+    "{arrays: NAME, kind: classification}",
     "{images: DIR, size: 32, channels: 3, background: auto}",
     "{images: DIR, size: [28, 32], channels: 1, background: [0, 10, 255]}",
     '{images: DIR, background: "#20a0ff"}',

@@ -9,7 +9,7 @@ from harness.errors import StorageError
 from harness.records import NAN, EpochRecord, Outcome, Plan, TrialRecord
 from harness.spec import candidate_at, parse_spec
 from harness.store import StoredTrial
-from harness.study.decide.decisions import Known, Result
+from harness.study.decide.protocol import Known, Result
 from harness.study.objectives import Objective
 from harness.study.soundness import check_candidates, check_result
 

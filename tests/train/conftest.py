@@ -1,6 +1,7 @@
 """Fakes that follow the protocols of the data floor, and a Fit with everything at its simplest."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from harness.data import Batch
-from harness.records import Named, Plan, TaskKind, TaskShape
-from harness.spec import Training
-from harness.train import Fit
+from harness.records import Named, Plan, TaskKind, TaskShape, table_inputs
+from harness.spec import Candidate, Training
+from harness.spec.names import SCHEDULES
+from harness.train import Fit, Supervised, Targets
 
-LABELS = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, features=5)
-VALUES = TaskShape(kind=TaskKind.REGRESSION, outputs=1, features=5)
+LABELS = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(5))
+VALUES = TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(5))
 
 
 class ListBatches:
@@ -53,14 +55,14 @@ def labelled() -> Callable[..., ListBatches]:
 
 @pytest.fixture
 def valued() -> Callable[..., ListBatches]:
-    """Batches of values far from zero that depend linearly on the inputs."""
+    """Batches of values that depend linearly on the inputs, less their mean as those of a part are."""
 
     def make(batches: int = 4, size: int = 16, seed: int = 0) -> ListBatches:
         generator = torch.Generator().manual_seed(seed)
         made = []
         for _ in range(batches):
             x_BF = torch.randn(size, 5, generator=generator)
-            made.append(Batch((x_BF,), 500 + 100 * x_BF[:, 0]))
+            made.append(Batch((x_BF,), 100 * x_BF[:, 0]))
         return ListBatches(made)
 
     return make
@@ -75,7 +77,7 @@ def mlp() -> Callable[..., nn.Sequential]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plan() -> Callable[..., Plan]:
     def make(**changes: Any) -> Plan:
         fields = {
@@ -98,16 +100,19 @@ def plan() -> Callable[..., Plan]:
 @pytest.fixture
 def make_fit(plan: Callable[..., Plan]) -> Callable[..., Fit]:
     def make(model: nn.Module, train: ListBatches, validation: ListBatches | None = None, **changes: Any) -> Fit:
-        options = {
-            "shape": LABELS,
-            "training": Training(),
-            "optimizer": Named("sgd", {"lr": 0.1, "momentum": 0.0}),
-            "schedule": Named("constant"),
-            "plan": plan(),
-            "epochs": 3,
-            "seed": 0,
-        }
-        return Fit(model, train=train, validation=validation, **{**options, **changes})
+        shape = changes.pop("shape", LABELS)
+        targets = Targets(shape, changes.pop("class_counts", None))
+        candidate = Candidate(
+            Named("a test"),
+            changes.pop("optimizer", Named("sgd", {"lr": 0.1, "momentum": 0.0})),
+            changes.pop("schedule", Named("constant")),
+            changes.pop("training", Training()),
+            **{key: changes.pop(key) for key in SCHEDULES if key in changes},
+        )
+        followed = replace(changes.pop("plan", plan()), micro_batch=changes.pop("micro_batch", 0))
+        of_kind = ("f1_macro", True) if shape.kind is TaskKind.CLASSIFICATION else ("rmse", False)
+        options = {"objective": of_kind, "epochs": 3, "seed": 0, **changes}
+        return Fit(Supervised(model, candidate, targets, followed), train, validation, **options)
 
     return make
 

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -10,8 +11,10 @@ from torch.amp.grad_scaler import GradScaler
 from harness.data import Batch
 from harness.problems.labels import Labels
 from harness.problems.values import Values
-from harness.spec import Training
-from harness.train.step import Step, parts
+from harness.records import Named, TaskKind, TaskShape
+from harness.spec import Candidate, Training
+from harness.train import Supervised, Targets
+from harness.train.supervised import parts
 
 THREE = torch.tensor([0.5, 3.0, 1.25], dtype=torch.float64)
 LOSSES = {
@@ -21,8 +24,8 @@ LOSSES = {
     "weighted and smoothed": Labels(binary=False, smoothing=0.2, weights_C=THREE),
     "binary": Labels(binary=True, smoothing=0.0, weights_C=None),
     "binary, weighted and smoothed": Labels(binary=True, smoothing=0.1, weights_C=THREE[:2]),
-    "mse": Values(nn.functional.mse_loss, 3.0, 2.0),
-    "huber": Values(nn.functional.huber_loss, 3.0, 0.1),
+    "mse": Values(nn.functional.mse_loss, 2.0),
+    "huber": Values(nn.functional.huber_loss, 0.1),
 }
 
 
@@ -43,13 +46,15 @@ def draw_batch(name: str, samples: int, *, mixup: bool) -> Batch:
     return Batch((x_BF,), targets(), targets() if mixup else None, mix_B if mixup else None)
 
 
-def one_step(name, batch, training, micro_batch):
+def one_step(name, batch, training, plan, micro_batch):
     """Take one step of length 1 down the gradient; return what is left, and what the step says."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, columns(name))).double()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    step = Step(model, lambda inputs: model(*inputs), LOSSES[name], optimizer, training, None, micro_batch)
-    taken = step(batch, measure=True)
+    candidate = Candidate(Named("a test"), Named("sgd", {"lr": 1.0, "momentum": 0.0}), Named("constant"), training)
+    shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3)
+    recipe = Supervised(model, candidate, Targets(shape), dataclasses.replace(plan, micro_batch=micro_batch))
+    recipe._criterion = LOSSES[name]
+    taken = recipe.step(batch, measure=True)
     return [parameter.detach() for parameter in model.parameters()], taken
 
 
@@ -62,14 +67,14 @@ def one_step(name, batch, training, micro_batch):
     l1=st.sampled_from([0.0, 0.01]),
     clip_norm=st.sampled_from([0.0, 0.05]),
 )
-def test_the_parts_add_up_to_the_step_of_the_whole_batch(name, samples, micro_batch, mixup, l1, clip_norm):
+def test_the_parts_add_up_to_the_step_of_the_whole_batch(plan, name, samples, micro_batch, mixup, l1, clip_norm):
     batch, training = draw_batch(name, samples, mixup=mixup), Training(l1=l1, clip_norm=clip_norm)
-    weights, whole = one_step(name, batch, training, 0)
-    in_parts, taken = one_step(name, batch, training, micro_batch)
+    weights, whole = one_step(name, batch, training, plan(), 0)
+    in_parts, taken = one_step(name, batch, training, plan(), micro_batch)
     torch.testing.assert_close(in_parts, weights, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(taken.loss, whole.loss, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(taken.scores, whole.scores, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(taken.norms, whole.norms, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(taken.means["loss"].value, whole.means["loss"].value, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(taken.kept, whole.kept, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(taken.norms["model"], whole.norms["model"], rtol=1e-9, atol=1e-12)
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch.nn.functional as F
 from sklearn.metrics import f1_score
 from torch import nn
 
-from harness.records import TaskKind, TaskShape
+from harness.records import Target, TaskKind, TaskShape, table_inputs
 from harness.train import evaluate, predict
 
 
@@ -41,7 +43,7 @@ def test_predictions_are_probabilities_in_the_order_of_the_batches(labelled, mlp
 
 
 def test_one_logit_gives_probabilities_of_both_classes(labelled, mlp, plan):
-    shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, features=5)
+    shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=table_inputs(5))
     batches = labelled(classes=2)
     outputs, targets = predict(mlp(1), batches, shape=shape, plan=plan(), loss="binary")
     logit_N = mlp(1)(joined(batches)[0])[:, 0].detach()
@@ -58,10 +60,11 @@ def test_values_are_predicted_in_their_own_units(valued, plan, values_shape):
     model = nn.Linear(5, 1)
     nn.init.zeros_(model.weight)
     nn.init.constant_(model.bias, 2.0)
-    outputs, targets = predict(model, valued(), shape=values_shape, plan=plan(), target_scaling=(500.0, 100.0))
-    np.testing.assert_allclose(outputs, np.full(64, 700.0))
-    metrics = evaluate(model, valued(), shape=values_shape, plan=plan(), target_scaling=(500.0, 100.0)).metrics
-    assert metrics["mae"] == pytest.approx(np.abs(targets - 700).mean(), rel=1e-6)
+    shape = replace(values_shape, target=Target(scale=(100.0,)))
+    outputs, targets = predict(model, valued(), shape=shape, plan=plan())
+    np.testing.assert_allclose(outputs, np.full(64, 200.0))
+    metrics = evaluate(model, valued(), shape=shape, plan=plan()).metrics
+    assert metrics["mae"] == pytest.approx(np.abs(targets - 200).mean(), rel=1e-6)
 
 
 def test_nothing_to_learn_is_left_behind(labelled, mlp, plan, labels_shape):

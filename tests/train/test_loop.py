@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +9,9 @@ from torch import nn
 
 from harness.data import Batch, derive_seed
 from harness.errors import InputError, TimedOut
-from harness.records import Named
+from harness.records import Named, Target
 from harness.spec import Training
-from harness.train import Evaluation, loop, tally
+from harness.train import Evaluation, supervised, tally
 
 
 def test_the_weights_are_those_of_a_hand_written_loop_bit_for_bit(make_fit, labelled, mlp):
@@ -50,15 +51,14 @@ def test_values_are_measured_in_their_own_units(make_fit, valued, mlp, values_sh
         model,
         valued(batches=20),
         valued(seed=1),
-        shape=values_shape,
+        shape=replace(values_shape, target=Target(scale=(100.0,))),
         optimizer=Named("adam", {"lr": 0.05}),
-        target_scaling=(500.0, 100.0),
     )
     record = list(fit)[-1]
     x_NF = torch.cat([batch.inputs[0] for batch in valued(seed=1).batches])
     y_N = torch.cat([batch.targets for batch in valued(seed=1).batches])
     with torch.no_grad():
-        predicted = model(x_NF)[:, 0] * 100 + 500
+        predicted = model(x_NF)[:, 0] * 100
     assert record.validation["rmse"] == pytest.approx(mean_squared_error(y_N, predicted) ** 0.5, rel=1e-4)
     assert record.validation["r2"] == pytest.approx(r2_score(y_N, predicted), rel=1e-4)
     assert record.validation["loss"] == pytest.approx((record.validation["rmse"] / 100) ** 2, rel=1e-4)
@@ -173,6 +173,35 @@ def test_the_same_seed_repeats_bit_for_bit_and_another_does_not(make_fit, labell
     assert train(1)[0] != losses
 
 
+def test_two_trainings_in_turn_are_each_what_they_are_alone(make_fit, labelled, mlp, weights_of):
+    def make(seed):
+        model = mlp(dropout=0.5, seed=seed)
+        return model, make_fit(model, labelled(), labelled(seed=1), seed=seed, optimizer=Named("adamw"))
+
+    alone = []
+    for seed in (1, 2):
+        model, fit = make(seed)
+        list(fit)
+        alone.append(weights_of(model))
+    (one, first), (two, second) = make(1), make(2)
+    for _ in zip(first, second, strict=True):
+        torch.rand(7)
+    for model, weights in zip((one, two), alone, strict=True):
+        assert all(map(torch.equal, weights_of(model), weights))
+
+
+def test_what_others_draw_does_not_depend_on_a_training(make_fit, labelled, mlp):
+    fit = iter(make_fit(mlp(dropout=0.5), labelled(), labelled(seed=1)))
+    torch.manual_seed(5)
+    expected = torch.rand(6)
+    torch.manual_seed(5)
+    drawn = []
+    for _ in range(3):
+        drawn.append(torch.rand(2))
+        next(fit)
+    assert torch.equal(torch.cat(drawn), expected)
+
+
 def test_giving_up_after_any_epoch_and_going_on_is_the_same_as_going_through(make_fit, labelled, mlp):
     through, halting = (make_fit(mlp(dropout=0.5), labelled(), labelled(seed=1), epochs=4) for _ in range(2))
     losses = [record.train["loss"] for record in through]
@@ -222,7 +251,9 @@ def scripted(monkeypatch, values, metric="f1_macro"):
     """Let validation give these values, epoch by epoch."""
     script = iter(values)
     monkeypatch.setattr(
-        loop, "assess", lambda *_, **__: Evaluation({"loss": 1.0, "f1_macro": 0.0, metric: next(script)}, quality=None)
+        supervised,
+        "assess",
+        lambda *_, **__: Evaluation({"loss": 1.0, "f1_macro": 0.0, metric: next(script)}, quality=None),
     )
 
 

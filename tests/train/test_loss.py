@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,22 +11,21 @@ from sklearn.utils.class_weight import compute_class_weight
 from harness.data import Batch
 from harness.errors import InputError
 from harness.problems.labels import balanced_weights
-from harness.records import TaskKind, TaskShape
+from harness.records import Target, TaskKind, TaskShape, table_inputs
 from harness.spec import Training
 from harness.train import outputs_for
 from harness.train.loss import make_criterion
 
-LABELS = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, features=1)
-PAIR = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, features=1)
-VALUES = TaskShape(kind=TaskKind.REGRESSION, outputs=1, features=1)
+LABELS = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(1))
+PAIR = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=table_inputs(1))
+VALUES = TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(1))
 
 
-def criterion(shape, *, class_counts=None, target_scaling=(0.0, 1.0), **training):
+def criterion(shape, *, class_counts=None, **training):
     return make_criterion(
         shape,
         Training(**training),
         class_counts=class_counts,
-        target_scaling=target_scaling,
         device=torch.device("cpu"),
     )
 
@@ -109,15 +110,21 @@ def test_a_mixed_sample_counts_as_its_weightier_class():
     assert seen.tolist() == [1, 0]
 
 
+def scaled(*units):
+    """Return the shape of a task whose values have these standard units."""
+    shape = (len(units),) if len(units) > 1 else ()
+    return replace(VALUES, outputs=len(units), target=Target(shape=shape, centre=(5.0,) * len(units), scale=units))
+
+
 @pytest.mark.parametrize(("loss", "function"), [("mse", F.mse_loss), ("huber", F.huber_loss)])
 def test_values_are_learned_in_standard_units_and_predicted_in_their_own(loss, function):
-    made = criterion(VALUES, loss=loss, target_scaling=(500.0, 100.0))
-    outputs, targets = logits(6, 1), torch.tensor([400.0, 500, 600, 450, 700, 200])
+    made = criterion(scaled(100.0), loss=loss)
+    outputs, targets = logits(6, 1), torch.tensor([-100.0, 0, 100, -50, 200, -300])
     scores = made.scores(outputs)
-    expected = function(outputs[:, 0].double(), (targets.double() - 500) / 100)
+    expected = function(outputs[:, 0].double(), targets.double() / 100)
     torch.testing.assert_close(made.training_loss(scores, Batch((), targets)).double(), expected)
     torch.testing.assert_close(made.loss(scores, targets).double(), expected)
-    torch.testing.assert_close(made.predictions(scores), outputs[:, 0] * 100 + 500)
+    torch.testing.assert_close(made.predictions(scores), outputs[:, 0] * 100)
 
 
 def test_mixed_values_are_learned_from_both_targets():
@@ -131,13 +138,15 @@ def test_mixed_values_are_learned_from_both_targets():
 
 
 def test_several_values_keep_their_columns():
-    made = criterion(TaskShape(kind=TaskKind.REGRESSION, outputs=2, features=1))
-    targets = torch.ones(4, 2)
-    torch.testing.assert_close(made.loss(made.scores(logits(4, 2)), targets), F.mse_loss(logits(4, 2), targets))
+    made = criterion(scaled(10.0, 0.5))
+    targets, units = torch.ones(4, 2), torch.tensor([10.0, 0.5])
+    scores = made.scores(logits(4, 2))
+    torch.testing.assert_close(made.loss(scores, targets), F.mse_loss(logits(4, 2), targets / units))
+    torch.testing.assert_close(made.predictions(scores), logits(4, 2) * units)
 
 
 def test_targets_without_spread_are_not_divided_by_it():
-    assert criterion(VALUES, target_scaling=(5.0, 0.0)).loss(torch.zeros(3), torch.full((3,), 5.0)) == 0.0
+    assert criterion(scaled(0.0)).loss(torch.zeros(3), torch.zeros(3)) == 0.0
 
 
 def test_a_model_with_the_wrong_number_of_values_is_not_broadcast():

@@ -8,10 +8,10 @@ from harness import models
 from harness.data import Part, place
 from harness.data.part import Normalise
 from harness.hardware import native_precisions
-from harness.records import Named, TaskKind, TaskShape
+from harness.records import Named, TaskKind, TaskShape, image_inputs
 from harness.spec import Training
 
-SHAPE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, image=(1, 8, 8))
+SHAPE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=image_inputs(1, 8, 8))
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no NVIDIA GPU")
 ON_GPU = ("fp32", "tf32", "bf16", "fp16")
 CASES = [

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -6,22 +7,30 @@ from torch import nn
 
 from harness.errors import InputError
 from harness.records import Named
-from harness.train import build_optimizer, optimizers, validate_optimizer
+from harness.train import build_optimizers, optimizers, state_per_parameter, validate_optimizer
 from harness.train.optimizer import Place, implementation
 
+ADAM = {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6, "foreach": False}
 TORCH = {
-    "sgd": lambda groups, c: torch.optim.SGD(groups, lr=c["lr"], momentum=c["momentum"], nesterov=True, foreach=False),
-    "adam": lambda groups, c: torch.optim.Adam(groups, lr=c["lr"], betas=(0.8, 0.95), eps=1e-6, foreach=False),
-    "adamw": lambda groups, c: torch.optim.AdamW(groups, lr=c["lr"], betas=(0.8, 0.95), eps=1e-6, foreach=False),
-    "rmsprop": lambda groups, c: torch.optim.RMSprop(
-        groups, lr=c["lr"], alpha=0.9, momentum=0.5, centered=True, foreach=False
-    ),
+    "sgd": partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, foreach=False),
+    "adam": partial(torch.optim.Adam, **ADAM),
+    "adamw": partial(torch.optim.AdamW, **ADAM),
+    "nadam": partial(torch.optim.NAdam, **ADAM, momentum_decay=0.01, decoupled_weight_decay=True),
+    "radam": partial(torch.optim.RAdam, **ADAM, decoupled_weight_decay=True),
+    "adagrad": partial(torch.optim.Adagrad, lr=0.01, lr_decay=0.1, eps=1e-6, foreach=False),
+    "rmsprop": partial(torch.optim.RMSprop, lr=0.01, alpha=0.9, momentum=0.5, centered=True, foreach=False),
+    "muon": partial(torch.optim.Muon, lr=0.01, momentum=0.8, nesterov=True, adjust_lr_fn="match_rms_adamw"),
 }
+OURS = {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-6, "weight_decay": 0.1}
 PARAMS = {
     "sgd": {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
-    "adam": {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-6, "weight_decay": 0.1},
-    "adamw": {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-6, "weight_decay": 0.1},
+    "adam": OURS,
+    "adamw": OURS,
+    "nadam": {**OURS, "momentum_decay": 0.01},
+    "radam": OURS,
+    "adagrad": {"lr": 0.01, "lr_decay": 0.1, "eps": 1e-6, "weight_decay": 0.1},
     "rmsprop": {"lr": 0.01, "alpha": 0.9, "momentum": 0.5, "centered": True, "weight_decay": 0.1},
+    "muon": {**OURS, "momentum": 0.8},
 }
 
 
@@ -30,12 +39,13 @@ def model_with_norm() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 2)).double()
 
 
-def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 6) -> list[torch.Tensor]:
+def train(model: nn.Module, *optimizers: torch.optim.Optimizer, steps: int = 8) -> list[torch.Tensor]:
     x_BF = torch.linspace(-1, 1, 32, dtype=torch.float64).reshape(8, 4)
     for _ in range(steps):
-        optimizer.zero_grad()
+        model.zero_grad()
         model(x_BF).square().mean().backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
     return [parameter.detach() for parameter in model.parameters()]
 
 
@@ -45,9 +55,74 @@ def test_every_optimizer_follows_torchs_plain_implementation_with_biases_and_nor
     decayed = [p for p in theirs.parameters() if p.ndim > 1]
     rest = [p for p in theirs.parameters() if p.ndim == 1]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
-    expected = train(theirs, TORCH[name](groups, PARAMS[name]))
-    got = train(ours, build_optimizer(Named(name, PARAMS[name]), ours))
-    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-12)
+    if name == "muon":  # which takes matrices alone
+        expected = train(theirs, TORCH["muon"](groups[:1]), TORCH["adamw"](groups[1:]))
+    else:
+        expected = train(theirs, TORCH[name](groups))
+    got = train(ours, *build_optimizers(Named(name, PARAMS[name]), ours))
+    # Torch keeps products of NAdam's momenta in fp32.
+    torch.testing.assert_close(got, expected, rtol=1e-7 if name == "nadam" else 1e-10, atol=1e-12)
+
+
+class Grouped(nn.Module):
+    """Some of its parts learn otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.first = nn.Linear(3, 4)
+        self.rest = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+
+    def learning_factors(self):
+        return {"rest.1": (3.0, 0.5), "scale": (6.0, 1.0), "first.bias": (0.1, 0.0), "rest": (2.0, 0.0)}
+
+
+@pytest.mark.parametrize("name", optimizers)
+def test_a_module_says_by_which_factors_its_parts_learn_and_decay(name):
+    model = Grouped()
+    built = build_optimizers(Named(name, {"lr": 0.1, "weight_decay": 0.2}), model)
+    names = {id(parameter): each for each, parameter in model.named_parameters()}
+    found = {
+        names[id(parameter)]: (group["lr"], group["weight_decay"])
+        for optimizer in built
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert found == {
+        "first.weight": pytest.approx((0.1, 0.2)),
+        "first.bias": pytest.approx((0.01, 0.0)),
+        "scale": pytest.approx((0.6, 0.0)),  # as a norm's, it does not decay whatever its factor
+        "rest.0.weight": pytest.approx((0.2, 0.0)),
+        "rest.0.bias": pytest.approx((0.2, 0.0)),
+        "rest.1.weight": pytest.approx((0.3, 0.1)),
+        "rest.1.bias": pytest.approx((0.3, 0.0)),
+    }
+    assert built[0].param_groups[0]["lr"] == 0.1
+
+
+def test_a_factor_for_a_part_that_is_not_there_is_refused():
+    model = Grouped()
+    model.learning_factors = lambda: {"res": (1.0, 2.0)}
+    with pytest.raises(InputError, match="learning_factors: the model has no parameter 'res'"):
+        build_optimizers(Named("sgd"), model)
+
+
+def test_muon_leaves_embeddings_and_convolutions_to_adamw():
+    model = nn.Sequential(nn.Embedding(5, 2), nn.Linear(2, 3), nn.Conv2d(1, 1, 2))
+    muon, adamw = build_optimizers(Named("muon"), model)
+    shapes = [[tuple(p.shape) for group in each.param_groups for p in group["params"]] for each in (muon, adamw)]
+    assert shapes == [[(3, 2)], [(5, 2), (1, 1, 2, 2), (3,), (1,)]]
+    (only,) = build_optimizers(Named("muon"), nn.Linear(2, 2, bias=False))
+    assert isinstance(only, torch.optim.Muon)
+    (only,) = build_optimizers(Named("muon"), nn.Conv2d(1, 1, 2))
+    assert isinstance(only, torch.optim.AdamW)
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("sgd", 1), ("adamw", 2), ("adagrad", 1), ("muon", 1), ("nadam", 2)])
+def test_what_an_optimizer_keeps_of_each_weight_is_seen_without_a_draw(name, numbers):
+    before = torch.get_rng_state()
+    assert state_per_parameter(Named(name)) == numbers
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_without_a_gradient_adamw_shrinks_weights_by_rate_times_decay_and_nothing_else():
@@ -55,7 +130,7 @@ def test_without_a_gradient_adamw_shrinks_weights_by_rate_times_decay_and_nothin
         nn.Linear(3, 4), nn.LayerNorm([2, 2]), nn.Embedding(5, 2), nn.Conv2d(1, 1, 2), nn.GroupNorm(1, 4)
     )
     before = [p.detach().clone() for p in model.parameters()]
-    optimizer = build_optimizer(Named("adamw", {"lr": 0.1, "weight_decay": 0.5}), model)
+    (optimizer,) = build_optimizers(Named("adamw", {"lr": 0.1, "weight_decay": 0.5}), model)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
@@ -67,21 +142,26 @@ def test_without_a_gradient_adamw_shrinks_weights_by_rate_times_decay_and_nothin
 def test_frozen_parameters_are_left_out():
     model = nn.Linear(2, 2)
     model.bias.requires_grad = False
-    optimizer = build_optimizer(Named("adamw"), model)
+    (optimizer,) = build_optimizers(Named("adamw"), model)
     assert [p.shape for group in optimizer.param_groups for p in group["params"]] == [(2, 2)]
 
 
 def test_nesterov_without_momentum_is_plain_gradient_descent():
     ours, theirs = model_with_norm(), model_with_norm()
-    got = train(ours, build_optimizer(Named("sgd", {"lr": 0.1, "momentum": 0.0, "nesterov": True}), ours))
+    got = train(ours, *build_optimizers(Named("sgd", {"lr": 0.1, "momentum": 0.0, "nesterov": True}), ours))
     assert all(map(torch.equal, got, train(theirs, torch.optim.SGD(theirs.parameters(), lr=0.1, fused=True))))
 
 
 @pytest.mark.parametrize(
-    ("name", "keyword"), [("sgd", "fused"), ("adam", "fused"), ("adamw", "fused"), ("rmsprop", "foreach")]
+    ("name", "keyword"),
+    [
+        *((name, "fused") for name in ("sgd", "adam", "adamw", "adagrad")),
+        *((name, "foreach") for name in ("rmsprop", "nadam", "radam")),
+    ],
 )
 def test_the_fastest_implementation_of_the_device_is_used(name, keyword):
-    assert build_optimizer(Named(name), nn.Linear(2, 2)).defaults[keyword] is True
+    (optimizer,) = build_optimizers(Named(name), nn.Linear(2, 2))
+    assert optimizer.defaults[keyword] is True
 
 
 @pytest.fixture
@@ -97,14 +177,15 @@ def unwritten_memory_is_nan():
 def test_steps_that_a_scaler_skips_for_overflow_leave_nothing_behind(name):
     def trained(*factors: float) -> list[torch.Tensor]:
         model = model_with_norm().float()
-        optimizer = build_optimizer(Named(name, PARAMS[name]), model, scaled=True)
+        optimizers = build_optimizers(Named(name, PARAMS[name]), model, scaled=True)
         scaler = torch.amp.GradScaler("cpu", init_scale=4.0)  # powers of two, which round nothing
         x_BF = torch.linspace(-1, 1, 32).reshape(8, 4)
         for factor in factors:
-            optimizer.zero_grad()
+            model.zero_grad()
             scaler.scale(model(x_BF).square().mean() * factor).backward()
-            scaler.unscale_(optimizer)
-            scaler.step(optimizer)
+            for optimizer in optimizers:
+                scaler.unscale_(optimizer)
+                scaler.step(optimizer)
             scaler.update()
         return [parameter.detach() for parameter in model.parameters()]
 
@@ -149,7 +230,7 @@ def test_what_is_said_to_do_nothing_does_nothing_and_something_beyond(name, rule
     for param in rule.names:
         models = [model_with_norm(), model_with_norm()]
         ends = [
-            train(model, build_optimizer(Named(name, {**deciding, param: value}), model))
+            train(model, *build_optimizers(Named(name, {**deciding, param: value}), model))
             for model, value in zip(models, (True, False), strict=True)
         ]
         assert all(map(torch.equal, *ends)) == (beyond == 0.0)

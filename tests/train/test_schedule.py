@@ -1,11 +1,14 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from harness.errors import InputError
 from harness.records import Named
-from harness.train import build_schedule, schedules, validate_schedule
+from harness.train import anneals, build_schedule, schedules, validate_schedule
 
 
 def rates_of(schedule, steps: int) -> list[float]:
@@ -67,6 +70,60 @@ def test_a_warm_up_longer_than_the_training_only_rises():
     assert factors(Named("cosine", {"warmup_epochs": 9}), 2, 2) == pytest.approx([0.25, 0.5, 0.75, 1.0])
 
 
+def test_coslog4_falls_to_nothing_four_times_each_twice_as_late():
+    got = factors(Named("coslog4"), 30, 5)
+    lows = [150 * (2**k - 1) // 15 for k in range(4)]
+    assert [got[step] for step in lows] == pytest.approx([0.0] * 4, abs=1e-12)
+    turns = [step for step in range(1, 149) if got[step - 1] > got[step] <= got[step + 1]]
+    assert turns == lows[1:]
+    assert got[7] == pytest.approx((1 - math.cos(2 * math.pi * math.log2(1 + 15 * 7 / 150))) / 2)
+    assert max(got) > 0.99
+
+
+@pytest.mark.parametrize(("shape", "falls"), [("linear", lambda s: 1 - s), ("sqrt", lambda s: 1 - math.sqrt(s))])
+def test_wsd_rises_stays_and_falls(shape, falls):
+    got = factors(Named("wsd", {"warmup": 0.1, "decay": 0.25, "shape": shape}), 10, 4)
+    expected = [(step + 1) / 4 for step in range(4)] + [1.0] * 26 + [falls(step / 10) for step in range(10)]
+    assert got == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_decay_that_leaves_no_room_begins_after_the_warm_up():
+    got = factors(Named("wsd", {"warmup": 0.5, "decay": 1.0, "shape": "linear"}), 8, 1)
+    assert got == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25])
+
+
+@pytest.mark.parametrize("name", schedules)
+def test_all_but_the_constant_one_anneal(name):
+    assert anneals(Named(name)) == (name != "constant")
+
+
+def test_dropout_and_weight_decay_follow_schedules_of_their_own(make_fit, labelled):
+    model = nn.Sequential(nn.Linear(5, 4), nn.Dropout(0.4), nn.Linear(4, 4), nn.Dropout1d(0.2), nn.Linear(4, 3))
+    seen = []
+
+    def look(*_) -> None:
+        if model.training:
+            seen.append((model[1].p, model[3].p, *(group["weight_decay"] for group in groups)))
+
+    model.register_forward_pre_hook(look)
+    fit = make_fit(
+        model,
+        labelled(),
+        labelled(seed=1),
+        optimizer=Named("adamw", {"weight_decay": 0.1}),
+        dropout_schedule=Named("cosine"),
+        weight_decay_schedule=Named("wsd", {"warmup": 0.0, "decay": 0.5, "shape": "linear"}),
+        epochs=2,
+    )
+    groups = fit._parts[0].optimizers[0].param_groups
+    rates = {record.learning_rate for record in fit}
+    shares = factors(Named("cosine"), 4, 2)
+    decays = [1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
+    expected = [(0.4 * p, 0.2 * p, 0.1 * w, 0.0) for p, w in zip(shares, decays, strict=True)]
+    assert seen == [pytest.approx(each) for each in expected]
+    assert rates == {1e-3}
+
+
 @settings(max_examples=25, deadline=None)
 @given(name=st.sampled_from(list(schedules)), steps=st.integers(1, 50), epochs=st.integers(1, 4))
 def test_factors_stay_between_nothing_and_the_full_rate(name, steps, epochs):
@@ -84,6 +141,11 @@ def test_factors_stay_between_nothing_and_the_full_rate(name, steps, epochs):
 def test_a_wrong_name_or_parameter_is_refused_with_its_key_path(named, message):
     with pytest.raises(InputError, match=message):
         validate_schedule(named)
+
+
+def test_the_key_path_is_that_of_what_is_scheduled():
+    with pytest.raises(InputError, match=r"^dropout_schedule\.wsd\.decay: .*got 0\.0"):
+        validate_schedule(Named("wsd", {"decay": 0.0}), "dropout_schedule")
 
 
 @settings(max_examples=60, deadline=None)

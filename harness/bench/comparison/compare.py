@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.bench.comparison.differences import KINDS, Difference, Side, device_class, differences, run_differences
-from harness.bench.comparison.joining import join_runs
-from harness.bench.comparison.runs import BenchRun, load_bench
+from harness.bench.comparison.runs import BenchRun, join_runs, load_bench
 from harness.bench.comparison.verdict import (
     LEAST_BLOCKS,
     MACRO_BAND,
@@ -148,11 +147,11 @@ def compare_runs(a: BenchRun, b: BenchRun, *, allow: Collection[str] = ()) -> Co
         )
     pairs = join_runs(a, b)
     # What neither could do has nothing to be compared.
-    shown = [pair for pair in pairs if "ok" in (a.rows[pair[0]]["status"], b.rows[pair[1]]["status"])]
-    if not shown:
+    compared = [pair for pair in pairs if "ok" in (a.rows[pair[0]]["status"], b.rows[pair[1]]["status"])]
+    if not compared:
         raise InputError(f"{a.path} and {b.path} measured no case in common; measure both with the same options")
     generator = np.random.default_rng(0)
-    rows = [_compared(a, b, pair, allow, generator) for pair in shown]
+    rows = [_compared(a, b, pair, allow, generator) for pair in compared]
     between = _between(a, b, rows)
     judged = tuple(_judged(row, between) for row in rows)
     return Comparison(

@@ -14,8 +14,10 @@ from harness.bench.macro.models import references
 from harness.bench.macro.step import make_call
 from harness.bench.rows import Case, Row
 from harness.bench.workload import Setting
+from harness.errors import described
 from harness.measure import free_memory, only_new_garbage
 from harness.plan.running import thread_count
+from harness.records import MIB
 
 CAP = 2**20
 """Largest batch that is looked for."""
@@ -44,7 +46,7 @@ def search(case: Case, setting: Setting, *, seconds: float) -> Row:
         with thread_count(setting.threads), only_new_garbage():
             found = find(case, setting, cap, seconds)
     except RuntimeError as error:  # not of memory, and the group's other models may do better
-        return replace(row, status="failed", note=f"{type(error).__name__}: {error}".splitlines()[0])
+        return replace(row, status="failed", note=described(error))
     if found is None or (found.batch == 0 and found.stop_reason == "time"):
         return replace(row, status="skipped", note=f"no time at this level: it takes more than {seconds:.1f} s")
     if found.batch == 0:
@@ -57,7 +59,7 @@ def search(case: Case, setting: Setting, *, seconds: float) -> Row:
 
 def _tried(case: Case, setting: Setting, cap: int, seconds: float) -> Found | None:
     free_memory(setting.device)
-    reserve = torch.empty(RESERVE_MIB * 2**20, dtype=torch.uint8, device=setting.device)
+    reserve = torch.empty(RESERVE_MIB * MIB, dtype=torch.uint8, device=setting.device)
     found = largest(fits_by_trying(_maker(case, setting), setting.device), cap=cap, within=WITHIN, seconds=seconds)
     del reserve
     free_memory(setting.device)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.bench.macro.largest import WARM_CALLS
-from harness.bench.timing.room import rss_mib
+from harness.measure import ResidentPeak
+from harness.measure.resident import rss_mib
+from harness.records import memory_mib
 
 SHARE = 0.8
 """Of the free memory that a batch may take: the line is rough, and others need memory too."""
 GROWTH_MIB = 64.0
 """Growth from the smaller to the larger batch from which the slope is more than what an allocator keeps back."""
-INTERVAL_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +64,16 @@ def memory_line(
 
 
 def peak_rss_mib(make: Callable[[], Callable[[], object]]) -> float:
-    """Make the work, call it, and return the largest resident memory of this process meanwhile, in MiB."""
-    readings, ended = [rss_mib()], threading.Event()
+    """Make the work, call it, and return the largest resident memory of this process meanwhile, in MiB.
 
-    def watch() -> None:
-        while not ended.wait(INTERVAL_S):
-            readings.append(rss_mib())
-
-    watcher = threading.Thread(target=watch, name="harness-bench-memory", daemon=True)
-    watcher.start()
-    try:
+    Where the system keeps no account of it, what is resident at the end.
+    """
+    with ResidentPeak() as peak:
         work = make()
         for _ in range(WARM_CALLS):
             work()
-    finally:
-        ended.set()
-        watcher.join()
-    return max(*readings, rss_mib())
+        at_end_mib = rss_mib()
+    return max(at_end_mib, memory_mib(peak.figures.values))
 
 
 def room_mib(free_mib: float) -> float:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.measure import count_flops
-from harness.records import NAN, TaskKind, TaskShape
+from harness.records import NAN
 from harness.registry import Registry
 
 CLASSES = 10
@@ -185,14 +185,7 @@ def _forward_flops(name: str) -> tuple[float, str]:
     if reference.formula_flops == reference.formula_flops:
         return reference.formula_flops, "formula"
     with torch.random.fork_rng(devices=[]):
-        return count_flops(reference.build(), _task_shape(reference.sample)).values["flops"], "counter"
-
-
-def _task_shape(sample: tuple[int, ...]) -> TaskShape:
-    kind = TaskKind.CLASSIFICATION
-    if len(sample) == 3:
-        return TaskShape(kind=kind, outputs=CLASSES, image=(sample[0], sample[1], sample[2]))
-    return TaskShape(kind=kind, outputs=CLASSES, features=sample[0])
+        return count_flops(reference.build(), [torch.zeros(1, *reference.sample)]).values["flops"], "counter"
 
 
 def lstm_flops(sequence: int, features: int, width: int) -> float:

@@ -13,10 +13,11 @@ from torch.nn import functional
 
 from harness.bench.macro.models import CLASSES, Reference, references
 from harness.bench.rows import Case
+from harness.models import prediction
 from harness.plan import Forward, forward_of, prepare
 from harness.plan.running import tf32_arithmetic
 from harness.records import Named
-from harness.train import build_optimizer
+from harness.train import build_optimizers
 
 LEARNING_RATE = 1e-6
 """So small that the model stays what it was: one that learns its one batch by heart ends with gradients of 0 and
@@ -87,13 +88,13 @@ def _compile(model: nn.Module) -> None:
 
 def _training(model: nn.Module, forward: Forward, x: Tensor, targets_B: Tensor, precision: str) -> Callable[[], object]:
     scaled = precision == "fp16"
-    optimizer = build_optimizer(Named("adamw", {"lr": LEARNING_RATE}), model, scaled=scaled)
+    (optimizer,) = build_optimizers(Named("adamw", {"lr": LEARNING_RATE}), model, scaled=scaled)
     scaler = GradScaler(x.device.type, enabled=scaled)
 
     def step() -> Tensor:
         with tf32_arithmetic(x.device, precision):
             optimizer.zero_grad(set_to_none=True)
-            loss = functional.cross_entropy(forward((x,)), targets_B)
+            loss = functional.cross_entropy(prediction(forward((x,))), targets_B)
             torch.autograd.backward(scaler.scale(loss))
             scaler.step(optimizer)
             scaler.update()
@@ -103,7 +104,7 @@ def _training(model: nn.Module, forward: Forward, x: Tensor, targets_B: Tensor, 
 
 
 def _inference(forward: Forward, x: Tensor, precision: str) -> Callable[[], object]:
-    def infer() -> Tensor:
+    def infer() -> object:
         with torch.inference_mode(), tf32_arithmetic(x.device, precision):
             return forward((x,))
 

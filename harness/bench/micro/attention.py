@@ -8,8 +8,8 @@ from functools import partial
 from torch import Tensor
 from torch.nn import functional
 
-from harness.bench.micro.data import FLOATS, floats, normal, traffic
-from harness.bench.rows import Case, Row
+from harness.bench.micro.data import FLOATS, case_of, floats, normal, traffic
+from harness.bench.rows import Row
 from harness.bench.workload import Setting, Workload, groups
 
 WIDTH = 64
@@ -31,14 +31,7 @@ def attend(sizes: tuple[int, int, int], dtype: str, setting: Setting) -> Workloa
     """Return attention of every position to every other; two products of S x S x D multiply-adds for each head."""
     batch, heads, length = sizes
     return Workload(
-        case=Case(
-            bench="attention",
-            shape=f"{batch}x{heads}x{length}x{WIDTH}",
-            batch=batch,
-            dtype=dtype,
-            tf32=dtype == "tf32",
-            threads=setting.threads,
-        ),
+        case=case_of("attention", dtype, setting, shape=f"{batch}x{heads}x{length}x{WIDTH}", batch=batch),
         prepare=partial(_prepare, (batch, heads, length, WIDTH), dtype, setting),
         samples=batch,
         flops=4.0 * batch * heads * length * length * WIDTH,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.bench.micro.data import FLOATS, floats, normal, traffic
+from harness.bench.micro.data import FLOATS, case_of, floats, normal, traffic
 from harness.bench.rows import Case, Row
 from harness.bench.workload import Setting, Workload, groups
 
@@ -22,10 +22,8 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 def conv3x3(setting: Setting) -> Iterator[Workload | Row]:
     """Yield the convolution in every native format and both layouts."""
     batch = BATCH[setting.device.type]
-    shape = f"{batch}x{CHANNELS}x{SIDE}x{SIDE}"
     for layout in LAYOUTS:
-        case = Case(bench="conv3x3", shape=shape, batch=batch, layout=layout, threads=setting.threads)
-        yield from floats(setting, case)[1]
+        yield from floats(setting, convolution(batch, "fp32", layout, setting).case)[1]
     for dtype in floats(setting, Case(bench="conv3x3"))[0]:
         for layout in LAYOUTS:
             yield convolution(batch, dtype, layout, setting)
@@ -34,15 +32,7 @@ def conv3x3(setting: Setting) -> Iterator[Workload | Row]:
 def convolution(batch: int, dtype: str, layout: str, setting: Setting) -> Workload:
     """Return the forward pass of a convolution with as many filters as channels and a padding of 1."""
     return Workload(
-        case=Case(
-            bench="conv3x3",
-            shape=f"{batch}x{CHANNELS}x{SIDE}x{SIDE}",
-            batch=batch,
-            dtype=dtype,
-            tf32=dtype == "tf32",
-            layout=layout,
-            threads=setting.threads,
-        ),
+        case=case_of("conv3x3", dtype, setting, shape=f"{batch}x{CHANNELS}x{SIDE}x{SIDE}", batch=batch, layout=layout),
         prepare=partial(_prepare, batch, dtype, layout, setting),
         samples=batch,
         flops=2.0 * batch * SIDE * SIDE * CHANNELS * CHANNELS * 9,

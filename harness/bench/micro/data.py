@@ -36,6 +36,12 @@ def traffic(dtype: str, *elements: int) -> float:
     return float(FLOATS[dtype].itemsize * sum(elements))
 
 
+def case_of(bench: str, dtype: str, setting: Setting, *, shape: str, batch: int = 0, layout: str = "") -> Case:
+    """Return the case of an operation in a number format on all of torch's threads."""
+    tf32 = dtype == "tf32"
+    return Case(bench=bench, shape=shape, batch=batch, dtype=dtype, tf32=tf32, layout=layout, threads=setting.threads)
+
+
 def floats(setting: Setting, case: Case) -> tuple[list[str], list[Row]]:
     """Return the floating formats that are native to the device, and a skipped row of ``case`` for each other one."""
     native = native_precisions(setting.device)

@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from harness.bench.micro.data import FLOATS, floats, normal, traffic
-from harness.bench.rows import Case, Row
+from harness.bench.micro.data import FLOATS, case_of, floats, normal, traffic
+from harness.bench.rows import Row
 from harness.bench.workload import Setting, Workload, groups
 
 SIZES = {"cpu": (64, 256), "mps": (256, 512), "cuda": (512, 1024)}
@@ -29,14 +29,7 @@ def lstm_cell(setting: Setting) -> Iterator[Workload | Row]:
 def step(batch: int, width: int, dtype: str, setting: Setting) -> Workload:
     """Return a forward step of a cell that is as wide as its input: four gates of two products each."""
     return Workload(
-        case=Case(
-            bench="lstm_cell",
-            shape=f"{batch}x{width}",
-            batch=batch,
-            dtype=dtype,
-            tf32=dtype == "tf32",
-            threads=setting.threads,
-        ),
+        case=case_of("lstm_cell", dtype, setting, shape=f"{batch}x{width}", batch=batch),
         prepare=partial(_prepare, batch, width, dtype, setting),
         samples=batch,
         flops=2.0 * batch * 4 * width * 2 * width,

@@ -14,12 +14,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from harness.bench.micro.data import FLOATS, normal, skipped
+from harness.bench.micro.data import FLOATS, case_of, normal, skipped
 from harness.bench.rows import Case, Row
 from harness.bench.workload import Setting, Workload, groups
+from harness.errors import first_line
 from harness.hardware import native_precisions
 from harness.measure import synchronize
 from harness.plan.running import tf32_arithmetic
+from harness.records import MIB
 
 Shape = tuple[int, int, int]
 """Rows of the first matrix, its columns, columns of the second: M, K, N."""
@@ -72,7 +74,7 @@ def fitting(seconds_of: Callable[[int], float], setting: Setting, formats: int) 
     for a GPU that the smaller one did not fill is too long.
     """
     budget_s = TIME_SHARE * setting.seconds / formats
-    budget_bytes = MEMORY_SHARE * setting.memory_mib * 2**20
+    budget_bytes = MEMORY_SHARE * setting.memory_mib * MIB
     sizes = [SIZES[0]]
     while len(sizes) < len(SIZES):
         size = SIZES[len(sizes)]
@@ -142,13 +144,7 @@ def prepare(shape: Shape, dtype: str, setting: Setting) -> Callable[[], Tensor]:
 
 
 def _case(shape: Shape, dtype: str, setting: Setting) -> Case:
-    return Case(
-        bench="matmul",
-        shape="x".join(map(str, shape)),
-        dtype=dtype,
-        tf32=dtype == "tf32",
-        threads=setting.threads,
-    )
+    return case_of("matmul", dtype, setting, shape="x".join(map(str, shape)))
 
 
 def _obstacle(dtype: str, setting: Setting) -> str:
@@ -165,7 +161,7 @@ def _obstacle(dtype: str, setting: Setting) -> str:
     try:
         prepare((SIZES[0],) * 3, dtype, setting)()
     except RuntimeError as error:  # a build of torch may lack the kernel
-        return f"torch cannot do it here: {(str(error).strip() or 'no message').splitlines()[0]}"
+        return f"torch cannot do it here: {first_line(error)}"
     return ""
 
 

@@ -16,10 +16,10 @@ import torch
 from harness.bench.micro.data import normal, skipped
 from harness.bench.peaks import IN_CACHE
 from harness.bench.rows import Case, Row
-from harness.bench.timing.caches import cache_bytes
+from harness.bench.timing.clocks import cache_bytes
 from harness.bench.workload import Setting, Workload, groups
+from harness.records import MIB
 
-MIB = 2**20
 BEYOND = "beyond the cache"
 CACHES = 4
 """Caches that each array fills."""

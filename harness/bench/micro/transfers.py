@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from harness.bench.micro.data import skipped
-from harness.bench.micro.memory import MIB, size_text
+from harness.bench.micro.memory import size_text
 from harness.bench.rows import Case, Row
 from harness.bench.workload import Setting, Workload, groups
+from harness.records import MIB
 
 SIZES = (MIB, 256 * MIB)
 """The small one shows what a batch takes, the large one the bus."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -82,9 +81,7 @@ class Watch:
         self.metered = math.isfinite(self._sampler.window(now_unix_s, now_unix_s).values["memory_device_peak_mib"])
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._sampler.stop()
 
     def begin(self) -> Mark:

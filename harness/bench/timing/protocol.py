@@ -18,12 +18,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from harness.bench.rows import Row
-from harness.bench.timing.clocks import clock_for
+from harness.bench.timing.clocks import Clock
 from harness.bench.timing.conditions import Watch
 from harness.bench.timing.energy import ENERGY_S
-from harness.bench.timing.room import held_mib
-from harness.bench.timing.timed import Stage, Timed
-from harness.bench.timing.turns import take_turns
+from harness.bench.timing.timed import MIN_BLOCKS, Stage, Timed, used_mib
 from harness.bench.workload import Group, Setting, Workload
 from harness.hardware import free_mib
 from harness.measure import free_memory
@@ -33,7 +31,7 @@ ENERGY_SHARE = 0.4
 LEAST_SHARE = 0.3
 """Of the time of workloads, what they have however long others took, and blocks however long it took to warm up."""
 ROOM_SHARE = 0.5
-"""Of the memory that a group found free, what is left free while its workloads are held: for what their work needs."""
+"""Of the memory that a group found free, what is left free while its workloads are there: for what their work needs."""
 
 _ANOTHER_ROUND = "measured in another round"
 
@@ -61,7 +59,7 @@ def measure(
     if not workloads:
         return
     with watch or Watch(setting.device, idle=setting.idle) as watching:
-        stage = Stage(setting, clock_for(setting.device), watching, held_mib(setting.device))
+        stage = Stage(setting, Clock(setting.device), watching, used_mib(setting.device))
         no_energy = _without_energy(workloads, stage)
         for_energy_s = ENERGY_S * sum(why in ("", _ANOTHER_ROUND) for why in no_energy.values()) / setting.rounds
         end_s = time.perf_counter() + setting.seconds - spent_s - for_energy_s
@@ -106,6 +104,34 @@ def _timed(runs: Sequence[Timed], stage: Stage, seconds: float, no_energy: dict[
             run.attempt(run.measure_energy)
         run.free()
     yield from (run.row(conditions) for run in runs)
+
+
+def take_turns(runs: Sequence[Timed], seconds: float) -> None:
+    """Time a block of the run that is least far, until all have enough, in about so many seconds together.
+
+    All advance alike, so that each one's blocks spread over the whole time.
+    """
+    start = time.perf_counter()
+    share_s = fair_share([MIN_BLOCKS * run.block_s for run in runs if run.active], seconds)
+    while active := [run for run in runs if run.active]:
+        run = min(active, key=lambda run: run.progress(share_s))
+        run.attempt(run.time_block)
+        run.judge(run.progress(share_s), (time.perf_counter() - start) / seconds)
+
+
+def fair_share(least_s: Sequence[float], seconds: float) -> float:
+    """Return the time of each of several pieces of work, so that all end together after ``seconds``.
+
+    A piece that takes longer at the least has what it takes, and the others share the rest: the sum of
+    ``max(share, least)`` is ``seconds``. 0 where there is not even the least for all.
+    """
+    left_s = seconds
+    for number, least in enumerate(sorted(least_s, reverse=True)):
+        share_s = left_s / (len(least_s) - number)
+        if least <= share_s:
+            return share_s
+        left_s -= least
+    return 0.0
 
 
 def _without_energy(workloads: Sequence[Workload], stage: Stage) -> dict[int, str]:

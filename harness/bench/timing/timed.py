@@ -6,24 +6,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from harness.bench.rows import Row
-from harness.bench.timing.caches import cache_bytes
-from harness.bench.timing.clocks import Call, Clock
+from harness.bench.timing.clocks import Call, Clock, cache_bytes
 from harness.bench.timing.conditions import Conditions, Watch
 from harness.bench.timing.energy import drawn, unmeasured
 from harness.bench.timing.interval import median_interval
-from harness.bench.timing.room import MIB, Held, held_mib
 from harness.bench.workload import Setting, Workload
+from harness.errors import described
 from harness.measure import MemoryPeak, is_out_of_memory
+from harness.measure.resident import rss_mib
+from harness.measure.timing import settled
 from harness.plan.running import tf32_arithmetic, thread_count
-from harness.records import NAN
+from harness.records import MIB, NAN
 
-AGREEMENT = 1.02
-"""Largest ratio between the medians of three blocks that count as settled."""
 MIN_BLOCKS = 3
 """In a round; a suite has several rounds."""
 MICRO_HALF_WIDTH, MACRO_HALF_WIDTH = 0.01, 0.02
@@ -43,6 +43,20 @@ _OWN = frozenset({"flags", "mem_device_peak_mib", "mem_rss_peak_mib", "cpu_wall_
 """Conditions of which each workload knows its own better: they were seen over the turns of all."""
 
 
+class Used(NamedTuple):
+    """Memory of this process, in MiB."""
+
+    device: float
+    """What torch has of a GPU's memory, 0 but on CUDA."""
+    host: float
+    """What is resident."""
+
+
+def used_mib(device: torch.device) -> Used:
+    """Return what this process has of memory now."""
+    return Used(torch.cuda.memory_reserved(device) / MIB if device.type == "cuda" else 0.0, rss_mib())
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What the workloads of a group have in common."""
@@ -50,8 +64,8 @@ class Stage:
     setting: Setting
     clock: Clock
     watch: Watch
-    start: Held
-    """Memory that was held before the first of them."""
+    start: Used
+    """Memory that was in use before the first of them."""
 
 
 class Timed:
@@ -88,21 +102,21 @@ class Timed:
                 step()
         except Exception as error:  # noqa: BLE001 - a workload may fail in any way, and the group goes on
             self.status = "oom" if is_out_of_memory(error) else "failed"
-            self._notes.append(_told(error))
+            self._notes.append(described(error))
         if self.status != "ok":  # only now is the traceback gone, and with it what its frames held
             self.free()
 
     def warm_up(self, share_s: float) -> None:
         """Make the data and call until the times settle, for at most a quarter of ``share_s`` after the first calls."""
-        others, watch = held_mib(self._device), self._stage.watch
+        others, watch = used_mib(self._device), self._stage.watch
         before_mib = torch.cuda.memory_allocated(self._device) / MIB if self._device.type == "cuda" else 0.0
         mark = watch.begin()
         with MemoryPeak(self._device) as peak:
             self._call = self.workload.prepare()
             first_s = self._timed_call()
             self._calls = self._calls_in_a_block(share_s)
-            settled = self._settle(time.perf_counter() + WARM_UP_SHARE * share_s)
-        if not settled:
+            calm = self._settle(time.perf_counter() + WARM_UP_SHARE * share_s)
+        if not calm:
             self._notes.append("the warm-up did not settle within its time")
         seen, start = watch.end(mark), self._stage.start
         self._measured = replace(
@@ -157,7 +171,7 @@ class Timed:
         try:
             found = drawn(self._call, self._calls, samples=samples, device=self._device, watch=watch)
         except Exception as error:  # noqa: BLE001 - as in attempt
-            found = unmeasured(_told(error))
+            found = unmeasured(described(error))
         self._measured = replace(self._measured, **found)
 
     def free(self) -> None:
@@ -227,8 +241,7 @@ class Timed:
         medians: list[float] = []
         while time.perf_counter() < end_s:
             medians.append(median(self._block(self._calls)))
-            last = medians[-3:]
-            if len(last) == 3 and max(last) <= AGREEMENT * min(last):
+            if settled(medians):
                 return True
         return False
 
@@ -241,10 +254,6 @@ class Timed:
         start = time.perf_counter()
         self._block(1)
         return max(time.perf_counter() - start, 1e-9)
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
 
 
 def _unprepared() -> object:

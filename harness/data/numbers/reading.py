@@ -34,12 +34,15 @@ class Numbers:
     """A column of numbers: float64, NaN where missing, infinite where it says so.
 
     ``integers``: every value was written without a decimal mark or exponent. ``told``: what was done besides reading
-    plain numbers, such as ``thousands separated by '.', decimal commas``, or "".
+    plain numbers, such as ``thousands separated by '.', decimal commas``, or "". ``decimal``: the decimal mark, or ""
+    where none showed. ``unit``: the currency or unit that stood at them.
     """
 
     values: np.ndarray
     integers: bool
     told: str = ""
+    decimal: str = ""
+    unit: str = ""
 
 
 def looks_missing(texts: pd.Series) -> dict[str, int]:
@@ -86,7 +89,7 @@ def _read_plain(column: Column, style: Style) -> Numbers | None:
     if (np.abs(values) >= _EXACT).any():
         return None
     integers = not mark and "e" not in column.lines.lower()
-    return Numbers(column.spread(values), integers, "decimal commas" if mark == "," else "")
+    return Numbers(column.spread(values), integers, "decimal commas" if mark == "," else "", mark)
 
 
 def _odd(column: Column) -> Unclear | None:
@@ -140,13 +143,13 @@ def _convert(column: Column, decimal: str) -> Numbers:
     for index, value in column.infinite.items():
         values[index] = value
     whole = not column.infinite and all(numeral.is_whole(decimal) for numeral in column.numerals.values())
-    return Numbers(column.spread(values), whole, _told(column, decimal))
+    currency = next((numeral.currency for numeral in column.numerals.values() if numeral.currency), "")
+    unit = next((numeral.unit for numeral in column.numerals.values()), "")
+    return Numbers(column.spread(values), whole, _told(column, decimal, currency, unit), decimal, currency + unit)
 
 
-def _told(column: Column, decimal: str) -> str:
+def _told(column: Column, decimal: str, currency: str, unit: str) -> str:
     numerals = column.numerals.values()
-    currency = next((numeral.currency for numeral in numerals if numeral.currency), "")
-    unit = next(iter(numerals)).unit
     thousands = next(filter(None, (numeral.thousands(decimal) for numeral in numerals)), "")
     told = {
         f"thousands separated by {_NAMES.get(thousands)}": thousands,

@@ -1,1 +1,6 @@
-"""Readers: files and built-in data sets in, samples as they were read out."""
+"""The readers of data, a file for each kind of source; to import one registers it."""
+
+from harness.data.sources import arrays, builtin, csv_file, given, image_folder, parquet_file
+from harness.data.sources.source import Source, read_source
+
+__all__ = ["Source", "arrays", "builtin", "csv_file", "given", "image_folder", "parquet_file", "read_source"]

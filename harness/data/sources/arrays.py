@@ -1,4 +1,4 @@
-"""Arrays: NPZ files, and tables that are arrays already."""
+"""Arrays: of NPZ files, given from Python, and tables that are arrays already."""
 
 from __future__ import annotations
 
@@ -6,74 +6,84 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from harness.data.columns import Reading, clean_columns
+from harness.data.columns import Cleaned, Reading, clean_columns
 from harness.data.files import existing_file, sha256_of_arrays
-from harness.data.sources.source import Source
-from harness.data.targets import encode_targets
+from harness.data.sources.source import Source, read_source
+from harness.data.targets import encode_several, encode_targets
+from harness.data.texts import row_of
 from harness.errors import DataError, did_you_mean
-from harness.spec.task import NpzTask
+from harness.spec.task import ArraysTask, NpzTask
 
 
+@read_source.register
 def read_npz(task: NpzTask) -> Source:
-    """Read inputs and targets from an NPZ file; nothing in it is ever unpickled.
-
-    Inputs are N x F (a table of numbers), N x H x W, or N x C x H x W with 1 or 3 channels; targets are N.
-    """
+    """Read inputs and targets from an NPZ file; nothing in it is ever unpickled."""
     path = existing_file(task.npz)
-    inputs, targets = _load(path, (task.inputs, task.targets))
-    where = f"{path}: {task.inputs!r}"
-    if targets.ndim != 1 or targets.dtype.kind not in "biufU":
+    return read_arrays(
+        *_load(path, (task.inputs, task.targets)), task, path.stem, str(path), (task.inputs, task.targets)
+    )
+
+
+def read_arrays(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    task: NpzTask | ArraysTask,
+    name: str,
+    where: str,
+    labels: tuple[str, str] = ("inputs", "targets"),
+) -> Source:
+    """Return the samples of two arrays, which messages call by their ``labels``.
+
+    Inputs are N x F (a table of numbers), N x H x W, or N x C x H x W with 1 or 3 channels; targets are N, or N x V
+    numbers, which are several values to predict of each sample.
+    """
+    x, y = f"{where}: {labels[0]!r}", f"{where}: {labels[1]!r}"
+    several = targets.ndim == 2 and targets.size > len(targets) and targets.dtype.kind in "iuf"
+    if targets.ndim != 1 + several or targets.dtype.kind not in "biufU":
         raise DataError(
-            f"{path}: {task.targets!r} is {_describe(targets)}, expected one number or text per sample, of shape N"
+            f"{y} is {_describe(targets)}, expected one number or text per sample, of shape N, or several numbers,"
+            " N x 2 and more"
         )
     if inputs.ndim == 0 or len(inputs) != len(targets) or not len(targets):
-        raise DataError(f"{where} is {_describe(inputs)} and {task.targets!r} is {_describe(targets)}: not one each")
-    _check_numbers(inputs, where)
-    _check_numbers(targets, f"{path}: {task.targets!r}")
-    codes, class_names, notes = encode_targets(
-        pd.Series(targets), task.kind, f"{path}: {task.targets!r}", Reading(str(path), _row)
-    )
-    fingerprint = sha256_of_arrays(inputs, targets)
-    if inputs.ndim == 2:
-        names = [str(number) for number in range(inputs.shape[1])]
-        frame, column_notes = numeric_table(inputs, names, str(path))
-        return Source(
-            name=path.stem,
-            inputs=frame,
-            targets=codes,
-            class_names=class_names,
-            fingerprint=fingerprint,
-            columns=tuple(names),
-            notes=(*notes, *column_notes),
-        )
+        raise DataError(f"{x} is {_describe(inputs)} and {labels[1]!r} is {_describe(targets)}: not one each")
+    _check_numbers(inputs, x)
+    _check_numbers(targets, y)
+    reading = Reading(where, row_of)
+    if several:
+        known, class_names, notes = encode_several(targets, task.kind, y, reading)
+    else:
+        known, class_names, notes = encode_targets(pd.Series(targets), task.kind, y, reading)
+    common: dict[str, Any] = {
+        "name": name,
+        "targets": known,
+        "class_names": class_names,
+        "value_names": tuple(map(str, range(targets.shape[1]))) if several else (),
+        "target": labels[1],
+        "fingerprint": sha256_of_arrays(inputs, targets),
+    }
+    if inputs.ndim != 2:
+        return Source(**common, inputs=as_images(inputs, x), notes=notes)
+    names = [str(number) for number in range(inputs.shape[1])]
+    table = numeric_table(inputs, names, where)
     return Source(
-        name=path.stem,
-        inputs=as_images(inputs, where),
-        targets=codes,
-        class_names=class_names,
-        fingerprint=fingerprint,
-        notes=notes,
+        **common, inputs=table.frame, columns=tuple(names), reading=table.reading, notes=(*notes, *table.notes)
     )
 
 
-def numeric_table(array: np.ndarray, names: Sequence[str], where: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def numeric_table(array: np.ndarray, names: Sequence[str], where: str) -> Cleaned:
     """Return the columns of an N x F array that can be learnt from, with notes on those left out."""
-    frame = pd.DataFrame(array, columns=list(names))
-    return clean_columns(frame, Reading(where, _row))
-
-
-def _row(row: int) -> str:
-    return f"row {row + 1}"
+    return clean_columns(pd.DataFrame(array, columns=list(names)), Reading(where, row_of))
 
 
 def as_images(array: np.ndarray, where: str) -> np.ndarray:
     """Return N x H x W or N x C x H x W numbers as ``x_NCHW``, uint8 where they are, else float32."""
     images = array[:, None] if array.ndim == 3 else array
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape[1:]:
         raise DataError(
             f"{where} is {_describe(array)}; expected N x F, N x H x W, or N x C x H x W with 1 or 3 channels"
             " (transpose N x H x W x C with `x.transpose(0, 3, 1, 2)`)"

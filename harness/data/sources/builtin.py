@@ -12,11 +12,12 @@ from harness.data.catalog import tasks
 from harness.data.files import sha256_of_arrays
 from harness.data.sources.arrays import numeric_table
 from harness.data.sources.fashion_mnist import read_fashion_mnist
-from harness.data.sources.source import Source
+from harness.data.sources.source import Source, read_source
 from harness.errors import DataError
 from harness.spec.task import BuiltinTask
 
 
+@read_source.register
 def read_builtin(task: BuiltinTask) -> Source:
     """Read a task by its name; an unknown one is an :class:`~harness.errors.InputError` with a suggestion."""
     name = tasks[task.builtin].name
@@ -41,15 +42,16 @@ def _digits(name: str) -> Source:
 
 def _table(name: str, found: Any, class_names: tuple[str, ...]) -> Source:
     columns = tuple(map(str, found.feature_names))
-    frame, notes = numeric_table(found.data, columns, name)
+    table = numeric_table(found.data, columns, name)
     return Source(
         name=name,
-        inputs=frame,
+        inputs=table.frame,
         targets=found.target.astype(np.int64 if class_names else np.float64),
         class_names=class_names,
         fingerprint=sha256_of_arrays(found.data, found.target),
         columns=columns,
-        notes=notes,
+        reading=table.reading,
+        notes=table.notes,
     )
 
 

@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, TextIO
 
 import pandas as pd
 
+from harness.data.files import existing_file, sha256_of_file
+from harness.data.sources.source import Source, read_source
+from harness.data.sources.tables import RawTable, read_table
 from harness.errors import DataError
+from harness.spec.task import CsvTask
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -69,6 +73,20 @@ class Layout:
             reader = _reader(file, self.separator)
             lines = (reader.line_num for record in reader if record not in ([], [""]))
             return passed + next(islice(lines, row, None), row + 1)
+
+
+@read_source.register
+def read_csv(task: CsvTask) -> Source:
+    """Read the table of a task, and its test file behind it; :class:`DataError` when it cannot be used."""
+
+    def read(path: Path) -> RawTable:
+        frame, layout, notes = read_csv_file(existing_file(path), task.separator)
+        digest = sha256_of_file(layout.path)
+        return RawTable(
+            layout.path.stem, str(layout.path), frame, lambda row: f"line {layout.line_of(row)}", digest, notes
+        )
+
+    return read_table(task, read(task.csv), None if task.test is None else read(task.test.csv))
 
 
 def read_csv_file(path: Path, separator: str) -> tuple[pd.DataFrame, Layout, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -16,7 +17,7 @@ from PIL import Image
 from harness.data.files import check_fits_host, existing_folder, sha256_of_file
 from harness.data.sources.image_layout import find_images, readable
 from harness.data.sources.image_pixels import Picture, read_picture
-from harness.data.sources.source import Source
+from harness.data.sources.source import Source, read_source
 from harness.spec.task import Ground, ImagesTask
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
@@ -27,6 +28,7 @@ _FAINT = 8
 """With fewer levels than this between the darkest and the brightest pixel, a picture shows next to nothing."""
 
 
+@read_source.register
 def read_image_folder(task: ImagesTask) -> Source:
     """Read every image below the sub-folders of ``task.images``; names of sub-folders are the classes, sorted.
 
@@ -39,23 +41,35 @@ def read_image_folder(task: ImagesTask) -> Source:
     count = len(layout.files)
     needed = count * (task.channels + 1) * height * width  # one more for the transparency
     check_fits_host(needed, f"{readable(root)}: {count:,} images of {height}x{width}")
-    inputs, notes = read_images(layout.files, size=task.size, channels=task.channels, background=task.background)
+    pictures = read_images(layout.files, size=task.size, channels=task.channels, background=task.background)
     return Source(
         name=readable(root.name),
-        inputs=inputs,
+        inputs=pictures.pixels,
         targets=layout.codes,
         class_names=layout.class_names,
+        target="class",
         fingerprint=_fingerprint(root, layout.files),
         files=tuple(readable(path.relative_to(root).as_posix()) for path in layout.files),
         parts=layout.parts,
-        notes=(*layout.notes, *(f"{readable(root)}: {note}" for note in notes)),
+        reading={"size": list(task.size), "channels": task.channels, "background": pictures.background},
+        notes=(*layout.notes, *(f"{readable(root)}: {note}" for note in pictures.notes)),
     )
+
+
+class Pictures(NamedTuple):
+    """What image files show."""
+
+    pixels: np.ndarray
+    """uint8 ``x_NCHW``."""
+    notes: tuple[str, ...]
+    background: Ground
+    """The ground that was laid under them; as it was asked for where nothing shone through."""
 
 
 def read_images(
     files: Sequence[Path], *, size: tuple[int, int], channels: int, background: Ground = "auto"
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return uint8 ``x_NCHW``, upright, grey or RGB, resized, on a plain ground; and what there is to tell of them."""
+) -> Pictures:
+    """Return images upright, grey or RGB, resized, on a plain ground; and what there is to tell of them."""
     images = np.empty((len(files), channels, *size), np.uint8)
 
     def read(number: int) -> Picture:
@@ -68,20 +82,21 @@ def read_images(
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without the interpreter lock
             pictures = list(pool.map(read, range(len(files))))
-    return images, (*_blend(pictures, background), *_deep_notes(pictures), *_frame_notes(files, pictures))
+    background, blended = _blend(pictures, background)
+    return Pictures(images, (*blended, *_deep_notes(pictures), *_frame_notes(files, pictures)), background)
 
 
-def _blend(pictures: Sequence[Picture], background: Ground) -> list[str]:
-    """Lay one ground under all pictures that something shines through, in place."""
+def _blend(pictures: Sequence[Picture], background: Ground) -> tuple[Ground, list[str]]:
+    """Lay one ground under all pictures that something shines through, in place; return it with notes."""
     clear = [(picture.pixels, picture.alpha) for picture in pictures if picture.alpha is not None]
     if not clear:
-        return []
-    name, why = str(background), ""
+        return background, []
+    why = ""
     if background == "auto":
         mean = _mean_luminance(clear)
-        name, tone = ("white", "dark") if mean < 128 else ("black", "light")
+        background, tone = ("white", "dark") if mean < 128 else ("black", "light")
         why = f", since what is opaque in them is {tone} (mean luminance {mean:.0f} of 255); `background` sets another"
-    colour = {"white": (255, 255, 255), "black": (0, 0, 0)}.get(name, background)
+    colour = {"white": (255, 255, 255), "black": (0, 0, 0)}.get(str(background), background)
     levels = np.array(colour, np.uint16)
     if len(clear[0][0]) == 1:
         levels = np.array([_LUMINANCE @ levels]).round().astype(np.uint16)
@@ -90,11 +105,11 @@ def _blend(pictures: Sequence[Picture], background: Ground) -> list[str]:
         ground = ((255 - alpha.astype(np.uint16)) * levels[:, None, None] + 127) // 255
         pixels += ground.astype(np.uint8)  # in place, and never above 255: a colour is at most as large as its opacity
         faint += bool(np.ptp(pixels, axis=(1, 2)).max() < _FAINT)
-    notes = [f"{len(clear):,} images have transparent pixels: blended with a ground of {name}{why}"]
+    notes = [f"{len(clear):,} images have transparent pixels: blended with a ground of {background}{why}"]
     if faint:
         lost = "show one plain colour; if a shape is lost, set `background` to a colour that no shape has"
         notes.append(f"{faint:,} images with transparent pixels {lost}")
-    return notes
+    return background, notes
 
 
 def _mean_luminance(clear: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:

@@ -1,13 +1,19 @@
-"""What every reader returns: samples as they were read, before any split or fitting."""
+"""What every reader returns: samples as they were read, before any split or fitting; and how a task finds that."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import singledispatch
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from harness.errors import InputError
+from harness.problems import problems
 from harness.records import TaskKind
+from harness.spec.task import TaskSpec
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -18,9 +24,13 @@ class Source:
     inputs: np.ndarray | pd.DataFrame
     """Images ``x_NCHW`` as uint8 or float32; or a table whose columns hold float64 numbers, datetime64 or text."""
     targets: np.ndarray
-    """int64 codes (N,) into ``class_names``, or float64 values (N,)."""
+    """int64 codes (N,) into ``class_names``, or float64 values (N,) or (N, V)."""
     class_names: tuple[str, ...] = ()
     """Empty for regression."""
+    value_names: tuple[str, ...] = ()
+    """Of several values; empty for a single one."""
+    target: str = "target"
+    """What the targets are called."""
     fingerprint: str
     """sha256 of what was read, as hex."""
     rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -39,6 +49,8 @@ class Source:
     """int8 (N,): 0 train, 1 validation, 2 test, where the folder itself says which part a sample is in."""
     official_test: int = 0
     """So many of the last samples are the official test set."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-able, how new samples are read alike: a ``ColumnReading`` by column, or what image files are read with."""
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -49,6 +61,20 @@ class Source:
         """Classification where there are classes."""
         return TaskKind.CLASSIFICATION if self.class_names else TaskKind.REGRESSION
 
+    @property
+    def strata(self) -> np.ndarray | None:
+        """int64 (N,): what each part gets its share of when parts are drawn, the classes; None where there are none."""
+        return self.targets if problems[self.kind].stratified else None
+
     def positions(self, chosen: np.ndarray) -> np.ndarray:
         """Translate sample numbers into positions in what was read."""
         return self.rows[chosen] if len(self.rows) else chosen
+
+
+@singledispatch
+def read_source(task: TaskSpec) -> Source:
+    """Read the data of a task; each form of tasks has a reader, registered with ``@read_source.register``.
+
+    Raises :class:`~harness.errors.DataError` when the data cannot be used as it is.
+    """
+    raise InputError(f"task.{task.source}: nothing reads this form; register a reader with `@read_source.register`")

@@ -1,5 +1,7 @@
-"""Architecture families, one file each. Importing this package registers them."""
+"""Architecture families, one file each. Importing this package registers them all."""
 
-from harness.models.families import cnn, mlp
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["cnn", "mlp"]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

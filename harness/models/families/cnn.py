@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.models.family import Choice, FamilyConfig, family
+from harness.models.family import Choice, FamilyConfig, family, takes
 from harness.models.layers import (
     ACTIVATIONS,
     MIN_WIDTH,
@@ -30,7 +30,7 @@ from harness.models.layers import (
     norm,
     sequence,
 )
-from harness.records import TaskShape
+from harness.records import InputKind, TaskShape
 from harness.spec.idle import Idle
 
 POOLING: dict[str, type[nn.MaxPool2d] | type[nn.AvgPool2d]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
@@ -95,8 +95,7 @@ class CNN(nn.Module):
 
     def __init__(self, config: CNNConfig, shape: TaskShape) -> None:
         super().__init__()
-        assert shape.image is not None
-        channels, height, width = shape.image
+        channels, height, width = shape.inputs[0].sizes
         widths = config.widths()
         self.stem = _convolution(config, channels, widths[0], after=None)
         self.stages = nn.Sequential(_stage(config, widths[0], widths[0], config.blocks - 1, pool=None))
@@ -174,7 +173,7 @@ def _head(config: CNNConfig, features: int, outputs: int) -> nn.Sequential:
     "cnn",
     summary="convolutions in stages of falling resolution and growing width, for images",
     config=CNNConfig,
-    inputs=("image",),
+    why_not=takes((InputKind.IMAGE,)),
     idle=(
         Idle(("width_multiplier", "pooling"), where={"stages": 1}),
         Idle(("residual",), where={"stages": 1, "blocks": 1}),

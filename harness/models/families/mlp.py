@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from harness.errors import InputError
-from harness.models.family import FamilyConfig, family
+from harness.models.family import FamilyConfig, family, takes
 from harness.models.layers import (
     ACTIVATIONS,
     MIN_WIDTH,
@@ -30,7 +30,7 @@ from harness.models.layers import (
     sequence,
 )
 from harness.models.numeric import PiecewiseLinear
-from harness.records import TaskShape
+from harness.records import InputKind, TaskShape
 from harness.spec.idle import Idle
 
 
@@ -78,11 +78,11 @@ class MLP(nn.Module):
 
     def __init__(self, config: MLPConfig, shape: TaskShape) -> None:
         super().__init__()
-        self.embeddings = nn.ModuleList(embedding(cardinality) for cardinality in shape.cardinalities)
+        cardinalities = [count for codes in shape.inputs[1:] for count in codes.cardinalities]
+        self.embeddings = nn.ModuleList(map(embedding, cardinalities))
         self.numeric = _numeric(config, shape)
         encodings = self.numeric.encodings if self.numeric is not None else 0
-        numbers = math.prod(shape.image) if shape.image is not None else shape.features
-        inputs = numbers + encodings + sum(map(embedding_width, shape.cardinalities))
+        inputs = math.prod(shape.inputs[0].sizes) + encodings + sum(map(embedding_width, cardinalities))
         widths = config.widths()
         if not widths:
             self.hidden = nn.Sequential()
@@ -110,11 +110,11 @@ def _numeric(config: MLPConfig, shape: TaskShape) -> PiecewiseLinear | None:
     """Return what encodes the numbers, where that was asked for."""
     if config.numeric == "plain":
         return None
-    if shape.image is not None:
+    if shape.inputs[0].kind is InputKind.IMAGE:
         raise InputError(
             "architecture.mlp.numeric: piecewise_linear is for columns of a table, not for pixels; leave it out"
         )
-    return PiecewiseLinear(shape.quantiles)
+    return PiecewiseLinear(shape.inputs[0].quantiles)
 
 
 def _between(config: MLPConfig, width: int) -> dict[str, nn.Module | None]:
@@ -144,7 +144,7 @@ def _block(config: MLPConfig, before: int, after: int) -> nn.Module:
     "mlp",
     summary="fully connected layers, for tables (with embeddings of categories) and flattened images",
     config=MLPConfig,
-    inputs=("image", "table"),
+    why_not=takes((InputKind.IMAGE,), (InputKind.NUMERIC,), (InputKind.NUMERIC, InputKind.CATEGORICAL)),
     idle=(
         Idle(("width", "activation", "norm", "dropout"), where={"depth": 0}),
         Idle(("shape", "residual"), where={"depth": 1}),

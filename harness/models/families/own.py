@@ -5,12 +5,18 @@ Importing it runs the user's code, so it happens only when trusted; a space file
 
 from __future__ import annotations
 
+import hashlib
+import re
+import sys
+from pathlib import Path
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from harness import own
 from harness.errors import InputError
 from harness.models.calling import begin_training, evaluating, example_inputs
+from harness.problems.outputs import leaves
 from harness.records import Named, TaskShape
 
 KEY = "family"
@@ -23,9 +29,17 @@ def is_own(architecture: Named) -> bool:
     return KEY in architecture.params
 
 
-def check_path(architecture: Named) -> None:
-    """Raise InputError when the function's path has not the form of one."""
-    own.check_path(architecture.params[KEY], _where(architecture))
+def check_path(architecture: Named) -> re.Match[str]:
+    """Return the path's match, with groups ``module`` and ``name``; raise InputError when it has not that form."""
+    return own.check_path(architecture.params[KEY], _where(architecture))
+
+
+def own_sha256(architecture: Named) -> str | None:
+    """Return the digest of the file of the user's module once it was imported; None for a family, or without a file."""
+    if not is_own(architecture):
+        return None
+    file = getattr(sys.modules.get(check_path(architecture)["module"]), "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else None
 
 
 def build(architecture: Named, shape: TaskShape, *, trust: bool) -> nn.Module:
@@ -57,14 +71,13 @@ def _probe(model: nn.Module, shape: TaskShape, what: str) -> None:
     except Exception as error:
         raise InputError(f"{what} fails on a batch of {_PROBE}: {own.summary(error)}") from error
     expected = (_PROBE, shape.outputs)
-    if not isinstance(outputs, Tensor):
+    first = next(leaves(outputs), None)
+    if first is None:
         raise InputError(f"{what} must return a tensor of shape {expected}, it returned {_kind(outputs)}")
-    if outputs.shape != expected:
-        raise InputError(
-            f"{what} must return shape {expected} for {_PROBE} samples, it returned {tuple(outputs.shape)}"
-        )
-    if not outputs.is_floating_point():
-        raise InputError(f"{what} must return floating-point numbers, it returned {outputs.dtype}")
+    if shape.target is not None and first.shape != expected:
+        raise InputError(f"{what} must return shape {expected} for {_PROBE} samples, it returned {tuple(first.shape)}")
+    if not first.is_floating_point():
+        raise InputError(f"{what} must return floating-point numbers, it returned {first.dtype}")
 
 
 def _where(architecture: Named) -> str:

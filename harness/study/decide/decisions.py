@@ -1,10 +1,10 @@
-"""What to train next: the one place where seeds, numbers and results become candidates.
+"""Trials from a sampler: the one place where seeds, numbers and results become candidates.
 
 The rule. A search is a sequence of stretches, numbered as they are decided. What stretch ``j`` is (a new trial with the
 sampler's parameters, or an old one that successive halving lets go on) depends on the seed, on the number of the trial
-and on the results shown to the samplers before it, in their order. With one worker those are the results of all earlier
+and on the results told to the samplers before it, in their order. With one worker those are the results of all earlier
 stretches. With several they are the ones that have arrived, in the order in which they arrived, which is kept with each
-trial. A deterministic search shows stretch ``j`` the results of stretches ``0 .. j - LAG`` in the order of their
+trial. A deterministic search decides stretch ``j`` by the results of stretches ``0 .. j - LAG`` in the order of their
 numbers, and no others: whoever trains them, and however fast, the sequence is the same.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from harness.records import EpochRecord, Outcome, TrialRecord
@@ -21,75 +21,47 @@ from harness.spec import Spec
 from harness.study.contract import Report
 from harness.study.decide.dominance import Dominance
 from harness.study.decide.halving import Halving
-from harness.study.decide.mirror import Mirror, Proposal
+from harness.study.decide.mirror import Mirror
+from harness.study.decide.protocol import Known, Result, Stretch
 from harness.study.decide.pruners import halving_of, pruner_name
+from harness.study.folds import running_means, steps
 from harness.study.objectives import Objective
 
 LAG = 8
 """How many stretches a deterministic search has under way at most, whatever the number of workers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A trial's record with its epochs."""
-
-    record: TrialRecord
-    epochs: Sequence[EpochRecord]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A trial of an earlier part of the run."""
-
-    params: Mapping[str, Any]
-    shown: Sequence[int]
-    """Trials whose results were shown between the one before it and itself, in order."""
-    result: Result | None
-    """None: it was begun and never ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """One decision: train this trial up to this epoch."""
-
-    number: int
-    """Of the stretch."""
-    trial: int
-    params: Mapping[str, Any]
-    until: int
-    proposal: Proposal | None
-    """Of a trial that is new to the study, else None."""
-    shown: tuple[int, ...] = ()
-    horizon: int | None = None
-    """The last trial whose results the pruner may look at; None: any."""
-
-
-class Decisions:
-    """Decides the stretches of a search, and which trials to give up on the way."""
+class SampledTrials:
+    """The :class:`TrialSource` of a search, of which ``known`` are the trials of earlier parts."""
 
     def __init__(self, spec: Spec, objectives: Sequence[Objective], known: Sequence[Known]) -> None:
         self._spec = spec
         self._first = objectives[0]
         self._mirror = Mirror(spec, objectives)
         self._halving: Halving | None = halving_of(spec, objectives[0])
-        self._dominance = Dominance(objectives, spec.budget.epochs) if pruner_name(spec) == "dominated" else None
+        self._dominance = Dominance(objectives, spec.steps) if pruner_name(spec) == "dominated" else None
         self._known = known
         self._lag = LAG if spec.search.deterministic else 0
         self._params: list[Mapping[str, Any]] = []
         self._decided: list[Stretch] = []
         self._results: dict[int, Result] = {}
-        """Results not shown yet, by stretch."""
+        """Results that the sampler does not know yet, by stretch."""
         self._revealed = 0
-        """Stretches whose results were shown, of a deterministic search."""
+        """Stretches whose results it knows, of a deterministic search."""
         self._ended = 0
         self._complete = False
         """Whether any trial is."""
-        self._shown: list[int] = []
+        self._observed: list[int] = []
         self._open: deque[int] = deque()
         if not self._lag:
             self._retrace()
 
-    def next(self, total: int) -> Stretch | None:
+    @property
+    def prunes(self) -> bool:
+        """Whether trials are judged while they are trained."""
+        return pruner_name(self._spec) not in ("none", "asha")
+
+    def ask(self, total: int) -> Stretch | None:
         """Decide the next stretch of a search of ``total`` trials; None: nothing to do before another result."""
         if self._lag and not self._reveal_up_to(len(self._decided) - self._lag + 1):
             return None
@@ -99,41 +71,42 @@ class Decisions:
                 return None
             stretch = self._decide(total)
         if stretch is None and self._ended == len(self._decided):
-            stretch = self._bring_one_home()
+            stretch = self._finish_best_paused()
         if stretch is not None:
             self._decided.append(stretch)
         return stretch
 
-    def settled(self, stretch: Stretch) -> Result | None:
+    def earlier(self, stretch: Stretch) -> Result | None:
         """Return the result of a stretch that an earlier part of the run has trained."""
-        if stretch.trial >= len(self._known):
-            return None
-        result = self._known[stretch.trial].result
-        if result is None or result.record.outcome is Outcome.INTERRUPTED:
-            return None
-        if self._paused(result.record) and result.record.epochs < stretch.until:
+        result = self._known[stretch.trial].final if stretch.trial < len(self._known) else None
+        if result is None or (self._paused(result.record) and result.record.epochs < stretch.until):
             return None
         return self._as_of(result, stretch.until)
 
-    def ended(self, stretch: Stretch, result: Result) -> None:
+    def tell(self, stretch: Stretch, result: Result) -> None:
         """Take in how a stretch ended."""
         self._results[stretch.number] = result
         self._ended += 1
         if not self._lag:
-            self._show(stretch.number)
+            self._observe(stretch.number)
 
-    def hopeless(self, stretch: Stretch, report: Report, epochs: Sequence[EpochRecord]) -> str:
-        """Return why the trial of a stretch is to be given up after an epoch, or ``""``."""
+    def should_prune(self, stretch: Stretch, report: Report, epochs: Sequence[EpochRecord]) -> str:
+        """Return why the trial of a stretch is to be pruned after an epoch, or ``""``."""
+        trainings, unit, asked = self._spec.evaluation.trainings, "epoch", stretch.params.get("epochs")
+        if trainings > 1:
+            if not report.finished or report.epoch.fold == trainings:
+                return ""
+            # Folds are trained to their end, so that shorter trainings have no advantage at the same one.
+            epochs, unit, asked = running_means(self._first, epochs)[-1:], "fold", 1
         if self._halving is not None:
             return ""
         if self._dominance is not None:
-            asked = stretch.params.get("epochs")
-            return self._dominance.hopeless(epochs, report.figures, horizon=stretch.horizon, asked=asked)
-        epoch, value = report.epoch.epoch, report.epoch.validation[self._first.metric]
-        if not self._mirror.hopeless(stretch.trial, epoch, value, horizon=stretch.horizon):
+            return self._dominance.should_prune(epochs, report.figures, horizon=stretch.horizon, asked=asked)
+        step, value = epochs[-1].epoch, epochs[-1].validation[self._first.metric]
+        if not self._mirror.should_prune(stretch.trial, step, value, horizon=stretch.horizon):
             return ""
         pruner = pruner_name(self._spec)
-        return f"{self._first.metric} {value:.4f} at epoch {epoch} was stopped ({pruner} pruner)"
+        return f"{self._first.metric} {value:.4f} at {unit} {step} was stopped ({pruner} pruner)"
 
     def _decide(self, total: int) -> Stretch | None:
         if self._open:
@@ -145,17 +118,17 @@ class Decisions:
         if trial >= total:
             return None
         known = self._known[trial] if trial < len(self._known) else None
-        shown, self._shown = tuple(self._shown), []
+        observed, self._observed = tuple(self._observed), []
         proposal = self._mirror.insert(known.params) if known else self._mirror.ask()
         self._params.append(proposal.params)
         new = None if known else proposal
-        return replace(self._go_on(trial, self._first_rung), proposal=new, shown=shown)
+        return replace(self._go_on(trial, self._first_rung), proposal=new, observed=observed)
 
     def _go_on(self, trial: int, until: int) -> Stretch:
         horizon = self._revealed - 1 if self._lag else None
         return Stretch(len(self._decided), trial, self._params[trial], until, None, (), horizon)
 
-    def _bring_one_home(self) -> Stretch | None:
+    def _finish_best_paused(self) -> Stretch | None:
         """At the end of a halving that let no trial come to its last epoch, let the best one go on."""
         if self._halving is None or self._complete:
             return None
@@ -167,21 +140,22 @@ class Decisions:
         return self._halving.rungs[0] if self._halving else self._spec.budget.epochs
 
     def _reveal_up_to(self, count: int) -> bool:
-        """Show the results of the first ``count`` stretches, in their order; False when one has not ended."""
+        """Have the results of the first ``count`` stretches observed, in their order; False when one has not ended."""
         while self._revealed < count:
             if self._revealed not in self._results:
                 return False
-            self._show(self._revealed)
+            self._observe(self._revealed)
             self._revealed += 1
         return True
 
-    def _show(self, number: int) -> None:
+    def _observe(self, number: int) -> None:
         result = self._results.pop(number)
-        self._shown.append(result.record.trial)
-        self._tell(result)
+        self._observed.append(result.record.trial)
+        self._learn(result)
 
-    def _tell(self, result: Result) -> None:
-        record, epochs = result.record, result.epochs
+    def _learn(self, result: Result) -> None:
+        record = result.record
+        epochs = steps(self._spec, self._first, record.outcome, result.epochs)
         self._complete |= record.outcome is Outcome.COMPLETE
         self._mirror.tell(record, epochs)
         if self._dominance is not None:
@@ -213,21 +187,20 @@ class Decisions:
 
     def _retrace(self) -> None:
         """Go through what an earlier part of the run decided, in the order in which it learned of results."""
-        last_shown = {trial: number for number, known in enumerate(self._known) for trial in known.shown}
+        last_observed = {trial: number for number, known in enumerate(self._known) for trial in known.observed}
         for number, known in enumerate(self._known):
-            for trial in known.shown:
-                if last_shown[trial] == number:
-                    self._show_known(trial)
+            for trial in known.observed:
+                if last_observed[trial] == number:
+                    self._learn_known(trial)
             proposal = self._mirror.insert(known.params)
             self._params.append(proposal.params)
         for trial, known in enumerate(self._known):
-            if known.result is None or known.result.record.outcome is Outcome.INTERRUPTED:
+            if known.final is None:
                 self._open.append(trial)
-            elif trial not in last_shown:
-                self._show_known(trial)
-                self._shown.append(trial)
+            elif trial not in last_observed:
+                self._learn_known(trial)
+                self._observed.append(trial)
 
-    def _show_known(self, trial: int) -> None:
-        result = self._known[trial].result
-        if result is not None and result.record.outcome is not Outcome.INTERRUPTED:
-            self._tell(result)
+    def _learn_known(self, trial: int) -> None:
+        if result := self._known[trial].final:
+            self._learn(result)

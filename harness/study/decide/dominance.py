@@ -56,7 +56,7 @@ class Dominance:
             insort(rates, epoch.train_samples_s)
             self._rows(epoch.epoch, record.trial)[record.trial] = self._vector(epoch, record.figures, rates)
 
-    def hopeless(
+    def should_prune(
         self,
         epochs_so_far: Sequence[EpochRecord],
         figures: Mapping[str, float],
@@ -64,7 +64,7 @@ class Dominance:
         horizon: int | None,
         asked: int | None = None,
     ) -> str:
-        """Return why a trial is to be given up after the last of its epochs, or ``""``.
+        """Return why to prune a trial after the last of its epochs, or ``""``.
 
         It is compared with the trials up to number ``horizon``, or with all, but not with those that are shorter than
         the epochs that were ``asked`` of it (None: all): at the same epoch they have annealed further. ``figures`` are

@@ -8,7 +8,7 @@ waits for a rung to fill, and what was stopped too early can still be taken up.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 
 
 class Halving:
@@ -73,7 +73,3 @@ class Halving:
                     self._promoted[rung].add(trial)
                     return trial, self.rungs[rung + 1]
         return None
-
-    def until(self, epoch: int) -> int:
-        """Return the next rung after an epoch, the last one at most."""
-        return self.rungs[min(bisect_right(self.rungs, epoch), len(self.rungs) - 1)]

@@ -11,11 +11,9 @@ import copy
 import math
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.pruners import HyperbandPruner, NopPruner
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -24,6 +22,7 @@ from harness.errors import StorageError
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import Spec
 from harness.spec.parameters import Scalar
+from harness.study.decide.protocol import Proposal
 from harness.study.decide.pruners import build_pruner
 from harness.study.decide.samplers import build_sampler, needs_replay, sampling
 from harness.study.decide.suggest import locate, suggest
@@ -43,14 +42,6 @@ _NAME = "harness"
 """Of the study; Hyperband deals its brackets by it."""
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """The parameters of a trial, with the ranges they were chosen from."""
-
-    params: dict[str, Scalar]
-    distributions: dict[str, BaseDistribution]
-
-
 class Mirror:
     """A study of trials that are numbered in the order in which they are asked for or inserted."""
 
@@ -60,6 +51,7 @@ class Mirror:
         self._objectives = tuple(objectives)
         self._storage = _Memory()
         self._pruner = build_pruner(spec)
+        self._resampled = spec.evaluation.trainings > 1
         # Not the pruner's study: with Hyperband, Optuna would show a sampler no more than one bracket of the trials.
         self._study = optuna.create_study(
             storage=self._storage,
@@ -115,9 +107,9 @@ class Mirror:
         trial = self._blank(number)
         self._storage.put(trial)
         if isinstance(self._pruner, HyperbandPruner):
-            # It notes on a trial at which rungs it stood; the trial is shown to it alone, and the verdict is dropped.
+            # It notes on a trial at which rungs it stood; it looks at the trial alone, and the verdict is dropped.
             for epoch in epochs:
-                self.hopeless(number, epoch.epoch, epoch.validation[first], horizon=-1)
+                self.should_prune(number, epoch.epoch, epoch.validation[first], horizon=-1)
             trial = copy.copy(self._storage.get_trial(number))
         trial.state = _STATES[record.outcome]
         trial.values = list(record.values) if record.outcome is Outcome.COMPLETE else None
@@ -129,8 +121,11 @@ class Mirror:
             trial.set_constraint(name, margin)
         self._storage.put(trial)
 
-    def hopeless(self, number: int, epoch: int, value: float, *, horizon: int | None) -> bool:
-        """Tell whether the pruner gives a trial up after an epoch, with this value of the first objective.
+    def should_prune(self, number: int, epoch: int, value: float, *, horizon: int | None) -> bool:
+        """Tell whether to prune a trial after an epoch, with this value of the first objective.
+
+        Where trials have several folds, ``epoch`` is the number of the fold and ``value`` the running mean: the last
+        one says more than the best one so far, and stands alone.
 
         It sees this trial and those that have a result, up to number ``horizon`` or all, but none with fewer epochs of
         its own, which has annealed further at the same one. An epoch that is reported again takes the place of the
@@ -141,7 +136,7 @@ class Mirror:
         trial = copy.copy(self._storage.get_trial(number))
         if any(reported >= epoch for reported in trial.intermediate_values):
             trial = self._blank(number, {e: v for e, v in trial.intermediate_values.items() if e < epoch})
-        trial.intermediate_values = {**trial.intermediate_values, epoch: value}
+        trial.intermediate_values = {**({} if self._resampled else trial.intermediate_values), epoch: value}
         self._storage.put(trial)
 
         epochs = self._epochs(trial)
@@ -154,8 +149,8 @@ class Mirror:
             return self._pruner.prune(self._judging, trial)
 
     def _epochs(self, trial: FrozenTrial) -> int:
-        """Return how many epochs a trial has, as far as the space varies them."""
-        return trial.params.get("epochs") or self._spec.budget.epochs
+        """Return how many epochs a trial has, as far as the space varies them; 0 where folds are compared."""
+        return 0 if self._resampled else trial.params.get("epochs") or self._spec.budget.epochs
 
     def _blank(self, number: int, reported: Mapping[int, float] = {}) -> FrozenTrial:
         """Return a trial as it was asked for, with nothing but some of its reports."""

@@ -22,7 +22,7 @@ pruners: Registry[Callable[[int], BasePruner]] = Registry("pruner")
 
 def build_pruner(spec: Spec) -> BasePruner:
     """Return Optuna's part in the pruning of a search, which may be none."""
-    return pruners[pruner_name(spec)](spec.budget.epochs)
+    return pruners[pruner_name(spec)](spec.steps)
 
 
 def halving_of(spec: Spec, objective: Objective) -> Halving | None:

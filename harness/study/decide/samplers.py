@@ -25,7 +25,7 @@ from harness.study.decide.suggest import distribution, locate
 Build = Callable[[Spec, int], BaseSampler]
 samplers: Registry[Build] = Registry("sampler")
 
-REPLAYED = frozenset({"cmaes", "nsga2", "qmc"})
+REPLAYED = {"cmaes", "nsga2", "qmc"}
 """Samplers that leave notes for later trials when they are asked: the state of CMA-ES, the generation of a trial in
 NSGA-II, the place in the Sobol sequence. The notes are no part of parameters and results."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
 from harness.errors import InputError
-from harness.hardware import usable_cores
+from harness.hardware import free_host_mib, usable_cores
+from harness.records import MIB
+from harness.spec import TaskSpec
 from harness.study.contract import Executor
 from harness.study.execute.inprocess import InProcess
 from harness.study.execute.packing import Packing, usable_mib
@@ -18,7 +20,8 @@ from harness.study.job import Job
 from harness.study.stop import Stop
 from harness.study.trial.evaluate import JobWorkshop
 
-MIB = 2**20
+WORKER_MIB = 1024
+"""Main memory that ``auto`` leaves for each worker on a CPU: 300 to 500 MiB are torch's, the rest is for the trial."""
 PER_GPU = 4
 """Trials that ``auto`` puts on one GPU at most; what was measured of their memory decides."""
 
@@ -51,7 +54,9 @@ def check_execution(execution: Execution) -> None:
 
 def open_executor(execution: Execution, job: Job, stop: Stop) -> Executor:
     """Start what trains. Raises :class:`HardwareError` when it cannot be had."""
-    workshop = JobWorkshop(job, devices_of(execution, job))
+    # What trains is told of no source, so that a form of a user's own need not be importable there.
+    spec = job.spec.model_copy(update={"task": TaskSpec()})
+    workshop = JobWorkshop(replace(job, spec=spec), devices_of(execution, job))
     kind = job.device.type
     if execution.executor == "ray":
         from harness.study.execute.ray.cluster import RayActors
@@ -60,7 +65,7 @@ def open_executor(execution: Execution, job: Job, stop: Stop) -> Executor:
         return RayActors(workshop, address=execution.address, workers=workers, threads=1, device=kind)
     if execution.workers == 0:
         return InProcess(workshop, stop, threads=threads_of(job, 1), device=kind)
-    workers = _worker_count(execution.workers, job, gpus=len(workshop.devices))
+    workers = worker_count(execution.workers, job, gpus=len(workshop.devices))
     return LocalProcesses(
         workshop, workers=workers, threads=threads_of(job, workers), device=kind, devices=len(workshop.devices)
     )
@@ -101,8 +106,9 @@ def devices_of(execution: Execution, job: Job) -> tuple[torch.device, ...]:
     return (job.device,)
 
 
-def _worker_count(asked: int | Literal["auto"], job: Job, *, gpus: int) -> int:
+def worker_count(asked: int | Literal["auto"], job: Job, *, gpus: int) -> int:
+    """Return how many processes to train in; ``auto`` is bounded by cores, trials and free memory."""
     if asked != "auto":
         return asked
-    cores = usable_cores()
-    return max(1, min(cores, job.spec.total, gpus * PER_GPU if job.device.type == "cuda" else cores))
+    fitting = gpus * PER_GPU if job.device.type == "cuda" else int(free_host_mib() / WORKER_MIB)
+    return max(1, min(usable_cores(), job.spec.total, fitting))

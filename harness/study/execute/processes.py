@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from collections.abc import Iterable, MutableMapping
-from selectors import PollSelector
+from collections.abc import MutableMapping
 from typing import Any
 
-from harness.hardware import oom_kills
+from harness.hardware.child import listen
 from harness.records import Outcome
 from harness.study.contract import Assignment, Capabilities, Evaluation, Lost, Report, Watcher, Workshop
-from harness.study.execute.channel import Checkpoint, Interrupt, Ready, Verdict
+from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Verdict
 from harness.study.execute.packing import Placement
 from harness.study.execute.sharing import Shared
 from harness.study.execute.task import Task
@@ -24,9 +23,6 @@ from harness.study.execute.worker_process import WorkerProcess, cause_of_death
 
 START_S = 300.0
 """A worker that is not ready by then is given up: loading torch and the data may take long on a slow disk."""
-
-TURN_S = 0.25
-"""How often silent workers are looked at: a process that a dead one has left may hold its connection open."""
 
 
 class LocalProcesses:
@@ -78,7 +74,7 @@ class LocalProcesses:
         until_s = time.monotonic() + timeout_s
         while self._tasks and not self._ended:
             next_s = min(until_s, *(task.due_s for task in self._tasks.values()))
-            _listen(self._workers.values(), max(0.0, min(TURN_S, next_s - time.monotonic())))
+            listen(self._workers.values(), next_s - time.monotonic())
             for index in list(self._workers):
                 self._attend(index, watcher)
             if time.monotonic() >= until_s:
@@ -117,15 +113,14 @@ class LocalProcesses:
     def _hand_over(self, index: int) -> None:
         """Send a worker that is ready its task; from here on its time counts."""
         worker, task = self._workers[index], self._tasks[index]
-        worker.output = b""
-        task.oom_kills = oom_kills()
+        worker.begin_task()
         task.hand_over(self._grace_s)
         worker.channel.send(task.assignment)
 
     def _attend(self, index: int, watcher: Watcher) -> None:
         """Do what a worker has asked for, and what it has come to."""
         worker = self._workers[index]
-        alive = worker.alive  # asked before reading: what a dead worker has sent is then all there
+        alive = worker.alive
         for message in worker.receive():
             self._hear(index, message, watcher)
         task = self._tasks.get(index)
@@ -155,21 +150,9 @@ class LocalProcesses:
     def _bury(self, index: int) -> None:
         """Let go of a dead worker; the task that it had is lost."""
         worker, task = self._workers.pop(index), self._tasks.pop(index, None)
-        code = worker.bury()
-        if task is None:
-            return
-        oom_killed = task.oom_kills is not None and (oom_kills() or 0) > task.oom_kills
-        outcome, reason = cause_of_death(code, worker.output, oom_killed=oom_killed)
-        self._ended.append(task.lost(*(task.if_killed if task.killed else (outcome, reason))))
-
-
-def _listen(workers: Iterable[WorkerProcess], timeout_s: float) -> None:
-    """Wait until a worker says or prints something."""
-    with PollSelector() as selector:
-        for worker in workers:
-            for descriptor, events in worker.sources:
-                selector.register(descriptor, events)
-        selector.select(timeout_s)
+        end = worker.bury()
+        if task is not None:
+            self._ended.append(task.lost(*(task.if_killed if task.killed else cause_of_death(end))))
 
 
 def _close(workers: MutableMapping[int, WorkerProcess], tasks: MutableMapping[int, Task], shared: Shared) -> None:

@@ -12,14 +12,16 @@ import mmap
 import os
 import pickle
 import struct
-import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from typing import IO, Any
 
 import numpy as np
 
 from harness.errors import HardwareError
+from harness.hardware.ring import nameless_file
+from harness.records import MIB
 
 ALIGNMENT = 64
 """Bytes: a cache line, and as much as any vector instruction asks for."""
@@ -37,13 +39,13 @@ class Shared:
         head = _COUNT.pack(len(sizes)) + np.array(sizes, dtype="<u8").tobytes()
         self.size = sum(map(_padded, [len(head), *sizes]))
         """In bytes."""
-        self._file = _anonymous_file()
+        self._file = os.fdopen(nameless_file(), "w+b")
         try:
             _write(self._file, [memoryview(head), *parts])
         except OSError as error:
             self.close()
             raise HardwareError(
-                f"no room for the {self.size / 2**20:,.0f} MiB of data that worker processes share ({error.strerror}); "
+                f"no room for the {self.size / MIB:,.0f} MiB of data that worker processes share ({error.strerror}); "
                 "train in one process, or free memory"
             ) from error
 
@@ -53,7 +55,8 @@ class Shared:
 
     def close(self) -> None:
         """Let go of it; who has loaded it keeps it."""
-        self._file.close()
+        with suppress(OSError):  # what there was no room for is still to be written
+            self._file.close()
 
 
 def load_shared(descriptor: int) -> Any:
@@ -93,9 +96,3 @@ def _write(file: IO[bytes], parts: Iterable[memoryview]) -> None:
         file.write(part)
         file.write(bytes(_padded(part.nbytes) - part.nbytes))
     file.flush()
-
-
-def _anonymous_file() -> IO[bytes]:
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("harness"), "w+b")
-    return tempfile.TemporaryFile()

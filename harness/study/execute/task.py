@@ -20,8 +20,6 @@ class Task:
     """When whatever carries it out is killed, if it has not ended by then."""
     if_killed: tuple[Outcome, str] = (Outcome.CRASHED, "")
     killed: bool = False
-    oom_kills: int | None = None
-    """Those of this machine's kernel before it began."""
 
     def hand_over(self, grace_s: float) -> None:
         """Begin to count the trial's own time: whatever carries it out is ready, and its start was nobody's fault."""

@@ -31,13 +31,13 @@ def report_aside_s(job: Job, trials: int, start_s: float) -> float:
 
 def members_of(job: Job) -> int:
     """Return how many models the final one was asked to be made of."""
-    final = job.spec.training.final
+    final = job.final
     return final.ensemble if isinstance(final, Averaged) else 1
 
 
 def rehearsal_epochs(job: Job, winner: TrialRecord, members: int) -> int:
     """Return how many epochs the rehearsals take at most."""
-    if job.spec.training.final in ("refit", "keep"):
+    if job.final in ("refit", "keep"):
         return 0
     runs = [shared[-1].until for shared in by_schedule(recipes(job, winner)).values()]
     return sum(runs) + (members - 1) * max(runs)
@@ -45,7 +45,7 @@ def rehearsal_epochs(job: Job, winner: TrialRecord, members: int) -> int:
 
 def refit_cost_epochs(job: Job, winner: TrialRecord, members: int) -> float:
     """Return how many of the winner's epochs its refits on more samples take, with a margin."""
-    final, lengths = job.spec.training.final, [recipe.until for recipe in recipes(job, winner)]
+    final, lengths = job.final, [recipe.until for recipe in recipes(job, winner)]
     if final == "keep":
         return 0.0
     return members * refit_growth(job) * (lengths[0] if final == "refit" else max(lengths))
@@ -70,6 +70,6 @@ def time_aside_s(job: Job, winner: TrialRecord) -> float:
     """
     needed_s = epoch_seconds(winner) * final_cost_epochs(job, winner)
     given_s = job.spec.budget.time
-    if job.spec.training.final == "auto" and given_s is not None and needed_s > AUTO_SHARE * given_s:
+    if job.final == "auto" and given_s is not None and needed_s > AUTO_SHARE * given_s:
         return 0.0
     return needed_s

@@ -85,15 +85,16 @@ def decide(kept: Tried, singles: Sequence[Tried], average: Tried | None) -> Deci
 
     The best of the single refits is taken unless it is worse than the kept weights by more than one standard error of
     the difference. Validation has chosen the kept weights, so it favours them already. An average is taken unless it is
-    worse than the better of both in the same sense.
+    worse than the kept weights in the same sense. It is not held against the single refit, which is one of its members:
+    the losses are convex, so an average costs no more than its members do in the mean (Jensen's inequality), and one
+    that did better was lucky in its seed.
     """
     best = min(singles, key=lambda tried: tried.loss, default=kept)
     chosen = kept if compare(best.losses, kept.losses).worse else best
     tried, against = [kept, *singles], [None, *[kept] * len(singles)]
     if average is not None:
-        better = min(kept, best, key=lambda each: each.loss)
-        chosen = chosen if compare(average.losses, better.losses).worse else average
-        tried, against = [*tried, average], [*against, better]
+        chosen = chosen if compare(average.losses, kept.losses).worse else average
+        tried, against = [*tried, average], [*against, kept]
     return Decision(tuple(tried), chosen, tuple(against))
 
 

@@ -17,13 +17,13 @@ from harness.study.trial.speed import measure_latency
 _MIB = 2**20
 
 
-def ensemble_figures(job: Job, dataset: TrainingData, ensemble: Ensemble, plan: Plan, winner: TrialRecord) -> Figures:
+def ensemble_figures(job: Job, dataset: TrainingData, ensemble: Ensemble, plan: Plan) -> Figures:
     """Return parameters, FLOPs and, measured as a trial's, the latency of an ensemble; its weights may be any."""
     prepare(ensemble, device=job.device, layout=plan.layout)
     inputs = next(iter(place_evaluation(job, dataset, plan).epoch(1))).inputs
     one = tuple(x[:1] for x in inputs)
     latency = measure_latency(ensemble, one, plan, limit_ms=job.spec.limits.latency_ms)
-    return static_figures(job, settled_candidate(winner), ensemble) | latency
+    return static_figures(job, ensemble) | latency
 
 
 def broken_limit(job: Job, dataset: TrainingData, winner: TrialRecord, plan: Plan, members: int) -> str:
@@ -41,7 +41,7 @@ def broken_limit(job: Job, dataset: TrainingData, winner: TrialRecord, plan: Pla
         memory_mb = memory_mib(winner.figures) + (members - 1) * weights_mib
         check(job.spec.limits, {"memory_mb": memory_mb}, "predicted")
         ensemble = Ensemble(models, job.model_shape(candidate, dataset))
-        figures = ensemble_figures(job, dataset, ensemble, plan, winner).values
+        figures = ensemble_figures(job, dataset, ensemble, plan).values
         check(job.spec.limits, measured(figures, 0), "measured")
     except Infeasible as broken:
         return str(broken)

@@ -34,7 +34,7 @@ from harness.study.final.scoring import clipped, save_final, score, scorer_of_al
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.stop import Stop
-from harness.study.trial.building import build_model, followed_here
+from harness.study.trial.building import build_model, followed_here, training_seed
 
 
 class Finisher:
@@ -63,7 +63,7 @@ class Finisher:
         ``open_test`` is called before the test samples are looked at and returns how often that has been. Raises
         :class:`Interrupted` when asked to stop; the search can then be resumed to do this again.
         """
-        final = self._job.spec.training.final
+        final = self._job.final
         if final == "keep":
             self._observer.final_started("keep", 0, "")
             made = self._kept()
@@ -171,7 +171,7 @@ class Finisher:
     def _averaged(self, models: Sequence[nn.Module], plan: Plan) -> Ensemble:
         """Return the average of models, with what using it costs noted."""
         ensemble = Ensemble(models, self._job.model_shape(self._candidate, self._dataset))
-        self._figures = ensemble_figures(self._job, self._dataset, ensemble, plan, self._winner)
+        self._figures = ensemble_figures(self._job, self._dataset, ensemble, plan)
         return ensemble
 
     def _retraining(self, dataset: Dataset) -> Retraining:
@@ -180,9 +180,13 @@ class Finisher:
     def _seed(self, member: int) -> int:
         return derive_seed(self._job.spec.search.seed, "refit", self._winner.trial, member)
 
+    def _weights_seed(self) -> int:
+        """Return the seed of the weights that the search left: those of the last fold."""
+        return training_seed(self._job, self._winner.seed, self._job.trainings)
+
     def _kept(self) -> Made:
         """Return the model with the weights that the search left."""
-        model = build_model(self._job, self._candidate, self._dataset, self._winner.seed)
+        model = build_model(self._job, self._candidate, self._dataset, self._weights_seed())
         path = self._folder.file(weights_file(self._winner.trial))
         try:
             # From bytes: safetensors takes no path whose name is not UTF-8.

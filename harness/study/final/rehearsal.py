@@ -18,7 +18,7 @@ from harness.study.final.decision import KEPT, Decision, Tried, decide
 from harness.study.final.recipes import Recipe, by_schedule, recipes
 from harness.study.final.retraining import FAILURES, Retraining, reason_of, settled_candidate
 from harness.study.job import Job
-from harness.study.trial.building import EVALUATION_BATCH, target_scaling
+from harness.study.trial.building import EVALUATION_BATCH
 from harness.train import predict
 from harness.train.loss import loss_name
 
@@ -86,19 +86,17 @@ class Rehearsal:
             shape=self._dataset.shape,
             plan=plan,
             loss=self._candidate.training.loss,
-            target_scaling=target_scaling(self._dataset),
         )
         return outputs
 
     def _tried(self, what: str, outputs: np.ndarray, recipe: Recipe | None = None, members: int = 1) -> Tried:
         """Measure predictions of the validation samples. Raises :class:`Diverged` where they are no numbers."""
         shape, targets = self._dataset.shape, self._dataset.validation.targets
-        _, scale = target_scaling(self._dataset)
         name = loss_name(shape, self._candidate.training.loss)
         temperature = self._temperature(outputs)
         if temperature != 1.0:
             outputs = tempered(outputs, temperature)
-        losses = self._problem.losses_of(outputs, targets, loss=name, scale=scale)
+        losses = self._problem.losses_of(outputs, targets, loss=name, scale=shape.scale)
         loss = float(losses.mean())
         if not math.isfinite(loss):
             raise Diverged(f"its loss on validation is {loss}")
@@ -109,7 +107,7 @@ class Rehearsal:
         part, scorer = self._dataset.validation, self._job.scorer
         measure = self._problem.quality(self._dataset.shape, torch.device("cpu"))
         measure.update(torch.from_numpy(outputs), torch.from_numpy(part.targets))
-        more = scorer.measure(part.truth, self._problem.own_units(outputs, self._dataset.preprocessing)).values
+        more = scorer.measure(part.truth, self._problem.own_units(outputs, self._dataset.shape)).values
         return {LOSS: loss, **measure.metrics(), **more}.get(self._job.objectives[0].metric, NAN)
 
     def _temperature(self, outputs: np.ndarray) -> float:

@@ -8,6 +8,7 @@ from torch import nn
 
 from harness.data import TrainingData
 from harness.errors import Diverged
+from harness.models import load_weights
 from harness.records import EpochRecord, Plan, TrialRecord
 from harness.spec import Candidate
 from harness.study.job import Job
@@ -67,6 +68,7 @@ class Retraining:
         if self._plan is None:
             micro_batch = self._winner.plan.micro_batch if self._winner.plan else 0
             self._plan = plan_training(job, candidate, dataset, train, micro_batch=micro_batch)
+        load_weights(candidate.architecture, model)
         fit = make_fit(
             job,
             candidate,
@@ -83,7 +85,7 @@ class Retraining:
         for epoch in fit:
             self._watch(epoch)
             if epoch.epoch in stops:
-                check_weights(model, epoch.epoch)
-                yield model
+                check_weights(fit.model, epoch.epoch)
+                yield fit.model
             if epoch.epoch == stops[-1]:
                 return

@@ -4,42 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from harness.data import Dataset, Part, place
+import harness
+from harness.data import Dataset, Part
+from harness.models import own_sha256
 from harness.problems import problems
 from harness.problems.scoring import Scorer
 from harness.records import Figures
 from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
+from harness.store.provenance import version
+from harness.study.final.inference import Inference
 from harness.study.final.outcome import Made
-from harness.study.trial.building import EVALUATION_BATCH, target_scaling
-from harness.train import Evaluation, evaluate, predict
+from harness.train import Evaluation
 
 
 def score(
     folder: RunFolder, made: Made, part: Part, candidate: Candidate, scorer: Scorer
 ) -> tuple[Evaluation, Figures]:
     """Measure the final model on the test samples, in sums and by ``scorer``, and write its predictions of them."""
-    plan, dataset = made.plan, made.dataset
-    size = min(EVALUATION_BATCH, plan.micro_batch or EVALUATION_BATCH)
-    batches = place(part, device=torch.device(plan.device), batch_size=size, seed=0, shuffle=False)
-    common: dict[str, Any] = {
-        "shape": dataset.shape,
-        "plan": plan,
-        "loss": candidate.training.loss,
-        "target_scaling": target_scaling(dataset),
-    }
-    result = evaluate(made.predictor, batches, **common)
-    answers, _ = predict(made.predictor, batches, **common)
-    problem = problems[dataset.shape.kind]
-    answers = problem.own_units(answers, dataset.preprocessing)
-    frame = dataset.describe_test().assign(**problem.columns(answers, dataset.class_names))
-    folder.write("predictions.parquet", to_parquet(frame))
+    dataset, shape = made.dataset, made.dataset.shape
+    inference = Inference(made.predictor, shape, made.plan, candidate.training.loss)
+    result = inference.evaluate(part)
+    problem = problems[shape.kind]
+    answers = problem.own_units(inference.outputs(part), shape)
+    names = shape.target.names if shape.target else ()
+    folder.write("predictions.parquet", to_parquet(dataset.describe_test().assign(**problem.columns(answers, names))))
     return result, scorer.measure(part.truth, answers)
 
 
@@ -71,6 +64,9 @@ def save_final(folder: RunFolder, made: Made, candidate: Candidate, trial: int) 
             **({"temperature": made.temperature} if made.temperature != 1.0 else {}),
             "class_names": list(made.dataset.class_names),
             "shape": asdict(made.dataset.shape),
+            "plan": asdict(made.plan),
+            "versions": {"harness": harness.__version__, **{name: version(name) for name in ("torch", "numpy")}},
+            **({"own_sha256": digest} if (digest := own_sha256(candidate.architecture)) else {}),
         },
     )
 

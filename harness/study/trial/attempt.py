@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from safetensors.torch import save
-from torch import nn
 
-from harness import measure
+from harness import measure, models
 from harness.data import Batches, place
 from harness.errors import Pruned, StorageError, TimedOut
 from harness.records import Outcome, Plan
 from harness.spec import Candidate
 from harness.study.contract import Report
+from harness.study.folds import best_epochs, by_fold
 from harness.study.job import Job
 from harness.study.limits import check, measured
 from harness.study.stop import Stop
@@ -29,10 +29,11 @@ from harness.study.trial.building import (
     place_training,
     plan_training,
     static_figures,
+    training_seed,
     with_batch_size,
 )
 from harness.study.trial.carried import Carried
-from harness.study.trial.certainty import measure_certainty
+from harness.study.trial.certainty import measure_certainty, spread
 from harness.study.trial.gates import check_time
 from harness.study.trial.guarded import Guarded
 from harness.study.trial.progress import End, Progress
@@ -47,7 +48,6 @@ CHECKPOINT_SHARE = 0.05
 class _Setup:
     """What is trained, and on what it is measured."""
 
-    model: nn.Module
     validation: Batches
     plan: Plan
     fit: Fit
@@ -60,24 +60,39 @@ class Attempt:
     """
 
     def __init__(self, job: Job, stop: Stop, progress: Progress, watcher: Guarded, micro_batch: int) -> None:
-        self._job = job
+        self._whole = job
         self._stop = stop
         self._assignment = progress.assignment
         self._progress = progress
         self._watcher = watcher
         self._micro_batch = micro_batch
 
+    @property
+    def _job(self) -> Job:
+        """The job with the data of the fold that is being trained."""
+        return self._whole.of_fold(self._progress.fold)
+
+    @property
+    def _seed(self) -> int:
+        return training_seed(self._whole, self._assignment.seed, self._progress.fold)
+
     def run(self) -> End:
-        """Train up to the epoch asked for, and measure if that is the last one.
+        """Train up to the epoch asked for, fold by fold, and measure if that is the last one.
 
         Raises :class:`TrialEnd` for every other end, and whatever the candidate and the watcher raise.
         """
         progress, limits = self._progress, self._job.spec.limits
         setup = self._resumed() or self._built()
-        start_unix_s, before = time.time(), setup.fit.epoch
+        start_unix_s, before = time.time(), len(progress.epochs)
         with measure.MemoryPeak(self._job.device) as memory, measure.ResidentPeak() as resident:
             done = self._train(setup.fit)
-        samples = (setup.fit.epoch - before) * len(self._job.dataset.train)
+            while done and progress.fold < self._whole.trainings:
+                self._watcher.keep(self._assignment.trial, self._checkpoint(setup.fit))
+                progress.fold += 1
+                del setup  # before there is another model
+                setup = self._built(progress.plan)
+                done = self._train(setup.fit)
+        samples = (len(progress.epochs) - before) * len(self._job.dataset.train)
         progress.figures |= memory.figures | resident.figures | progress.energy_per_sample(start_unix_s, samples)
         check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
         if not done:
@@ -86,7 +101,7 @@ class Attempt:
             return End(Outcome.PRUNED, f"{reached}: not among the best there (successive halving)")
         setup.fit.restore_best()
         progress.figures |= measure_speed(
-            setup.model, setup.validation, setup.plan, progress.epochs, limit_ms=limits.latency_ms
+            setup.fit.model, setup.validation, setup.plan, progress.epochs, limit_ms=limits.latency_ms
         )
         # In the order of their indices, whatever the layout that they were trained in.
         progress.weights = save({name: tensor.contiguous() for name, tensor in setup.fit.best_state.items()})
@@ -94,19 +109,21 @@ class Attempt:
         progress.figures |= measure_certainty(
             self._job,
             self._assignment.candidate.training,
-            setup.model,
+            setup.fit.model,
             setup.validation,
             setup.plan,
             self._assignment.seed,
         )
+        if self._job.trainings > 1:
+            progress.figures |= spread(self._job, progress.epochs, progress.figures.values["value_se"])
         return self._completed()
 
     def _built(self, plan: Plan | None = None) -> _Setup:
         """Set up the training from its start, past the gates; or by a plan if there is one already."""
-        job, progress, seed = self._job, self._progress, self._assignment.seed
+        job, progress, seed = self._job, self._progress, self._seed
         candidate = self._settled(plan)
         model = build_model(job, candidate, job.dataset, seed)
-        progress.figures = static_figures(job, candidate, model)
+        progress.figures = static_figures(job, model)
         if plan is None:
             progress.gates.before_planning(candidate, progress.figures)
         train = place_training(job, candidate, job.dataset, seed)
@@ -118,6 +135,7 @@ class Attempt:
             progress.gates.before_training(candidate, plan)
             self._check_whether_it_can_finish()
         progress.plan = plan
+        models.load_weights(candidate.architecture, model)
         fit = make_fit(
             job,
             candidate,
@@ -130,7 +148,7 @@ class Attempt:
             trial=self._assignment.trial,
             stop=self._check_time,
         )
-        return _Setup(model, validation, plan, fit)
+        return _Setup(validation, plan, fit)
 
     def _settled(self, plan: Plan | None) -> Candidate:
         """Return the candidate with its batch size settled: as it was planned, or by measuring."""
@@ -149,7 +167,7 @@ class Attempt:
         """Raise unless all epochs that must be trained fit in the time that is left, as far as that is known."""
         assignment = self._assignment
         epoch_s = self._progress.gates.predicted.get("epoch_s", math.nan)
-        epochs = min(assignment.until, fewest_epochs(self._job, assignment.candidate))
+        epochs = min(assignment.until, fewest_epochs(self._job, assignment.candidate)) * self._job.trainings
         spent_s = self._progress.seconds
         check_time(epoch_s, epochs, trial_s=assignment.time_s - spent_s, run_s=assignment.left_s - spent_s)
 
@@ -167,21 +185,30 @@ class Attempt:
             return None
         try:
             carried = Carried.from_facts(read_facts(data).get("caller", {}))
+            progress.fold = self._fold_of(carried)
             if self._too_large(carried.plan):
+                progress.fold = 1
                 return None
             self._check_device(carried.plan)
             setup = self._built(followed_here(carried.plan, self._job.device))
             setup.fit.restore(data)
             self._check_epochs(carried, setup.fit)
         except StorageError as error:
-            progress.plan = None
+            progress.plan, progress.fold = None, 1
             progress.notes.append(f"retrained: {error}")
             return None
-        progress.take_up(carried, setup.fit.best_epoch)
+        progress.take_up(carried)
         for epoch in carried.epochs:
             progress.epochs.append(epoch)
             self._watcher.judge(Report(epoch, progress.figures.values))
         return setup
+
+    def _fold_of(self, carried: Carried) -> int:
+        """Return the fold that was being trained. Raises :class:`StorageError` where there is no such fold."""
+        fold = carried.epochs[-1].fold if carried.epochs else 1
+        if fold > self._whole.trainings:
+            raise StorageError(f"checkpoint is damaged: it stands in fold {fold} of {self._whole.trainings}")
+        return fold
 
     def _too_large(self, plan: Plan) -> bool:
         """Tell whether more samples went through the model at once than may now."""
@@ -198,7 +225,8 @@ class Attempt:
         """Raise :class:`StorageError` unless the epochs are those that the weights have seen."""
         metric = self._job.objectives[0].metric
         ours = all(e.trial == self._assignment.trial and metric in e.validation for e in carried.epochs)
-        if not ours or not 1 <= fit.best_epoch <= fit.epoch == len(carried.epochs):
+        last = by_fold(carried.epochs)[-1:]
+        if not ours or not 1 <= fit.best_epoch <= fit.epoch == sum(map(len, last)):
             raise StorageError("checkpoint is damaged: its epochs are not those of its weights")
 
     def _train(self, fit: Fit) -> bool:
@@ -209,10 +237,10 @@ class Attempt:
         if fit.epoch >= assignment.until:
             return fit.finished
         for epoch in fit:
-            progress.epochs.append(epoch)
-            progress.best_epoch = fit.best_epoch
+            progress.epochs.append(replace(epoch, fold=progress.fold))
             check(self._job.spec.limits, {"train_seconds": progress.trained_s}, "measured")
-            if verdict := self._watcher.judge(Report(epoch, progress.figures.values)):
+            report = Report(progress.epochs[-1], progress.figures.values, finished=fit.finished)
+            if verdict := self._watcher.judge(report):
                 raise Pruned(verdict)
             if fit.epoch >= assignment.until or fit.finished:
                 return fit.finished
@@ -233,8 +261,12 @@ class Attempt:
             raise TimedOut(f"the time of a trial, {time_s:g} s, was used up")
 
     def _completed(self) -> End:
-        asked, done = epochs_of(self._job, self._assignment.candidate), len(self._progress.epochs)
+        epochs = self._progress.epochs
+        asked, done = epochs_of(self._job, self._assignment.candidate), len(epochs)
+        if self._job.trainings > 1:
+            return End(Outcome.COMPLETE, f"trained for {self._job.spec.evaluation}, {done} epochs in all")
         if done < asked:
-            stopped = f"no improvement after epoch {self._progress.best_epoch}: stopped at epoch {done} of {asked}"
+            (best,) = best_epochs(self._job.objectives[0], epochs)
+            stopped = f"no improvement after epoch {best.epoch}: stopped at epoch {done} of {asked}"
             return End(Outcome.COMPLETE, stopped)
         return End(Outcome.COMPLETE, f"trained for all {asked} epochs")

@@ -10,25 +10,31 @@ import torch
 from torch import nn
 
 from harness import measure, models
-from harness.data import Batches, TrainingData, place
+from harness.data import Batch, Batches, TrainingData, derive_seed, place
 from harness.hardware import usable_cores
 from harness.plan import Loss, make_plan, sizes_for
 from harness.problems import problems
 from harness.records import Figures, Plan
 from harness.spec import Candidate, Training
 from harness.study.job import Job
-from harness.train import Fit, anneals
+from harness.train import Fit, Supervised, Targets, anneals
 from harness.train.loss import loss_name, make_criterion
+from harness.train.randomness import chance
 
 REFIT_MARGIN = 1.2
 EVALUATION_BATCH = 512
 """Batch size where nothing is learned: large enough to keep a device busy."""
 
 
+def training_seed(job: Job, seed: int, fold: int) -> int:
+    """Return the seed of one of a trial's trainings: the trial's own where it has only one."""
+    return derive_seed(seed, "fold", fold) if job.trainings > 1 else seed
+
+
 def build_model(job: Job, candidate: Candidate, dataset: TrainingData, seed: int) -> nn.Module:
     """Return the candidate's model with weights drawn from ``seed``."""
-    torch.manual_seed(seed)
-    return models.build(candidate.architecture, job.model_shape(candidate, dataset), trust=job.trust)
+    with chance(job.device, seed):
+        return models.build(candidate.architecture, job.model_shape(candidate, dataset), trust=job.trust)
 
 
 def with_batch_size(candidate: Candidate, size: int) -> Candidate:
@@ -64,10 +70,16 @@ def refit_growth(job: Job) -> float:
     return REFIT_MARGIN * (1 + len(job.dataset.validation) / len(job.dataset.train))
 
 
-def static_figures(job: Job, candidate: Candidate, model: nn.Module) -> Figures:
+def static_figures(job: Job, model: nn.Module) -> Figures:
     """Return parameters and FLOPs of one sample's forward pass: what is known before anything runs."""
     parameters = Figures({"parameters": float(measure.count_parameters(model))})
-    return parameters | measure.count_flops(model, job.model_shape(candidate, job.dataset))
+    return parameters | measure.count_flops(model, one_sample(job.dataset, torch.device("cpu")).inputs)
+
+
+def one_sample(dataset: TrainingData, device: torch.device) -> Batch:
+    """Return the first training sample as a batch on ``device``, to see shapes and types by."""
+    part = dataset.train.first(1)
+    return Batch(part.tensors(device), torch.from_numpy(part.targets).to(device))
 
 
 def place_training(job: Job, candidate: Candidate, dataset: TrainingData, seed: int) -> Batches:
@@ -93,25 +105,27 @@ def plan_training(
 ) -> Plan:
     """Return how the candidate is trained on this device; ``by_rule`` without measuring anything."""
     shape = job.model_shape(candidate, dataset)
-    name = loss_name(dataset.shape, candidate.training.loss)
-    # The plain loss: no precision is better or worse for a candidate's smoothing, class weights or mixing.
-    criterion = make_criterion(
-        dataset.shape,
-        Training(loss=candidate.training.loss),
-        class_counts=None,
-        target_scaling=target_scaling(dataset),
-        device=job.device,
-    )
     return make_plan(
         lambda: models.build(candidate.architecture, shape, trust=job.trust),
         train,
         device=job.device,
         memory=None if by_rule else job.choosing,
+        loss=plain_loss(candidate, dataset, job.device),
+        configuration=models.configuration(candidate.architecture),
         precision=candidate.training.precision,
-        loss=Loss(name, lambda outputs, targets: criterion.loss(criterion.scores(outputs), targets)),
         # Not the split: a refit trains in the precision of its trial.
         data=(dataset.fingerprint, candidate.training.augment.model_dump_json()),
         micro_batch=micro_batch,
+    )
+
+
+def plain_loss(candidate: Candidate, dataset: TrainingData, device: torch.device) -> Loss:
+    """Return the candidate's loss without smoothing, class weights and mixing, by which no plan is better or worse."""
+    training = Training(loss=candidate.training.loss)
+    criterion = make_criterion(dataset.shape, training, class_counts=None, device=device)
+    return Loss(
+        loss_name(dataset.shape, training.loss),
+        lambda outputs, targets: criterion.loss(criterion.scores(outputs), targets),
     )
 
 
@@ -136,30 +150,18 @@ def make_fit(
 ) -> Fit:
     """Return the training that yields one record per epoch, for the candidate's own number unless told otherwise."""
     first = job.objectives[0]
+    counts = problems[dataset.shape.kind].class_counts(dataset.train.targets, dataset.shape)
+    targets = Targets(dataset.shape, counts, validation_scorer(job, dataset))
     return Fit(
-        model,
-        train=train,
-        validation=validation,
-        shape=dataset.shape,
-        training=candidate.training,
-        optimizer=candidate.optimizer,
-        schedule=candidate.schedule,
-        plan=plan,
+        Supervised(model, candidate, targets, plan),
+        train,
+        validation,
+        objective=(first.metric, first.maximize),
         epochs=epochs or epochs_of(job, candidate),
         seed=seed,
         trial=trial,
-        objective=(first.metric, first.maximize),
-        scorer=validation_scorer(job, dataset),
-        class_counts=problems[dataset.shape.kind].class_counts(dataset.train.targets, dataset.shape),
-        target_scaling=target_scaling(dataset),
         stop=stop,
-        micro_batch=plan.micro_batch,
     )
-
-
-def target_scaling(dataset: TrainingData) -> tuple[float, float]:
-    """Return mean and scale of the targets as they are trained on; (0, 1) for classes."""
-    return problems[dataset.shape.kind].target_scaling(dataset.preprocessing)
 
 
 def validation_scorer(job: Job, dataset: TrainingData) -> Callable[[np.ndarray], Figures] | None:
@@ -170,6 +172,4 @@ def validation_scorer(job: Job, dataset: TrainingData) -> Callable[[np.ndarray],
     if not job.scorer:
         return None
     problem = problems[dataset.shape.kind]
-    return lambda answers: job.scorer.measure_all(
-        dataset.validation.truth, problem.own_units(answers, dataset.preprocessing)
-    )
+    return lambda answers: job.scorer.measure_all(dataset.validation.truth, problem.own_units(answers, dataset.shape))

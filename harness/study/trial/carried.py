@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import StorageError
 from harness.records import NAN, PREDICTED, EpochRecord, Figures, Plan
 from harness.spec import PRECISIONS
+from harness.study.folds import in_order
 
 SUMS = ("energy_j",)
 MEANS = ("gpu_utilization_percent", "power_w", "idle_power_w")
@@ -57,7 +58,7 @@ class Carried:
 
     def _nonsense(self) -> Iterator[str]:
         """Yield what is of the right type and cannot be."""
-        if [record.epoch for record in self.epochs] != list(range(1, len(self.epochs) + 1)):
+        if not in_order(self.epochs):
             yield "its epochs are not the first ones"
         if not all(math.isfinite(t) and t >= 0.0 for t in (self.seconds, self.started_unix_s, self.gate_s)):
             yield "its times are invalid"

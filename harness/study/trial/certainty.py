@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from statistics import stdev
+
 from torch import nn
 
 from harness.data import Batches, derive_seed
 from harness.measure import standard_error
 from harness.problems import problems
-from harness.records import Figures, Plan
+from harness.records import EpochRecord, Figures, Plan
 from harness.spec import Training
+from harness.study.folds import best_epochs
 from harness.study.job import Job
-from harness.study.trial.building import target_scaling
 from harness.train import predict
 from harness.train.loss import loss_name
 
@@ -23,11 +27,24 @@ def measure_certainty(
     ``seed`` is the trial's.
     """
     dataset, metric = job.dataset, job.objectives[0].metric
-    shape, scaling, seed = dataset.shape, target_scaling(dataset), derive_seed(seed, "standard error")
+    shape, seed = dataset.shape, derive_seed(seed, "standard error")
     problem = problems[shape.kind]
-    answers, targets = predict(model, validation, shape=shape, plan=plan, loss=training.loss, target_scaling=scaling)
+    answers, targets = predict(model, validation, shape=shape, plan=plan, loss=training.loss)
     if metric in job.scorer:
-        answers = problem.own_units(answers, dataset.preprocessing)
+        answers = problem.own_units(answers, shape)
         return job.scorer.standard_error(metric, dataset.validation.truth, answers, seed)
     name = loss_name(shape, training.loss)
-    return standard_error(problem, metric, answers, targets, seed=seed, loss=name, scale=scaling[1])
+    return standard_error(problem, metric, answers, targets, seed=seed, loss=name, scale=shape.scale)
+
+
+def spread(job: Job, epochs: Sequence[EpochRecord], value_se: float) -> Figures:
+    """Return the standard deviation of the first objective over folds or seeds, and the standard error of their mean.
+
+    Folds hold samples of their own, so what differs between them is all of the mean's error. Seeds share the samples,
+    whose error in the value of one of them, ``value_se``, is the mean's as well and is added.
+    """
+    first = job.objectives[0]
+    values = [best.validation[first.metric] for best in best_epochs(first, epochs)]
+    deviation = stdev(values)
+    shared = 0.0 if job.spec.evaluation.folds or math.isnan(value_se) else value_se
+    return Figures({"value_sd": deviation, "value_se": math.hypot(deviation / math.sqrt(len(values)), shared)})

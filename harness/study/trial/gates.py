@@ -27,7 +27,9 @@ from harness.study.trial.building import (
     build_model,
     epochs_of,
     largest_batch,
+    one_sample,
     place_training,
+    plain_loss,
     plan_training,
     with_batch_size,
 )
@@ -37,7 +39,7 @@ from harness.study.trial.speed import measure_latency
 from harness.train import state_per_parameter
 
 MIB = 2**20
-HOPELESS = 2.0
+TOO_SLOW = 2.0
 """Times a limit on latency that no layout and no precision can make good: so slow a candidate is not planned."""
 ENERGY_METERS = ("energy_counter_j", "power_w", "power_instant_w", "cpu_energy_j")
 """Telemetry from any of which energy follows."""
@@ -138,7 +140,7 @@ class Gates:
             if limit_ms is not None:
                 # Whoever passes is measured again as planned, and that counts.
                 self._predict_latency(candidate, self._plain)
-                if self.predicted["latency_ms"] > HOPELESS * limit_ms:
+                if self.predicted["latency_ms"] > TOO_SLOW * limit_ms:
                     check(self._limits, self.predicted, "predicted")
 
     def before_training(self, candidate: Candidate, plan: Plan) -> None:
@@ -150,7 +152,9 @@ class Gates:
             if probes(self._job.spec):
                 predicted = self._prober.predict(candidate, plan)
                 self.predicted |= {name: value for name, value in predicted.items() if name in PREDICTED}
-                self.predicted["train_seconds"] = self.predicted["epoch_s"] * epochs_of(self._job, candidate)
+                self.predicted["train_seconds"] = (
+                    self.predicted["epoch_s"] * epochs_of(self._job, candidate) * self._job.trainings
+                )
                 check(self._limits, self.predicted, "predicted")
 
     @property
@@ -178,7 +182,7 @@ class Gates:
     def _predict_latency(self, candidate: Candidate, plan: Plan) -> None:
         """Measure the latency of one sample, on a model of its own: some keep what they saw when they first ran."""
         device, dataset = self._job.device, self._job.dataset
-        one, limit_ms = dataset.train.first(1).tensors(device), self._limits.latency_ms
+        one, limit_ms = one_sample(dataset, device).inputs, self._limits.latency_ms
         with random_state_kept(device):
             model = prepare(build_model(self._job, candidate, dataset, seed=0), device=device, layout=plan.layout)
             key = self._prober.shape(candidate, model, one), plan.precision, plan.layout, plan.threads, limit_ms
@@ -190,12 +194,13 @@ class Gates:
     def _static_memory_mb(self, candidate: Candidate) -> float:
         """Return what the tensors of a step take; on a host with all that the process holds now."""
         job, samples = self._job, len(self._job.dataset.train)
-        shape = job.model_shape(candidate, job.dataset)
+        shape, host = job.model_shape(candidate, job.dataset), torch.device("cpu")
         footprint = training_footprint(
             lambda: models.build(candidate.architecture, shape, trust=job.trust),
-            shape,
+            one_sample(job.dataset, host),
+            plain_loss(candidate, job.dataset, host).function,
             batch=min(samples, largest_batch(candidate, samples)),
-            state_per_parameter=state_per_parameter(candidate.optimizer),
+            state_per_parameter=state_per_parameter(candidate.optimizer) + candidate.training.averages,
         )
         return footprint.values["static_memory_mb"] + held_mib(job.device)
 

@@ -3,13 +3,12 @@
 Steps are timed at two batch sizes; seconds and memory are taken to grow in a straight line with the batch: a part that
 is there whatever the batch (launching kernels, the optimiser) and a part for each sample. The larger size is the
 candidate's own where that is soon measured, and then nothing is extrapolated. What comes out is remembered per machine,
-device and shape: timed twice it would be a little different, and two runs of one seed should reject the same ones.
-Modules of the user's own are measured each time, since their shapes do not tell what they do.
+device, configuration and shape: timed twice it would be a little different, and two runs of one seed should reject the
+same ones. Modules of the user's own are measured each time, since their shapes do not tell what they do.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -20,13 +19,14 @@ from torch import Tensor, nn
 from harness.data import Part, place
 from harness.hardware import Sampler
 from harness.measure import PeakMemory, held_mib
-from harness.models import is_own
+from harness.models import configuration, is_own
 from harness.plan import random_state_kept
-from harness.plan.calibration import Probe
+from harness.plan.calibration import shape_key
 from harness.records import NAN, Named, Plan
 from harness.spec import Candidate
+from harness.spec.candidate import CONSTANT
 from harness.study.job import Job
-from harness.study.trial.building import EVALUATION_BATCH, build_model, make_fit, target_scaling, with_batch_size
+from harness.study.trial.building import EVALUATION_BATCH, build_model, make_fit, one_sample, with_batch_size
 from harness.study.trial.memory import straight
 from harness.study.trial.step_clock import ENOUGH_S, LEAST_STEPS, WARM_UP, StepClock
 from harness.train import evaluate
@@ -107,18 +107,24 @@ class Prober:
         """Return what the figures of a candidate depend on, beside the machine. Seeds torch."""
         dataset, training = self.job.dataset, candidate.training
         model = build_model(self.job, candidate, dataset, seed=0)
-        inputs = dataset.train.first(1).tensors(self.job.device)
+        inputs = one_sample(dataset, self.job.device).inputs
         batch = min(plan.batch_size, len(dataset.train))
         sizes = batch, _steps_an_epoch(dataset.train, batch), min(EVALUATION_BATCH, len(dataset.validation))
-        options = (training.loss, training.l1 > 0, training.clip_norm > 0, training.augment.model_dump_json())
+        averaged = (training.ema, training.swa) if training.averages else ()
+        options = (
+            training.loss,
+            training.l1 > 0,
+            training.clip_norm > 0,
+            training.augment.model_dump_json(),
+            *averaged,
+        )
         optimizer = (candidate.optimizer.name, *sorted(n for n, value in candidate.optimizer.params.items() if value))
         planned = (plan.micro_batch, plan.precision, plan.layout, plan.data_path, plan.threads)
         return self.shape(candidate, model, inputs), sizes, optimizer, options, planned, self.sampler is not None
 
     def shape(self, candidate: Candidate, model: nn.Module, inputs: tuple[Tensor, ...]) -> Hashable:
         """Return what one pass of a candidate's model over such inputs depends on, beside the machine."""
-        architecture = json.dumps(dict(candidate.architecture.params), sort_keys=True, default=str)
-        return Probe(lambda: model, inputs, self.job.device).key(model), architecture
+        return shape_key(model, configuration(candidate.architecture), inputs, self.job.device)
 
     def remembered(
         self, what: str, candidate: Candidate, key: Hashable, measure: Callable[[], Mapping[str, float]]
@@ -166,7 +172,7 @@ class Prober:
             still = Named(optimizer.name, {**optimizer.params, "lr": SMALL_RATE})
             fit = make_fit(
                 job,
-                replace(candidate, schedule=Named("constant"), optimizer=still),
+                replace(candidate, schedule=CONSTANT, optimizer=still),
                 job.dataset,
                 build_model(job, candidate, job.dataset, seed=0),
                 train,
@@ -209,7 +215,6 @@ class Prober:
                     shape=job.dataset.shape,
                     plan=plan,
                     loss=candidate.training.loss,
-                    target_scaling=target_scaling(job.dataset),
                 )
                 seconds.append(time.perf_counter() - start)
         return min(seconds[1:]) / len(part), peak.mib

@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
+from statistics import fmean, median
 
 from harness.hardware import Sampler
 from harness.records import FIGURES, MEMORY_METERS, NAN, EpochRecord, Figures, Outcome, Plan, TrialRecord
 from harness.study.contract import Assignment
+from harness.study.folds import best_epochs, means
 from harness.study.objectives import Objective
 from harness.study.trial.carried import Carried, joined
 from harness.study.trial.gates import Gates
@@ -40,7 +41,8 @@ class Progress:
     carried: Carried | None = None
     """Where the stretch went on from."""
     epochs: list[EpochRecord] = field(default_factory=list)
-    best_epoch: int = 0
+    fold: int = 1
+    """The one that is being trained."""
     plan: Plan | None = None
     figures: Figures = field(default_factory=Figures)
     notes: list[str] = field(default_factory=list)
@@ -86,9 +88,9 @@ class Progress:
             return figures
         return joined(self.carried.metered, self.carried.seconds, figures, now - self.started_unix_s)
 
-    def take_up(self, carried: Carried, best_epoch: int) -> None:
-        """Go on from there; the epochs that led there are still to be told."""
-        self.carried, self.best_epoch = carried, best_epoch
+    def take_up(self, carried: Carried) -> None:
+        """Go on from there; the epochs that led there are still to be reported."""
+        self.carried = carried
         self.notes += carried.notes
         self.gates.predicted = dict(carried.predicted)
         self.gates.seconds += carried.gate_s
@@ -109,7 +111,7 @@ class Progress:
 
     def restart(self) -> None:
         """Forget a try that ran out of memory; its time counts."""
-        self.epochs, self.plan, self.best_epoch, self.carried = [], None, 0, None
+        self.epochs, self.plan, self.fold, self.carried = [], None, 1, None
 
     def record(self, end: End, objectives: Sequence[Objective]) -> TrialRecord:
         """Return the record of the trial as it is now.
@@ -117,7 +119,7 @@ class Progress:
         A value that nobody could measure makes a complete trial a crash.
         """
         assignment, carried = self.assignment, self.carried
-        best = self.epochs[self.best_epoch - 1] if self.best_epoch else None
+        best = best_epochs(objectives[0], self.epochs)
         seconds = self.seconds
         figures = self.known()
         record = TrialRecord(
@@ -128,9 +130,9 @@ class Progress:
             params=assignment.params,
             seed=assignment.seed,
             epochs=len(self.epochs),
-            best_epoch=self.best_epoch,
-            train=best.train if best else {},
-            validation=best.validation if best else {},
+            best_epoch=int(fmean(epoch.epoch for epoch in best) + 0.5) if best else 0,
+            train=means([epoch.train for epoch in best]),
+            validation=means([epoch.validation for epoch in best]),
             plan=self.plan,
             figures={name: figures.values[name] for name in FIGURES if name in figures.values},
             predicted=dict(self.gates.predicted),

@@ -15,7 +15,7 @@ from typing import Any
 from harness.errors import HardwareError
 from harness.records import Outcome
 from harness.study.contract import Assignment, Capabilities, Evaluation, Lost, Report, Watcher, Workshop
-from harness.study.execute.channel import Checkpoint, Ready
+from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Verdict
 from harness.study.execute.ray.actor import Failed, TrainingActor
 from harness.study.execute.ray.joining import join, load_ray
 from harness.study.execute.ray.places import Place, Places
@@ -28,7 +28,7 @@ TURN_S = 0.25
 """How often places and silent actors are looked at."""
 
 CALLS = 4
-"""Of an actor at once: one always waits for the next event, and begin, answer and interrupt must still get through."""
+"""Of an actor at once: one always waits for the next event, and what it is to hear must still get through."""
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class RayActors:
             if slot.task is None or slot.task.assignment.trial != trial:
                 continue
             if slot.ready:
-                slot.actor.interrupt.remote(reason)
+                slot.actor.hear.remote(Interrupt(reason))
                 late = f"{reason}; it did not answer for {self._grace_s:g} s and was killed"
                 slot.task.end_within(self._grace_s, Outcome.INTERRUPTED, late)
             else:
@@ -174,7 +174,7 @@ class RayActors:
         """Send an actor that is ready its task; from here on its time counts."""
         assert slot.task is not None
         slot.task.hand_over(self._grace_s)
-        slot.actor.begin.remote(slot.task.assignment)
+        slot.actor.hear.remote(slot.task.assignment)
 
     def _listen(self, watcher: Watcher, timeout_s: float) -> None:
         """Attend to every actor that has something to say, as soon as one has."""
@@ -202,7 +202,7 @@ class RayActors:
             case Report():
                 verdict = watcher.judge(event)
                 if slot.task and slot.task.assignment.judged:
-                    slot.actor.answer.remote(verdict)
+                    slot.actor.hear.remote(Verdict(verdict))
             case Checkpoint(trial, data):
                 watcher.keep(trial, data)
             case Evaluation():

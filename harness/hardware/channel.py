@@ -1,6 +1,6 @@
-"""Messages between the coordinator and its worker processes: pickled, each behind its length, over a socket.
+"""Messages between a process and its children: pickled, each behind its length, over a socket.
 
-The coordinator's end never waits: a worker that is stopped in the middle of a message must not stop everyone.
+A :class:`Channel` never waits: a process that is stopped in the middle of a message must not stop everyone.
 """
 
 from __future__ import annotations
@@ -10,39 +10,11 @@ import selectors
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import IO, Any
+from contextlib import suppress
+from typing import Any
 
 _LENGTH = struct.Struct("<Q")
 _CHUNK_BYTES = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A worker waits for its first assignment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A checkpoint to keep."""
-
-    trial: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer to a report of a trial that is judged."""
-
-    reason: str
-    """Why to give the trial up; empty: go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupt:
-    """What the worker does now should end soon."""
-
-    reason: str
 
 
 def frame(message: Any) -> bytes:
@@ -51,20 +23,19 @@ def frame(message: Any) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
-def read_message(file: IO[bytes]) -> Any:
-    """Wait for the next message. Raises :class:`EOFError` when the other end is gone."""
-    head = file.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        raise EOFError
-    (length,) = _LENGTH.unpack(head)
-    data = file.read(length)
-    if len(data) < length:
-        raise EOFError
-    return pickle.loads(data)
+def messages(connection: socket.socket) -> Iterator[Any]:
+    """Yield what the other end sends, waiting for each message, until that end is gone."""
+    with connection.makefile("rb") as file, suppress(ConnectionError):
+        while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
+            (length,) = _LENGTH.unpack(head)
+            data = file.read(length)
+            if len(data) < length:
+                return
+            yield pickle.loads(data)
 
 
 class Channel:
-    """The coordinator's end of a connection."""
+    """One end of a connection."""
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
@@ -111,7 +82,9 @@ class Channel:
             yield pickle.loads(data)
 
     def close(self) -> None:
-        """Give the descriptor back; the other end takes it for the end of this process."""
+        """End the connection, whoever else may have its descriptor; the other end takes it for the end of this one."""
+        with suppress(OSError):
+            self._end.shutdown(socket.SHUT_RDWR)
         self._end.close()
 
     def _read(self) -> None:

@@ -1,0 +1,56 @@
+"""Parquet files: tables whose columns have types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.data.files import existing_file, sha256_of_file
+from harness.data.sources.source import Source, read_source
+from harness.data.sources.tables import RawTable, check_duplicates, read_table
+from harness.data.texts import row_of
+from harness.errors import DataError
+from harness.spec.task import ParquetTask
+
+_INTEGERS: dict[pa.DataType, pd.api.extensions.ExtensionDtype] = {
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
+"""Integers beside missing values stay integers: as floats, the large ones would merge."""
+
+
+@read_source.register
+def read_parquet(task: ParquetTask) -> Source:
+    """Read the table of a task, and its test file behind it; :class:`DataError` when it cannot be used."""
+
+    def read(path: Path) -> RawTable:
+        path = existing_file(path)
+        return RawTable(path.stem, str(path), _frame_of(path), row_of, sha256_of_file(path))
+
+    return read_table(task, read(task.parquet), None if task.test is None else read(task.test.parquet))
+
+
+def _frame_of(path: Path) -> pd.DataFrame:
+    try:
+        check_duplicates(pq.read_schema(path).names, str(path))
+        return typed_frame(pq.read_table(path))
+    except UnicodeEncodeError:
+        raise DataError(f"{path}: has bytes in its path that are not UTF-8; rename it, or its folder") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: is not a Parquet file that can be read ({str(error).splitlines()[0]})") from None
+
+
+def typed_frame(table: Any) -> pd.DataFrame:
+    """Return an Arrow table as a frame, without what pandas may have noted of it in its metadata."""
+    frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas(types_mapper=_INTEGERS.get)
+    return frame

@@ -1,0 +1,190 @@
+"""The recipe of a model that learns targets: forward, loss, backward, step. Except in fp16 it never waits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+
+from harness.data import Batch, Batches
+from harness.plan import forward_of, prepare
+from harness.problems import LOSS, Quality, problems
+from harness.records import Figures, Plan, TaskShape
+from harness.spec import Candidate
+from harness.spec.names import SCHEDULES
+from harness.train.average import Average
+from harness.train.diagnosis import underfitting
+from harness.train.evaluation import assess
+from harness.train.learner import Learner
+from harness.train.loss import Criterion, make_criterion
+from harness.train.optimizer import build_optimizers
+from harness.train.recipe import Mean, Taken
+from harness.train.schedule import anneals
+from harness.train.weights import split_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What is learned."""
+
+    shape: TaskShape
+    """Of the task (two outputs for two classes, whatever the loss)."""
+    class_counts: Sequence[int] | None = None
+    """Training samples of each class; for balanced class weights, and to notice underfitting."""
+    scorer: Callable[[np.ndarray], Figures] | None = None
+    """What else is measured of the answers to the samples on which the model is assessed."""
+
+
+class Supervised:
+    """Trains ``model`` in place as a candidate says, where and how a plan says.
+
+    Of a batch larger than the plan's ``micro_batch`` (0: none is) only so many samples go through the model at once;
+    the gradients of the parts add up to those of the batch. What a layer makes of other samples or of chance it makes
+    of each part: batch norm sees the statistics of the parts, and dropout draws for one part after the other.
+
+    ``model`` is built for ``outputs_for(shape, training.loss)`` outputs, each part in the mode it is to be trained in,
+    as :func:`harness.models.build` leaves it; it is moved to the plan's device and layout. A schedule of the learning
+    rate that anneals is gone to its end, whatever the candidate's patience. Raises :class:`InputError` for an option
+    that is unknown, out of bounds or does not fit the task.
+    """
+
+    def __init__(self, model: nn.Module, candidate: Candidate, targets: Targets, plan: Plan) -> None:
+        training, device = candidate.training, torch.device(plan.device)
+        prepare(model, device=device, layout=plan.layout)
+        self.plan = plan
+        self.outputs = targets.shape.outputs
+        self.patience = 0 if anneals(candidate.schedule) else training.patience
+        self.identity: Mapping[str, Any] = candidate.as_dict()
+        self._targets = targets
+        self._criterion = make_criterion(targets.shape, training, class_counts=targets.class_counts, device=device)
+        scaler = GradScaler(device.type) if plan.precision == "fp16" else None
+        self._learner = Learner(
+            model,
+            build_optimizers(candidate.optimizer, model, scaled=scaler is not None),
+            schedules={key: getattr(candidate, key) for key in SCHEDULES},
+            scaler=scaler,
+            clip_norm=training.clip_norm,
+            average=Average(model, decay=training.ema, share=training.swa) if training.averages else None,
+        )
+        self.parts = {"model": self._learner}
+        self.model = model if self._learner.average is None else self._learner.average.module
+        self._forward, self._forward_in_use = (
+            forward_of(each, device=device, precision=plan.precision, layout=plan.layout)
+            for each in (model, self.model)
+        )
+        self._l1 = training.l1
+        self._weights = split_weights(model)[0]
+
+    def step(self, batch: Batch, *, measure: bool) -> Taken:
+        """Take a step."""
+        samples = len(batch.targets)
+        if 0 < self.plan.micro_batch < samples:
+            loss, scores = self._in_parts(batch)
+        else:
+            loss, scores = self._at_once(batch)
+        norms = self._learner.descend(measure=measure)
+        kept = scores.detach(), self._criterion.targets_seen(batch)
+        return Taken({LOSS: Mean(loss.detach(), samples)}, samples, {} if norms is None else {"model": norms}, kept)
+
+    def seen(self) -> SeenTargets:
+        """Return what measures the quality on the training samples of one epoch."""
+        return SeenTargets(
+            self._criterion,
+            problems[self._targets.shape.kind].quality(self._targets.shape, torch.device(self.plan.device)),
+        )
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Make an average of weights fit for use."""
+        if self._learner.average is not None:
+            self._learner.average.settle(self._look, batches)
+
+    def assess(self, batches: Batches) -> Figures:
+        """Return metrics of the model in use, those of the scorer among them unless there are no answers to score."""
+        shape, scorer, device = self._targets.shape, self._targets.scorer, torch.device(self.plan.device)
+        found = assess(
+            self.model, self._forward_in_use, batches, self._criterion, shape, device, answers=scorer is not None
+        )
+        metrics = Figures(found.metrics)
+        if scorer is None or found.answers is None or not math.isfinite(found.metrics[LOSS]):
+            return metrics
+        return metrics | scorer(found.answers)
+
+    def remark(self, metrics: Mapping[str, float]) -> str:
+        """Say where the model has hardly learned."""
+        return underfitting(self._targets.shape.kind, metrics, self._targets.class_counts)
+
+    def _look(self, batch: Batch) -> None:
+        """Let the model in use see a batch, in parts as in training."""
+        for part in parts(batch, self.plan.micro_batch or len(batch.targets)):
+            self._forward_in_use(part.inputs)
+
+    def _at_once(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Leave the gradients of the batch in the parameters; return its loss and scores."""
+        scores = self._criterion.scores(self._forward(batch.inputs))
+        loss = self._criterion.training_loss(scores, batch)
+        if self._l1 > 0.0:
+            loss = loss + self._penalty()
+        self._learner.backward(loss)
+        return loss, scores
+
+    def _in_parts(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Do the same part by part, each with its share in the mean that the batch's loss is."""
+        whole = self._criterion.weight(batch)
+        losses, scores = [], []
+        for part in parts(batch, self.plan.micro_batch):
+            part_scores = self._criterion.scores(self._forward(part.inputs))
+            loss = self._criterion.training_loss(part_scores, part) * (self._criterion.weight(part) / whole)
+            self._learner.backward(loss)
+            losses.append(loss.detach())
+            scores.append(part_scores.detach())
+        if self._l1 > 0.0:
+            penalty = self._penalty()
+            self._learner.backward(penalty)
+            losses.append(penalty.detach())
+        return torch.stack(losses).sum(), torch.cat(scores)
+
+    def _penalty(self) -> Tensor:
+        return self._l1 * torch.stack([weight.abs().sum() for weight in self._weights]).sum()
+
+
+class SeenTargets:
+    """The quality of what steps scored."""
+
+    def __init__(self, criterion: Criterion, measure: Quality) -> None:
+        self._criterion = criterion
+        self._quality = measure
+
+    def update(self, steps: Sequence[Taken]) -> None:
+        """Take in the scores and targets of several steps, which is cheaper than one by one."""
+        scores, targets = (torch.cat(tensors) for tensors in zip(*(taken.kept for taken in steps), strict=True))
+        self._quality.update(self._criterion.predictions(scores), targets)
+
+    def metrics(self) -> Mapping[str, float]:
+        """Return them by name."""
+        return self._quality.metrics()
+
+
+def parts(batch: Batch, most: int) -> Iterator[Batch]:
+    """Yield a batch in consecutive parts of at most ``most`` samples, as few as can be and of about the same size.
+
+    A small remainder would give batch norm next to nothing to take its statistics from, and a single sample nothing at
+    all: an odd batch in parts of two has one part of three.
+    """
+    samples = len(batch.targets)
+    count = -(-samples // most)
+    if most > 1:
+        count = min(count, max(1, samples // 2))
+    for number in range(count):
+        rows = slice(samples * number // count, samples * (number + 1) // count)
+        yield Batch(
+            tuple(x[rows] for x in batch.inputs),
+            batch.targets[rows],
+            None if batch.mixed_targets is None else batch.mixed_targets[rows],
+            None if batch.mix is None else batch.mix[rows],
+        )

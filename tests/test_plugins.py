@@ -1,0 +1,119 @@
+"""An installed package adds what can be chosen by name, through entry points."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from harness.errors import InputError
+from harness.registry import Registry, registered
+
+TOYS = '''
+"""One toy of each kind."""
+
+import math
+
+import optuna
+import torch
+
+from harness.models.family import FamilyConfig, family
+from harness.study.decide.samplers import samplers
+
+
+class Toy(FamilyConfig):
+    """A linear model."""
+
+    gain: float = 1.0
+    """Of the initial weights."""
+
+
+@family("toy", summary="a linear model", config=Toy, inputs=("image", "table"))
+def build(config, shape):
+    size = math.prod(shape.image or (shape.features,))
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size, shape.outputs))
+    torch.nn.init.xavier_uniform_(model[1].weight, config.gain)
+    return model
+
+
+@samplers.register("toy-random")
+def sample(spec, number):
+    return optuna.samplers.RandomSampler(seed=1000 * spec.search.seed + number)
+'''
+ENTRIES = """[harness.families]
+toy = toys
+absent = no_such_module
+silent = math
+[harness.samplers]
+toy-random = toys
+"""
+SPACE = """
+task: digits
+budget: {trials: 2, epochs: 1}
+search: {sampler: toy-random}
+space:
+  architecture: {toy: {gain: {float: [0.5, 2.0]}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder as an installed package leaves it: a module, and its metadata with entry points."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "toys.py").write_text(TOYS)
+    info = folder / "harness_toys-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: harness-toys\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRIES)
+    return folder
+
+
+def _run(site, *command, **options):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, **options)
+
+
+def test_what_a_package_offers_is_searched_in_a_worker_process(site, tmp_path):
+    space = tmp_path / "space.yaml"
+    space.write_text(SPACE)
+    options = ["--out", tmp_path / "runs", "--device", "cpu", "--json"]
+    done = _run(site, "-m", "harness", "search", space, *options)
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(f"{json.loads(done.stdout)['run']}/trials.parquet")
+    assert trials["outcome"].tolist() == ["complete"] * 2
+    assert trials["param.architecture.toy.gain"].between(0.5, 2.0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent", "architecture 'absent': no_such_module of harness-toys cannot be loaded: No module named"),
+        ("silent", "architecture 'silent': math of harness-toys does not register it; update that package"),
+        ("toi", "unknown architecture 'toi'; did you mean 'toy'?"),
+        ("toy: {gian: 1.0}", "architecture.toy.gian: unknown key; did you mean 'gain'?"),
+    ],
+)
+def test_what_a_package_gets_wrong_is_one_line(site, tmp_path, name, message):
+    space = tmp_path / "space.yaml"
+    space.write_text(f"task: digits\nspace: {{architecture: {{{name}{'' if ':' in name else ': {}'}}}}}\n")
+    done = _run(site, "-m", "harness", "search", space, "--out", tmp_path / "runs", "--workers", "0")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_names_are_known_before_anything_is_loaded(site):
+    code = "import sys; from harness.registry import registered; print(*sorted(registered('architecture')))"
+    done = _run(site, "-c", f"{code}; print('toys' in sys.modules, 'torch' in sys.modules)")
+    assert done.stdout.split() == ["absent", "silent", "toy", "False", "False"]
+
+
+def test_what_a_module_registers_is_known():
+    kind = Registry("kind of the test")
+    kind.add("one", 1)
+    assert registered("kind of the test") == {"one"}
+    with pytest.raises(InputError, match="did you mean 'one'"):
+        kind["oen"]
