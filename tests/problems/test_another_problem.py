@@ -86,13 +86,13 @@ class Quantile(Problem):
     def score(self, metric, targets, answers):
         return float((targets <= answers).mean()) if metric == "coverage" else mean_pinball_loss(targets, answers)
 
-    def own_units(self, answers, preprocessing):
-        return answers + preprocessing["target"]["mean"]
+    def own_units(self, answers, shape):
+        return answers + shape.target.centre[0]
 
     def averaged(self, outputs):
         return outputs.mean(dim=0)
 
-    def columns(self, answers, _class_names):
+    def columns(self, answers, _names):
         return {"predicted": answers}
 
 

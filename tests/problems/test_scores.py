@@ -12,7 +12,7 @@ from sklearn import metrics as reference
 
 from harness.problems import Undefined, known_metrics, problems
 from harness.problems.scoring import Scorer
-from harness.records import TaskShape
+from harness.records import TaskShape, table_inputs
 
 CLASSES, VALUES = problems["classification"], problems["regression"]
 
@@ -75,7 +75,8 @@ def test_scores_of_classes_are_scikit_learns(classes):
     assert set(found.reasons) == {f"top_{count}_accuracy" for count in (3, 5) if classes <= count}
     assert all(reason == f"there are only {classes} classes" for reason in found.reasons.values())
     summed = {name: found.values[name] for name in CLASSES.summed if name != "loss"}
-    measure = CLASSES.quality(TaskShape(kind="classification", outputs=classes, features=1), torch.device("cpu"))
+    shape = TaskShape(kind="classification", outputs=classes, inputs=table_inputs(1))
+    measure = CLASSES.quality(shape, torch.device("cpu"))
     measure.update(torch.from_numpy(answers), torch.from_numpy(targets))
     assert measure.metrics() == pytest.approx(summed, rel=1e-12)
 

@@ -42,7 +42,7 @@ def tried(what, losses, members=1):
 
 
 def losses_per_sample(kind, answers, targets, *, loss="cross_entropy", scale=1.0):
-    return problems[kind].losses_of(answers, targets, loss=loss, scale=scale)
+    return problems[kind].losses_of(answers, targets, loss=loss, scale=[scale])
 
 
 def test_the_loss_of_each_sample_is_that_of_scikit_learn():

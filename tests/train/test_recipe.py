@@ -11,7 +11,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from harness.data import Batch, derive_seed
 from harness.errors import Diverged, StorageError
-from harness.records import Named
+from harness.records import Figures, Named
 from harness.train import Fit, Learner, Mean, Taken, build_optimizers, pack
 from harness.train.average import Average
 
@@ -75,7 +75,7 @@ class Duel:
         with torch.no_grad():
             mean_F = self.model(torch.linspace(-2, 2, 64).reshape(32, 2)).mean(0)
         real_F = torch.cat([batch.inputs[0] for batch in batches.epoch(1)]).mean(0)
-        return {"loss": (mean_F - real_F).square().sum().item()}
+        return Figures({"loss": (mean_F - real_F).square().sum().item()})
 
     def remark(self, _metrics):
         return ""
