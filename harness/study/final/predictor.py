@@ -22,7 +22,7 @@ from harness.data import check_preprocessing, prepare, unknown_columns
 from harness.errors import InputError, StorageError
 from harness.hardware import choose_device
 from harness.models import Ensemble, Tempered, own_sha256
-from harness.records import NAN, Plan, TaskShape
+from harness.records import NAN, Plan, Target, TaskShape, image_inputs, table_inputs
 from harness.spec import Candidate
 from harness.store.files import read_file, read_object, read_parquet
 from harness.study.final.inference import Inference
@@ -49,6 +49,17 @@ def _with_nan(plan: object) -> object:
     return {key: NAN if value is None else value for key, value in plan.items()} if isinstance(plan, dict) else plan
 
 
+def _of_earlier(shape: object) -> object:
+    """Put a shape as an earlier version wrote it into today's form; its units stand with the preprocessing alone."""
+    if not isinstance(shape, dict) or "inputs" in shape:
+        return shape
+    if shape.get("image"):
+        inputs = image_inputs(*shape["image"])
+    else:
+        inputs = table_inputs(shape["features"], tuple(shape["cardinalities"]), shape.get("quantiles", ()))
+    return {"kind": shape["kind"], "outputs": shape["outputs"], "inputs": inputs}
+
+
 class Saved(BaseModel):
     """What ``best/candidate.json`` says of a final model."""
 
@@ -56,7 +67,7 @@ class Saved(BaseModel):
 
     task: str
     candidate: Annotated[Candidate, BeforeValidator(Candidate.from_dict)]
-    shape: TaskShape
+    shape: Annotated[TaskShape, BeforeValidator(_of_earlier)]
     class_names: tuple[str, ...]
     plan: Annotated[Plan, BeforeValidator(_with_nan)] = _UNKNOWN
     ensemble: Annotated[int, Field(ge=1, le=64)] = 1
@@ -85,9 +96,12 @@ class Predictor:
             plan = dataclasses.replace(plan, precision="fp32")
         self.model: nn.Module = _build(self._saved, best / "model.safetensors", trust=trust)
         """What predicts, on the device once it was used: logits of classes, or values in units of their deviation."""
+        units = tuple(np.ravel(self.preprocessing["target"].get("scale", ())).tolist())
+        target = dataclasses.replace(self._saved.shape.target or Target(), scale=units)
+        shape = dataclasses.replace(self._saved.shape, target=target)
         self._inference = Inference(
             self.model,
-            self._saved.shape,
+            shape,
             followed_here(plan, chosen),
             self._saved.candidate.training.loss,
         )
