@@ -131,8 +131,11 @@ class Search(Frozen):
 class Resampling(Frozen):
     """How often a candidate is trained for its value: once, in each of several folds, or with several seeds."""
 
-    folds: Annotated[int, Field(ge=2, le=100)] | None = None
-    """Training and validation samples are dealt into so many folds, each of which is validation once."""
+    folds: Annotated[int, Field(ge=2, le=100)] | Literal["auto"] | None = None
+    """Training and validation samples are dealt into so many folds, each of which is validation once.
+
+    ``auto``: five where there are few samples, else none; the data decide when the search begins.
+    """
     repeats: Annotated[int, Field(ge=2, le=100)] | None = None
     """Trained with so many seeds on the same samples."""
 
@@ -145,7 +148,7 @@ class Resampling(Frozen):
     @property
     def trainings(self) -> int:
         """Trainings of a candidate."""
-        return self.folds or self.repeats or 1
+        return self.repeats or (1 if self.folds == "auto" else self.folds) or 1
 
     def __str__(self) -> str:
         return f"{self.folds} folds" if self.folds else f"{self.repeats} seeds" if self.repeats else "one holdout"
@@ -247,7 +250,7 @@ class Spec(Frozen):
 
     @model_validator(mode="after")
     def _can_be_resampled(self) -> Spec:
-        if self.evaluation.folds and self.task.split.order is not None:
+        if self.evaluation.trainings > 1 and self.evaluation.folds and self.task.split.order is not None:
             raise ValueError(
                 "evaluation.folds: rows in the order of task.split.order cannot be dealt into folds, since most would "
                 "be predicted from later ones; leave out one of both, or use evaluation.repeats"

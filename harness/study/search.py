@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from harness.data import Dataset, Given, load
 from harness.errors import DataError, InputError
 from harness.hardware import choose_device, usable_cores
 from harness.problems.scoring import Function, Scorer
-from harness.spec import Spec, canonical, load_spec, spec_hash
+from harness.spec import Resampling, Spec, canonical, load_spec, spec_hash
 from harness.store import RunFolder, check_local, check_run, check_space, read_status
 from harness.store.connection import postgresql_url
 from harness.study.check import check_spec
@@ -27,6 +28,10 @@ from harness.study.part import Finished, Means, SearchPart
 from harness.study.rehearse import rehearse
 from harness.study.stop import Stop
 from harness.study.trial.gates import check_meters
+
+FEW = 500
+"""Training and validation samples below which ``evaluation.folds: auto`` means FOLDS: a holdout is under 100 then."""
+FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,8 @@ def spec_to_resume(
     check_space(run, spec_hash(original))
     resumed = load_spec(space or str(run / "space.yaml"), overrides, given)
     resumed = _split_by_search(resumed) if older and not _says_split_seed(resumed) else resumed
+    if resumed.evaluation.folds == "auto":
+        resumed = resumed.model_copy(update={"evaluation": original.evaluation})
     if spec_hash(resumed) != spec_hash(original):
         changed = _differences(canonical(original), canonical(resumed))
         free = ("budget.", "search.baselines")
@@ -126,12 +133,24 @@ def open_search(request: Request) -> Opened:
     scorer = resolve_metrics(spec, dataset.shape.kind, request.metrics, trust=request.trust)
     if request.execution.workers != 0:
         _check_sendable(scorer)
-    datasets = dataset.folds(spec.task.split, spec.evaluation.folds) if spec.evaluation.folds else (dataset,)
+    spec, datasets = _dealt(spec, dataset)
     folds, dataset = tuple(fold.training_data() for fold in datasets), datasets[-1]
     job = Job(spec, folds[-1], device, objectives, request.trust, scorer, folds=folds if len(folds) > 1 else ())
     rehearse(job)
     check_meters(job)
     return Opened(job, dataset)
+
+
+def _dealt(spec: Spec, dataset: Dataset) -> tuple[Spec, tuple[Dataset, ...]]:
+    """Return the data of each fold, one for all where there are none, and the spec with ``folds: auto`` settled."""
+    if spec.evaluation.folds != "auto":
+        return spec, dataset.folds(spec.task.split, spec.evaluation.folds) if spec.evaluation.folds else (dataset,)
+    samples = sum(len(dataset.split_index[part]) for part in ("train", "validation"))
+    if samples < FEW and spec.task.split.order is None and spec.search.pruner != "asha":
+        with suppress(DataError):  # too few of a class or a group for as many folds: one holdout, as ever
+            datasets = dataset.folds(spec.task.split, FOLDS)
+            return spec.model_copy(update={"evaluation": Resampling(folds=FOLDS)}), datasets
+    return spec.model_copy(update={"evaluation": Resampling()}), (dataset,)
 
 
 def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer) -> Finished:

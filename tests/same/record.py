@@ -19,10 +19,17 @@ import harness
 from harness.hardware.cpu import read_cpu
 
 TABULAR = "space.architecture={mlp: {depth: {int: [0, 3]}, width: {int: [16, 64], log: true}, norm: [batch, none], numeric: [plain, piecewise_linear]}}"  # noqa: E501
+SMALL = ["budget.epochs=4", "search.first=[]", TABULAR, "space.epochs=4", "evaluation={}"]
 SEARCHES = {
     "digits": ("digits", ["budget.epochs=2", "training.final=refit"]),
-    "wine": ("tabular", ["task=wine", "budget.epochs=4", "search.first=[]", TABULAR, "space.epochs=4"]),
-    "diabetes": ("tabular", ["task=diabetes", "budget.epochs=4", "search.first=[]", TABULAR, "space.epochs=4"]),
+    "wine": (
+        "tabular",
+        ["task=wine", *SMALL],
+    ),
+    "diabetes": (
+        "tabular",
+        ["task=diabetes", *SMALL],
+    ),
 }
 TRIALS = 4
 SEED = 3
