@@ -19,7 +19,8 @@ import math
 import optuna
 import torch
 
-from harness.models.family import FamilyConfig, family
+from harness.models.family import FamilyConfig, family, takes
+from harness.records import InputKind
 from harness.study.decide.samplers import samplers
 
 
@@ -30,9 +31,9 @@ class Toy(FamilyConfig):
     """Of the initial weights."""
 
 
-@family("toy", summary="a linear model", config=Toy, inputs=("image", "table"))
+@family("toy", summary="a linear model", config=Toy, why_not=takes((InputKind.IMAGE,), (InputKind.NUMERIC,)))
 def build(config, shape):
-    size = math.prod(shape.image or (shape.features,))
+    size = math.prod(shape.inputs[0].sizes)
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size, shape.outputs))
     torch.nn.init.xavier_uniform_(model[1].weight, config.gain)
     return model

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import cohen_kappa_score, roc_auc_score
+from sklearn.metrics import cohen_kappa_score, explained_variance_score, roc_auc_score, root_mean_squared_error
 
 import harness
 from harness.errors import InputError, NoSuccessfulTrialError, SpecError
@@ -89,6 +89,46 @@ def test_values_are_scored_in_their_own_units(tmp_path):
     )
     assert all((targets == targets.round()).all() and targets.min() > 20 for targets in seen)
     assert result.trials["validation_worst"].tolist() == result.trials["value"].tolist()
+
+
+def test_of_folds_the_means_count_and_each_is_scored_on_its_own_samples(tmp_path):
+    seen = []
+    result = search(
+        tmp_path,
+        "objective=roc_auc",
+        "evaluation={folds: 2}",
+        "search.baselines=false",
+        trials=1,
+        metrics={"samples": lambda targets, _answers: seen.append(targets.copy()) or len(targets)},
+    )
+    epochs, trial = result.epochs, result.trials.iloc[0]
+    best = epochs.groupby("fold")["validation_roc_auc"].max()
+    assert trial["value"] == trial["validation_roc_auc"] == pytest.approx(best.mean())
+    assert trial["value_sd"] == pytest.approx(best.std())
+    assert [len(targets) for targets in seen[:4:2]] == epochs["validation_samples"].tolist()[::2]
+    assert sum(len(targets) for targets in seen[:4:2]) == result.stats["task"]["validation"]  # each sample once
+
+
+def test_several_values_are_scored_together_in_their_own_units(tmp_path):
+    inputs = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)
+    targets = np.stack([100 + inputs[:, 0], 1e6 + 1e3 * inputs[:, 1]], axis=1)
+    result = harness.search(
+        "tabular",
+        data={"inputs": inputs, "targets": targets},
+        overrides=[*SMALL, "objective=explained_variance"],
+        trials=1,
+        out=tmp_path,
+        workers=0,
+        device="cpu",
+        metrics={"worst": lambda known, answers: np.abs(known - answers)[:, 1].max()},
+    )
+    samples = pd.read_parquet(result.run / "predictions.parquet")
+    known, predicted = (samples[[f"{what}_0", f"{what}_1"]].to_numpy() for what in ("target", "predicted"))
+    assert result.test["worst"] == pytest.approx(np.abs(known - predicted)[:, 1].max())
+    assert result.test["explained_variance"] == pytest.approx(explained_variance_score(known, predicted))
+    assert result.test["rmse"] == pytest.approx(root_mean_squared_error(known, predicted), rel=1e-5)
+    assert result.trials["value"].tolist() == result.trials["validation_explained_variance"].tolist()
+    assert all(row["test"]["worst"] > 0 for row in result.stats["baselines"])
 
 
 def test_own_metrics_reach_worker_processes_and_the_run_goes_on(tmp_path, own_module):
