@@ -93,10 +93,13 @@ class Problem:
 
     @classmethod
     def of(cls, table: RealTable, splits: pd.DataFrame) -> Problem:
-        """Read the table anew and take the parts from ``splits.parquet``."""
+        """Read the table anew and take the parts from ``splits.parquet``; of several folds the last one is validation."""
         frame = table.frame()
         classes = table.kind == "classification"
         y = frame[table.target].astype(str if classes else float).to_numpy()
+        if "fold" in splits:
+            learned = (splits["part"] == "validation") & (splits["fold"] < splits["fold"].max())
+            splits = splits.assign(part=splits["part"].mask(learned, "train"))
         parts = {part: np.sort(rows["index"].to_numpy()) for part, rows in splits.groupby("part")}
         names = [str(name) for name in np.unique(frame[table.target][splits["index"]])] if classes else []
         return cls(as_features(frame.drop(columns=table.target)), y, names, **parts)

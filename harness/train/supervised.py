@@ -60,7 +60,9 @@ class Supervised:
         self.plan = plan
         self.outputs = targets.shape.outputs
         self.patience = 0 if anneals(candidate.schedule) else training.patience
-        self.identity: Mapping[str, Any] = candidate.as_dict()
+        self.identity: Mapping[str, Any] = {
+            key: value for key, value in candidate.as_dict().items() if key != "architecture"
+        }
         self._targets = targets
         self._criterion = make_criterion(targets.shape, training, class_counts=targets.class_counts, device=device)
         scaler = GradScaler(device.type) if plan.precision == "fp16" else None

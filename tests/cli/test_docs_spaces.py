@@ -34,10 +34,10 @@ def test_every_key_is_there_with_its_default():
     }
 
 
-@pytest.mark.parametrize("key", ["sampler", "pruner"])
-def test_every_sampler_and_pruner_is_named(key):
+@pytest.mark.parametrize(("key", "names"), [("sampler", SAMPLERS), ("pruner", PRUNERS)])
+def test_every_sampler_and_pruner_is_named(key, names):
     (row,) = re.findall(rf"^\| `search\.{key}` .*$", TEXT, flags=re.MULTILINE)
-    for name in {"sampler": SAMPLERS, "pruner": PRUNERS}[key]:
+    for name in names:
         assert f"`{name}`" in row
         assert key == "sampler" or name == "auto" or re.search(rf"^\| `{name}` \|", TEXT, flags=re.MULTILINE)
 

@@ -154,7 +154,7 @@ def test_image_files_are_read_as_those_of_training_were(tmp_path):
 MODULE = """
 from torch import nn
 def build(shape, width=4):
-    return nn.Sequential(nn.Linear(shape.features, width), nn.ReLU(), nn.Linear(width, shape.outputs))
+    return nn.Sequential(nn.Linear(*shape.inputs[0].sizes, width), nn.ReLU(), nn.Linear(width, shape.outputs))
 """
 
 
