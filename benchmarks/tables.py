@@ -93,7 +93,7 @@ class Problem:
 
     @classmethod
     def of(cls, table: RealTable, splits: pd.DataFrame) -> Problem:
-        """Read the table anew and take the parts from ``splits.parquet``; of several folds the last one is validation."""
+        """Read the table anew and take the parts from ``splits.parquet``; of folds the last one is validation."""
         frame = table.frame()
         classes = table.kind == "classification"
         y = frame[table.target].astype(str if classes else float).to_numpy()
