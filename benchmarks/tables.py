@@ -154,7 +154,9 @@ def peer_outputs(peer: str, problem: Problem, seed: int, threads: int) -> np.nda
 def search(table: RealTable, path: Path, seed: int, options: argparse.Namespace) -> harness.SearchResult:
     """Search the space on the table, in this process."""
     task = table.task(path) if options.limit is None else table.task(path, limit=options.limit)
-    overrides = [task] if options.time is None else [task, f"budget.time={options.time}"]
+    overrides = [task, f"task.split.seed={seed}"]
+    if options.time is not None:
+        overrides.append(f"budget.time={options.time}")
     return harness.search(
         options.space,
         overrides=overrides,
