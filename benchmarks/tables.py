@@ -10,7 +10,7 @@ reports is the column ``reported_gap``.
 Measured on one thread of a shared EPYC with ``--seeds 3 --trials 12 --limit 1500`` (benchmarks/reference/tables):
 accuracy or RMSE at least as good as default gradient boosting's on 7 of 12 tables; log loss 0.88 to 1.06 times the best
 baseline's on 7 of 8, 1.10 on churn. All but glass were measured before ``folds: auto`` (which leaves tables of 500 rows
-and more alone), before averages were held against the kept weights only, and before prices went by powers of two. Before
+and more alone), before averages were held against the kept weights only, and before costs went by powers of two. Before
 the space went by the loss, with one seed and 6 trials: 4 of 11, and 0.96 to 2.79, above 1.1 on 6 of 8.
 """
 
