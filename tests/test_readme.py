@@ -32,7 +32,7 @@ PYTHON = [text for language, text in BLOCKS if language == "python"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("text", "shown"), zip(PYTHON, ("latency_p50_ms", "['0' '0' '0']"), strict=True))
+@pytest.mark.parametrize(("text", "shown"), list(zip(PYTHON, ("latency_p50_ms", "['0' '0' '0']"), strict=True)))
 def test_the_python_works(tmp_path, monkeypatch, capsys, text, shown):
     monkeypatch.chdir(tmp_path)
     exec(compile(text, "README.md", "exec"), {})

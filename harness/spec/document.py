@@ -128,10 +128,19 @@ class Search(Frozen):
     """Candidates that are tried first, each in the form of ``space:``; what one leaves out is drawn at random."""
 
 
+def _one_message_for_folds(value: object) -> object:
+    """Refuse what fits no form of the key in one message, where pydantic has one for each form."""
+    if value in (None, "auto") or (type(value) is int and 2 <= value <= 100):
+        return value
+    raise ValueError(f"expected a number from 2 to 100, or auto, got {value!r}")
+
+
 class Resampling(Frozen):
     """How often a candidate is trained for its value: once, in each of several folds, or with several seeds."""
 
-    folds: Annotated[int, Field(ge=2, le=100)] | Literal["auto"] | None = None
+    folds: Annotated[
+        Annotated[int, Field(ge=2, le=100)] | Literal["auto"] | None, BeforeValidator(_one_message_for_folds)
+    ] = None
     """Training and validation samples are dealt into so many folds, each of which is validation once.
 
     ``auto``: five where there are few samples, else none; the data decide when the search begins.

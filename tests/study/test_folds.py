@@ -191,7 +191,8 @@ def test_worker_processes_find_the_same(tmp_path):
     ("wrong", "message"),
     [
         ("evaluation: {folds: 3, repeats: 3}", "folds and repeats exclude each other"),
-        ("evaluation: {folds: 1}", "evaluation.folds: input should be greater than or equal to 2"),
+        ("evaluation: {folds: 1}", "evaluation.folds: expected a number from 2 to 100, or auto, got 1"),
+        ("evaluation: {folds: many}", "evaluation.folds: expected a number from 2 to 100, or auto, got 'many'"),
         ("evaluation: {fold: 3}", "evaluation.fold: unknown key; did you mean 'folds'?"),
         ("evaluation: {folds: 3}\nsearch: {pruner: asha}", "'asha' pauses trials between epochs"),
     ],

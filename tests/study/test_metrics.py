@@ -167,7 +167,14 @@ def test_an_own_metric_that_fails_ends_its_trials_with_a_reason(tmp_path, own_mo
 
 
 def test_an_own_metric_that_fails_on_the_test_samples_costs_no_result(tmp_path, own_module):
-    result = search(tmp_path, f"metrics={{mine: '{own_module}:late'}}", "search.baselines=false", trials=1, trust=True)
+    result = search(
+        tmp_path,
+        f"metrics={{mine: '{own_module}:late'}}",
+        "search.baselines=false",
+        "evaluation={}",
+        trials=1,
+        trust=True,
+    )
     assert math.isnan(result.test["mine"])
     assert result.stats["test"]["reasons"]["mine"] == "it raised RuntimeError: enough"
     assert result.test["accuracy"] > 0
