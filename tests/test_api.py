@@ -42,6 +42,7 @@ def test_a_search_from_python(tmp_path):
     assert len(resumed.trials) == 3
 
 
+@pytest.mark.slow
 def test_several_values_are_predicted_together_each_in_its_own_units(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 4))
@@ -99,6 +100,7 @@ def houses():
     return frame.assign(price=frame["area"] * 3 + (frame["town"] == "Bern") * 50)
 
 
+@pytest.mark.slow
 def test_a_search_of_data_from_python_is_resumed_with_it(tmp_path):
     frame = houses()
     result = harness.search(SMALL, data=frame, target="price", out=tmp_path, device="cpu", workers=1)

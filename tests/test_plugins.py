@@ -76,6 +76,7 @@ def _run(site, *command, **options):
     return subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, **options)
 
 
+@pytest.mark.slow
 def test_what_a_package_offers_is_searched_in_a_worker_process(site, tmp_path):
     space = tmp_path / "space.yaml"
     space.write_text(SPACE)
@@ -96,6 +97,7 @@ def test_what_a_package_offers_is_searched_in_a_worker_process(site, tmp_path):
         ("toy: {gian: 1.0}", "architecture.toy.gian: unknown key; did you mean 'gain'?"),
     ],
 )
+@pytest.mark.slow
 def test_what_a_package_gets_wrong_is_one_line(site, tmp_path, name, message):
     space = tmp_path / "space.yaml"
     space.write_text(f"task: digits\nspace: {{architecture: {{{name}{'' if ':' in name else ': {}'}}}}}\n")

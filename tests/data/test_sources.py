@@ -68,6 +68,7 @@ def test_a_form_of_ones_own_is_read_and_its_paths_start_at_the_space_file(tmp_pa
 
 
 @pytest.mark.usefixtures("lines")
+@pytest.mark.slow
 def test_a_form_of_ones_own_is_searched_resumed_and_predicted(tmp_path):
     rows = np.random.default_rng(0).normal(size=(60, 3))
     np.savetxt(tmp_path / "a.txt", rows)

@@ -48,6 +48,7 @@ def test_where_folds_cannot_be_there_is_one_holdout(tmp_path, target, override):
     assert (job.spec.evaluation.folds, job.folds) == (None, ())
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_was_decided_and_is_resumed_by_the_space_s_name(tmp_path):
     space = tmp_path / "space.yaml"
     space.write_text(SPACE % "wine")

@@ -157,6 +157,7 @@ space: {architecture: {mlp: {depth: 1, width: {int: [4, 32]}}}, batch_size: 32}
 """
 
 
+@pytest.mark.slow
 def test_a_search_with_folds_from_its_space_to_its_report(tmp_path):
     space = tmp_path / "space.yaml"
     space.write_text(SPACE + "evaluation: {folds: 3}\n")

@@ -53,6 +53,7 @@ def search(tmp_path, *overrides, task="wine", trials=2, **options):
     )
 
 
+@pytest.mark.slow
 def test_a_metric_by_name_can_be_the_objective(tmp_path):
     result = search(tmp_path, "objective=roc_auc")
     trials, samples = result.trials, pd.read_parquet(result.run / "predictions.parquet")
@@ -109,6 +110,7 @@ def test_of_folds_the_means_count_and_each_is_scored_on_its_own_samples(tmp_path
     assert sum(len(targets) for targets in seen[:4:2]) == result.stats["task"]["validation"]  # each sample once
 
 
+@pytest.mark.slow
 def test_several_values_are_scored_together_in_their_own_units(tmp_path):
     inputs = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)
     targets = np.stack([100 + inputs[:, 0], 1e6 + 1e3 * inputs[:, 1]], axis=1)
@@ -131,6 +133,7 @@ def test_several_values_are_scored_together_in_their_own_units(tmp_path):
     assert all(row["test"]["worst"] > 0 for row in result.stats["baselines"])
 
 
+@pytest.mark.slow
 def test_own_metrics_reach_worker_processes_and_the_run_goes_on(tmp_path, own_module):
     share = 0.25
     asked = {"device": "cpu", "metrics": {"quarter": lambda targets, _answers: share + 0 * len(targets)}}

@@ -32,6 +32,7 @@ def widening(monkeypatch):
 
 
 @pytest.mark.usefixtures("widening")
+@pytest.mark.slow
 def test_it_chooses_the_candidates_of_a_search(tmp_path):
     space = tmp_path / "space.yaml"
     space.write_text(SPACE)

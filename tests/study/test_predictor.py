@@ -65,6 +65,7 @@ def towns(tmp_path_factory):
     return search(folder, task=task, training__final="{ensemble: 2}").run, frame
 
 
+@pytest.mark.slow
 def test_raw_rows_of_a_messy_table_are_predicted_as_in_the_run(towns):
     run, frame = towns
     model, known = harness.load(run, device="cpu"), expected(run)

@@ -31,6 +31,7 @@ def test_searches_with_other_seeds_have_the_same_samples(part):
     assert not np.array_equal(first[part], drawn_anew[part])
 
 
+@pytest.mark.slow
 def test_a_run_from_before_goes_on_with_the_split_that_it_had(tmp_path):
     """Its space.yaml has no such key, and its samples were drawn by the seed of the search."""
     space = tmp_path / "space.yaml"
