@@ -55,7 +55,9 @@ class Case:
 
     @property
     def samples(self):
-        return sum(self.stats["task"][part] for part in ("train", "validation", "test"))
+        """All samples; in a cross-validation each but those of the test is validation once."""
+        parts = ("validation", "test") if "folds" in self.stats["evaluation"] else ("train", "validation", "test")
+        return sum(self.stats["task"][part] for part in parts)
 
 
 def refused(done, *words):
