@@ -140,8 +140,7 @@ def search(
     and threads are replayed. ``metrics`` are measured beside those of the space: names of built-in ones, or a mapping
     of names of your own to functions of (targets, answers), or to ``"module:function"`` with ``trust``; see
     docs/spaces.md. ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``)
-    where that came
-    before it. Raises the errors of :mod:`harness.errors`.
+    where that came before it. Raises the errors of :mod:`harness.errors`.
     """
     overrides = tuple(overrides)
     arguments = dict(locals())

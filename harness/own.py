@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
-from harness.errors import InputError
+from harness.errors import InputError, described
 
 _PATH = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
 
@@ -36,7 +36,7 @@ def import_function(path: object, where: str, *, trust: bool) -> Callable[..., A
         module = importlib.import_module(match["module"])
     except Exception as error:
         raise InputError(
-            f"{where}: cannot import {match['module']!r}: {summary(error)}; is it installed or on PYTHONPATH?"
+            f"{where}: cannot import {match['module']!r}: {described(error)}; is it installed or on PYTHONPATH?"
         ) from error
     try:
         function = reduce(getattr, match["name"].split("."), module)
@@ -52,9 +52,3 @@ def path_of(function: Callable[..., Any], name: str) -> str:
     module = getattr(function, "__module__", "__main__")
     path = f"{module}:{getattr(function, '__qualname__', name)}"
     return path if _PATH.fullmatch(path) else f"{module}:{name}"
-
-
-def summary(error: Exception) -> str:
-    """Return an error of the user's code on one line."""
-    first_line = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first_line}"

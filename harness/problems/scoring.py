@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import MetricFailed
-from harness.own import summary
+from harness.errors import MetricFailed, described
 from harness.problems import Undefined, problems
 from harness.records import Figures
+from harness.registry import Registry
 
 Function = Callable[[NDArray[Any], NDArray[np.floating]], float]
 """Takes targets and answers: class codes and ``N x C`` probabilities, or values in the targets' own units."""
+
+scores: Registry[Function] = Registry("metric")
+"""Metrics that installed packages or modules add; a space names them without a path, and their direction."""
 
 GROUPS = 20
 """Of samples that are left out in turn to see how far a metric may be off."""
@@ -64,7 +67,7 @@ class Scorer:
             # Copies: what a function of the user's changes is its own.
             value = float(self.own[name](targets.copy(), answers.copy()))
         except Exception as error:
-            raise Undefined(f"it raised {summary(error)}") from error
+            raise Undefined(f"it raised {described(error)}") from error
         if not math.isfinite(value):
             raise Undefined(f"it returned {value}, and must return a finite number")
         return value

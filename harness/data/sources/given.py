@@ -20,7 +20,7 @@ from harness.data.sources.parquet_file import typed_frame
 from harness.data.sources.source import Source, read_source
 from harness.data.sources.tables import RawTable, check_duplicates, read_table
 from harness.data.texts import row_of
-from harness.errors import DataError, did_you_mean
+from harness.errors import DataError, did_you_mean, first_line
 from harness.spec.task import ArraysTask, FrameTask, TaskSpec
 
 _WHERE = "data"
@@ -90,9 +90,7 @@ def _array(values: Any, what: str, dimensions: int | None = None) -> np.ndarray:
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise DataError(
-            f"{_WHERE}: {what!r} cannot be made an array ({str(error).splitlines()[0]}); {_FORMS}"
-        ) from None
+        raise DataError(f"{_WHERE}: {what!r} cannot be made an array ({first_line(error)}); {_FORMS}") from None
     if dimensions is not None and array.ndim != dimensions:
         raise DataError(f"{_WHERE}: {what!r} has the shape {array.shape}, expected one value for each sample")
     return (

@@ -13,7 +13,7 @@ from harness.data.files import existing_file, sha256_of_file
 from harness.data.sources.source import Source, read_source
 from harness.data.sources.tables import RawTable, check_duplicates, read_table
 from harness.data.texts import row_of
-from harness.errors import DataError
+from harness.errors import DataError, first_line
 from harness.spec.task import ParquetTask
 
 _INTEGERS: dict[pa.DataType, pd.api.extensions.ExtensionDtype] = {
@@ -47,7 +47,7 @@ def _frame_of(path: Path) -> pd.DataFrame:
     except UnicodeEncodeError:
         raise DataError(f"{path}: has bytes in its path that are not UTF-8; rename it, or its folder") from None
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: is not a Parquet file that can be read ({str(error).splitlines()[0]})") from None
+        raise DataError(f"{path}: is not a Parquet file that can be read ({first_line(error)})") from None
 
 
 def typed_frame(table: Any) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from harness import own
-from harness.errors import InputError
+from harness.errors import InputError, described
 from harness.models.calling import begin_training, evaluating, example_inputs
 from harness.problems.outputs import leaves
 from harness.records import Named, TaskShape
@@ -53,7 +53,7 @@ def build(architecture: Named, shape: TaskShape, *, trust: bool) -> nn.Module:
     try:
         model = function(shape, **params)
     except Exception as error:
-        raise InputError(f"{where}: {path} raised {own.summary(error)}") from error
+        raise InputError(f"{where}: {path} raised {described(error)}") from error
     if not isinstance(model, nn.Module):
         raise InputError(f"{where}: {path} must return a torch.nn.Module, it returned {_kind(model)}")
     begin_training(model)
@@ -69,7 +69,7 @@ def _probe(model: nn.Module, shape: TaskShape, what: str) -> None:
         with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
             outputs = model(*inputs)
     except Exception as error:
-        raise InputError(f"{what} fails on a batch of {_PROBE}: {own.summary(error)}") from error
+        raise InputError(f"{what} fails on a batch of {_PROBE}: {described(error)}") from error
     expected = (_PROBE, shape.outputs)
     first = next(leaves(outputs), None)
     if first is None:

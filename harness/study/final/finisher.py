@@ -11,7 +11,7 @@ from safetensors.torch import load
 from torch import nn
 
 from harness.data import Dataset, Part, derive_seed
-from harness.errors import StorageError
+from harness.errors import StorageError, first_line
 from harness.models import Ensemble
 from harness.problems import problems
 from harness.records import Figures, Plan, TrialRecord
@@ -192,8 +192,7 @@ class Finisher:
             # From bytes: safetensors takes no path whose name is not UTF-8.
             model.load_state_dict(load(path.read_bytes()))
         except (OSError, RuntimeError, SafetensorError) as error:
-            reason = str(error).partition("\n")[0]
-            raise StorageError(f"{path}: the winner's weights cannot be loaded: {reason}") from error
+            raise StorageError(f"{path}: the winner's weights cannot be loaded: {first_line(error)}") from error
         assert self._winner.plan is not None
         return Made("keep", KEPT, model, followed_here(self._winner.plan, self._job.device), self._dataset)
 

@@ -19,9 +19,10 @@ from torch import nn
 
 from harness import models
 from harness.data import check_preprocessing, prepare, unknown_columns
-from harness.errors import InputError, StorageError
+from harness.errors import InputError, StorageError, first_line
 from harness.hardware import choose_device
 from harness.models import Ensemble, Tempered, own_sha256
+from harness.problems import problems
 from harness.records import NAN, Plan, Target, TaskShape, image_inputs, table_inputs
 from harness.spec import Candidate
 from harness.store.files import read_file, read_object, read_parquet
@@ -96,12 +97,14 @@ class Predictor:
             plan = dataclasses.replace(plan, precision="fp32")
         self.model: nn.Module = _build(self._saved, best / "model.safetensors", trust=trust)
         """What predicts, on the device once it was used: logits of classes, or values in units of their deviation."""
-        units = tuple(np.ravel(self.preprocessing["target"].get("scale", ())).tolist())
-        target = dataclasses.replace(self._saved.shape.target or Target(), scale=units)
-        shape = dataclasses.replace(self._saved.shape, target=target)
+        centre, scale = (
+            tuple(np.ravel(self.preprocessing["target"].get(name, ())).tolist()) for name in ("mean", "scale")
+        )
+        target = dataclasses.replace(self._saved.shape.target or Target(), centre=centre, scale=scale)
+        self._shape = dataclasses.replace(self._saved.shape, target=target)
         self._inference = Inference(
             self.model,
-            shape,
+            self._shape,
             followed_here(plan, chosen),
             self._saved.candidate.training.loss,
         )
@@ -120,8 +123,7 @@ class Predictor:
         """
         outputs = self._outputs(raw)
         if not self.class_names:
-            values: np.ndarray = outputs.astype(np.float64) + np.asarray(self.preprocessing["target"]["mean"])
-            return values
+            return problems[self._shape.kind].own_units(outputs, self._shape)
         names: np.ndarray = np.array(self.class_names, dtype=object)[outputs.argmax(axis=1)]
         return names
 
@@ -184,5 +186,5 @@ def _build(saved: Saved, weights: Path, *, trust: bool) -> nn.Module:
     try:
         model.load_state_dict(load(read_file(weights, limit=None)))
     except (RuntimeError, SafetensorError) as error:
-        raise StorageError(f"{weights}: cannot be loaded: {str(error).partition(chr(10))[0]}") from None
+        raise StorageError(f"{weights}: cannot be loaded: {first_line(error)}") from None
     return (model if saved.temperature == 1.0 else Tempered(model, saved.temperature)).eval()

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.errors import StorageError
+from harness.errors import StorageError, first_line
 from harness.records import NAN, PREDICTED, EpochRecord, Figures, Plan
 from harness.spec import PRECISIONS
 from harness.study.folds import in_order
@@ -51,7 +51,7 @@ class Carried:
         try:
             carried = _ADAPTER.validate_json(json.dumps(facts))
         except (ValidationError, ValueError, RecursionError) as error:
-            raise StorageError(f"checkpoint is damaged: {str(error).splitlines()[0]}") from None
+            raise StorageError(f"checkpoint is damaged: {first_line(error)}") from None
         for nonsense in carried._nonsense():
             raise StorageError(f"checkpoint is damaged: {nonsense}")
         return carried

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from harness.errors import OutOfMemory, TooFewSamples, TrialEnd
+from harness.errors import OutOfMemory, TooFewSamples, TrialEnd, described
 from harness.hardware import Sampler, meters_for
 from harness.measure import free_memory, is_out_of_memory, only_new_garbage
 from harness.records import Outcome
@@ -110,5 +110,4 @@ def _at_once(progress: Progress, micro_batch: int) -> int:
 
 def _crashed(error: Exception) -> End:
     """Return how an error ends a trial; the first line of its message is the reason."""
-    text = (str(error).strip() or "no message").splitlines()[0]
-    return End(Outcome.CRASHED, f"{type(error).__name__}: {text}", traceback.format_exc())
+    return End(Outcome.CRASHED, described(error), traceback.format_exc())
