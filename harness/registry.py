@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from harness.errors import InputError, did_you_mean
+from harness.errors import InputError, described, did_you_mean
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -82,10 +82,10 @@ class Registry(Mapping[str, T], Generic[T]):
         offer = _offered(self.kind)[name]
         try:
             offer.load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:
             raise InputError(
-                f"{self.kind} {name!r}: {offer.value} of {_owner(offer)} cannot be loaded: {error}"
-            ) from None
+                f"{self.kind} {name!r}: {offer.value} of {_owner(offer)} cannot be loaded: {described(error)}"
+            ) from error
         if name not in self._entries:
             raise InputError(
                 f"{self.kind} {name!r}: {offer.value} of {_owner(offer)} does not register it; update that package"

@@ -15,12 +15,18 @@ TOYS = '''
 """One toy of each kind."""
 
 import math
+from typing import ClassVar
 
+import numpy as np
 import optuna
 import torch
 
+from harness.data.sources.arrays import read_arrays
+from harness.data.sources.source import Source, read_source
 from harness.models.family import FamilyConfig, family, takes
+from harness.problems.scoring import scores
 from harness.records import InputKind
+from harness.spec.task import ArraysTask, TaskSpec, source
 from harness.study.decide.samplers import samplers
 
 
@@ -42,16 +48,41 @@ def build(config, shape):
 @samplers.register("toy-random")
 def sample(spec, number):
     return optuna.samplers.RandomSampler(seed=1000 * spec.search.seed + number)
+
+
+@scores.register("toy_cost")
+def cost(targets, answers):
+    return float((1.0 - answers[np.arange(len(targets)), targets]).mean())
+
+
+@source
+class ToyTask(TaskSpec):
+    source: ClassVar[str] = "toy_rows"
+
+    toy_rows: int
+
+
+@read_source.register
+def read(task: ToyTask) -> Source:
+    inputs = np.random.default_rng(0).normal(size=(task.toy_rows, 3))
+    return read_arrays(inputs, (inputs.sum(axis=1) > 0).astype(str), ArraysTask(arrays="toy"), "toy", "toy")
 '''
 ENTRIES = """[harness.families]
 toy = toys
 absent = no_such_module
 silent = math
+broken = broken
 [harness.samplers]
 toy-random = toys
+[harness.metrics]
+toy_cost = toys
+[harness.sources]
+toy_rows = toys
 """
 SPACE = """
-task: digits
+task: {toy_rows: 200}
+metrics: [toy_cost]
+objective: {toy_cost: minimize}
 budget: {trials: 2, epochs: 1}
 search: {sampler: toy-random}
 space:
@@ -64,6 +95,7 @@ def site(tmp_path_factory):
     """A folder as an installed package leaves it: a module, and its metadata with entry points."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "toys.py").write_text(TOYS)
+    (folder / "broken.py").write_text("raise RuntimeError('half installed')")
     info = folder / "harness_toys-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: harness-toys\nVersion: 1.0\n")
@@ -86,12 +118,15 @@ def test_what_a_package_offers_is_searched_in_a_worker_process(site, tmp_path):
     trials = pd.read_parquet(f"{json.loads(done.stdout)['run']}/trials.parquet")
     assert trials["outcome"].tolist() == ["complete"] * 2
     assert trials["param.architecture.toy.gain"].between(0.5, 2.0).all()
+    assert trials["value"].between(0.0, 1.0, inclusive="neither").all()
+    assert (trials["validation_toy_cost"] == trials["value"]).all()
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("absent", "architecture 'absent': no_such_module of harness-toys cannot be loaded: No module named"),
+        ("absent", "architecture 'absent': no_such_module of harness-toys cannot be loaded: ModuleNotFoundError: No"),
+        ("broken", "architecture 'broken': broken of harness-toys cannot be loaded: RuntimeError: half installed"),
         ("silent", "architecture 'silent': math of harness-toys does not register it; update that package"),
         ("toi", "unknown architecture 'toi'; did you mean 'toy'?"),
         ("toy: {gian: 1.0}", "architecture.toy.gian: unknown key; did you mean 'gain'?"),
@@ -111,7 +146,7 @@ def test_what_a_package_gets_wrong_is_one_line(site, tmp_path, name, message):
 def test_names_are_known_before_anything_is_loaded(site):
     code = "import sys; from harness.registry import registered; print(*sorted(registered('architecture')))"
     done = _run(site, "-c", f"{code}; print('toys' in sys.modules, 'torch' in sys.modules)")
-    assert done.stdout.split() == ["absent", "silent", "toy", "False", "False"]
+    assert done.stdout.split() == ["absent", "broken", "silent", "toy", "False", "False"]
 
 
 def test_what_a_module_registers_is_known():

@@ -176,18 +176,19 @@ def _metrics(value: object) -> object:
         value = {key: path for item in items for key, path in ({item: None} if isinstance(item, str) else item).items()}
     if not isinstance(value, Mapping):
         return value
-    known = known_metrics()
+    known, others = known_metrics(), registered("metric")
     for name, path in value.items():
-        if path is None:
-            if name not in known:
-                raise ValueError(f"unknown metric {name!r}{did_you_mean(str(name), known)}")
+        if path is None and name in known:
             continue
+        if path is None and name not in others:
+            raise ValueError(f"unknown metric {name!r}{did_you_mean(str(name), {*known, *others})}")
         if name in known or name in COST or name in _RESERVED or not str(name).isidentifier():
             raise ValueError(
                 f"{name!r} cannot be the name of a metric of your own; use another, of letters, digits and _"
             )
         try:
-            check_path(path, name)
+            if path is not None:
+                check_path(path, name)
         except InputError as error:
             raise ValueError(str(error)) from None
     return value
@@ -196,8 +197,8 @@ def _metrics(value: object) -> object:
 def _objective(value: object, info: ValidationInfo) -> object:
     """Accept one name, a list of names, or names with their directions, and check the names."""
     best = {name: "maximize" if metric.maximize else "minimize" for name, metric in known_metrics().items()}
+    own = [name for name in info.data.get("metrics", {}) if name not in best]
     best |= {name: direction for name, (direction, _) in COST.items()}
-    own = [name for name, path in info.data.get("metrics", {}).items() if path is not None]
     names = [value] if isinstance(value, str) else value
     if isinstance(names, list):
         if undirected := next((name for name in names if name in own), None):

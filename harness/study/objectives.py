@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.errors import SpecError
 from harness.own import import_function
 from harness.problems import LOSS, known_metrics, problems
-from harness.problems.scoring import Function, Scorer
+from harness.problems.scoring import Function, Scorer, scores
 from harness.records import Outcome, TrialRecord, memory_mib
 from harness.spec import COST, Direction, Spec
 from harness.study.pareto import pareto_front
@@ -53,21 +53,27 @@ def resolve_objectives(spec: Spec, kind: str) -> tuple[Objective, ...]:
 def resolve_metrics(spec: Spec, kind: str, given: Mapping[str, Function], *, trust: bool) -> Scorer:
     """Return what measures the metrics that are asked for, beyond sums over batches, and the user's own.
 
-    Those of ``given`` are not imported. Raises :class:`SpecError` where a metric does not fit the task, and
-    :class:`InputError` for one of the user's that is not trusted or cannot be imported.
+    Those of ``given`` are not imported, and those without a path are registered. Raises :class:`SpecError` where a
+    metric does not fit the task, and :class:`InputError` for one of the user's that is not trusted or cannot be
+    imported.
     """
     from joblib import wrap_non_picklable_objects
 
     asked = [*spec.objective, *(name for name, path in spec.metrics.items() if path is None)]
     for name in asked:
         _check_fits(name, kind, f"metrics.{name}")
+
+    def function(name: str, path: str | None) -> Function:
+        if name in given:
+            return given[name]
+        return scores[name] if path is None else import_function(path, f"metrics.{name}", trust=trust)
+
+    known = known_metrics()
+    # Wrapped, so that worker processes get lambdas and functions of a notebook too.
     own = {
-        # So that worker processes get lambdas and functions of a notebook too.
-        name: wrap_non_picklable_objects(
-            given[name] if name in given else import_function(path, f"metrics.{name}", trust=trust)
-        )
+        name: wrap_non_picklable_objects(function(name, path))
         for name, path in spec.metrics.items()
-        if path is not None
+        if name not in known
     }
     return Scorer(kind, tuple(name for name in problems[kind].unsummed if name in asked), own)
 
@@ -86,8 +92,8 @@ def tied(objectives: Sequence[Objective], records: Iterable[TrialRecord]) -> lis
     (Breiman et al., 1984, call it the one-standard-error rule). With several objectives it must be on the Pareto front
     too. The cheapest wins: few parameters, then few FLOPs, each by its power of two (a tenth more is no price for a
     better value), then a better value, then a lower number, nothing that a clock measured, so that two runs of one seed
-    have one winner. The order in which results come does not matter, and a
-    trial that is not among them never comes to be by further results.
+    have one winner. The order in which results come does not matter, and a trial that is not among them never comes to
+    be by further results.
     """
     first, found = objectives[0], _eligible(objectives[0], records)
     if not found:

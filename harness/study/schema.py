@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from harness import models
 from harness.problems import known_metrics
-from harness.registry import Registry
+from harness.registry import Registry, registered
 from harness.spec import COST
 from harness.spec.load import SECTIONS
 from harness.spec.names import SCHEDULES
@@ -92,7 +92,7 @@ def space_schema() -> dict[str, Any]:
 
 def _metrics() -> dict[str, Any]:
     """Return the schema of names, and of the user's own metrics as module:function."""
-    names = {"enum": list(known_metrics())}
+    names = {"enum": [*known_metrics(), *sorted(registered("metric"))]}
     own = {"type": "object", "additionalProperties": {"type": ["string", "null"]}}
     return {"anyOf": [names, {"type": "array", "items": {"anyOf": [names, own]}}, own]}
 
