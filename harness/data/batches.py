@@ -19,13 +19,13 @@ from harness.data.order import Order
 from harness.data.part import Part, standardise
 from harness.errors import DataError
 from harness.hardware import free_mib
+from harness.records import MIB
 from harness.spec.training import Augment
 
 _SHARE = 0.5
 """Of the free memory of the device, what the samples may take; the rest is the model's."""
 _AHEAD = 2
 """Batches gathered ahead of the one being trained on."""
-_MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def place(
     order = Order(part_samples=len(part), batch_size=batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last)
     if len(part) and not len(order):
         raise DataError(f"{len(part)} samples make no whole batch of {batch_size}; lower `batch_size`")
-    needed = part.placed_bytes / _MIB
+    needed = part.placed_bytes / MIB
     limit = free_mib(device) * _SHARE if memory_limit_mib is None else memory_limit_mib
     said = "half of the free memory" if memory_limit_mib is None else "memory_limit_mib"
     if needed <= limit:

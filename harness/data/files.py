@@ -11,8 +11,7 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.hardware import free_host_mib
-
-_MIB = 2**20
+from harness.records import MIB
 
 
 def existing_file(path: Path) -> Path:
@@ -69,7 +68,7 @@ def sha256_of_arrays(*arrays: np.ndarray) -> str:
 
 def check_fits_host(needed_bytes: int, what: str) -> None:
     """Refuse, before reading it, what would take more than half of the memory that is free."""
-    needed_mib, half_mib = needed_bytes / _MIB, free_host_mib() / 2
+    needed_mib, half_mib = needed_bytes / MIB, free_host_mib() / 2
     if needed_mib > half_mib:
         raise DataError(
             f"{what}: would take {needed_mib:,.0f} MiB, more than half of the free memory"

@@ -21,9 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.data import Batch
 from harness.models import Outputs, leaves
-from harness.records import Figures
+from harness.records import MIB, Figures
 
-MIB = 2**20
 NAME = "static_memory_mb"
 
 

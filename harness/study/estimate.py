@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from harness.data import derive_seed, place
+from harness.data import derive_seed
 from harness.errors import TooFewSamples, TrialEnd
 from harness.measure import is_out_of_memory
 from harness.models import is_own
@@ -22,9 +22,9 @@ from harness.spec import Candidate, options_of
 from harness.study.decide.points import drawn_candidate, middle_candidate
 from harness.study.job import Job
 from harness.study.trial.building import (
-    EVALUATION_BATCH,
     build_model,
     epochs_of,
+    place_evaluation,
     place_training,
     plan_training,
     static_figures,
@@ -147,7 +147,7 @@ def _measured(job: Job, candidate: Candidate) -> _Measured:
 
 def _beside_s(job: Job, model: nn.Module, plan: Plan) -> float:
     """Return the seconds in which the speed of a model is measured, as it is once the model is trained."""
-    validation = place(job.dataset.validation, device=job.device, batch_size=EVALUATION_BATCH, seed=0, shuffle=False)
+    validation = place_evaluation(job.dataset.validation, job.device)
     prepare(model, device=job.device, layout=plan.layout)
     start = time.perf_counter()
     measure_inference(model, validation, plan)

@@ -36,14 +36,16 @@ def evaluate(
     shape: TaskShape,
     plan: Plan,
     loss: str = "auto",
+    answers: bool = False,
 ) -> Evaluation:
     """Measure ``model`` on every batch of the first epoch of ``batches``, as it would be in use.
 
-    ``loss`` is the plain loss to report (see :mod:`harness.train.loss`).
+    ``loss`` is the plain loss to report (see :mod:`harness.train.loss`); ``answers`` are kept if asked for.
     """
     criterion = _criterion(shape, plan, loss)
     with running(plan):
-        return assess(model, _forward(model, plan), batches, criterion, shape, torch.device(plan.device))
+        device = torch.device(plan.device)
+        return assess(model, _forward(model, plan), batches, criterion, shape, device, answers=answers)
 
 
 def predict(

@@ -6,21 +6,18 @@ from harness.data import TrainingData
 from harness.errors import Infeasible
 from harness.models import Ensemble
 from harness.plan import prepare
-from harness.records import Figures, Plan, TrialRecord, memory_mib
-from harness.study.final.rehearsal import place_evaluation
+from harness.records import MIB, Figures, Plan, TrialRecord, memory_mib
 from harness.study.final.retraining import FAILURES, reason_of, settled_candidate
 from harness.study.job import Job
 from harness.study.limits import check, measured
-from harness.study.trial.building import build_model, static_figures
+from harness.study.trial.building import build_model, place_evaluation, static_figures
 from harness.study.trial.speed import measure_latency
-
-_MIB = 2**20
 
 
 def ensemble_figures(job: Job, dataset: TrainingData, ensemble: Ensemble, plan: Plan) -> Figures:
     """Return parameters, FLOPs and, measured as a trial's, the latency of an ensemble; its weights may be any."""
     prepare(ensemble, device=job.device, layout=plan.layout)
-    inputs = next(iter(place_evaluation(job, dataset, plan).epoch(1))).inputs
+    inputs = next(iter(place_evaluation(dataset.validation, job.device, plan.micro_batch).epoch(1))).inputs
     one = tuple(x[:1] for x in inputs)
     latency = measure_latency(ensemble, one, plan, limit_ms=job.spec.limits.latency_ms)
     return static_figures(job, ensemble) | latency
@@ -37,7 +34,7 @@ def broken_limit(job: Job, dataset: TrainingData, winner: TrialRecord, plan: Pla
     candidate = settled_candidate(winner)
     try:
         models = [build_model(job, candidate, dataset, seed) for seed in range(members)]
-        weights_mib = sum(tensor.nbytes for tensor in models[0].state_dict().values()) / _MIB
+        weights_mib = sum(tensor.nbytes for tensor in models[0].state_dict().values()) / MIB
         memory_mb = memory_mib(winner.figures) + (members - 1) * weights_mib
         check(job.spec.limits, {"memory_mb": memory_mb}, "predicted")
         ensemble = Ensemble(models, job.model_shape(candidate, dataset))

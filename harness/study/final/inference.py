@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.data import Batches, Part, place
+from harness.data import Batches, Part
 from harness.records import Plan, TaskShape
-from harness.study.trial.building import EVALUATION_BATCH
+from harness.study.trial.building import place_evaluation
 from harness.train import Evaluation, evaluate, predict
 
 
@@ -25,16 +25,15 @@ class Inference:
     loss: str
 
     def evaluate(self, part: Part) -> Evaluation:
-        """Measure the model on the samples of a part."""
-        return evaluate(self.model, self._batches(part), **self._common)
+        """Measure the model on the samples of a part, and keep its answers."""
+        return evaluate(self.model, self._batches(part), answers=True, **self._common)
 
     def outputs(self, part: Part) -> np.ndarray:
         """Return float32 ``N x C`` probabilities, or ``N`` values less the mean of those of training."""
         return predict(self.model, self._batches(part), **self._common)[0]
 
     def _batches(self, part: Part) -> Batches:
-        size = min(EVALUATION_BATCH, self.plan.micro_batch or EVALUATION_BATCH)
-        return place(part, device=torch.device(self.plan.device), batch_size=size, seed=0, shuffle=False)
+        return place_evaluation(part, torch.device(self.plan.device), self.plan.micro_batch)
 
     @property
     def _common(self) -> dict[str, Any]:

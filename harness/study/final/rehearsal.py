@@ -9,17 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.data import Batches, TrainingData, derive_seed, place
+from harness.data import TrainingData, derive_seed
 from harness.errors import Diverged
 from harness.measure.temperature import fit_temperature, tempered
 from harness.problems import LOSS, problems
 from harness.records import NAN, Plan, TrialRecord
 from harness.study.final.decision import KEPT, Decision, Tried, decide
+from harness.study.final.inference import Inference
 from harness.study.final.recipes import Recipe, by_schedule, recipes
 from harness.study.final.retraining import FAILURES, Retraining, reason_of, settled_candidate
 from harness.study.job import Job
-from harness.study.trial.building import EVALUATION_BATCH
-from harness.train import predict
 from harness.train.loss import loss_name
 
 
@@ -80,14 +79,8 @@ class Rehearsal:
         return derive_seed(self._job.spec.search.seed, "rehearsal", self._winner.trial, member)
 
     def _predicted(self, model: nn.Module, plan: Plan) -> np.ndarray:
-        outputs, _ = predict(
-            model,
-            place_evaluation(self._job, self._dataset, plan),
-            shape=self._dataset.shape,
-            plan=plan,
-            loss=self._candidate.training.loss,
-        )
-        return outputs
+        inference = Inference(model, self._dataset.shape, plan, self._candidate.training.loss)
+        return inference.outputs(self._dataset.validation)
 
     def _tried(self, what: str, outputs: np.ndarray, recipe: Recipe | None = None, members: int = 1) -> Tried:
         """Measure predictions of the validation samples. Raises :class:`Diverged` where they are no numbers."""
@@ -116,12 +109,6 @@ class Rehearsal:
         if not (wanted and self._problem.calibrated and np.isfinite(outputs).all()):
             return 1.0
         return fit_temperature(outputs, self._dataset.validation.targets)
-
-
-def place_evaluation(job: Job, dataset: TrainingData, plan: Plan) -> Batches:
-    """Return the validation samples, in the largest batches that the plan lets through the model at once."""
-    size = min(EVALUATION_BATCH, plan.micro_batch or EVALUATION_BATCH)
-    return place(dataset.validation, device=job.device, batch_size=size, seed=0, shuffle=False)
 
 
 def _mean(outputs: Iterable[np.ndarray]) -> np.ndarray:

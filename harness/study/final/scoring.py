@@ -27,10 +27,10 @@ def score(
 ) -> tuple[Evaluation, Figures]:
     """Measure the final model on the test samples, in sums and by ``scorer``, and write its predictions of them."""
     dataset, shape = made.dataset, made.dataset.shape
-    inference = Inference(made.predictor, shape, made.plan, candidate.training.loss)
-    result = inference.evaluate(part)
+    result = Inference(made.predictor, shape, made.plan, candidate.training.loss).evaluate(part)
     problem = problems[shape.kind]
-    answers = problem.own_units(inference.outputs(part), shape)
+    assert result.answers is not None, "they were asked for"
+    answers = problem.own_units(result.answers, shape)
     names = shape.target.names if shape.target else ()
     folder.write("predictions.parquet", to_parquet(dataset.describe_test().assign(**problem.columns(answers, names))))
     return result, scorer.measure(part.truth, answers)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from safetensors.torch import save
 
 from harness import measure, models
-from harness.data import Batches, place
+from harness.data import Batches
 from harness.errors import Pruned, StorageError, TimedOut
 from harness.records import Outcome, Plan
 from harness.spec import Candidate
@@ -19,13 +19,13 @@ from harness.study.job import Job
 from harness.study.limits import check, measured
 from harness.study.stop import Stop
 from harness.study.trial.building import (
-    EVALUATION_BATCH,
     build_model,
     epochs_of,
     fewest_epochs,
     followed_here,
     largest_batch,
     make_fit,
+    place_evaluation,
     place_training,
     plan_training,
     static_figures,
@@ -128,7 +128,7 @@ class Attempt:
             progress.gates.before_planning(candidate, progress.figures)
         train = place_training(job, candidate, job.dataset, seed)
         micro_batch = plan.micro_batch if plan else self._micro_batch if self._micro_batch < progress.batch else 0
-        validation = self._place_validation(micro_batch)
+        validation = place_evaluation(job.dataset.validation, job.device, micro_batch)
         if plan is None:
             plan = plan_training(job, candidate, job.dataset, train, micro_batch=micro_batch)
             progress.plan = plan
@@ -170,10 +170,6 @@ class Attempt:
         epochs = min(assignment.until, fewest_epochs(self._job, assignment.candidate)) * self._job.trainings
         spent_s = self._progress.seconds
         check_time(epoch_s, epochs, trial_s=assignment.time_s - spent_s, run_s=assignment.left_s - spent_s)
-
-    def _place_validation(self, micro_batch: int) -> Batches:
-        size = min(EVALUATION_BATCH, micro_batch or EVALUATION_BATCH)
-        return place(self._job.dataset.validation, device=self._job.device, batch_size=size, seed=0, shuffle=False)
 
     def _resumed(self) -> _Setup | None:
         """Set up the training as its checkpoint left it, and report what led there once more.

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from harness import measure, models
-from harness.data import Batch, Batches, TrainingData, derive_seed, place
+from harness.data import Batch, Batches, Part, TrainingData, derive_seed, place
 from harness.hardware import usable_cores
 from harness.plan import Loss, make_plan, sizes_for
 from harness.problems import problems
@@ -92,6 +92,16 @@ def place_training(job: Job, candidate: Candidate, dataset: TrainingData, seed: 
         shuffle=True,
         augment=candidate.training.augment,
     )
+
+
+def evaluation_batch(micro_batch: int) -> int:
+    """Return how many samples go through a model at once where nothing is learned: as many as may in training."""
+    return min(EVALUATION_BATCH, micro_batch or EVALUATION_BATCH)
+
+
+def place_evaluation(part: Part, device: torch.device, micro_batch: int = 0) -> Batches:
+    """Return the samples of a part in their order, to be measured; 0: any number may go through the model at once."""
+    return place(part, device=device, batch_size=evaluation_batch(micro_batch), seed=0, shuffle=False)
 
 
 def plan_training(

@@ -19,7 +19,7 @@ from harness.errors import HardwareError, Interrupted, TimedOut
 from harness.hardware import Sampler, meters_for, native_precisions, read_limits
 from harness.measure import free_memory, held_mib, is_out_of_memory, training_footprint
 from harness.plan import batch_size_by_rule, choose_batch_size, prepare, random_state_kept, sizes_for
-from harness.records import NAN, PREDICTED, Figures, Plan
+from harness.records import MIB, NAN, PREDICTED, Figures, Plan
 from harness.spec import Candidate, Spec
 from harness.study.job import Job
 from harness.study.limits import check
@@ -38,7 +38,6 @@ from harness.study.trial.probing import Prober
 from harness.study.trial.speed import measure_latency
 from harness.train import state_per_parameter
 
-MIB = 2**20
 TOO_SLOW = 2.0
 """Times a limit on latency that no layout and no precision can make good: so slow a candidate is not planned."""
 ENERGY_METERS = ("energy_counter_j", "power_w", "power_instant_w", "cpu_energy_j")

@@ -26,7 +26,15 @@ from harness.records import NAN, Named, Plan
 from harness.spec import Candidate
 from harness.spec.candidate import CONSTANT
 from harness.study.job import Job
-from harness.study.trial.building import EVALUATION_BATCH, build_model, make_fit, one_sample, with_batch_size
+from harness.study.trial.building import (
+    EVALUATION_BATCH,
+    build_model,
+    evaluation_batch,
+    make_fit,
+    one_sample,
+    place_evaluation,
+    with_batch_size,
+)
 from harness.study.trial.memory import straight
 from harness.study.trial.step_clock import ENOUGH_S, LEAST_STEPS, WARM_UP, StepClock
 from harness.train import evaluate
@@ -198,24 +206,17 @@ class Prober:
     def _validation(self, candidate: Candidate, plan: Plan) -> tuple[float, float]:
         """Return the seconds of one validation sample, and the memory that validation peaks at."""
         job = self.job
-        size = min(EVALUATION_BATCH, plan.micro_batch or EVALUATION_BATCH)
-        part = job.dataset.validation.first(size)
+        part = job.dataset.validation.first(evaluation_batch(plan.micro_batch))
         if not len(part):
             return 0.0, 0.0
         with PeakMemory(job.device) as peak:
             model = build_model(job, candidate, job.dataset, seed=0)
-            batches = place(part, device=job.device, batch_size=size, seed=0, shuffle=False)
+            batches = place_evaluation(part, job.device, plan.micro_batch)
             seconds = []
             for _ in range(3):
                 self.check()
                 start = time.perf_counter()
-                evaluate(
-                    model,
-                    batches,
-                    shape=job.dataset.shape,
-                    plan=plan,
-                    loss=candidate.training.loss,
-                )
+                evaluate(model, batches, shape=job.dataset.shape, plan=plan, loss=candidate.training.loss)
                 seconds.append(time.perf_counter() - start)
         return min(seconds[1:]) / len(part), peak.mib
 
