@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.problems.baselines import Baselines, Estimator
 from harness.problems.classification import Classification
 from harness.problems.problem import (
     LOSS,
     Criterion,
     Doubt,
-    Estimator,
     Interval,
     LossOptions,
     Metric,
@@ -41,6 +41,7 @@ def known_losses() -> tuple[str, ...]:
 
 __all__ = [
     "LOSS",
+    "Baselines",
     "Criterion",
     "Doubt",
     "Estimator",

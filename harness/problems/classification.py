@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
+from harness.problems.baselines import Baselines, Estimator
 from harness.problems.problem import (
     LOSS,
     Criterion,
     Doubt,
-    Estimator,
     Interval,
     LossOptions,
     Metric,
@@ -33,6 +33,45 @@ MOST_CLASSES = 50
 """That gradient boosting is fitted to."""
 LINEAR_WORK = 4e7
 """Rows x columns x outputs that a logistic regression is fitted on: under 3 s for 100 iterations of L-BFGS."""
+
+
+class _Baselines(Baselines):
+    naive = "class prior"
+
+    def most_rows(self, width: int, outputs: int) -> float:
+        """Return how many rows a logistic regression is fitted on."""
+        return LINEAR_WORK / (width * outputs)
+
+    def constant(self) -> Estimator:
+        """Return the shares of the classes."""
+        from sklearn.dummy import DummyClassifier
+
+        return Estimator(self.naive, DummyClassifier(strategy="prior"), 0.05)
+
+    def linear(self, rows: int, width: int, outputs: int) -> Estimator:
+        """Return a logistic regression."""
+        from sklearn.linear_model import LogisticRegression
+
+        name, work = "logistic regression", rows * width * outputs
+        if work > LINEAR_WORK:
+            return Estimator(name, None, note=f"skipped: {outputs:,} classes take too long to fit")
+        return Estimator(name, LogisticRegression(), 0.1 + 1.5e-7 * work)
+
+    def boosting(self, outputs: int) -> tuple[Callable[..., Any], int] | str:
+        """Return gradient boosting with a tree a round for each class, one for two classes."""
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        if outputs > MOST_CLASSES:
+            return f"skipped: {outputs:,} classes, at most {MOST_CLASSES} are fitted"
+        return HistGradientBoostingClassifier, 1 if outputs == 2 else outputs
+
+    def answers_of(self, estimator: Any, inputs: Floats, outputs: int) -> Floats:
+        """Return the probability of each class, 0 for one without samples to fit."""
+        import numpy as np
+
+        table = np.zeros((len(inputs), outputs))
+        table[:, estimator.classes_] = estimator.predict_proba(inputs)
+        return table
 
 
 class Classification(Problem):
@@ -61,7 +100,7 @@ class Classification(Problem):
     losses = ("cross_entropy", "binary")
     stratified = True
     calibrated = True
-    naive = "class prior"
+    baselines = _Baselines()
     step = "accuracy"
 
     def loss_name(self, shape: TaskShape, loss: str) -> str:
@@ -157,41 +196,6 @@ class Classification(Problem):
 
         assert isinstance(quality, ConfusionMatrix)
         return {"per_class": {"class": list(class_names), **quality.per_class()}, "confusion": quality.table()}
-
-    def most_rows(self, width: int, outputs: int) -> float:
-        """Return how many rows a logistic regression is fitted on."""
-        return LINEAR_WORK / (width * outputs)
-
-    def constant(self) -> Estimator:
-        """Return the shares of the classes."""
-        from sklearn.dummy import DummyClassifier
-
-        return Estimator(self.naive, DummyClassifier(strategy="prior"), 0.05)
-
-    def linear(self, rows: int, width: int, outputs: int) -> Estimator:
-        """Return a logistic regression."""
-        from sklearn.linear_model import LogisticRegression
-
-        name, work = "logistic regression", rows * width * outputs
-        if work > LINEAR_WORK:
-            return Estimator(name, None, note=f"skipped: {outputs:,} classes take too long to fit")
-        return Estimator(name, LogisticRegression(), 0.1 + 1.5e-7 * work)
-
-    def boosting(self, outputs: int) -> tuple[Callable[..., Any], int] | str:
-        """Return gradient boosting with a tree a round for each class, one for two classes."""
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
-        if outputs > MOST_CLASSES:
-            return f"skipped: {outputs:,} classes, at most {MOST_CLASSES} are fitted"
-        return HistGradientBoostingClassifier, 1 if outputs == 2 else outputs
-
-    def answers_of(self, estimator: Any, inputs: Floats, outputs: int) -> Floats:
-        """Return the probability of each class, 0 for one without samples to fit."""
-        import numpy as np
-
-        table = np.zeros((len(inputs), outputs))
-        table[:, estimator.classes_] = estimator.predict_proba(inputs)
-        return table
 
     def interval(self, targets: NDArray[Any], predicted: NDArray[Any]) -> Interval:
         """Return the Wilson score interval of the accuracy (Wilson, 1927, JASA 22:209)."""

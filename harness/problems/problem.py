@@ -9,11 +9,12 @@ Shape legend: N samples, B batch, M models, C outputs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from harness.errors import InputError
+from harness.problems.baselines import Baselines
 from harness.records import NAN, TaskShape
 from harness.registry import Registry
 
@@ -49,18 +50,6 @@ class Metric:
     need all predictions of a part at once."""
     share: bool = False
     """Whether it is a share of the samples told right, or a mean of such shares."""
-
-
-class Estimator(NamedTuple):
-    """One of scikit-learn's models, to be fitted beside the winner."""
-
-    name: str
-    model: Any
-    """None when it is not to be fitted."""
-    seconds: float = NAN
-    """About what its two fits take."""
-    note: str = ""
-    """What was reduced, or why it is not fitted."""
 
 
 class Interval(NamedTuple):
@@ -169,8 +158,8 @@ class Problem(ABC):
     """Whether each part of the data gets its share of each class."""
     calibrated: ClassVar[bool] = False
     """Whether answers are probabilities, which a temperature can make softer or sharper."""
-    naive: ClassVar[str] = ""
-    """The name of the baseline that ignores the inputs."""
+    baselines: ClassVar[Baselines | None] = None
+    """scikit-learn's models to compare the winner with; None: there are none."""
     step: ClassVar[str] = ""
     """The metric that moves by 1 / N with each sample; "" where there is none."""
     figure: ClassVar[str] = ""
@@ -269,28 +258,6 @@ class Problem(ABC):
     def details(self, quality: Quality, class_names: Sequence[str]) -> dict[str, Any]:
         """Return ``per_class`` and ``confusion`` for ``stats.json``; nothing where there are no classes."""
         return {}
-
-    # Baselines: none unless a problem says otherwise
-
-    def most_rows(self, width: int, outputs: int) -> float:
-        """Return how many rows of so many columns scikit-learn's models are fitted on; 0: there are none of them."""
-        return 0.0
-
-    def constant(self) -> Estimator:
-        """Return the model that ignores the inputs."""
-        raise NotImplementedError
-
-    def linear(self, rows: int, width: int, outputs: int) -> Estimator:
-        """Return the linear model, for inputs that are standardised and one-hot."""
-        raise NotImplementedError
-
-    def boosting(self, outputs: int) -> tuple[Callable[..., Any], int] | str:
-        """Return the class of gradient boosting and the trees of its rounds, or why there is none."""
-        raise NotImplementedError
-
-    def answers_of(self, estimator: Any, inputs: Floats, outputs: int) -> Floats:
-        """Return what a fitted estimator answers."""
-        raise NotImplementedError
 
     # Reports
 

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
-from harness.problems.problem import Criterion, Doubt, Estimator, Interval, LossOptions, Metric, Problem, Quality
+from harness.problems.baselines import Baselines, Estimator
+from harness.problems.problem import (
+    Criterion,
+    Doubt,
+    Interval,
+    LossOptions,
+    Metric,
+    Problem,
+    Quality,
+)
 from harness.records import NAN, TaskShape
 
 if TYPE_CHECKING:
@@ -21,6 +30,41 @@ if TYPE_CHECKING:
 
 SQUARE_WORK = 1e10
 """Rows x columns² that a ridge regression is fitted on: about 1 s."""
+
+
+class _Baselines(Baselines):
+    naive = "mean"
+
+    def most_rows(self, width: int, outputs: int) -> float:
+        """Return how many rows a ridge regression is fitted on."""
+        return SQUARE_WORK / width**2
+
+    def constant(self) -> Estimator:
+        """Return the mean."""
+        from sklearn.dummy import DummyRegressor
+
+        return Estimator(self.naive, DummyRegressor(), 0.05)
+
+    def linear(self, rows: int, width: int, outputs: int) -> Estimator:
+        """Return a ridge regression."""
+        from sklearn.linear_model import RidgeCV
+
+        alphas = [10.0**power for power in range(-2, 5)]
+        return Estimator("ridge regression", RidgeCV(alphas=alphas), 0.1 + 2e-10 * rows * width**2)
+
+    def boosting(self, outputs: int) -> tuple[Callable[..., Any], int] | str:
+        """Return gradient boosting with a tree a round for each value."""
+        from sklearn.ensemble import HistGradientBoostingRegressor
+        from sklearn.multioutput import MultiOutputRegressor
+
+        if outputs == 1:
+            return HistGradientBoostingRegressor, 1
+        return lambda **options: MultiOutputRegressor(HistGradientBoostingRegressor(**options)), outputs
+
+    def answers_of(self, estimator: Any, inputs: Floats, outputs: int) -> Floats:
+        """Return the values."""
+        values: Floats = estimator.predict(inputs)
+        return values
 
 
 class Regression(Problem):
@@ -40,7 +84,7 @@ class Regression(Problem):
     headline = ("rmse", "mae", "r2")
     objective = "rmse"
     losses = ("mse", "huber")
-    naive = "mean"
+    baselines = _Baselines()
     figure = "predicted_against_actual"
 
     def criterion(
@@ -109,37 +153,6 @@ class Regression(Problem):
     def columns(self, answers: NDArray[np.floating], names: Sequence[str]) -> dict[str, Any]:
         """Return the values."""
         return value_columns("predicted", answers, names)
-
-    def most_rows(self, width: int, outputs: int) -> float:
-        """Return how many rows a ridge regression is fitted on."""
-        return SQUARE_WORK / width**2
-
-    def constant(self) -> Estimator:
-        """Return the mean."""
-        from sklearn.dummy import DummyRegressor
-
-        return Estimator(self.naive, DummyRegressor(), 0.05)
-
-    def linear(self, rows: int, width: int, outputs: int) -> Estimator:
-        """Return a ridge regression."""
-        from sklearn.linear_model import RidgeCV
-
-        alphas = [10.0**power for power in range(-2, 5)]
-        return Estimator("ridge regression", RidgeCV(alphas=alphas), 0.1 + 2e-10 * rows * width**2)
-
-    def boosting(self, outputs: int) -> tuple[Callable[..., Any], int] | str:
-        """Return gradient boosting with a tree a round for each value."""
-        from sklearn.ensemble import HistGradientBoostingRegressor
-        from sklearn.multioutput import MultiOutputRegressor
-
-        if outputs == 1:
-            return HistGradientBoostingRegressor, 1
-        return lambda **options: MultiOutputRegressor(HistGradientBoostingRegressor(**options)), outputs
-
-    def answers_of(self, estimator: Any, inputs: Floats, outputs: int) -> Floats:
-        """Return the values."""
-        values: Floats = estimator.predict(inputs)
-        return values
 
     def interval(self, targets: NDArray[Any], predicted: NDArray[Any]) -> Interval:
         """Return an interval of the RMSE: of the mean squared error by the central limit theorem."""

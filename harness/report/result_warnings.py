@@ -97,7 +97,8 @@ def result_warnings(run: RunFiles) -> tuple[ResultWarning, ...]:
 
 def _worse_than_guessing(result: _Result) -> Iterator[ResultWarning]:
     rows = result.stats.get("baselines", [])
-    naive = next((row["test"] for row in rows if row["name"] == result.problem.naive), None)
+    name = result.problem.baselines.naive if result.problem.baselines else ""
+    naive = next((row["test"] for row in rows if row["name"] == name), None)
     evidence = [
         f"test {doubt.title} {score(doubt.score)}: {doubt.compared}"
         + (f" {score(doubt.bound)}" if math.isfinite(doubt.bound) else "")

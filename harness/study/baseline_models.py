@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from harness.data import Part
-from harness.problems import Estimator, problems
+from harness.problems import Baselines, Estimator, problems
 from harness.records import NAN, InputKind, TaskShape
 
 Floats = NDArray[np.float64]
@@ -55,6 +55,11 @@ class Columns:
         few = features <= COLUMNS
         chosen = np.arange(features) if few else np.sort(rng.choice(features, COLUMNS, replace=False))
         return cls(shape, chosen)
+
+    @property
+    def models(self) -> Baselines | None:
+        """The models of the task's kind of problem, where it has any."""
+        return problems[self.shape.kind].baselines
 
     @property
     def image(self) -> tuple[int, ...]:
@@ -124,24 +129,25 @@ def _features(shape: TaskShape) -> int:
 
 def fitting_rows(columns: Columns) -> int:
     """Return the most rows to fit on; 0 where nothing is fitted."""
-    shape = columns.shape
-    fitting = problems[shape.kind].most_rows(max(1, columns.width), shape.outputs)
-    return int(np.clip(fitting, LEAST_ROWS, ROWS)) if fitting else 0
+    if columns.models is None:
+        return 0
+    return int(np.clip(columns.models.most_rows(max(1, columns.width), columns.shape.outputs), LEAST_ROWS, ROWS))
 
 
 def recipes(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
     """Return the baselines of a task of which ``rows`` are fitted, the simplest first."""
-    if not fitting_rows(columns):
+    models = columns.models
+    if models is None:
         return ()
-    return (problems[columns.shape.kind].constant(), _linear(columns, rows), _boosting(columns, rows, seed))
+    return (models.constant(), _linear(models, columns, rows), _boosting(models, columns, rows, seed))
 
 
-def _linear(columns: Columns, rows: int) -> Estimator:
+def _linear(models: Baselines, columns: Columns, rows: int) -> Estimator:
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    found = problems[columns.shape.kind].linear(rows, columns.width, columns.shape.outputs)
+    found = models.linear(rows, columns.width, columns.shape.outputs)
     if found.model is None:
         return found
     one_hot = OneHotEncoder(max_categories=CATEGORIES, handle_unknown="infrequent_if_exist", sparse_output=False)
@@ -152,8 +158,8 @@ def _linear(columns: Columns, rows: int) -> Estimator:
     return found._replace(model=make_pipeline(inputs, found.model))
 
 
-def _boosting(columns: Columns, rows: int, seed: int) -> Estimator:
-    name, found = "gradient boosting", problems[columns.shape.kind].boosting(columns.shape.outputs)
+def _boosting(models: Baselines, columns: Columns, rows: int, seed: int) -> Estimator:
+    name, found = "gradient boosting", models.boosting(columns.shape.outputs)
     if isinstance(found, str):
         return Estimator(name, None, NAN, found)
     model, trees = found

@@ -158,8 +158,9 @@ def _measured(
 ) -> dict[str, float]:
     """Return the plain loss and all other metrics of a fitted model."""
     shape = dataset.shape
-    problem = problems[shape.kind]
-    answers = problem.answers_of(recipe.model, columns.inputs(part), shape.outputs)
+    problem, models = problems[shape.kind], columns.models
+    assert models is not None, "there is a model of it"
+    answers = models.answers_of(recipe.model, columns.inputs(part), shape.outputs)
     loss = problem.losses_of(answers, part.targets, loss=problem.losses[0], scale=shape.scale).mean()
     return {LOSS: float(loss), **scorer.measure(part.truth, problem.own_units(answers, shape)).values}
 
