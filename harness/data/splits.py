@@ -63,22 +63,30 @@ def split_folds(source: Source, split: Split, indices: Indices, count: int) -> t
     They are drawn from the split's seed, class by class and in whole groups. Raises :class:`DataError` when a fold
     would lack a class, or be empty.
     """
-    rows, drawing = indices.refit().train, Drawing(source, split)
+    rows, drawing, names = indices.refit().train, Drawing(source, split), source.class_names
     fix = f"lower `evaluation.folds` ({count})"
     if (most := drawing.group_count(rows)) < count:
         raise DataError(f"{source.name}: {most} groups of samples cannot be dealt into {count} folds; {fix}")
-    classes = len(source.class_names)
-    counts = np.bincount(source.targets[rows], minlength=classes) if classes else np.array([len(rows)])
+    counts = _per_class(source, rows)
     if counts.min() < count:
-        what = f"class {source.class_names[int(counts.argmin())]!r} has" if classes else "there are"
+        what = f"class {names[int(counts.argmin())]!r} has" if names else "there are"
         raise DataError(f"{source.name}: {what} {counts.min()} samples, fewer than one for each fold; {fix}")
     held = drawing.folds(rows, count, derive_seed(split.seed, "folds"))
     for number, fold in enumerate(held, start=1):
-        there = np.bincount(source.targets[fold], minlength=classes) if classes else np.array([len(fold)])
+        there = _per_class(source, fold)
         if there.min() == 0:
-            what = f"has none of class {source.class_names[int(there.argmin())]!r}" if classes else "is empty"
+            what = (
+                f"has none of class {source.class_names[int(there.argmin())]!r}" if source.class_names else "is empty"
+            )
             raise DataError(f"{source.name}: fold {number} {what}, since groups stay together; {fix}")
     return tuple(Indices(np.setdiff1d(rows, fold, assume_unique=True), fold, indices.test) for fold in held)
+
+
+def _per_class(source: Source, rows: np.ndarray) -> np.ndarray:
+    """Return how many of the rows are of each class; of all together where there are none."""
+    if not source.class_names:
+        return np.array([len(rows)])
+    return np.bincount(source.targets[rows], minlength=len(source.class_names))
 
 
 def _given(source: Source) -> Indices:

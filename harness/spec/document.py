@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny, ValidationInfo, model_validator
-from pydantic_core import PydanticKnownError
 
 from harness.errors import InputError, did_you_mean
 from harness.own import check_path
 from harness.problems import known_metrics
 from harness.registry import registered
-from harness.spec.base import Frozen
+from harness.spec.base import Frozen, OneOf
 from harness.spec.first import point_of
 from harness.spec.names import PRUNERS, SAMPLERS
 from harness.spec.parameters import Group, Scalar, size
@@ -85,29 +84,12 @@ class Budget(Frozen):
     """How often a trial is started again after its worker process died."""
 
 
-class _Names:
-    """The names of a kind that a field takes: those that come with harness, and what installed packages add."""
-
-    def __init__(self, kind: str, shipped: Sequence[str]) -> None:
-        self._kind = kind
-        self._shipped = shipped
-
-    @property
-    def known(self) -> list[str]:
-        return [*self._shipped, *sorted(registered(self._kind) - set(self._shipped))]
-
-    def check(self, name: object) -> object:
-        """Refuse any other as pydantic refuses what no ``Literal`` has."""
-        if name not in self.known:
-            raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, self.known))})
-        return name
-
-    def describe(self, schema: dict[str, Any]) -> None:
-        """Complete a JSON Schema."""
-        schema["enum"] = self.known
+def _known(kind: str, shipped: Sequence[str]) -> list[str]:
+    """Return the names of a kind: those that come with harness, then what installed packages add."""
+    return [*shipped, *sorted(registered(kind) - set(shipped))]
 
 
-_SAMPLERS, _PRUNERS = _Names("sampler", SAMPLERS), _Names("pruner", PRUNERS)
+_SAMPLERS, _PRUNERS = OneOf(lambda: _known("sampler", SAMPLERS)), OneOf(lambda: _known("pruner", PRUNERS))
 
 
 class Search(Frozen):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
 from harness.errors import did_you_mean
 from harness.problems import known_losses
-from harness.spec.base import Frozen
+from harness.spec.base import Frozen, OneOf
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -17,6 +16,7 @@ PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 FINALS = ("auto", "refit", "keep")
 OF_THE_WINNER = ("final", "calibration")
 """The keys that are about the winner alone, so that a space cannot vary them."""
+_LOSSES = OneOf(known_losses)
 
 
 class Augment(Frozen):
@@ -44,29 +44,13 @@ class Averaged(Frozen):
     ensemble: Annotated[int, Field(strict=True, ge=2, le=64)]
 
 
-def _loss(value: object) -> object:
-    """Refuse what is the loss of no problem."""
-    if value not in known_losses():
-        raise ValueError(f"{value!r} is not one of {', '.join(known_losses())}{_meant(value, known_losses())}")
-    return value
-
-
-def _losses(schema: dict[str, Any]) -> None:
-    """Name the losses of all problems in the JSON Schema."""
-    schema["enum"] = list(known_losses())
-
-
-def _meant(value: object, known: Iterable[str]) -> str:
-    hint = did_you_mean(str(value), known)
-    return hint if "mean" in hint else ""
-
-
 def _final(value: object) -> object:
     """Say in one line what may stand here; pydantic's own findings would tell of each alternative."""
     if isinstance(value, Averaged) or value in FINALS:
         return value
     if isinstance(value, str):
-        raise ValueError(f"{value!r} is not one of auto, refit, keep, {{ensemble: N}}{_meant(value, FINALS)}")
+        hint = did_you_mean(value, FINALS)
+        raise ValueError(f"{value!r} is not one of auto, refit, keep, {{ensemble: N}}{hint if 'mean' in hint else ''}")
     try:
         return Averaged.model_validate(value)
     except ValidationError:
@@ -80,7 +64,7 @@ class Training(Frozen):
     """``auto``: the smallest that trains within 5 % of the best number of samples a second, of those that fit."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     """``auto``: the one measured to be fastest of those that do not hurt the loss."""
-    loss: Annotated[str, BeforeValidator(_loss), Field(json_schema_extra=_losses)] = "auto"
+    loss: Annotated[str, BeforeValidator(_LOSSES.check), Field(json_schema_extra=_LOSSES.describe)] = "auto"
     """``auto``: cross-entropy for classes, MSE for values. ``binary`` is one logit for two classes."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     class_weights: Literal["none", "balanced"] = "none"
