@@ -402,7 +402,6 @@ def test_a_candidate_beyond_the_limits_costs_no_data_placement(real, evaluate, m
     def placed(*_arguments, **_options):
         raise AssertionError("samples were placed")
 
-    monkeypatch.setattr("harness.study.trial.attempt.place", placed)
     monkeypatch.setattr("harness.study.trial.building.place", placed)
     job = replace_spec(real.job_of(), parameters=100)
     ended = evaluate(job)
