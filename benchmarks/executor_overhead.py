@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -38,9 +38,9 @@ class IdleWorkshop:
     """Opens trainers that train nothing."""
 
     @contextmanager
-    def open(self, stop: Stop, *, threads: int, index: int = 0) -> Iterator[IdleTrainer]:
+    def open(self, stop: Stop, *, threads: int, device: int = 0) -> Iterator[IdleTrainer]:
         """Return a trainer."""
-        del stop, threads, index
+        del stop, threads, device
         yield IdleTrainer()
 
 
@@ -49,10 +49,17 @@ class IdleTrainer:
 
     def evaluate(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
         """Report and end."""
-        numbers = ("learning_rate", "gradient_norm", "train_s", "validation_s", "train_samples_s")
         for number in range(1, assignment.until + 1):
             epoch = EpochRecord(
-                trial=assignment.trial, epoch=number, train={}, validation={}, **dict.fromkeys(numbers, 1.0)
+                trial=assignment.trial,
+                epoch=number,
+                train={},
+                validation={},
+                learning_rate=1.0,
+                gradient_norm=1.0,
+                train_s=1.0,
+                validation_s=1.0,
+                train_samples_s=1.0,
             )
             watcher.judge(Report(epoch, {}))
         record = TrialRecord(
@@ -79,7 +86,7 @@ def main() -> None:
     parser.add_argument("--assignments", type=int, default=500)
     assignments = parser.parse_args().assignments
     workshop = IdleWorkshop()
-    executors = {
+    executors: dict[str, Callable[[], Executor]] = {
         "in process": lambda: InProcess(workshop, Stop(), threads=1, device="cpu"),
         "worker process": lambda: LocalProcesses(workshop, workers=1, threads=1, device="cpu"),
         "Ray actor": lambda: RayActors(workshop, address="local", workers=1, threads=1, device="cpu"),

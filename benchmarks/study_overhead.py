@@ -134,7 +134,7 @@ def ours(spec: Spec, folder: Path) -> list[float]:
     job = Job(spec, data, torch.device("cpu"), objectives)
     database = StudyDatabase.open(run.file("study.db"), study="harness", directions=["maximize"])
     executor = Instant()
-    archive = Archive(run, database, objectives)
+    archive = Archive(run, database, objectives, spec.limits)
     source = SampledTrials(spec, objectives, archive.known)
     coordinator = Coordinator(job, archive, source, executor, Packing(1, 1, float("inf")), Stop(), Observer())
     for _ in coordinator.run(spec.total):
