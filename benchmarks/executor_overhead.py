@@ -24,7 +24,7 @@ import numpy as np
 
 from harness.records import EpochRecord, Named, Outcome, TrialRecord
 from harness.spec import Candidate, Training
-from harness.study.contract import Assignment, Evaluation, Executor, Report, Watcher
+from harness.study.contract import Assignment, Evaluation, Executor, Group, Report, Watcher
 from harness.study.execute.inprocess import InProcess
 from harness.study.execute.processes import LocalProcesses
 from harness.study.execute.ray.cluster import RayActors
@@ -38,17 +38,21 @@ class IdleWorkshop:
     """Opens trainers that train nothing."""
 
     @contextmanager
-    def open(self, stop: Stop, *, threads: int, index: int = 0) -> Iterator[IdleTrainer]:
+    def open(self, stop: Stop, *, threads: int, device: int = 0) -> Iterator[IdleTrainer]:
         """Return a trainer."""
-        del stop, threads, index
+        del stop, threads, device
         yield IdleTrainer()
 
 
 class IdleTrainer:
     """Reports as many epochs as it is asked for, and is done."""
 
-    def evaluate(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
+    def evaluate(self, group: Group, watcher: Watcher) -> Iterator[Evaluation]:
         """Report and end."""
+        for assignment in group:
+            yield self._evaluation(assignment, watcher)
+
+    def _evaluation(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
         numbers = ("learning_rate", "gradient_norm", "train_s", "validation_s", "train_samples_s")
         for number in range(1, assignment.until + 1):
             epoch = EpochRecord(
@@ -102,7 +106,7 @@ def time_ms(executor: Executor, count: int, *, epochs: int) -> list[float]:
     for trial in range(count):
         order = Assignment(trial=trial, seed=trial, candidate=candidate, params={}, until=epochs, judged=True)
         start = time.perf_counter()
-        executor.submit(order)
+        executor.submit((order,))
         while not executor.wait(watcher, 10.0):
             pass
         times.append((time.perf_counter() - start) * 1e3)
