@@ -24,7 +24,7 @@ import numpy as np
 
 from harness.records import EpochRecord, Named, Outcome, TrialRecord
 from harness.spec import Candidate, Training
-from harness.study.contract import Assignment, Evaluation, Executor, Report, Watcher
+from harness.study.contract import Assignment, Evaluation, Executor, Group, Report, Watcher
 from harness.study.execute.inprocess import InProcess
 from harness.study.execute.processes import LocalProcesses
 from harness.study.execute.ray.cluster import RayActors
@@ -47,8 +47,12 @@ class IdleWorkshop:
 class IdleTrainer:
     """Reports as many epochs as it is asked for, and is done."""
 
-    def evaluate(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
+    def evaluate(self, group: Group, watcher: Watcher) -> Iterator[Evaluation]:
         """Report and end."""
+        for assignment in group:
+            yield self._evaluation(assignment, watcher)
+
+    def _evaluation(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
         for number in range(1, assignment.until + 1):
             epoch = EpochRecord(
                 trial=assignment.trial,
@@ -109,7 +113,7 @@ def time_ms(executor: Executor, count: int, *, epochs: int) -> list[float]:
     for trial in range(count):
         order = Assignment(trial=trial, seed=trial, candidate=candidate, params={}, until=epochs, judged=True)
         start = time.perf_counter()
-        executor.submit(order)
+        executor.submit((order,))
         while not executor.wait(watcher, 10.0):
             pass
         times.append((time.perf_counter() - start) * 1e3)

@@ -240,7 +240,11 @@ class TrialRecord:
     notes: tuple[str, ...] = ()
     started_unix_s: float = NAN
     seconds: float = NAN
-    """Wall time on its device, all parts that its result rests on; a trial that shares a device counts in full."""
+    """Wall time on its device, all parts that its result rests on; a trial that shares a device counts in full, one
+    that shares a program with others has its share of it."""
+    shared_with: int = 0
+    """Trials that were trained in one program with it: its seconds, energy and memory are its share of the program's,
+    so that their sum over these trials is what the program took."""
     lost_s: float = 0.0
     """Device-seconds of attempts that left nothing: a worker that died, an epoch that was cut off."""
     attempts: int = 1
@@ -333,4 +337,4 @@ class TelemetryRecord:
     time_unix_s: float
     values: Mapping[str, float]
     trial: int = -1
-    """-1: outside any trial."""
+    """-1: outside any trial; of several that are trained as one program the first."""

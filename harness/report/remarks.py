@@ -61,6 +61,9 @@ def remarks(trial: Mapping[Any, Any]) -> Iterator[str]:
         return
     if _in_parts(trial):
         yield f"batches of {batch_text(trial)}"
+    if pd.notna(trial["shared_with"]) and trial["shared_with"] > 0:
+        others = plural(int(trial["shared_with"]), "other trial")
+        yield f"trained in one program with {others}; its seconds, energy and memory are shares of the program's"
     if pd.notna(trial["attempts"]) and trial["attempts"] > 1:
         yield f"started {int(trial['attempts'])} times"
 

@@ -211,6 +211,7 @@ def trial_row(wish: Wish, trial: int, rng: np.random.Generator) -> tuple[dict[st
         "reasons": json.dumps(dict.fromkeys(unmeasured, NO_GPU)),
         "started_unix_s": START + 14 * trial,
         "seconds": (0.7 + parameters / 1e6) * epochs + 0.4,
+        "shared_with": 0,
         "lost_s": 0.0,
         "attempts": 1,
         "same_as": None,
@@ -241,7 +242,7 @@ def typed(rows: list[dict[str, Any]]) -> pd.DataFrame:
     tails = sorted(name for name in frame if name.startswith("param."))
     for name in ("trial", "seed", "epochs", "best_epoch"):
         frame[name] = frame[name].astype("int64")
-    for name in ("batch_size", "micro_batch", "threads", "attempts", "same_as"):
+    for name in ("batch_size", "micro_batch", "threads", "shared_with", "attempts", "same_as"):
         frame[name] = frame[name].astype("Int64")
     for name in (
         "device",
