@@ -25,6 +25,7 @@ from torch import nn
 
 from harness.hardware import Sampler, choose_device, meters_for
 from harness.measure import synchronize
+from harness.statistics import median_interval
 
 
 def main() -> None:
@@ -59,12 +60,9 @@ def main() -> None:
         process.resume()
         end, elapsed_s = process.cpu_times(), time.perf_counter() - began_s
         samples = len(sampler.drain())
-    medians = np.median(rng.choice(ratios, (10_000, len(ratios))), axis=1)
-    low, high = np.quantile(medians, [0.025, 0.975])
+    middle, low, high = median_interval(ratios)
     used_s = sum(end[:2]) - sum(start[:2])
-    print(
-        f"sampled / not: {np.median(ratios):.4f}, 95 % interval {low:.4f} to {high:.4f}, {len(ratios)} pairs, {device}"
-    )
+    print(f"sampled / not: {middle:.4f}, 95 % interval {low:.4f} to {high:.4f}, {len(ratios)} pairs, {device}")
     print(f"the process that samples used {100 * used_s / sampled_s:.2f} % of a core for {samples} samples")
     print(f"{elapsed_s:.0f} s; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 

@@ -25,6 +25,7 @@ from torch import nn
 from harness.data import Part, place
 from harness.records import Named, Plan, TaskKind, TaskShape, table_inputs
 from harness.spec import Candidate, Training
+from harness.statistics import median_interval
 from harness.train import Fit, Supervised, Targets, build_optimizers
 
 FEATURES, CLASSES, BATCH = 64, 10, 128
@@ -54,8 +55,8 @@ def main() -> None:
     for name, times in seconds.items():
         print(f"{name:5} {np.median(times) / steps * 1e6:7.1f} us/step")
     ratios = np.divide(seconds["fit"], seconds["bare"])
-    low, high = median_interval(ratios)
-    print(f"fit / bare: {np.median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}, {len(ratios)} blocks")
+    middle, low, high = median_interval(ratios)
+    print(f"fit / bare: {middle:.3f}, 95 % interval {low:.3f} to {high:.3f}, {len(ratios)} blocks")
 
 
 def digits_like(samples: int) -> Part:
@@ -113,13 +114,6 @@ def block_s(arm: Iterator[object], epochs: int) -> float:
     for _ in range(epochs):
         next(arm)
     return time.perf_counter() - start
-
-
-def median_interval(values: np.ndarray, resamples: int = 5000) -> tuple[float, float]:
-    """Return a bootstrap 95 % interval of the median."""
-    rng = np.random.default_rng(0)
-    medians = np.median(rng.choice(values, (resamples, len(values))), axis=1)
-    return float(np.quantile(medians, 0.025)), float(np.quantile(medians, 0.975))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ FLOORS = {
     "errors": 0.1,
     "own": 0.2,
     "registry": 0.2,
+    "statistics": 0.2,
     "problems": 0.3,
     "signals": 0.0,
     "text": 0.0,

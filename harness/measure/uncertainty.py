@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.problems import LOSS, Problem
-from harness.problems.value_errors import of_mean
 from harness.records import Figures
+from harness.statistics import mean_error
 
 NAME = "value_se"
 """The figure's name."""
@@ -39,7 +39,7 @@ def standard_error(
     if not np.isfinite(answers).all():
         return Figures.missing("the standard error is not known: a prediction is not finite", NAME)
     if metric == LOSS:
-        return Figures({NAME: of_mean(problem.losses_of(answers, targets, loss=loss, scale=scale))})
+        return Figures({NAME: mean_error(problem.losses_of(answers, targets, loss=loss, scale=scale))})
     error = problem.standard_error(metric, targets, answers, seed)
     if error is None:
         return Figures.missing(f"no standard error is known of {metric}", NAME)

@@ -1,20 +1,20 @@
 """How far scores of classes may be off: the losses of single samples, and standard errors.
 
-The standard error of accuracy is the binomial one with two hits and two misses added (Agresti and Coull, 1998), since a
-few hundred samples that are all told right do not make sure of the next. The other scores of a confusion matrix are
-bootstrapped over the samples (Efron, 1979), from a seed, so that the same predictions have the same error; where every
-resample scores the same, they have that of accuracy.
+Accuracy has the standard error of a share. The other scores of a confusion matrix are bootstrapped over the samples
+(Efron, 1979), from a seed, so that the same predictions have the same error; where every resample scores the same, they
+have that of accuracy.
 
 Shape legend: N samples, C classes, K non-empty cells of the confusion matrix, R resamples.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from harness.statistics import share_error
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,9 +49,7 @@ def log_probabilities(probabilities: NDArray[np.floating]) -> Floats:
 def standard_error(metric: str, targets_N: NDArray[Any], answers_NC: NDArray[np.floating], seed: int) -> float | None:
     """Return the standard error of a score of the confusion matrix; None for the others."""
     targets_N, predicted_N = targets_N.astype(np.int64), answers_NC.argmax(axis=1)
-    samples = len(targets_N) + 4
-    accuracy = (np.count_nonzero(predicted_N == targets_N) + 2) / samples
-    of_accuracy = math.sqrt(accuracy * (1.0 - accuracy) / samples)
+    of_accuracy = share_error(int(np.count_nonzero(predicted_N == targets_N)), len(targets_N))
     if metric == "accuracy":
         return of_accuracy
     if metric not in _BOOTSTRAPPED:

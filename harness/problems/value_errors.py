@@ -8,7 +8,6 @@ Shape legend: N samples, V values to predict.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.problems.label_errors import RESAMPLES, Floats
+from harness.statistics import mean_error
 
 _LOSSES: Mapping[str, Callable[[Floats], Floats]] = {
     "mse": np.square,
@@ -37,17 +37,12 @@ def standard_error(metric: str, targets: NDArray[Any], answers: NDArray[np.float
     targets_NV = columns(targets)
     errors_NV = columns(answers) - targets_NV
     if metric == "mae":
-        return of_mean(np.abs(errors_NV).mean(axis=1))
+        return mean_error(np.abs(errors_NV).mean(axis=1))
     if metric == "rmse":
-        return of_mean(_pull_on_root(errors_NV).mean(axis=1))
+        return mean_error(_pull_on_root(errors_NV).mean(axis=1))
     if metric == "r2":
         return float(np.std(list(_resampled_r2(errors_NV, targets_NV, seed)), ddof=1))
     return None
-
-
-def of_mean(parts_N: NDArray[np.floating]) -> float:
-    """Return the standard error of a mean over samples."""
-    return float(np.std(parts_N.astype(np.float64), ddof=1) / math.sqrt(len(parts_N)))
 
 
 def _pull_on_root(errors_NV: Floats) -> Floats:

@@ -18,13 +18,13 @@ from harness.bench.rows import Case, Row
 from harness.bench.timing import clocks, energy, protocol, timed
 from harness.bench.timing.clocks import Clock
 from harness.bench.timing.conditions import Conditions, Watch
-from harness.bench.timing.interval import median_interval
 from harness.bench.timing.protocol import fair_share, measure, run_group, take_turns
 from harness.bench.timing.timed import Stage, Timed, Used
 from harness.bench.workload import Setting, Workload
 from harness.measure import only_new_garbage
 from harness.plan.running import tf32_arithmetic
 from harness.records import Figures
+from harness.statistics import median_interval
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ import pytest
 from harness.bench.comparison.verdict import best_round
 from harness.bench.frames import blocks_frame
 from harness.bench.rows import Case, Row
-from harness.bench.timing.interval import median_interval, rounds_interval
 from harness.bench.timing.rounds import merge_rounds
+from harness.statistics import median_interval, rounds_interval
 
 CASE = Case(bench="copy")
 

@@ -14,9 +14,9 @@ from harness.bench.comparison.verdict import (
     drift,
     estimate,
     estimate_rounds,
-    resampled_medians,
     scatter,
 )
+from harness.statistics import resampled_medians
 
 ROWS, RUNS = 16, 12
 BAND = 0.03

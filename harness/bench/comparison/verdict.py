@@ -8,8 +8,8 @@ benchmarking in noisy environments", arXiv:1608.04295). What makes up the interv
 so added in quadrature, on the logarithm of the ratio:
 
 * The spread within the runs. Blocks follow each other in time and are not independent, so stretches of neighbours are
-  drawn instead of single blocks: the circular block bootstrap (Politis and Romano, 1992), with its percentile interval
-  (Efron and Tibshirani, 1993, "An introduction to the bootstrap", chapters 8 and 13).
+  drawn instead of single blocks (:func:`harness.statistics.resampled_medians`), with the percentile interval (Efron
+  and Tibshirani, 1993, "An introduction to the bootstrap", chapters 8 and 13).
 * The spread between the rounds: twice the distance from the best to the second best. Another must have come about as
   far, or nobody knows whether the best one was undisturbed. One round has no interval.
 * The drift. A machine that moved while it was measured has moved between the runs as well: how far the second half of
@@ -37,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.records import NAN
+from harness.statistics import resampled_medians
 
 Floats = npt.NDArray[np.float64]
 Rounds = Sequence[Sequence[float]]
@@ -52,7 +53,6 @@ LEAST_BLOCKS = 3
 LEAST_ROWS = 5
 """Rows below which their scatter is not estimated."""
 
-RESAMPLES = 2000
 NORMAL_95 = 1.96
 """Half a 95 % interval of a normal distribution, in standard deviations."""
 NORMAL_MAD = 1.4826
@@ -159,16 +159,6 @@ def scatter(estimates: Sequence[Estimate]) -> float:
     seen = NORMAL_MAD * float(np.median(np.abs(ratios - np.median(ratios))))
     explained = float(np.median([math.log(each.high / each.low) / (2 * NORMAL_95) for each in known]))
     return math.sqrt(max(0.0, seen**2 - explained**2))
-
-
-def resampled_medians(values: Floats, generator: np.random.Generator) -> Floats:
-    """Return the median of each circular block resample, drawn in stretches of about the cube root of their number."""
-    length = max(1, round(len(values) ** (1 / 3)))
-    stretches = -(-len(values) // length)
-    starts = generator.integers(len(values), size=(RESAMPLES, stretches, 1))
-    places = (starts + np.arange(length)).reshape(RESAMPLES, -1)[:, : len(values)] % len(values)
-    medians: Floats = np.median(values[places], axis=1)
-    return medians
 
 
 def drift(values: Floats) -> float:

@@ -10,8 +10,8 @@ from statistics import fmean, median
 from typing import Any
 
 from harness.bench.rows import Case, Row
-from harness.bench.timing.interval import rounds_interval
 from harness.records import NAN
+from harness.statistics import rounds_interval
 
 _PEAKS = ("mem_allocated_peak_mib", "mem_device_peak_mib", "mem_rss_peak_mib", "temp_max_c", "compile_s")
 _MEANS = ("idle_w", "psi_cpu", "cpu_wall_ratio")

@@ -15,7 +15,6 @@ from harness.bench.rows import Row
 from harness.bench.timing.clocks import Call, Clock, cache_bytes
 from harness.bench.timing.conditions import Conditions, Watch
 from harness.bench.timing.energy import drawn, unmeasured
-from harness.bench.timing.interval import median_interval
 from harness.bench.workload import Setting, Workload
 from harness.errors import described
 from harness.measure import MemoryPeak, is_out_of_memory
@@ -23,6 +22,7 @@ from harness.measure.resident import rss_mib
 from harness.measure.timing import settled
 from harness.plan.running import tf32_arithmetic, thread_count
 from harness.records import MIB, NAN
+from harness.statistics import median_interval
 
 MIN_BLOCKS = 3
 """In a round; a suite has several rounds."""

@@ -1,4 +1,4 @@
-"""How well a median over blocks is known."""
+"""How well a median over blocks of time is known, by the bootstrap."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.records import NAN
+
+Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 2000
 ROUND_RESAMPLES = 400
@@ -66,6 +68,20 @@ def rounds_interval(rounds: Sequence[Sequence[float]]) -> Interval:
     medians_N = np.nanmedian(values_NRB.reshape(ROUND_RESAMPLES, -1), axis=1)
     low, high = np.quantile(medians_N, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Interval(float(np.nanmedian(blocks_RB)), float(low), float(high))
+
+
+def resampled_medians(values: Floats, generator: np.random.Generator) -> Floats:
+    """Return the median of each circular block resample, drawn in stretches of about the cube root of their number.
+
+    Values that follow each other in time are not independent, so neighbours are drawn together (Politis and Romano,
+    1992, "A circular block-resampling procedure for stationary data").
+    """
+    length = max(1, round(len(values) ** (1 / 3)))
+    stretches = -(-len(values) // length)
+    starts = generator.integers(len(values), size=(RESAMPLES, stretches, 1))
+    places = (starts + np.arange(length)).reshape(RESAMPLES, -1)[:, : len(values)] % len(values)
+    medians: Floats = np.median(values[places], axis=1)
+    return medians
 
 
 @cache
