@@ -155,7 +155,7 @@ def search(
     return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
 
 
-_OVERRIDES = ("trials", "retries", "seed", "sampler", "pruner", "deterministic", "precision")
+OVERRIDES = ("trials", "retries", "seed", "sampler", "pruner", "deterministic", "precision")
 """Arguments of :func:`search` that override a key of the space, under the same name."""
 
 
@@ -170,7 +170,7 @@ def request_of(options: Mapping[str, Any]) -> Request:
     named = overrides_of(
         timeout=asked["timeout_s"],
         trial_timeout=asked["trial_timeout_s"],
-        **{name: asked[name] for name in _OVERRIDES},
+        **{name: asked[name] for name in OVERRIDES},
     )
     metrics = asked["metrics"]
     overrides = [

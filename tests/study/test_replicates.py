@@ -94,11 +94,10 @@ def test_every_training_has_its_weights_and_its_seed(listed):
 
 
 def test_a_longer_list_goes_on_where_the_shorter_one_ended(listed, tmp_path):
-    path, _, _ = listed
+    path, _, whole = listed
     shorter = tmp_path / "shorter"
     _, begun = train(shorter, LISTED[:2])
     _, longer = train(shorter, LISTED)
-    whole = train(tmp_path / "whole", LISTED)[1]
     for trial, record in whole.records.items():
         assert longer.records[trial].values == record.values
         assert (shorter / weights_file(trial)).read_bytes() == (path / weights_file(trial)).read_bytes()

@@ -21,6 +21,13 @@ class Contestant:
     name: str
     spec: Spec
 
+    def within(self, seconds: float | None) -> Contestant:
+        """Return the contestant with so much time for its search; None leaves it what its space says."""
+        if seconds is None:
+            return self
+        budget = self.spec.budget.model_copy(update={"time": seconds})
+        return Contestant(self.name, self.spec.model_copy(update={"budget": budget}))
+
     @property
     def folder(self) -> str:
         """Where its search is, below the folder of the comparison."""
