@@ -13,9 +13,12 @@ from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, search
+    from harness.comparison import ComparisonResult, compare
 
 __version__ = "0.1.0"
 
-__all__ = ["SearchResult", "__version__", "load", "search"]
+__all__ = ["ComparisonResult", "SearchResult", "__version__", "compare", "load", "search"]
 
-__getattr__, __dir__ = lazy_names(__name__, {"api": ("SearchResult", "load", "search")})
+__getattr__, __dir__ = lazy_names(
+    __name__, {"api": ("SearchResult", "load", "search"), "comparison": ("ComparisonResult", "compare")}
+)

@@ -142,53 +142,66 @@ def search(
     docs/spaces.md. ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``)
     where that came before it. Raises the errors of :mod:`harness.errors`.
     """
-    overrides = tuple(overrides)
-    arguments = dict(locals())
+    arguments = {**locals(), "overrides": tuple(overrides)}
     started_s = time.monotonic() if started_s is None else started_s
+    request = request_of(arguments)
+    stop = Stop(request.spec.budget.time, started_s=started_s)
+    opened = open_search(request)
+    with asked_to_end(stop.request, again=abort):
+        finished = run_search(request, opened, stop, observer or Observer())
+        publish(finished)
+    if finished.failure and not stop.signal:
+        raise NoSuccessfulTrialError(f"{finished.run}: no trial completed; {finished.failure}")
+    return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
+
+
+OVERRIDES = ("trials", "retries", "seed", "sampler", "pruner", "deterministic", "precision")
+"""Arguments of :func:`search` that override a key of the space, under the same name."""
+
+
+def request_of(options: Mapping[str, Any]) -> Request:
+    """Return what a search is asked to do by arguments of :func:`search`; those that are left out have their defaults.
+
+    Raises :class:`InputError`, and TypeError for what is no argument of it.
+    """
+    bound = inspect.signature(search).bind(**options)
+    bound.apply_defaults()
+    asked = bound.arguments
     named = overrides_of(
-        trials=trials,
-        timeout=timeout_s,
-        trial_timeout=trial_timeout_s,
-        retries=retries,
-        seed=seed,
-        sampler=sampler,
-        pruner=pruner,
-        deterministic=deterministic,
-        precision=precision,
+        timeout=asked["timeout_s"],
+        trial_timeout=asked["trial_timeout_s"],
+        **{name: asked[name] for name in OVERRIDES},
     )
+    metrics = asked["metrics"]
     overrides = [
         *(f"metrics.{name}={path or 'null'}" for name, path in metric_paths(metrics).items()),
-        *overrides,
+        *asked["overrides"],
         *named,
     ]
-    run = Path(resume) if resume is not None else None
-    source = _given(data, target)
-    spec = resolve_spec(space, run, overrides, source.task if source else None)
-    request = Request(
-        spec=spec,
-        device=device,
-        out=Path(out),
+    run = Path(asked["resume"]) if asked["resume"] is not None else None
+    source = _given(asked["data"], asked["target"])
+    return Request(
+        spec=resolve_spec(asked["space"], run, overrides, source.task if source else None),
+        device=asked["device"],
+        out=Path(asked["out"]),
         resume=run,
-        trust=trust,
-        execution=Execution(workers, executor, address),
-        storage=storage,
+        trust=asked["trust"],
+        execution=Execution(asked["workers"], asked["executor"], asked["address"]),
+        storage=asked["storage"],
         data=source,
-        argv=argv or (),
-        asked=_asked(arguments) if argv is None else None,
-        plan_from=Path(plan_from) if plan_from is not None else None,
+        argv=asked["argv"] or (),
+        asked=_asked(options) if asked["argv"] is None else None,
+        plan_from=Path(asked["plan_from"]) if asked["plan_from"] is not None else None,
         metrics={name: each for name, each in metrics.items() if callable(each)}
         if isinstance(metrics, Mapping)
         else {},
     )
-    stop = Stop(spec.budget.time, started_s=started_s)
-    opened = open_search(request)
-    with asked_to_end(stop.request, again=_abort):
-        finished = run_search(request, opened, stop, observer or Observer())
-        write_report(finished.run)
-        seal(finished.run, _manifest(finished))
-    if finished.failure and not stop.signal:
-        raise NoSuccessfulTrialError(f"{finished.run}: no trial completed; {finished.failure}")
-    return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
+
+
+def publish(finished: Finished) -> None:
+    """Write the report of a run that has ended, and seal it."""
+    write_report(finished.run)
+    seal(finished.run, _manifest(finished))
 
 
 def metric_paths(metrics: Mapping[str, Function | str] | Sequence[str]) -> dict[str, str | None]:
@@ -210,7 +223,7 @@ def _asked(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of :func:`search` that are not the usual ones, as plain data."""
     told: dict[str, Any] = {}
     for name, parameter in inspect.signature(search).parameters.items():
-        value = arguments[name]
+        value = arguments.get(name, parameter.default)
         if value is parameter.default or name in ("observer", "argv", "started_s"):
             continue
         if name == "data":
@@ -287,7 +300,8 @@ def describe_devices() -> dict[str, Any]:
     return {**machine.as_dict(hide_ids=True), "precisions": precisions, "default_device": str(choose_device("auto"))}
 
 
-def _abort(number: int, _frame: FrameType | None) -> None:
+def abort(number: int, _frame: FrameType | None) -> None:
+    """End the program at once, at a second signal."""
     raise SystemExit(128 + number)
 
 

@@ -35,6 +35,7 @@ FLOORS = {
     "study": 5,
     "report": 6,
     "api": 7,
+    "comparison": 7.5,
     "cli": 8,
     "__init__": 9,
     "__main__": 9,

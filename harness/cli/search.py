@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from harness.cli import completion
+from harness.cli import completion, options
 from harness.cli.early import check_executor, check_search, say_what_is_missing, worker_count
 
 if TYPE_CHECKING:
@@ -25,65 +24,40 @@ def search(
         str | None,
         typer.Argument(help="A shipped space's or task's name, or a YAML file.", autocompletion=completion.spaces),
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Total of trials of the run, resumed or not.")] = None,
+    trials: options.Trials = None,
     timeout: Annotated[str | None, typer.Option(help="Time for everything, such as 10m or 1h30m.")] = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option(
-            help="tpe, random, grid, cmaes, gp, nsga2 or qmc.", show_default=False, autocompletion=completion.samplers
-        ),
-    ] = None,
-    pruner: Annotated[
-        str | None,
-        typer.Option(help="median, asha, hyperband, dominated, none or auto.", autocompletion=completion.pruners),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    precision: Annotated[str | None, typer.Option(help="auto, fp32, tf32, bf16 or fp16.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides splits, candidates and weights.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key of the space file.")
-    ] = None,
-    workers: Annotated[
-        str, typer.Option(metavar="N|auto", help="Worker processes; 0 trains in the process of the command.")
-    ] = "1",
-    deterministic: Annotated[
-        bool | None,
-        typer.Option(
-            "--deterministic", help="The same trials with any number of workers; plans by rule, not measured."
-        ),
-    ] = None,
+    sampler: options.Sampler = None,
+    pruner: options.Pruner = None,
+    device: options.Device = "auto",
+    precision: options.Precision = None,
+    seed: options.Seed = None,
+    set_: options.Set = None,
+    workers: options.Workers = "1",
+    deterministic: options.Deterministic = None,
     plan_from: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Replay this run's measured layouts, precisions, batch sizes and threads."),
     ] = None,
-    trial_timeout: Annotated[str | None, typer.Option(help="Time for one trial, such as 90s.")] = None,
-    retries: Annotated[int | None, typer.Option(help="How often a trial whose worker died is started again.")] = None,
+    trial_timeout: options.TrialTimeout = None,
+    retries: options.Retries = None,
     storage: Annotated[
         str | None, typer.Option(metavar="URL", help="PostgreSQL database for the study; by default a file.")
     ] = None,
-    executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
-    address: Annotated[str | None, typer.Option(help="Of the Ray cluster: auto or HOST:PORT.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder that the run's own folder is made in.")] = Path("results"),
+    executor: options.Executor = "local",
+    address: options.Address = None,
+    out: options.Out = Path("results"),
     resume: Annotated[
         Path | None, typer.Option(help="Go on with this run folder.", autocompletion=completion.search_runs)
     ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Let the space import your own modules, which runs code.")
-    ] = False,
+    trust: options.Trust = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the space and an estimate of the cost only.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Search a space on this machine, and leave a reproducible report under results/."""
     started_s = time.monotonic()  # the budget of time is for all that follows, the imports included
-    if trust:
-        # As `python -m` does: the user's own modules are found from where the command was started.
-        sys.path.insert(0, str(Path.cwd()))
-    from harness.hardware.openmp import waiting_asleep
-
-    # Before torch is loaded.
-    os.environ.update(waiting_asleep(os.environ))
+    options.prepare(trust=trust)
     from harness.spec import overrides_of
 
     named = overrides_of(
@@ -124,14 +98,14 @@ def search(
         raise typer.Exit(128 + result.signal)
 
 
-def _run(space: str | None, overrides: list[str], **options: Any) -> SearchResult:
+def _run(space: str | None, overrides: list[str], **asked: Any) -> SearchResult:
     from harness.api import resolve_spec
     from harness.api import search as run_search
     from harness.cli.progress import make_display
 
-    spec = resolve_spec(space, options["resume"], overrides)
+    spec = resolve_spec(space, asked["resume"], overrides)
     with make_display(spec) as display:
-        return run_search(space, overrides=overrides, observer=display, argv=sys.argv, **options)
+        return run_search(space, overrides=overrides, observer=display, argv=sys.argv, **asked)
 
 
 def _dry_run(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.data.dataset import Dataset
     from harness.data.download import fetch
     from harness.data.fitted import check_preprocessing
+    from harness.data.learning import Learning
     from harness.data.loading import load
     from harness.data.part import Part
     from harness.data.preprocessing import prepare, unknown_columns
@@ -28,6 +29,7 @@ __all__ = [
     "Batches",
     "Dataset",
     "Given",
+    "Learning",
     "Part",
     "TrainingData",
     "cache_folder",
@@ -56,6 +58,7 @@ __getattr__, __dir__ = lazy_names(
         "sources.fashion_mnist": ("cache_folder",),
         "sources.given": ("Given", "given"),
         "fitted": ("check_preprocessing",),
+        "learning": ("Learning",),
         "loading": ("load",),
         "part": ("Part",),
         "preprocessing": ("prepare", "unknown_columns"),

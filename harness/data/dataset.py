@@ -69,10 +69,13 @@ class Dataset(TrainingData):
         parts = {"train": self._indices.train, "validation": self._indices.validation, "test": self._indices.test}
         return {name: self._source.positions(rows) for name, rows in parts.items()}
 
-    def open_test(self) -> Part:
-        """Return the test samples: the only door to them, and each opening counts."""
+    def open_test(self, preprocessing: Mapping[str, Any] | None = None) -> Part:
+        """Return the test samples: the only door to them, and each opening counts.
+
+        ``preprocessing`` is that of a model which was trained on another split of the samples to learn from.
+        """
         self._door.opened += 1
-        return _part(self._source, self.preprocessing, self._indices.test)
+        return _part(self._source, preprocessing or self.preprocessing, self._indices.test)
 
     def for_refit(self) -> Dataset:
         """Return the same data with train and validation joined in ``train``, refitted on both; same test samples."""
@@ -82,6 +85,10 @@ class Dataset(TrainingData):
         """Return the data of each fold: another one is its validation part, and all else it may train on."""
         dealt = split_folds(self._source, split, self._indices, count)
         return tuple(Dataset(self._source, indices, self._door, self.notes) for indices in dealt)
+
+    def to_learn_from(self) -> tuple[Source, int]:
+        """Return training and validation samples as a source of their own, and how many are for validation."""
+        return self._source.only(self._indices.refit().train), len(self._indices.validation)
 
     def true_targets(self, part: Literal["train", "validation", "test"]) -> np.ndarray:
         """Return class codes, or float64 values as they were read; those of ``test`` only once it was opened."""

@@ -69,14 +69,14 @@ class RunFolder:
             raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
     @classmethod
-    def create(cls, parent: Path, task: str) -> RunFolder:
-        """Make a new folder ``<time>-<task>-<id>`` under ``parent``. Raises :class:`StorageError`."""
+    def create(cls, parent: Path, task: str, path: Path | None = None) -> RunFolder:
+        """Make a new folder ``<time>-<task>-<id>`` under ``parent``, or ``path``. Raises :class:`StorageError`."""
         slug = re.sub(r"[^a-z0-9]+", "-", task.lower()).strip("-") or "task"
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug[:40]}-{secrets.token_hex(2)}"
-        with storage_errors(parent / name):
-            parent.mkdir(parents=True, exist_ok=True)
-            (parent / name).mkdir()
-        return cls(parent / name)
+        path = path or parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{slug[:40]}-{secrets.token_hex(2)}"
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+        return cls(path)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:

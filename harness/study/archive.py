@@ -47,12 +47,20 @@ class Archive:
     """The trials of a run, on disk and in mind; opening it changes nothing on disk."""
 
     def __init__(
-        self, folder: RunFolder, database: StudyDatabase, objectives: Sequence[Objective], limits: Limits
+        self,
+        folder: RunFolder,
+        database: StudyDatabase,
+        objectives: Sequence[Objective],
+        limits: Limits,
+        *,
+        keep_weights: bool = False,
     ) -> None:
+        """``keep_weights``: of every complete trial, not only of those that may win."""
         self._folder = folder
         self._limits = limits
         self._database = database
         self._objectives = objectives
+        self._keep_weights = keep_weights
         self.known: list[Known] = []
         self.results: dict[int, Result] = {}
         self._contenders: list[TrialRecord] = []
@@ -92,7 +100,7 @@ class Archive:
         record, before = evaluation.record, self._contenders
         others = (result.record for trial, result in self.results.items() if trial != record.trial)
         after = contenders(self._objectives, [*others, record])
-        if any(known.trial == record.trial for known in after):
+        if self._keeps(record, after):
             self._folder.write(weights_file(record.trial), evaluation.weights)
         if evaluation.traceback:
             self._folder.write(f"logs/trial-{record.trial:06d}.txt", evaluation.traceback)
@@ -103,7 +111,8 @@ class Archive:
         self.results[record.trial] = Result(record, evaluation.epochs)
         self._contenders = after
         for trial in {known.trial for known in before} - {known.trial for known in after}:
-            self._folder.remove(weights_file(trial))
+            if not self._keep_weights:
+                self._folder.remove(weights_file(trial))
         if record.outcome is not Outcome.INTERRUPTED and not evaluation.checkpoint:
             self._folder.remove(resume_file(record.trial))
 
@@ -119,7 +128,7 @@ class Archive:
 
     def tidy(self) -> None:
         """Remove what earlier parts of the run had no time to remove."""
-        kept = {record.trial for record in self._contenders}
+        kept = {trial for trial, result in self.results.items() if self._keeps(result.record, self._contenders)}
         for kind, trial in self._files():
             if kind == "trial" and trial not in kept:
                 self._folder.remove(weights_file(trial))
@@ -131,6 +140,12 @@ class Archive:
         for kind, trial in self._files():
             if kind == "resume":
                 self._folder.remove(resume_file(trial))
+
+    def _keeps(self, record: TrialRecord, contending: Sequence[TrialRecord]) -> bool:
+        """Tell whether the weights of a trial are kept beside these that may win."""
+        if self._keep_weights:
+            return record.outcome is Outcome.COMPLETE
+        return any(known.trial == record.trial for known in contending)
 
     def _record(self, record: TrialRecord, evaluation: Evaluation) -> None:
         text = encode(record, list(evaluation.epochs))

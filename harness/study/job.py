@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,6 +15,9 @@ from harness.records import TaskShape
 from harness.spec import Averaged, Candidate, Spec
 from harness.study.objectives import Objective
 from harness.train import outputs_for
+
+if TYPE_CHECKING:
+    from harness.data import Learning
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class Job:
     folds: tuple[TrainingData, ...] = ()
     """The data of each fold of a cross-validation, the last of which is ``dataset``; empty where there is none."""
 
+    learning: Learning | None = None
+    """What is split anew for each trial of a list; None: all trials have ``dataset``."""
+
     @property
     def trainings(self) -> int:
         """How often a candidate is trained for its value."""
@@ -41,6 +48,10 @@ class Job:
     def of_fold(self, number: int) -> Job:
         """Return the job with the data of a fold, counted from 1; seeds share their data."""
         return dataclasses.replace(self, dataset=self.folds[number - 1]) if self.folds else self
+
+    def of_trial(self, seed: int) -> Job:
+        """Return the job with the data of a trial."""
+        return self if self.learning is None else dataclasses.replace(self, dataset=self.learning.under(seed))
 
     @property
     def final(self) -> str | Averaged:

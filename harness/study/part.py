@@ -41,6 +41,8 @@ from harness.study.choices import begin_record, memory_of
 from harness.study.contract import Executor
 from harness.study.coordinator import Coordinator
 from harness.study.decide.decisions import SampledTrials
+from harness.study.decide.fixed import FixedTrials, Replicate
+from harness.study.decide.protocol import TrialSource
 from harness.study.execute.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.final import Finisher, report_aside_s, time_aside_s
 from harness.study.job import Job
@@ -60,6 +62,8 @@ class Finished:
     stats: dict[str, Any]
     failure: str
     """How the first trial failed when none completed, else empty."""
+    records: Mapping[int, TrialRecord]
+    """By the numbers of the trials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,10 @@ class Means:
     asked: Mapping[str, Any] | None
     plan_from: Path | None = None
     """A run whose measured choices are replayed."""
+    final: bool = True
+    """Whether the winner is scored on the test samples."""
+    replicates: Sequence[Replicate] = ()
+    """What is trained instead of searching."""
 
 
 class _Scored(NamedTuple):
@@ -102,7 +110,7 @@ class SearchPart:
         self._elapsed_s = float(status.get("elapsed_s", 0.0))
         self._test_opened = int(status.get("test_opened", 0))
         self._scored = _earlier_scores(folder)
-        self._baselines_s = seconds_aside(job.spec, job.dataset)
+        self._baselines_s = seconds_aside(job.spec, job.dataset) if means.final else 0.0
         self._start_s = self._started - stop.started_s
 
     def run(self) -> Finished:
@@ -125,7 +133,8 @@ class SearchPart:
             # First all that may fail is opened and looked at; until then an earlier part is left as it was.
             executor = stack.enter_context(closing(open_executor(self._means.execution, job, self._stop)))
             database = stack.enter_context(closing(self._open_database()))
-            archive = Archive(self._folder, database, job.objectives, job.spec.limits)
+            listed = bool(self._means.replicates)
+            archive = Archive(self._folder, database, job.objectives, job.spec.limits, keep_weights=listed)
             check_candidates(self._folder.path, job.spec, archive.known)
             choices_notes = self._begin()
             archive.tidy()
@@ -145,7 +154,7 @@ class SearchPart:
         self._folder.write_json("stats.json", stats)
         state = "interrupted" if self._stop.signal else "complete"
         failure = "" if archive.best else _first_reason(archive.records)
-        return Finished(self._folder.path, state, stats, failure)
+        return Finished(self._folder.path, state, stats, failure, archive.records)
 
     def _open_database(self) -> StudyDatabase:
         where = self._means.storage or self._folder.file("study.db")
@@ -156,22 +165,27 @@ class SearchPart:
     def _train(self, archive: Archive, executor: Executor, total: int) -> None:
         """Train until the search has ended; the workers are gone afterwards, and leave the device to the refit."""
         packing = packing_of(self._means.execution, executor, self._job)
-        source = SampledTrials(self._job.spec, self._job.objectives, archive.known)
+        source = self._source(archive)
         coordinator = Coordinator(self._job, archive, source, executor, packing, self._stop, self._observer)
         with closing(executor):
             for _ in coordinator.run(total):
                 self._set_time_aside(archive)
 
+    def _source(self, archive: Archive) -> TrialSource:
+        if self._means.replicates:
+            return FixedTrials(self._job.spec, self._means.replicates, archive.known)
+        return SampledTrials(self._job.spec, self._job.objectives, archive.known)
+
     def _set_time_aside(self, archive: Archive) -> None:
         """Keep what the report, the baselines and making the final model of the best trial so far will take."""
         self._stop.report_s = report_aside_s(self._job, len(archive.results), self._start_s)
         self._stop.reserve_s = self._baselines_s
-        if archive.best is not None:
+        if archive.best is not None and self._means.final:
             self._stop.reserve_s += time_aside_s(self._job, archive.best)
 
     def _score(self, best: TrialRecord | None) -> _Scored:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
-        if best is None or self._stop.signal:
+        if best is None or self._stop.signal or not self._means.final:
             return _Scored(None, ())
         earlier, winner = self._scored.get("test"), self._scored.get("best")
         if earlier and isinstance(winner, dict) and winner.get("trial") == best.trial:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from harness.data import Dataset, Given, load
+from harness.data import Dataset, Given, Learning, load
 from harness.errors import DataError, InputError
 from harness.hardware import choose_device, usable_cores
 from harness.problems.scoring import Function, Scorer
@@ -20,6 +20,7 @@ from harness.store import RunFolder, check_local, check_run, check_space, read_s
 from harness.store.connection import postgresql_url
 from harness.study.check import check_spec
 from harness.study.choices import check_followed
+from harness.study.decide.fixed import Replicate
 from harness.study.execute.execution import Execution, check_execution
 from harness.study.job import Job
 from harness.study.objectives import resolve_metrics, resolve_objectives
@@ -56,6 +57,12 @@ class Request:
     """A run whose measured choices are replayed; a run that is resumed replays its own."""
     metrics: Mapping[str, Function] = field(default_factory=dict)
     """The user's own metrics that the spec names and that need not be imported."""
+    folder: Path | None = None
+    """The folder that a new run makes for itself; None: one below ``out``, with a name of its own."""
+    final: bool = True
+    """Whether the winner is made into a final model and scored on the test samples."""
+    replicates: tuple[Replicate, ...] = ()
+    """What is trained instead of searching; of a run that is resumed the same ones, and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,17 @@ def open_search(request: Request) -> Opened:
         _check_sendable(scorer)
     spec, datasets = _dealt(spec, dataset)
     folds, dataset = tuple(fold.training_data() for fold in datasets), datasets[-1]
-    job = Job(spec, folds[-1], device, objectives, request.trust, scorer, folds=folds if len(folds) > 1 else ())
+    seeds = {each.seed: each.seed if each.split is None else each.split for each in request.replicates}
+    job = Job(
+        spec,
+        folds[-1],
+        device,
+        objectives,
+        request.trust,
+        scorer,
+        folds=folds if len(folds) > 1 else (),
+        learning=Learning(dataset, spec.task.split, seeds) if seeds else None,
+    )
     rehearse(job)
     check_meters(job)
     return Opened(job, dataset)
@@ -162,10 +179,15 @@ def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer)
     storage = _storage(request)
     if storage is None:
         check_local(request.resume or request.out)
-    folder = RunFolder.open(request.resume) if request.resume else RunFolder.create(request.out, dataset.name)
+    if request.resume:
+        folder = RunFolder.open(request.resume)
+    else:
+        folder = RunFolder.create(request.out, dataset.name, request.folder)
     try:
         execution = replace(request.execution, every_gpu=request.device in ("auto", "cuda"))
-        means = Means(execution, storage, request.argv, request.asked, request.plan_from)
+        means = Means(
+            execution, storage, request.argv, request.asked, request.plan_from, request.final, request.replicates
+        )
         return SearchPart(job, dataset, folder, means, stop, observer).run()
     finally:
         folder.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import Any
 
@@ -73,6 +73,22 @@ class Source:
     def positions(self, chosen: np.ndarray) -> np.ndarray:
         """Translate sample numbers into positions in what was read."""
         return self.rows[chosen] if len(self.rows) else chosen
+
+    def only(self, chosen: np.ndarray) -> Source:
+        """Return some of the samples as a source of their own, with their positions in what was read."""
+        inputs = self.inputs
+        return replace(
+            self,
+            inputs=inputs.iloc[chosen].reset_index(drop=True) if isinstance(inputs, pd.DataFrame) else inputs[chosen],
+            targets=self.targets[chosen],
+            rows=self.positions(chosen),
+            labels=None if self.labels is None else self.labels[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+            order=None if self.order is None else self.order[chosen],
+            files=tuple(self.files[row] for row in chosen) if self.files else (),
+            parts=None,
+            official_test=0,
+        )
 
 
 @singledispatch

@@ -20,6 +20,9 @@ class Replicate:
 
     params: Mapping[str, Scalar]
     seed: int
+    """Of its weights and of the order of its samples."""
+    split: int | None = None
+    """Seed of the split of its samples into training and validation; None: that of its weights."""
 
 
 class FixedTrials:

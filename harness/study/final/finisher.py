@@ -6,17 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import nn
 
 from harness.data import Dataset, Part, derive_seed
-from harness.errors import StorageError, first_line
 from harness.models import Ensemble
 from harness.problems import problems
 from harness.records import Figures, Plan, TrialRecord
 from harness.store import RunFolder
-from harness.study.archive import weights_file
 from harness.study.final.cost import (
     epoch_seconds,
     final_cost_epochs,
@@ -26,6 +22,7 @@ from harness.study.final.cost import (
 )
 from harness.study.final.decision import KEPT, Decision, Tried
 from harness.study.final.ensemble import broken_limit, ensemble_figures
+from harness.study.final.kept import kept_model
 from harness.study.final.outcome import Cost, Final, Made
 from harness.study.final.recipes import Recipe, recipes
 from harness.study.final.rehearsal import Rehearsal
@@ -34,7 +31,7 @@ from harness.study.final.scoring import clipped, save_final, score, scorer_of_al
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.stop import Stop
-from harness.study.trial.building import build_model, followed_here, training_seed
+from harness.study.trial.building import followed_here, training_seed
 
 
 class Finisher:
@@ -186,13 +183,7 @@ class Finisher:
 
     def _kept(self) -> Made:
         """Return the model with the weights that the search left."""
-        model = build_model(self._job, self._candidate, self._dataset, self._weights_seed())
-        path = self._folder.file(weights_file(self._winner.trial))
-        try:
-            # From bytes: safetensors takes no path whose name is not UTF-8.
-            model.load_state_dict(load(path.read_bytes()))
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise StorageError(f"{path}: the winner's weights cannot be loaded: {first_line(error)}") from error
+        model = kept_model(self._job, self._folder, self._winner, self._dataset, self._weights_seed())
         assert self._winner.plan is not None
         return Made("keep", KEPT, model, followed_here(self._winner.plan, self._job.device), self._dataset)
 

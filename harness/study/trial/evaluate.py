@@ -66,23 +66,24 @@ class Evaluator:
             yield self._evaluation(assignment, watcher)
 
     def _evaluation(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
-        samples = len(self._job.dataset.train)
+        job = self._job.of_trial(assignment.seed)
+        samples = len(job.dataset.train)
         batch = min(samples, largest_batch(assignment.candidate, samples))
-        progress = Progress(assignment, self._sampler, Gates(self._job, self._stop.check, self._sampler), batch)
+        progress = Progress(assignment, self._sampler, Gates(job, self._stop.check, self._sampler), batch)
         with self._sampler.labelled(assignment.trial):
-            end = self._fitting(progress, Guarded(watcher))
-        record = progress.record(end, self._job.objectives)
+            end = self._fitting(job, progress, Guarded(watcher))
+        record = progress.record(end, job.objectives)
         weights = progress.weights if record.outcome is Outcome.COMPLETE else b""
         telemetry = self._sampler.drain()
-        free_memory(self._job.device)
+        free_memory(job.device)
         return Evaluation(record, progress.epochs, weights, progress.checkpoint, telemetry, end.traceback)
 
-    def _fitting(self, progress: Progress, watcher: Guarded) -> End:
+    def _fitting(self, job: Job, progress: Progress, watcher: Guarded) -> End:
         """Train; out of memory, again with half the micro-batch, until not even one sample fits."""
         micro_batch, said = progress.assignment.micro_batch, ""
         while True:
             try:
-                return Attempt(self._job, self._stop, progress, watcher, micro_batch).run()
+                return Attempt(job, self._stop, progress, watcher, micro_batch).run()
             except WatcherError as error:
                 raise error.cause from None
             except TooFewSamples as end:
@@ -104,7 +105,7 @@ class Evaluator:
                 return End(Outcome.OOM, f"{OutOfMemory('not even one sample fits in memory')}: {said}")
             micro_batch = halved(tried)
             progress.restart()
-            free_memory(self._job.device)
+            free_memory(job.device)
 
 
 def _at_once(progress: Progress, micro_batch: int) -> int:

@@ -1,0 +1,54 @@
+"""Options that several commands have: each is declared once, and a command names those that it takes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli import completion
+
+Trials = Annotated[int | None, typer.Option(help="Total of trials of the run, resumed or not.")]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        help="tpe, random, grid, cmaes, gp, nsga2 or qmc.", show_default=False, autocompletion=completion.samplers
+    ),
+]
+Pruner = Annotated[
+    str | None,
+    typer.Option(help="median, asha, hyperband, dominated, none or auto.", autocompletion=completion.pruners),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[str | None, typer.Option(help="auto, fp32, tf32, bf16 or fp16.")]
+Seed = Annotated[int | None, typer.Option(help="Decides splits, candidates and weights.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key of the space file.")
+]
+Workers = Annotated[
+    str, typer.Option(metavar="N|auto", help="Worker processes; 0 trains in the process of the command.")
+]
+Deterministic = Annotated[
+    bool | None,
+    typer.Option("--deterministic", help="The same trials with any number of workers; plans by rule, not measured."),
+]
+TrialTimeout = Annotated[str | None, typer.Option(help="Time for one trial, such as 90s.")]
+Retries = Annotated[int | None, typer.Option(help="How often a trial whose worker died is started again.")]
+Executor = Annotated[str, typer.Option(help="local or ray.")]
+Address = Annotated[str | None, typer.Option(help="Of the Ray cluster: auto or HOST:PORT.")]
+Out = Annotated[Path, typer.Option(help="Folder that the run's own folder is made in.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Let the space import your own modules, which runs code.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+def prepare(*, trust: bool) -> None:
+    """Set up the process of a command that trains, before torch is loaded."""
+    if trust:
+        # As `python -m` does: the user's own modules are found from where the command was started.
+        sys.path.insert(0, str(Path.cwd()))
+    from harness.hardware.openmp import waiting_asleep
+
+    os.environ.update(waiting_asleep(os.environ))

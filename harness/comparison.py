@@ -1,0 +1,255 @@
+"""Comparisons from Python: ``harness.compare``, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import yaml
+
+from harness.api import OVERRIDES, abort, publish, request_of
+from harness.errors import InputError, StorageError
+from harness.report import load_run
+from harness.report.notebook import table_html
+from harness.report.wording import duration, number, score
+from harness.signals import asked_to_end
+from harness.spec import canonical, load_spec
+from harness.store import RunFolder, check_run, environment, seal
+from harness.study import Request, open_search
+from harness.study.comparison.asked import FILE as DESIGN
+from harness.study.comparison.asked import Asked, read_asked
+from harness.study.comparison.clock import Clock, check_fits
+from harness.study.comparison.contestants import Contestant, contestants_of
+from harness.study.comparison.document import design_of, margin_of
+from harness.study.comparison.story import Comparison, Watch
+from harness.study.comparison.winners import check_alike, check_finished, check_unopened
+
+NOT_TAKEN = ("plan_from", "storage", "timeout_s", "observer")
+"""Arguments of a search that a comparison of several has no use for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonResult:
+    """What a comparison found; everything in it is also in ``comparison.json`` of its folder."""
+
+    folder: Path
+    state: str
+    """``complete``, or ``interrupted`` when it can be resumed."""
+    content: Mapping[str, Any]
+    """What ``comparison.json`` says; empty where there was no look."""
+    signal: int = 0
+    """The signal that ended it early, 0 for none."""
+
+    @property
+    def families(self) -> pd.DataFrame:
+        """One row for each architecture: its test scores, what it costs, and what its search has spent."""
+        return pd.DataFrame(self.content.get("families", []))
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """One row for every two architectures, the one with the better mean first."""
+        return pd.DataFrame(self.content.get("pairs", []))
+
+    @property
+    def verdict(self) -> str:
+        """What may be said, in one line for each pair, after the cheapest that is not detectably worse."""
+        if not self.content:
+            return "no verdict yet"
+        lines = [f"{pair['a']}, {pair['b']}: {_said(pair)}" for pair in self.content["pairs"]]
+        cheapest = self.content["cheapest_not_worse"]
+        return "\n".join([f"the cheapest that is not detectably worse: {cheapest}", *lines] if cheapest else lines)
+
+    @property
+    def report(self) -> Path:
+        """What was found, as JSON."""
+        return self.folder / "comparison.json"
+
+    def family_rows(self) -> list[dict[str, Any]]:
+        """Return the table of the architectures, for people."""
+        metric = self.content["task"]["metric"]
+        return [
+            {
+                "architecture": family["name"],
+                f"{metric} (test)": score(family["mean"]),
+                "95 % interval": f"{score(family['low'])} to {score(family['high'])}",
+                "parameters": family["parameters"],
+                "latency ms": family["latency_ms"],
+                "training": duration(family["train_seconds"]),
+                "trials": family["trials"],
+                "search": duration(family["device_seconds"]),
+            }
+            for family in self.content.get("families", [])
+        ]
+
+    def pair_rows(self) -> list[dict[str, Any]]:
+        """Return the table of the pairs, for people."""
+        return [
+            {
+                "pair": f"{pair['a']}, {pair['b']}",
+                "difference": number(pair["difference"]),
+                "interval": f"{number(pair['low'])} to {number(pair['high'])}",
+                "p": number(pair["p_adjusted"]),
+                "P(better)": number(pair["p_better"]),
+                "seeds": pair["pairs_used"],
+                "verdict": pair["verdict"],
+            }
+            for pair in self.content.get("pairs", [])
+        ]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state}: {self.verdict.splitlines()[0]}; {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        lines = [*self.verdict.splitlines(), f"Report: {self.report}"]
+        tables = [self.family_rows(), self.pair_rows()] if self.content else []
+        texts = [[{name: str(value) for name, value in row.items()} for row in rows] for rows in tables]
+        return "".join(f"<p>{escape(line)}</p>" for line in lines) + "".join(map(table_html, texts))
+
+
+def _said(pair: Mapping[str, Any]) -> str:
+    """Return the words of a pair; which of both is better is the first."""
+    return f"{pair['a']} is better" if pair["verdict"] == "better" else str(pair["verdict"])
+
+
+def compare(
+    space: str | Mapping[str, Any] | Sequence[str | Path] | None = None,
+    *,
+    families: Iterable[str] | Mapping[str, str] | None = None,
+    seeds: int | Literal["auto"] = "auto",
+    margin: float | None = None,
+    time_s: float | None = None,
+    reopen_test: bool = False,
+    resume: str | Path | None = None,
+    watch: Watch | None = None,
+    started_s: float | None = None,
+    **options: Any,
+) -> ComparisonResult:
+    """Compare the architectures of ``space``, or the winners of several runs, and leave a sealed folder with a report.
+
+    Each architecture is searched with the same trials and time; the winners are then trained under the same seeds, and
+    scored on the test samples. ``space`` is what :func:`harness.search` takes, or a list of run folders. ``families``
+    names some of the architectures; a mapping of names to architectures lets one take part under several names.
+    ``seeds`` is ``"auto"`` or a number of pairs, ``margin`` the difference that counts as none (in percentage points
+    for metrics that are shares), ``time_s`` the seconds for everything. ``reopen_test`` allows to score on test samples
+    that were opened before. ``resume`` is the folder of a comparison to go on with. ``options`` are those of
+    :func:`harness.search`, for each of the searches.
+
+    >>> result = harness.compare("digits", trials=10, margin=0.5)  # doctest: +SKIP
+    >>> print(result.verdict)  # doctest: +SKIP
+
+    Raises the errors of :mod:`harness.errors`.
+    """
+    if unused := next((name for name in NOT_TAKEN if name in options), None):
+        raise InputError(f"{unused}: a comparison does not take it; use it with harness.search")
+    if resume is not None:
+        fixed = {"a space": space, "families": families, "margin": margin, "seeds": None if seeds == "auto" else seeds}
+        fixed |= {name: options.get(name) or None for name in ("overrides", *OVERRIDES)}
+        plan = _resumed(Path(resume), [name for name, value in fixed.items() if value is not None], time_s, options)
+    else:
+        asked = Asked(seeds=seeds, margin=margin, time_s=time_s, reopen=reopen_test)
+        design_of(asked)
+        if isinstance(space, Sequence) and not isinstance(space, str):
+            plan = _of_runs(space, asked, options)
+        else:
+            plan = _of_space(space, families, asked, options)
+    clock = Clock(plan.asked.time_s, max(1, len(plan.contestants)), started_s=started_s)
+    plan = replace(plan, contestants=tuple(each.within(clock.share_s) for each in plan.contestants))
+    with asked_to_end(clock.request, again=abort):
+        name = _checked(plan, clock)
+        if resume is None:
+            check_unopened([Path(run) for run in plan.asked.runs.values()], reopen=reopen_test)
+        folder = RunFolder.open(Path(resume)) if resume else _begun(plan, name)
+        try:
+            compared = Comparison(
+                folder, plan.asked, plan.contestants, plan.base, clock, watch or Watch(), publish
+            ).run()
+        finally:
+            folder.close()
+        if compared.content:
+            seal(compared.folder, {"kind": "comparison", "state": compared.state})
+    return ComparisonResult(compared.folder, compared.state, compared.content, clock.signal)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A comparison as it was asked for."""
+
+    asked: Asked
+    base: Request
+    """Of the whole space, or of the first of the runs."""
+    contestants: tuple[Contestant, ...] = ()
+    """Empty where runs are compared."""
+
+
+def _of_space(
+    space: Any, families: Iterable[str] | Mapping[str, str] | None, asked: Asked, options: Mapping[str, Any]
+) -> _Plan:
+    base = request_of({**options, "space": space})
+    contestants = contestants_of(base.spec, families)
+    named = families if isinstance(families, Mapping) else {each.name: each.name for each in contestants}
+    return _Plan(replace(asked, families=dict(named), seed=base.spec.search.seed), base, contestants)
+
+
+def _of_runs(runs: Sequence[str | Path], asked: Asked, options: Mapping[str, Any]) -> _Plan:
+    """Return the plan to compare the winners of runs. Raises :class:`InputError` where they do not go together."""
+    paths = [Path(run) for run in runs]
+    if len({path.resolve() for path in paths}) < max(2, len(paths)):
+        raise InputError(f"{', '.join(map(str, paths))}: a comparison takes at least two runs, each once")
+    names = [_winning(path) for path in paths]
+    check_alike({path: load_spec(str(path / "space.yaml")) for path in paths})
+    if len(set(names)) < len(names):
+        names = [path.name for path in paths]
+    base = request_of({**options, "space": str(paths[0] / "space.yaml")})
+    return _Plan(replace(asked, runs=dict(zip(names, map(str, paths), strict=True)), seed=base.spec.search.seed), base)
+
+
+def _winning(run: Path) -> str:
+    """Return the architecture of a run's winner. Raises :class:`InputError` where the run cannot be compared."""
+    check_run(run)
+    check_finished(run)
+    try:
+        best = load_run(run).stats["best"]
+    except StorageError as error:
+        raise InputError(str(error)) from None
+    if best is None:
+        raise InputError(f"{run}: none of its trials completed, so it has no winner to compare; name another run")
+    return str(next(iter(best["candidate"]["architecture"])))
+
+
+def _resumed(folder: Path, fixed: Sequence[str], time_s: float | None, options: Mapping[str, Any]) -> _Plan:
+    """Return the plan of an earlier comparison. Raises :class:`InputError` where another one is asked for."""
+    check_run(folder)
+    asked = read_asked(folder)
+    if fixed:
+        raise InputError(
+            f"{folder}: what it compares, and how, was fixed before its first look: leave out {', '.join(fixed)}, or "
+            "start a new comparison"
+        )
+    base = request_of({**options, "space": str(folder / "space.yaml")})
+    contestants = contestants_of(base.spec, asked.families) if asked.families else ()
+    return _Plan(asked if time_s is None else replace(asked, time_s=time_s), base, contestants)
+
+
+def _checked(plan: _Plan, clock: Clock) -> str:
+    """Check all that can be checked before anything is written, and return the name of the task."""
+    if plan.asked.runs:
+        opened = open_search(replace(plan.base, final=False))
+    for contestant in plan.contestants:
+        opened = open_search(replace(plan.base, spec=contestant.spec, final=False))
+        if clock.share_s is not None:
+            check_fits(contestant.name, opened.job, clock.share_s)
+    margin_of(plan.asked, opened)
+    return opened.dataset.name
+
+
+def _begun(plan: _Plan, task: str) -> RunFolder:
+    """Make the folder of a comparison, with all that it takes to go on with it."""
+    folder = RunFolder.create(plan.base.out, f"compare-{task}")
+    folder.write_json(DESIGN, plan.asked.as_dict())
+    folder.write("space.yaml", yaml.safe_dump(canonical(plan.base.spec), sort_keys=False, allow_unicode=True))
+    folder.write_json("environment.json", environment(plan.base.argv, Path.cwd()))
+    return folder

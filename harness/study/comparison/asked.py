@@ -1,0 +1,57 @@
+"""What a comparison was asked for, written down before anything is trained, so that nothing of it is chosen later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import StorageError
+from harness.store.files import read_object
+
+FILE = "design.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The question, and how it is to be answered."""
+
+    families: Mapping[str, str] = field(default_factory=dict)
+    """The architecture of the space that each name stands for; empty where runs are compared."""
+    runs: Mapping[str, str] = field(default_factory=dict)
+    """The earlier run whose winner each name stands for; empty where a space is searched."""
+    seeds: int | Literal["auto"] = "auto"
+    margin: float | None = None
+    """Within which a difference counts as none, in the units of the comparison; None: not asked."""
+    time_s: float | None = None
+    """Seconds for everything, of which half are for the searches; None: no end."""
+    seed: int = 0
+    """What the seeds of the pairs and the resamples of the statistics are drawn from."""
+    reopen: bool = False
+    """Whether test samples that were opened before may be opened again."""
+    schema: int = SCHEMA_VERSION
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+def read_asked(folder: Path) -> Asked:
+    """Return what the comparison in ``folder`` was asked for. Raises :class:`StorageError`."""
+    path = folder / FILE
+    contents = read_object(path)
+    if (version := contents.get("schema")) != SCHEMA_VERSION:
+        raise StorageError(
+            f"{path}: schema version {version!r}, this harness reads {SCHEMA_VERSION}; "
+            "use the version of harness that it was made with"
+        )
+    try:
+        return TypeAdapter(Asked).validate_python(contents)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(key) for key in first["loc"])
+        raise StorageError(f"{path}: {where}: {first['msg']}; the file is damaged") from None
