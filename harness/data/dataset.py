@@ -114,6 +114,13 @@ class Dataset(TrainingData):
             columns["target_name"] = np.array(source.class_names, dtype=object)[source.targets[rows]]
         return pd.DataFrame(columns)
 
+    def raw_test(self, places: np.ndarray) -> np.ndarray | pd.DataFrame:
+        """Return some samples of :meth:`open_test` as they were read: images ``x_NCHW``, or rows of a table."""
+        assert self._door.opened, "the test samples were not opened"
+        raw, rows = self._source.inputs, self._indices.test[places]
+        chosen: np.ndarray | pd.DataFrame = raw.iloc[rows] if isinstance(raw, pd.DataFrame) else raw[rows]
+        return chosen
+
     def beyond_training(self) -> dict[str, int]:
         """Return how many test values of each column are clipped, since training never went so far."""
         if isinstance(self._source.inputs, np.ndarray):

@@ -271,6 +271,12 @@ class Problem(ABC):
         """Return the plain loss of each test sample but for a factor; None where the predictions do not tell it."""
         return None
 
+    def mistakes(self, targets: NDArray[Any], answers: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return the places of the samples that were got wrong, the worst first; none where none can be called so."""
+        import numpy as np
+
+        return np.empty(0, np.int64)
+
     def doubts(
         self, test: Mapping[str, float], naive: Mapping[str, float], stats: Mapping[str, Any]
     ) -> Iterator[Doubt]:

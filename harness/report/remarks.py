@@ -32,6 +32,12 @@ def unmeasured_table(trials: pd.DataFrame) -> Table:
     return Table(caption="Missing figures", columns=columns, rows=rows, numeric=frozenset({"trials"}))
 
 
+def why_missing(trials: pd.DataFrame, figure: str) -> str:
+    """Return the first reason that any trial gives for a figure being NaN."""
+    found = (reasons[figure] for reasons in decoded(trials["reasons"]) if figure in reasons)
+    return str(next(found, "no reason was recorded"))
+
+
 def noticed(trials: pd.DataFrame) -> tuple[str, ...]:
     """Return what was noticed during training and how it went, alike notes told once, the most frequent first.
 
