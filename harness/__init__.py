@@ -13,9 +13,27 @@ from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, search
+    from harness.records import EpochRecord, TrialRecord
+    from harness.study import Observer, StopSearch
 
 __version__ = "0.1.0"
 
-__all__ = ["SearchResult", "__version__", "load", "search"]
+__all__ = [
+    "EpochRecord",
+    "Observer",
+    "SearchResult",
+    "StopSearch",
+    "TrialRecord",
+    "__version__",
+    "load",
+    "search",
+]
 
-__getattr__, __dir__ = lazy_names(__name__, {"api": ("SearchResult", "load", "search")})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "api": ("SearchResult", "load", "search"),
+        "records": ("EpochRecord", "TrialRecord"),
+        "study": ("Observer", "StopSearch"),
+    },
+)

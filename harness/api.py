@@ -28,10 +28,13 @@ from harness.spec import Spec, load_spec, overrides_of, read_mapping, shipped_sp
 from harness.store import read_json, seal
 from harness.store.files import read_parquet
 from harness.study import (
+    Callbacks,
     Estimate,
     Execution,
     Finished,
     Observer,
+    OnEpoch,
+    OnTrial,
     Predictor,
     Request,
     Stop,
@@ -119,6 +122,8 @@ def search(
     plan_from: str | Path | None = None,
     trust: bool = False,
     metrics: Mapping[str, Function | str] | Sequence[str] = (),
+    on_epoch: OnEpoch | None = None,
+    on_trial: OnTrial | None = None,
     observer: Observer | None = None,
     argv: Sequence[str] | None = None,
     started_s: float | None = None,
@@ -141,6 +146,12 @@ def search(
     of names of your own to functions of (targets, answers), or to ``"module:function"`` with ``trust``; see
     docs/spaces.md. ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``)
     where that came before it. Raises the errors of :mod:`harness.errors`.
+
+    ``on_epoch`` is called with the :class:`EpochRecord` of every epoch that has ended, ``on_trial`` with the
+    :class:`TrialRecord` of every trial; ``observer`` is an :class:`Observer`, which hears of the rest as well. All of
+    them run in the process and thread of this call, between other work, so they should be quick.
+    :class:`StopSearch` from one of them ends the search early; any other error ends it with everything saved, as a
+    signal would, and is then raised here: ``resume`` goes on.
     """
     overrides = tuple(overrides)
     arguments = dict(locals())
@@ -183,9 +194,13 @@ def search(
     stop = Stop(spec.budget.time, started_s=started_s)
     opened = open_search(request)
     with asked_to_end(stop.request, again=_abort):
-        finished = run_search(request, opened, stop, observer or Observer())
+        watching = Callbacks(stop, observer or Observer(), on_epoch, on_trial)
+        finished = run_search(request, opened, stop, watching)
         write_report(finished.run)
         seal(finished.run, _manifest(finished))
+    if stop.error is not None:
+        stop.error.add_note(f"raised by a callback; the search can go on: harness.search(resume={str(finished.run)!r})")
+        raise stop.error
     if finished.failure and not stop.signal:
         raise NoSuccessfulTrialError(f"{finished.run}: no trial completed; {finished.failure}")
     return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
@@ -211,7 +226,7 @@ def _asked(arguments: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name, parameter in inspect.signature(search).parameters.items():
         value = arguments[name]
-        if value is parameter.default or name in ("observer", "argv", "started_s"):
+        if value is parameter.default or name in ("on_epoch", "on_trial", "observer", "argv", "started_s"):
             continue
         if name == "data":
             told[name] = type(value).__name__
