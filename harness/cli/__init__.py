@@ -68,9 +68,10 @@ def _root(
 
 
 def _register() -> None:
-    from harness.cli import bench, devices, report, search, spaces, tasks
+    from harness.cli import bench, devices, report, runs, search, spaces, tasks
 
     app.command("search")(search.search)
+    app.command("runs")(runs.runs)
     app.command("report")(report.report)
     app.command("devices")(devices.devices)
     app.add_typer(bench.app, name="bench")
