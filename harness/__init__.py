@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from harness.api import SearchResult, load, search
+    from harness.api import SearchResult, load, open_run, search
     from harness.records import EpochRecord, TrialRecord
     from harness.study import Observer, StopSearch
 
@@ -26,13 +26,14 @@ __all__ = [
     "TrialRecord",
     "__version__",
     "load",
+    "open_run",
     "search",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "api": ("SearchResult", "load", "search"),
+        "api": ("SearchResult", "load", "open_run", "search"),
         "records": ("EpochRecord", "TrialRecord"),
         "study": ("Observer", "StopSearch"),
     },

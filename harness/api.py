@@ -22,11 +22,12 @@ from harness.errors import InputError, NoSuccessfulTrialError
 from harness.hardware import choose_device, describe_precisions, probe
 from harness.own import path_of
 from harness.problems.scoring import Function
-from harness.report import ResultWarning, load_run, result_warnings, run_html, run_line, write_report
+from harness.report import Plots, ResultWarning, load_run, result_warnings, run_html, run_line, write_report
 from harness.signals import asked_to_end
 from harness.spec import Spec, load_spec, overrides_of, read_mapping, shipped_spaces
-from harness.store import read_json, seal
+from harness.store import check_run, read_json, seal
 from harness.store.files import read_parquet
+from harness.store.runs import listed
 from harness.study import (
     Callbacks,
     Estimate,
@@ -89,6 +90,11 @@ class SearchResult:
     def report(self) -> Path:
         """The report to open in a browser."""
         return self.run / "report.html"
+
+    @property
+    def plot(self) -> Plots:
+        """The figures of the report, to be shown, changed and saved: ``result.plot.history()``."""
+        return Plots(self.run)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state}: {run_line(self.trials, self.stats)}; {self.run}>"
@@ -249,6 +255,19 @@ def resolve_spec(
     if space is None:
         raise InputError(f"name a space to search, such as {', '.join(shipped_spaces())}, or a run to resume")
     return load_spec(space, overrides, source)
+
+
+def open_run(run: str | Path) -> SearchResult:
+    """Return the result of a search from its run folder, as :func:`search` returned it.
+
+    Raises :class:`InputError` where it is no run of a search, and :class:`StorageError` where it is damaged, was made
+    by another version's schema, or ended before its tables were written.
+
+    >>> harness.open_run("results/20260101-120000-digits-1a2b").plot.history()  # doctest: +SKIP
+    """
+    path = Path(run)
+    check_run(path)
+    return SearchResult(path, listed(path).state, load_run(path).stats)
 
 
 def load(run: str | Path, *, device: str = "auto", trust: bool = False) -> Predictor:

@@ -28,6 +28,9 @@ DEPTH = 8
 SILENT_S = 900.0
 """A benchmark that wrote nothing for so long is over: it does so after each of its groups."""
 
+REPLICATES = "replicates.json"
+"""The list of what was to be trained, in a run that searched for nothing."""
+
 _NAME = re.compile(r"(\d{8}-\d{6})-(.+)-[0-9a-f]{4}")
 _NO_RUN = "no run"
 
@@ -147,7 +150,7 @@ def _searched(run: Path) -> Listed:
     outcomes = _at(stats, "outcomes")
     return Listed(
         run=run,
-        command="search",
+        command="train" if (run / REPLICATES).is_file() else "search",
         task=_text(_at(stats, "task", "name")) or _named(run)[1],
         state=state,
         metric=metric,

@@ -67,6 +67,12 @@ def test_a_search_in_a_few_words(tmp_path):
     assert abs(run.started_unix_s - time.time()) < 120
 
 
+def test_a_run_with_a_list_of_what_to_train_searched_for_nothing(tmp_path):
+    path = make(tmp_path)
+    write(path / "replicates.json", [])
+    assert listed(path).command == "train"
+
+
 def test_the_newest_come_first_and_those_of_unknown_age_last(tmp_path):
     for name in ("20250101-000000-b-0001", "20260101-000000-a-0002", "renamed", "20260101-000001-c-0003", "old"):
         write(tmp_path / name / "status.json", {"state": "failed", "pid": 1})
@@ -159,7 +165,12 @@ def test_what_is_no_run_and_what_is_damaged_end_nothing(tmp_path):
 
 
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(list(STATS)), inner, max_size=3),
     max_leaves=6,
 )
