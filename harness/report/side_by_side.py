@@ -91,16 +91,16 @@ def _goals(sides: Sequence[Side]) -> dict[tuple[str, str, bool], dict[str, RunFi
 
 
 def _leaders(sides: Sequence[Side]) -> Iterator[str]:
-    """Yield for each goal which run is ahead, on validation and on the test samples."""
+    """Yield for each goal which run is ahead on validation, and its test score: the test samples choose none."""
     rows = {side.name: reached(side) for side in sides}
     for (task, metric, maximize), mine in _goals(sides).items():
-        parts = []
-        for part in ("validation", "test"):
-            scores = {name: rows[name][part] for name in mine if _known(rows[name][part])}
-            if scores:
-                name = (max if maximize else min)(scores, key=lambda each: scores[each])
-                parts.append(f"{part} {goal(metric, scores[name])} ({name})")
-        yield f"{task}, best {metric}: {', '.join(parts) or 'no trial completed'}."
+        known = [rows[name] for name in mine if not math.isnan(rows[name]["validation"])]
+        if not known:
+            yield f"{task}: no trial completed."
+            continue
+        first = (max if maximize else min)(known, key=lambda row: row["validation"])
+        scores = f"{goal(metric, first['validation'])}, on its test samples {score(first['test'])}"
+        yield f"{task}: the best validation {metric} has {first['run']}, {scores}."
 
 
 def _sections(sides: Sequence[Side]) -> Iterator[Section]:
@@ -113,7 +113,7 @@ def _sections(sides: Sequence[Side]) -> Iterator[Section]:
         if rows:
             yield Section(anchor=f"differences-{kind}", title=title, blocks=(_differences_table(sides, rows),))
         else:
-            yield Section(anchor=f"differences-{kind}", title=title, text=("None.",))
+            yield Section(anchor=f"differences-{kind}", title=title, text=("The same in all runs.",))
 
 
 def _reached_table(sides: Sequence[Side]) -> Table:
@@ -164,7 +164,3 @@ def _charts(sides: Sequence[Side]) -> dict[str, tuple[Chart, ...]]:
                 Chart(f"{task}: best {metric} over {x}", best_curves(curves, places, x, metric), "", wide=True)
             )
     return {"best": tuple(drawn)} if drawn else {}
-
-
-def _known(value: float | None) -> bool:
-    return value is not None and not math.isnan(value)

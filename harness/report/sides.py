@@ -128,9 +128,9 @@ def caveats(sides: Sequence[Side]) -> Iterator[tuple[str, str]]:
     facts = [facts_of(side) for side in sides if side.run]
     for side in sides:
         if side.run is None:
-            yield "incomplete", f"{side.name} is {side.state} and has no tables yet: only its name is shown."
+            yield "incomplete", f"{side.name}: {side.state}, and without tables yet; only its name is shown."
         elif side.state != "complete":
-            yield "incomplete", f"{side.name} is {side.state}: a longer search may reach more."
+            yield "incomplete", f"{side.name}: {side.state}; a longer search may reach more."
     if len({each.stats["task"]["name"] for each in read}) > 1:
         yield "different-tasks", "The runs are of different tasks: their scores are not of one scale."
     elif len({each.stats["task"]["fingerprint"] for each in read}) > 1:
