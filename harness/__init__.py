@@ -12,13 +12,33 @@ from typing import TYPE_CHECKING
 from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from harness.api import SearchResult, load, search
+    from harness.api import SearchResult, load, open_run, search
     from harness.comparison import ComparisonResult, compare
+    from harness.records import EpochRecord, TrialRecord
+    from harness.study import Observer, StopSearch
 
 __version__ = "0.1.0"
 
-__all__ = ["ComparisonResult", "SearchResult", "__version__", "compare", "load", "search"]
+__all__ = [
+    "ComparisonResult",
+    "EpochRecord",
+    "Observer",
+    "SearchResult",
+    "StopSearch",
+    "TrialRecord",
+    "__version__",
+    "compare",
+    "load",
+    "open_run",
+    "search",
+]
 
 __getattr__, __dir__ = lazy_names(
-    __name__, {"api": ("SearchResult", "load", "search"), "comparison": ("ComparisonResult", "compare")}
+    __name__,
+    {
+        "api": ("SearchResult", "load", "open_run", "search"),
+        "comparison": ("ComparisonResult", "compare"),
+        "records": ("EpochRecord", "TrialRecord"),
+        "study": ("Observer", "StopSearch"),
+    },
 )

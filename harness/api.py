@@ -22,16 +22,20 @@ from harness.errors import InputError, NoSuccessfulTrialError
 from harness.hardware import choose_device, describe_precisions, probe
 from harness.own import path_of
 from harness.problems.scoring import Function
-from harness.report import ResultWarning, load_run, result_warnings, run_html, run_line, write_report
+from harness.report import Plots, ResultWarning, load_run, result_warnings, run_html, run_line, write_report
 from harness.signals import asked_to_end
 from harness.spec import Spec, load_spec, overrides_of, read_mapping, shipped_spaces
-from harness.store import read_json, seal
+from harness.store import check_run, read_json, seal
 from harness.store.files import read_parquet
+from harness.store.runs import listed
 from harness.study import (
+    Callbacks,
     Estimate,
     Execution,
     Finished,
     Observer,
+    OnEpoch,
+    OnTrial,
     Predictor,
     Request,
     Stop,
@@ -87,6 +91,11 @@ class SearchResult:
         """The report to open in a browser."""
         return self.run / "report.html"
 
+    @property
+    def plot(self) -> Plots:
+        """The figures of the report, to be shown, changed and saved: ``result.plot.history()``."""
+        return Plots(self.run)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state}: {run_line(self.trials, self.stats)}; {self.run}>"
 
@@ -119,6 +128,8 @@ def search(
     plan_from: str | Path | None = None,
     trust: bool = False,
     metrics: Mapping[str, Function | str] | Sequence[str] = (),
+    on_epoch: OnEpoch | None = None,
+    on_trial: OnTrial | None = None,
     observer: Observer | None = None,
     argv: Sequence[str] | None = None,
     started_s: float | None = None,
@@ -141,6 +152,12 @@ def search(
     of names of your own to functions of (targets, answers), or to ``"module:function"`` with ``trust``; see
     docs/spaces.md. ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``)
     where that came before it. Raises the errors of :mod:`harness.errors`.
+
+    ``on_epoch`` is called with the :class:`EpochRecord` of every epoch that has ended, ``on_trial`` with the
+    :class:`TrialRecord` of every trial; ``observer`` is an :class:`Observer`, which hears of the rest as well. All of
+    them run in the process and thread of this call, between other work, so they should be quick.
+    :class:`StopSearch` from one of them ends the search early; any other error ends it with everything saved, as a
+    signal would, and is then raised here: ``resume`` goes on.
     """
     arguments = {**locals(), "overrides": tuple(overrides)}
     started_s = time.monotonic() if started_s is None else started_s
@@ -148,8 +165,12 @@ def search(
     stop = Stop(request.spec.budget.time, started_s=started_s)
     opened = open_search(request)
     with asked_to_end(stop.request, again=abort):
-        finished = run_search(request, opened, stop, observer or Observer())
+        watching = Callbacks(stop, observer or Observer(), on_epoch, on_trial)
+        finished = run_search(request, opened, stop, watching)
         publish(finished)
+    if stop.error is not None:
+        stop.error.add_note(f"raised by a callback; the search can go on: harness.search(resume={str(finished.run)!r})")
+        raise stop.error
     if finished.failure and not stop.signal:
         raise NoSuccessfulTrialError(f"{finished.run}: no trial completed; {finished.failure}")
     return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
@@ -224,7 +245,7 @@ def _asked(arguments: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name, parameter in inspect.signature(search).parameters.items():
         value = arguments.get(name, parameter.default)
-        if value is parameter.default or name in ("observer", "argv", "started_s"):
+        if value is parameter.default or name in ("on_epoch", "on_trial", "observer", "argv", "started_s"):
             continue
         if name == "data":
             told[name] = type(value).__name__
@@ -247,6 +268,19 @@ def resolve_spec(
     if space is None:
         raise InputError(f"name a space to search, such as {', '.join(shipped_spaces())}, or a run to resume")
     return load_spec(space, overrides, source)
+
+
+def open_run(run: str | Path) -> SearchResult:
+    """Return the result of a search from its run folder, as :func:`search` returned it.
+
+    Raises :class:`InputError` where it is no run of a search, and :class:`StorageError` where it is damaged, was made
+    by another version's schema, or ended before its tables were written.
+
+    >>> harness.open_run("results/20260101-120000-digits-1a2b").plot.history()  # doctest: +SKIP
+    """
+    path = Path(run)
+    check_run(path)
+    return SearchResult(path, listed(path).state, load_run(path).stats)
 
 
 def load(run: str | Path, *, device: str = "auto", trust: bool = False) -> Predictor:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from harness.bench.rows import SCHEMA_VERSION, Case, Row
 from harness.errors import InputError, StorageError
-from harness.store import to_parquet, write_file, write_json
+from harness.store import to_csv, to_parquet, write_file, write_json
 from harness.store.files import read_object, read_parquet
 
 BENCH, CSV, BLOCKS, ENV = "bench.parquet", "bench.csv", "blocks.parquet", "env.json"
@@ -79,7 +79,7 @@ def write_bench(folder: Path, rows: Sequence[Row], env: Mapping[str, Any]) -> No
     bench = rows_frame(rows)
     write_file(folder / BLOCKS, to_parquet(blocks_frame(rows)))
     write_file(folder / BENCH, to_parquet(bench))
-    write_file(folder / CSV, bench.to_csv(index=False, lineterminator="\n"))
+    write_file(folder / CSV, to_csv(bench))
     write_json(folder / ENV, {"schema_version": SCHEMA_VERSION, **env})
 
 

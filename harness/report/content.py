@@ -14,8 +14,8 @@ from harness.report.front_section import front_card, front_section
 from harness.report.gate_section import gate_section
 from harness.report.mistake_section import mistakes
 from harness.report.parts_section import parts_table
-from harness.report.provenance import command, versions
 from harness.report.plan_section import plan_section
+from harness.report.provenance import command, versions
 from harness.report.remarks import noticed, unmeasured_table
 from harness.report.result_warnings import result_warnings
 from harness.report.sheet import trials_section

@@ -28,6 +28,7 @@ from harness.store import (
     epochs_frame,
     masked,
     read_status,
+    to_csv,
     to_parquet,
     trials_frame,
 )
@@ -144,7 +145,7 @@ class SearchPart:
             self._train(archive, executor, total)
             with thread_count(threads_of(job, 1)):
                 test, baselines = self._score(archive.best)
-            if not self._stop.signal:
+            if not self._stop.at_once:
                 archive.clear()
             self._write_frames(archive)
             elapsed_s = self._elapsed()
@@ -152,7 +153,7 @@ class SearchPart:
                 job, self._dataset, archive.records, archive.best, test, baselines, total=total, elapsed_s=elapsed_s
             )
         self._folder.write_json("stats.json", stats)
-        state = "interrupted" if self._stop.signal else "complete"
+        state = "interrupted" if self._stop.at_once else "complete"
         failure = "" if archive.best else _first_reason(archive.records)
         return Finished(self._folder.path, state, stats, failure, archive.records)
 
@@ -185,7 +186,7 @@ class SearchPart:
 
     def _score(self, best: TrialRecord | None) -> _Scored:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
-        if best is None or self._stop.signal or not self._means.final:
+        if best is None or self._stop.at_once or not self._means.final:
             return _Scored(None, ())
         earlier, winner = self._scored.get("test"), self._scored.get("best")
         if earlier and isinstance(winner, dict) and winner.get("trial") == best.trial:
@@ -246,7 +247,7 @@ class SearchPart:
         metrics = problems[self._job.dataset.shape.kind].summed
         frame = trials_frame(archive.records.values(), list(parameters(self._job.spec.group)), metrics)
         self._folder.write("trials.parquet", to_parquet(frame))
-        self._folder.write("trials.csv", frame.to_csv(index=False, lineterminator="\n"))
+        self._folder.write("trials.csv", to_csv(frame))
         results = sorted(archive.results.items())
         epochs = [epoch for _, result in results if result.record.same_as is None for epoch in result.epochs]
         self._folder.write("epochs.parquet", to_parquet(epochs_frame(epochs, metrics)))

@@ -74,7 +74,8 @@ def sandbox(tmp_path_factory, bench_runs):
         shutil.copytree(folder, top / name)
     overrides = ["search.baselines=false", "training.final=keep", "budget.epochs=1"]
     run = package.search("wine", trials=1, workers=0, out=top / "made", overrides=overrides).run
-    shutil.copytree(run, top / "results" / "RUN")
+    for name in ("RUN", "OTHER"):
+        shutil.copytree(run, top / "results" / name)
     return top
 
 
@@ -105,8 +106,8 @@ def test_a_command_of_the_documents_runs(line, sandbox, monkeypatch, capsys):
     words = shlex.split(line)[1:]
     if words[:2] == ["bench", "report"]:
         words[-1] = "results/A"
-    if words[0] == "report" and words[-1] == "RUN":
-        words[-1] = "results/RUN"
+    if words[0] == "report":
+        words = [f"results/{word}" if word in ("RUN", "OTHER") else word for word in words]
     if "fashion-mnist" in words and not Path("/usr/share/datasets/fashion-mnist").is_dir():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")
     monkeypatch.setattr(sys, "argv", ["harness", *reduced(words)])

@@ -394,6 +394,18 @@ def write_run(folder: Path, wish: Wish) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", name="write_run")
+def _write_run() -> Callable[[Path, Wish], Path]:
+    """Return :func:`write_run`, for fixtures that last longer than a test."""
+    return write_run
+
+
+@pytest.fixture(scope="session")
+def wish() -> type[Wish]:
+    """Return :class:`Wish`."""
+    return Wish
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a run folder of the wished kind."""
