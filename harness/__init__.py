@@ -1,7 +1,7 @@
 """harness: hardware-aware benchmark and AutoML on the machine in front of you.
 
 ``harness.search("digits", trials=5)`` does what ``harness search digits --trials 5`` does, and ``harness.load(RUN)`` is
-the final model of a run; see :mod:`harness.api`.
+the final model of a run; docs/api.md has all that is public.
 Names load on first use, so importing the package costs next to nothing.
 """
 
@@ -13,9 +13,12 @@ from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, search
+    from harness.study import Observer, Predictor
 
 __version__ = "0.1.0"
 
-__all__ = ["SearchResult", "__version__", "load", "search"]
+__all__ = ["Observer", "Predictor", "SearchResult", "__version__", "load", "search"]
 
-__getattr__, __dir__ = lazy_names(__name__, {"api": ("SearchResult", "load", "search")})
+__getattr__, __dir__ = lazy_names(
+    __name__, {"api": ("SearchResult", "load", "search"), "study": ("Observer", "Predictor")}
+)

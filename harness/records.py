@@ -58,7 +58,11 @@ class InputKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One of the tensors that a model is called with."""
+    """One of the tensors that a model is called with.
+
+    >>> Input(kind=InputKind.IMAGE, shape=(1, 8, 8)).sizes
+    (1, 8, 8)
+    """
 
     kind: InputKind
     shape: tuple[int | None, ...]
@@ -115,6 +119,10 @@ class TaskShape:
 
     A model is called as ``model(*tensors)``, one tensor for each of ``inputs`` in their order, the batch first. It
     returns float ``B x outputs``, or a tuple, list or dict with that as its first tensor.
+
+    >>> shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(13))
+    >>> shape.inputs[0].kind, shape.inputs[0].sizes
+    (<InputKind.NUMERIC: 'numeric'>, (13,))
     """
 
     kind: str
