@@ -132,6 +132,8 @@ def search(
     ``data`` takes the place of the data of its task: a DataFrame with the column ``target``; a pair (inputs, targets)
     of arrays or of a DataFrame and a column; or ``{"inputs": ..., "targets": ...}``. Arrays are taken as those of an
     NPZ file would be, a DataFrame as a Parquet file of it; what else the task says of a table holds for it too.
+    ``overrides`` are texts such as ``"task.drop=[id]"`` that replace a key of the space, as ``--set`` does; arguments
+    that are not named below mean what the options of the command line do (``harness search --help``).
 
     >>> import harness
     >>> frame = pd.DataFrame({"area": range(30, 90), "price": range(91, 271, 3)})
@@ -140,19 +142,14 @@ def search(
     >>> len(result.trials), sorted(result.test)[:3]
     (2, ['explained_variance', 'loss', 'mae'])
 
-    ``overrides`` are texts such as ``"task.drop=[id]"`` that replace a key of the space, as ``--set`` does; the other
-    arguments are the options of the command line (``harness search --help``). The first SIGINT or SIGTERM ends the
-    search cleanly with everything saved; the second one aborts. ``resume`` goes on with an earlier run up to its total
-    of ``trials``, and takes its ``data`` again. Trials run in ``workers`` processes of their own (0: in this one), or
-    in as many actors of the Ray cluster at ``address``; ``storage`` is the URL of a PostgreSQL database for the study.
-    ``plan_from`` is a run whose measured choices of layout, precision, batch size and threads are replayed. ``metrics``
-    are measured beside those of the space: names of built-in ones, or a mapping of names of your own to functions of
-    (targets, answers), or to ``"module:function"`` with ``trust``; see docs/spaces.md. ``timeout_s`` is for everything
-    from this call on, or from ``started_s`` (of ``time.monotonic()``) where that came before it. ``observer`` hears of
-    every trial and epoch as it ends.
-
-    Raises :class:`InputError` for what cannot be searched, :class:`NoSuccessfulTrialError` where no trial completed
-    (its run folder is there all the same), :class:`HardwareError` and :class:`StorageError`.
+    The first SIGINT or SIGTERM ends the search cleanly with everything saved; the second one aborts. ``resume`` goes on
+    with an earlier run up to its total of ``trials``, and takes its ``data`` again. Trials run in ``workers`` processes
+    of their own (0: in this one), or in as many actors of the Ray cluster at ``address``; ``storage`` is the URL of a
+    PostgreSQL database for the study. ``plan_from`` is a run whose measured choices of layout, precision, batch size
+    and threads are replayed. ``metrics`` are measured beside those of the space: names of built-in ones, or a mapping
+    of names of your own to functions of (targets, answers), or to ``"module:function"`` with ``trust``; see
+    docs/spaces.md. ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``)
+    where that came before it. Raises the errors of :mod:`harness.errors`.
     """
     overrides = tuple(overrides)
     arguments = dict(locals())

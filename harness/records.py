@@ -170,7 +170,13 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochRecord:
-    """One epoch of one trial."""
+    """One epoch of one trial.
+
+    >>> loss = {"loss": 0.7}
+    >>> timed = {"train_s": 0.2, "validation_s": 0.1, "train_samples_s": 500.0}
+    >>> EpochRecord(trial=0, epoch=1, train=loss, validation=loss, learning_rate=0.01, gradient_norm=1.0, **timed).fold
+    1
+    """
 
     trial: int
     epoch: int
@@ -218,7 +224,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """One evaluation of a candidate."""
+    """One evaluation of a candidate.
+
+    >>> record = TrialRecord(trial=3, outcome=Outcome.PRUNED, reason="worse than the median", candidate={}, params={})
+    >>> record.outcome, record.values
+    (<Outcome.PRUNED: 'pruned'>, ())
+    """
 
     trial: int
     outcome: Outcome
