@@ -1,7 +1,7 @@
 """harness: hardware-aware benchmark and AutoML on the machine in front of you.
 
 ``harness.search("digits", trials=5)`` does what ``harness search digits --trials 5`` does, and ``harness.load(RUN)`` is
-the final model of a run; see :mod:`harness.api`.
+the final model of a run; docs/api.md has all that is public.
 Names load on first use, so importing the package costs next to nothing.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
     from harness.comparison import ComparisonResult, compare
     from harness.records import EpochRecord, TrialRecord
-    from harness.study import Observer, StopSearch
+    from harness.study import Observer, Predictor, StopSearch
 
 __version__ = "0.1.0"
 
@@ -23,6 +23,7 @@ __all__ = [
     "ComparisonResult",
     "EpochRecord",
     "Observer",
+    "Predictor",
     "SearchResult",
     "StopSearch",
     "TrialRecord",
@@ -39,6 +40,6 @@ __getattr__, __dir__ = lazy_names(
         "api": ("SearchResult", "load", "open_run", "search"),
         "comparison": ("ComparisonResult", "compare"),
         "records": ("EpochRecord", "TrialRecord"),
-        "study": ("Observer", "StopSearch"),
+        "study": ("Observer", "Predictor", "StopSearch"),
     },
 )

@@ -1,9 +1,4 @@
-"""The Python face of harness: the same objects as the command line.
-
->>> import harness
->>> result = harness.search("digits", trials=5)  # doctest: +SKIP
->>> result.test["accuracy"], result.trials.head()  # doctest: +SKIP
-"""
+"""The Python face of harness: the same objects as the command line."""
 
 from __future__ import annotations
 
@@ -50,18 +45,26 @@ from harness.study import (
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search found; everything in it is also a file of the run folder."""
+    """What :func:`search` found; everything in it is also a file of the run folder.
+
+    >>> result.state, list(result.trials["outcome"])
+    ('complete', ['complete', 'complete'])
+    >>> 0.0 <= result.test["accuracy"] <= 1.0
+    True
+    """
 
     run: Path
+    """The run folder, which :func:`load` and ``harness report`` take."""
     state: str
     """``complete``, or ``interrupted`` when it was asked to stop and can be resumed."""
     stats: Mapping[str, Any]
+    """What ``stats.json`` holds; docs/results.md describes it."""
     signal: int = 0
     """The signal that ended it early, 0 for none."""
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row per trial."""
+        """One row per trial; docs/results.md describes the columns."""
         return read_parquet(self.run / "trials.parquet")
 
     @property
@@ -140,9 +143,15 @@ def search(
     ``data`` takes the place of the data of its task: a DataFrame with the column ``target``; a pair (inputs, targets)
     of arrays or of a DataFrame and a column; or ``{"inputs": ..., "targets": ...}``. Arrays are taken as those of an
     NPZ file would be, a DataFrame as a Parquet file of it; what else the task says of a table holds for it too.
+    ``overrides`` are texts such as ``"task.drop=[id]"`` that replace a key of the space, as ``--set`` does; arguments
+    that are not named below mean what the options of the command line do (``harness search --help``).
 
-    >>> frame = pd.DataFrame({"area": [31, 54], "price": [90, 170]})
-    >>> harness.search("tabular", data=frame, target="price", overrides=["task.kind=regression"])  # doctest: +SKIP
+    >>> import harness
+    >>> frame = pd.DataFrame({"area": range(30, 90), "price": range(91, 271, 3)})
+    >>> space = {"budget": {"epochs": 2}, "space": {"architecture": {"mlp": {"width": [8, 16]}}}}
+    >>> result = harness.search(space, data=frame, target="price", trials=2, workers=0)
+    >>> len(result.trials), sorted(result.test)[:3]
+    (2, ['explained_variance', 'loss', 'mae'])
 
     The first SIGINT or SIGTERM ends the search cleanly with everything saved; the second one aborts. ``resume`` goes on
     with an earlier run up to its total of ``trials``, and takes its ``data`` again. Trials run in ``workers`` processes
@@ -290,15 +299,21 @@ def load(run: str | Path, *, device: str = "auto", trust: bool = False) -> Predi
     imported only with ``trust``. Raises :class:`InputError` where there is no final model, and :class:`StorageError`
     where it is damaged.
 
-    >>> model = harness.load("results/20260101-120000-wine-0a1b")  # doctest: +SKIP
-    >>> model.predict(frame), model.predict_proba(frame)  # doctest: +SKIP
+    >>> import harness
+    >>> model = harness.load(run)  # such as "results/20260101-120000-wine-0a1b"
+    >>> model.predict(frame).shape, model.predict_proba(frame).shape
+    ((178,), (178, 3))
     """
     return Predictor(Path(run), device=device, trust=trust)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a search would cost on a device."""
+    """What a search would cost on a device; see :func:`estimate_search`.
+
+    >>> Cost("cpu", [], total_s=60.0, least_s=30.0, most_s=90.0).total_s
+    60.0
+    """
 
     device: str
     architectures: list[Estimate]
@@ -314,7 +329,12 @@ def estimate_search(
 ) -> Cost:
     """Train some candidates of each architecture for a moment and extrapolate; writes nothing.
 
-    ``plan_from`` is a run whose measured choices are replayed.
+    ``plan_from`` is a run whose measured choices are replayed. Raises the errors of :func:`search`.
+
+    >>> from harness.spec import load_spec
+    >>> cost = estimate_search(load_spec(space))
+    >>> [each.architecture for each in cost.architectures], cost.least_s <= cost.most_s
+    (['mlp'], True)
     """
     followed = Path(plan_from) if plan_from is not None else None
     job = open_search(Request(spec=spec, device=device, trust=trust, plan_from=followed)).job
@@ -324,7 +344,13 @@ def estimate_search(
 
 
 def describe_devices() -> dict[str, Any]:
-    """Return what this machine is, with what each device that torch can use makes of the precisions."""
+    """Return what this machine is, with what each device that torch can use makes of the precisions.
+
+    It is what ``harness devices --json`` prints, without names and serial numbers of this machine.
+
+    >>> sorted(describe_devices()["precisions"]["cpu"])[:3]
+    ['bf16', 'fp16', 'fp32']
+    """
     machine = probe(torch=True)
     names = ["cpu", *(device.device for device in machine.torch.devices)] if machine.torch else ["cpu"]
     precisions = {

@@ -30,7 +30,11 @@ from harness.problems.regression import Regression
 from harness.problems.scoring import scores
 from harness.records import InputKind
 from harness.spec.task import ArraysTask, TaskSpec, source
+from harness.study.decide.pruners import pruners
 from harness.study.decide.samplers import samplers
+from harness.train.optimizer import optimizers
+from harness.train.options import Option, OptionConfig
+from harness.train.schedule import schedules
 
 
 class Toy(FamilyConfig):
@@ -51,6 +55,29 @@ def build(config, shape):
 @samplers.register("toy-random")
 def sample(spec, number):
     return optuna.samplers.RandomSampler(seed=1000 * spec.search.seed + number)
+
+
+@pruners.register("toy-patient")
+def prune(epochs):
+    return optuna.pruners.PatientPruner(None, patience=epochs)
+
+
+class ToySgd(OptionConfig):
+    """Gradient descent."""
+
+    lr: float = 0.1
+
+
+def build_optimizer(config, module, place):
+    return (torch.optim.SGD(module.parameters(), lr=config.lr),)
+
+
+def build_schedule(config, steps_per_epoch, steps):
+    return lambda step: 1.0 - step / steps
+
+
+optimizers.add("toy-sgd", Option("gradient descent", ToySgd, build_optimizer))
+schedules.add("toy-line", Option("a line down", OptionConfig, build_schedule))
 
 
 @scores.register("toy_cost")
@@ -93,6 +120,12 @@ silent = math
 broken = broken
 [harness.samplers]
 toy-random = toys
+[harness.pruners]
+toy-patient = toys
+[harness.optimizers]
+toy-sgd = toys
+[harness.schedules]
+toy-line = toys
 [harness.metrics]
 toy_cost = toys
 [harness.problems]
@@ -105,9 +138,11 @@ task: {toy_rows: 200}
 metrics: [toy_cost]
 objective: {toy_cost: minimize}
 budget: {trials: 2, epochs: 1}
-search: {sampler: toy-random}
+search: {sampler: toy-random, pruner: toy-patient}
 space:
   architecture: {toy: {gain: {float: [0.5, 2.0]}}}
+  optimizer: {toy-sgd: {lr: [0.1, 0.5]}}
+  schedule: toy-line
 """
 
 
@@ -139,6 +174,7 @@ def test_what_a_package_offers_is_searched_in_a_worker_process(site, tmp_path):
     trials = pd.read_parquet(f"{json.loads(done.stdout)['run']}/trials.parquet")
     assert trials["outcome"].tolist() == ["complete"] * 2
     assert trials["param.architecture.toy.gain"].between(0.5, 2.0).all()
+    assert trials["optimizer"].tolist() == ["toy-sgd"] * 2
     assert trials["value"].between(0.0, 1.0, inclusive="neither").all()
     assert (trials["validation_toy_cost"] == trials["value"]).all()
 

@@ -89,6 +89,10 @@ def read_bench(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]
     Raises :class:`InputError` where the folder is none, and :class:`StorageError`, which names the file, where one of
     them is missing, torn, empty, of another version or not of the same benchmark. There may be more blocks than the
     rows tell of: those of a later round whose rows were not written any more.
+
+    >>> bench, blocks, env = read_bench(a)
+    >>> bool((bench["n_blocks"] <= len(blocks)).all()), {"bench", "shape", "t_median_s"} <= set(bench.columns)
+    (True, True)
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that `harness bench` wrote, such as results/*-bench-*")

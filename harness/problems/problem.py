@@ -39,7 +39,11 @@ class Undefined(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure of quality."""
+    """One figure of quality.
+
+    >>> Metric("recall_macro", maximize=True, summed=True, share=True).unit
+    ''
+    """
 
     name: str
     maximize: bool
@@ -140,6 +144,10 @@ class Quality(Protocol):
 
 class Problem(ABC):
     """One kind of problem. A subclass in a file of its own, added to ``problems``, is all that a new one takes.
+
+    >>> from harness.problems import problems
+    >>> problems["regression"].objective, problems["classification"].metric("accuracy").maximize
+    ('rmse', True)
 
     ``answers`` are what :meth:`Criterion.answers` returns of all samples of a part, as an array; ``targets`` beside
     them are in the same units.

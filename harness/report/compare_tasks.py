@@ -88,8 +88,8 @@ def _sections(documents: Sequence[Document], ranks: Ranks) -> Iterator[Section]:
     metrics = {each["task"]["metric"] for each in documents}
     if len(metrics) == 1 and None not in margins and len(set(margins)) == 1 and margins[0] is not None:
         text = (
-            f"How probable it is that over such tasks the first is better, that both are within {margins[0].text}, or that "
-            "the second is better: Bayesian signed-rank test (Benavoli et al., 2017)."
+            "How probable it is that over such tasks the first is better, that both are within "
+            f"{margins[0].text}, or that the second is better: Bayesian signed-rank test (Benavoli et al., 2017)."
         )
         block = _agreement_table(documents, ranks, margins[0].value)
         yield Section(anchor="pairs", title="Practical equivalence", text=(text,), blocks=(block,))

@@ -40,6 +40,10 @@ def load_spec(
 
     Relative paths under ``task`` are taken from the folder of the space file, those of a shipped space from the
     current directory. Raises :class:`SpecError` or :class:`InputError`.
+
+    >>> spec = load_spec("digits", ["budget.trials=5"])
+    >>> spec.budget.trials, dict(spec.objective)
+    (5, {'accuracy': 'maximize'})
     """
     if isinstance(space, Mapping):
         return _validated(read_mapping(space, "space"), Path.cwd(), overrides, given)

@@ -16,10 +16,12 @@ class Observer:
     Its methods are called in the process and thread of the search, in the order in which things happen. What one of
     them raises ends the search, with everything saved; :class:`harness.StopSearch` ends it as if its time were used up.
 
-    >>> class Loud(harness.Observer):
+    >>> import harness
+    >>> class Printer(harness.Observer):
     ...     def trial_ended(self, record):
-    ...         print(record.trial, record.outcome, record.reason)
-    >>> harness.search("wine", observer=Loud())  # doctest: +SKIP
+    ...         print(record.trial, record.outcome, len(record.values))
+    >>> _ = harness.search(space, trials=1, workers=0, observer=Printer())
+    0 complete 1
     """
 
     def run_started(self, run: Path, notes: Sequence[str], first: Objective, best: TrialRecord | None) -> None:
