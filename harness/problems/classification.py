@@ -98,6 +98,7 @@ class Classification(Problem):
     headline = ("accuracy", "f1_macro", "f1_weighted", "precision_macro", "recall_macro")
     objective = "f1_macro"
     losses = ("cross_entropy", "binary")
+    classes = True
     stratified = True
     calibrated = True
     baselines = _Baselines()

@@ -154,6 +154,8 @@ class Problem(ABC):
     """What is searched for, and decides the best epoch, where nobody says otherwise."""
     losses: ClassVar[tuple[str, ...]]
     """The losses that fit; the first is what ``auto`` means."""
+    classes: ClassVar[bool] = False
+    """Whether its targets are classes; else they are numbers."""
     stratified: ClassVar[bool] = False
     """Whether each part of the data gets its share of each class."""
     calibrated: ClassVar[bool] = False

@@ -23,12 +23,15 @@ from pydantic import (
 )
 
 from harness.errors import did_you_mean
+from harness.problems import problems
 from harness.registry import Registry
-from harness.spec.base import Frozen
+from harness.spec.base import Frozen, OneOf
 from harness.spec.names import TASKS
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-Kind = Literal["auto", "classification", "regression"]
+_KINDS = OneOf(lambda: ["auto", *problems])
+Kind = Annotated[str, BeforeValidator(_KINDS.check), Field(json_schema_extra=_KINDS.describe)]
+"""The name of a problem; ``auto``: classification or regression, as the targets say."""
 
 
 class Split(Frozen):

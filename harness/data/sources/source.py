@@ -52,13 +52,17 @@ class Source:
     reading: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able, how new samples are read alike: a ``ColumnReading`` by column, or what image files are read with."""
     notes: tuple[str, ...] = ()
+    problem: str = "auto"
+    """As the task names it."""
 
     def __len__(self) -> int:
         return len(self.targets)
 
     @property
-    def kind(self) -> TaskKind:
-        """Classification where there are classes."""
+    def kind(self) -> str:
+        """The name of its problem: where the task names none, classification if there are classes."""
+        if self.problem != "auto":
+            return self.problem
         return TaskKind.CLASSIFICATION if self.class_names else TaskKind.REGRESSION
 
     @property
