@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from harness.models.build import build, configuration, schema, validate
 from harness.models.calling import evaluating, example_inputs
+from harness.models.cost import count_flops, count_parameters, flops_of
 from harness.models.ensemble import Ensemble
 from harness.models.families.own import is_own, own_sha256
 from harness.models.family import Family, families, takes
@@ -21,9 +22,12 @@ __all__ = [
     "Tempered",
     "build",
     "configuration",
+    "count_flops",
+    "count_parameters",
     "evaluating",
     "example_inputs",
     "families",
+    "flops_of",
     "is_own",
     "leaves",
     "load_weights",
