@@ -8,10 +8,9 @@ from __future__ import annotations
 from harness.models.build import build, configuration, schema, validate
 from harness.models.calling import evaluating, example_inputs
 from harness.models.cost import count_flops, count_parameters, flops_of
-from harness.models.ensemble import Ensemble
+from harness.models.ensemble import Ensemble, Tempered
 from harness.models.families.own import is_own, own_sha256
 from harness.models.family import Family, families, takes
-from harness.models.tempered import Tempered
 from harness.models.weights import load_weights
 from harness.problems.outputs import Outputs, leaves, mapped, prediction
 
