@@ -9,6 +9,7 @@ from dataclasses import replace
 from torch import nn
 
 from harness.data import Dataset, Part, derive_seed
+from harness.errors import first_line
 from harness.models import Ensemble
 from harness.problems import problems
 from harness.records import Figures, Plan, TrialRecord
