@@ -19,6 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 _BUILD = Path(__file__).parent / "nvml_stub" / "build.py"
 _BENCH_RUNS = Path(__file__).parent / "bench_runs.py"
+_COMPARISONS = Path(__file__).parent / "comparisons.py"
 _SCRIPTED_SAMPLER = Path(__file__).parent / "scripted_sampler.py"
 
 
@@ -43,6 +44,12 @@ def _load(name, path):
 def bench_runs():
     """tests/bench_runs.py: made-up benchmark folders."""
     return _load("bench_runs", _BENCH_RUNS)
+
+
+@pytest.fixture(scope="session")
+def comparisons():
+    """tests/comparisons.py: made-up comparisons of architectures."""
+    return _load("comparisons", _COMPARISONS)
 
 
 @pytest.fixture(scope="session")

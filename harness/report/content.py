@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import shlex
-from collections.abc import Iterator, Mapping
-from pathlib import PurePath
-from typing import Any
+from collections.abc import Iterator
 
 from harness.records import Outcome
 from harness.report.baseline_section import baseline_section
@@ -16,6 +13,7 @@ from harness.report.findings import Findings
 from harness.report.front_section import front_card, front_section
 from harness.report.gate_section import gate_section
 from harness.report.parts_section import parts_table
+from harness.report.provenance import command, versions
 from harness.report.remarks import noticed, unmeasured_table
 from harness.report.result_warnings import result_warnings
 from harness.report.statistics import ended
@@ -34,7 +32,7 @@ from harness.report.tables import (
     task_table,
 )
 from harness.report.verdict import verdict
-from harness.report.wording import duration, number, percent, plural, score, setting, whole
+from harness.report.wording import duration, number, percent, plural, score, whole
 from harness.store.ledger import Ledger, share
 
 _CHOICES = {
@@ -173,38 +171,22 @@ def _test_section(findings: Findings) -> Section:
     return Section(anchor="test", title="Test set", text=tuple(text), blocks=(table,) if table else ())
 
 
-def _command(environment: Mapping[str, Any]) -> Code | None:
-    """Return what asked for the search: a command, or a call from Python."""
-    argv = [str(word) for word in environment.get("argv") or []]
-    if argv:
-        return Code("sh", shlex.join([PurePath(argv[0]).name, *argv[1:]]))
-    asked = environment.get("asked")
-    if not isinstance(asked, dict):
-        return None
-    words = [f"{name}={value if name == 'data' else repr(value)}" for name, value in asked.items()]
-    return Code("python", f"harness.search({', '.join(words)})")
-
-
 def _reproduction(findings: Findings) -> Section:
     environment, stats = findings.run.environment, findings.stats
-    command = _command(environment)
-    git = environment.get("git") or {}
-    dirty = ", with uncommitted changes" if git.get("dirty") else ""
+    asked = command(environment)
     pairs = [
         ("seed", str(stats["search"]["seed"])),
         ("data fingerprint", stats["task"]["fingerprint"]),
-        ("harness", setting(environment.get("harness"))),
-        ("Python", setting(environment.get("python"))),
-        ("git commit", f"{setting(git.get('commit'))}{dirty}" if git else "not from a git checkout"),
+        *versions(environment),
         ("machine", "the same kind of CPU and GPU: another one rounds differently"),
         ("layout, precision, batch size, threads", _CHOICES[stats["search"].get("choices", "measured")]),
     ]
     return Section(
         anchor="reproduce",
         title="How to reproduce",
-        text=() if command else ("The command was not recorded.",),
+        text=() if asked else ("The command was not recorded.",),
         blocks=(
-            *((command,) if command else ()),
+            *((asked,) if asked else ()),
             facts("Versions and seeds", pairs),
             package_table(findings.run),
         ),

@@ -29,5 +29,5 @@ class Margin:
         if not (math.isfinite(margin) and margin > 0):
             raise InputError(f"a margin of {margin:g} leaves no room for equivalence: give one above 0")
         if share:
-            return cls(margin / 100, f"{margin:g} points")
+            return cls(margin / 100, f"{margin:g} {'point' if margin == 1 else 'points'}")
         return cls(margin, f"{margin:g} {unit}".strip())
