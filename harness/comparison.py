@@ -14,6 +14,7 @@ import yaml
 from harness.api import OVERRIDES, abort, publish, request_of
 from harness.errors import InputError, StorageError
 from harness.report import load_run
+from harness.report.compare_page import compare_content, read_comparison, write_comparison
 from harness.report.notebook import table_html
 from harness.report.wording import duration, number, score
 from harness.signals import asked_to_end
@@ -56,17 +57,13 @@ class ComparisonResult:
 
     @property
     def verdict(self) -> str:
-        """What may be said, in one line for each pair, after the cheapest that is not detectably worse."""
-        if not self.content:
-            return "no verdict yet"
-        lines = [f"{pair['a']}, {pair['b']}: {_said(pair)}" for pair in self.content["pairs"]]
-        cheapest = self.content["cheapest_not_worse"]
-        return "\n".join([f"the cheapest that is not detectably worse: {cheapest}", *lines] if cheapest else lines)
+        """What may be said, as the report says it on top."""
+        return "\n".join(compare_content(self.content).verdict) if self.content else "No verdict yet."
 
     @property
     def report(self) -> Path:
-        """What was found, as JSON."""
-        return self.folder / "comparison.json"
+        """The report to open in a browser."""
+        return self.folder / "compare.html"
 
     def family_rows(self) -> list[dict[str, Any]]:
         """Return the table of the architectures, for people."""
@@ -108,11 +105,6 @@ class ComparisonResult:
         tables = [self.family_rows(), self.pair_rows()] if self.content else []
         texts = [[{name: str(value) for name, value in row.items()} for row in rows] for rows in tables]
         return "".join(f"<p>{escape(line)}</p>" for line in lines) + "".join(map(table_html, texts))
-
-
-def _said(pair: Mapping[str, Any]) -> str:
-    """Return the words of a pair; which of both is better is the first."""
-    return f"{pair['a']} is better" if pair["verdict"] == "better" else str(pair["verdict"])
 
 
 def compare(
@@ -170,8 +162,10 @@ def compare(
         finally:
             folder.close()
         if compared.content:
+            write_comparison(compared.folder)
             seal(compared.folder, {"kind": "comparison", "state": compared.state})
-    return ComparisonResult(compared.folder, compared.state, compared.content, clock.signal)
+    content = read_comparison(compared.folder) if compared.content else {}
+    return ComparisonResult(compared.folder, compared.state, content, clock.signal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ def compare(harness, *arguments):
     return harness("compare", *arguments, "--workers", 0, "--trust")
 
 
+@pytest.mark.slow
 def test_a_comparison_from_the_space_to_the_verdict(pair, harness):
     done = compare(harness, "pair.yaml", "--seeds", 3, "--json")
     assert done.code == 0, done.err

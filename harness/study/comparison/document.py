@@ -35,7 +35,7 @@ def margin_of(asked: Asked, opened: Opened) -> Margin | None:
         return None
     metric = opened.job.objectives[0].metric
     known = {each.name: each for each in problems[opened.dataset.shape.kind].metrics}.get(metric)
-    return Margin.asked(asked.margin, share=known is not None and known.share, unit=known.unit if known else "")
+    return Margin.asked(asked.margin, share=known is not None and known.share, unit=metric)
 
 
 def task_of(dataset: Dataset, objective: Objective) -> dict[str, Any]:

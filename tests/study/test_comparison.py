@@ -1,0 +1,257 @@
+"""Comparisons from Python: what a folder holds, what is resumed, and that equals are seldom told apart."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+
+import pytest
+
+import harness
+from harness.cli.compare import _show
+from harness.errors import InputError
+from harness.store import read_status
+from harness.study import Observer
+from harness.study.comparison.story import Watch
+
+WINE = {
+    "task": "wine",
+    "objective": "accuracy",
+    "budget": {"trials": 1, "epochs": 3},
+    "search": {"pruner": "none", "baselines": False, "deterministic": True, "sampler": "random"},
+    "training": {"precision": "fp32", "batch_size": 64, "final": "keep"},
+    "space": {"architecture": {"mlp": {"depth": 1, "width": 8}}, "optimizer": {"adamw": {"lr": 0.03}}},
+}
+ALIKE = {"first": "mlp", "second": "mlp"}
+
+
+pytestmark = pytest.mark.usefixtures("real")
+"""Trainings in this process that do not measure speed."""
+
+
+class Looks(Watch):
+    """Remembers the looks, and may do something at one."""
+
+    def __init__(self, at=None, do=None):
+        self.looks, self.stages, self._at, self._do = [], [], at, do
+
+    def stage(self, what, _):
+        self.stages.append(what)
+        return nullcontext(Observer())
+
+    def look(self, pairs, next_look, _):
+        self.looks.append((pairs, next_look))
+        if pairs == self._at:
+            self._do()
+
+
+def compare(out, space=WINE, **options):
+    return harness.compare(space, workers=0, out=out, **options)
+
+
+def told(folder):
+    """Return what two comparisons of one seed have in common."""
+    content = json.loads((folder / "comparison.json").read_text())
+    kept = ("name", "values", "seeds", "params", "mean", "low", "high", "parameters", "trial")
+    families = [{key: family[key] for key in kept} for family in content["families"]]
+    return {"families": families, "pairs": content["pairs"], "design": content["design"]}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A comparison of one architecture under two names, with its looks."""
+    looks = Looks()
+    result = compare(tmp_path_factory.mktemp("whole"), families=ALIKE, watch=looks)
+    return result, looks
+
+
+def test_a_design_is_written_before_the_first_look_and_kept(whole):
+    result, looks = whole
+    design = json.loads((result.folder / "design.json").read_text())
+    assert design["families"] == ALIKE
+    assert result.content["design"]["looks"] == [7, 10, 20]
+    pairs = [pairs for pairs, _ in looks.looks]
+    assert pairs == [7, 10, 20][: len(pairs)]
+    assert looks.looks[-1][1] is None
+    assert result.content["design"]["pairs_used"] == pairs[-1]
+    assert [stage.split(":")[0] for stage in looks.stages[:2]] == ["search 1 of 2", "search 2 of 2"]
+
+
+def test_one_architecture_under_two_names_differs_by_chance_alone(whole):
+    result, _ = whole
+    first, second = result.content["families"]
+    assert first["params"] == second["params"] == {}
+    assert first["seeds"] == second["seeds"]
+    assert first["values"] != second["values"]
+
+
+def test_the_result_is_frames_and_words(whole):
+    result, _ = whole
+    assert list(result.families["name"]) == ["first", "second"]
+    assert result.families["device_seconds"].gt(0).all()
+    assert len(result.pairs) == 1
+    assert result.verdict.startswith(result.content["cheapest_not_worse"])
+    assert "<table>" in result._repr_html_()
+    assert str(result.folder) in repr(result)
+
+
+def test_the_command_prints_the_verdict_first_and_json_alone(whole, capsys):
+    result, _ = whole
+    _show(result, json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == result.verdict.splitlines()[0]
+    assert lines[-1] == f"Report: {result.report}"
+    assert result.report.is_file()
+    _show(result, json=True)
+    assert json.loads(capsys.readouterr().out) == json.loads((result.folder / "comparison.json").read_text())
+
+
+def test_an_opening_is_noted_here_and_in_the_run_of_the_winner(whole):
+    result, looks = whole
+    openings = json.loads((result.folder / "openings.json").read_text())["openings"]
+    assert openings == result.content["openings"]
+    assert [row["family"] for row in openings] == ["first", "second"]
+    for row in openings:
+        assert not row["reopened"]
+        assert len(row["seeds"]) == looks.looks[-1][0]
+        assert read_status(result.folder / "searches" / row["family"])["test_opened"] == 1
+
+
+def test_a_complete_comparison_that_is_resumed_trains_and_opens_nothing(whole):
+    result, _ = whole
+    before = told(result.folder), (result.folder / "openings.json").read_bytes()
+    scores = {path: path.stat().st_mtime_ns for path in (result.folder / "winners" / "test").iterdir()}
+    again = compare(result.folder.parent, space=None, resume=result.folder)
+    assert again.folder == result.folder
+    assert (told(result.folder), (result.folder / "openings.json").read_bytes()) == before
+    assert scores == {path: path.stat().st_mtime_ns for path in (result.folder / "winners" / "test").iterdir()}
+
+
+@pytest.mark.slow
+def test_an_interrupted_comparison_goes_on_to_the_same_verdict(whole, tmp_path):
+    result, looks = whole
+    interrupting = Looks(7, lambda: os.kill(os.getpid(), signal.SIGINT))
+    cut = compare(tmp_path, families=ALIKE, watch=interrupting)
+    assert cut.signal == signal.SIGINT or looks.looks == [(7, None)]
+    assert cut.content["design"]["pairs_used"] == 7
+    assert read_status(cut.folder)["state"] == cut.state
+    compare(tmp_path, space=None, resume=cut.folder)
+    assert told(cut.folder) == told(result.folder)
+
+
+@pytest.fixture(scope="module")
+def runs(whole):
+    result, _ = whole
+    return [result.folder / "searches" / name for name in ALIKE]
+
+
+def test_winners_that_were_scored_before_need_leave_to_be_scored_again(runs, tmp_path):
+    with pytest.raises(InputError, match=r"opened for its winner already.*--reopen-test"):
+        compare(tmp_path, space=runs, seeds=2)
+    assert list(tmp_path.iterdir()) == []
+    copies = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    result = compare(tmp_path / "out", space=copies, seeds=2, reopen_test=True)
+    assert [row["reopened"] for row in result.content["openings"]] == [True, True]
+    assert [row["opening"] for row in result.content["openings"]] == [2, 2]
+    assert [family["name"] for family in result.content["families"]] == ["first", "second"]
+    assert [family["run"] for family in result.content["families"]] == list(map(str, copies))
+    assert "too few to find any difference" in " ".join(result.content["notes"])
+
+
+def changed(run, name, change):
+    path = run / name
+    path.write_text(change(path.read_text()))
+    manifest = json.loads((run / "manifest.json").read_text())
+    del manifest["files"][name]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _later(text):
+    return json.dumps({**json.loads(text), "schema_version": 99})
+
+
+def _other_data(text):
+    contents = json.loads(text)
+    contents["task"]["fingerprint"] = "f" * 64
+    return json.dumps(contents)
+
+
+def _no_winner(text):
+    return json.dumps({**json.loads(text), "best": None})
+
+
+def _state(text):
+    return json.dumps({**json.loads(text), "state": "interrupted"})
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("stats.json", _later, "schema version 99"),
+        ("stats.json", _other_data, "the fingerprint of the data differs .*ffff"),
+        ("stats.json", _no_winner, "none of its trials completed"),
+        ("status.json", _state, "not a complete run; finish it with: harness search --resume"),
+    ],
+)
+def test_runs_that_do_not_go_together_are_refused(name, change, said, runs, tmp_path):
+    first, second = (shutil.copytree(run, tmp_path / run.name) for run in runs)
+    changed(second, name, change)
+    with pytest.raises(InputError, match=said):
+        compare(tmp_path / "out", space=[first, second], reopen_test=True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("chosen", [[0], [0, 0], []])
+def test_fewer_than_two_runs_are_no_comparison(chosen, runs, tmp_path):
+    with pytest.raises(InputError, match="at least two runs, each once"):
+        compare(tmp_path, space=[runs[number] for number in chosen])
+
+
+@pytest.mark.parametrize("options", [{"families": ["mlp"]}, {"seeds": 9}, {"margin": 1.0}, {"trials": 3}])
+def test_what_was_fixed_before_the_first_look_cannot_be_changed(options, whole):
+    with pytest.raises(InputError, match="fixed before its first look"):
+        compare("unused", space=None, resume=whole[0].folder, **options)
+
+
+def test_arguments_that_only_a_search_has_are_refused(tmp_path):
+    with pytest.raises(InputError, match="storage: a comparison does not take it"):
+        compare(tmp_path, storage="postgresql://x")
+
+
+@pytest.mark.slow
+def test_equals_are_called_different_at_most_once_in_twenty(tmp_path):
+    """One architecture under two names, in 20 comparisons with seeds of their own."""
+    results = [compare(tmp_path, families=ALIKE, seed=seed) for seed in range(20)]
+    assert sum(result.pairs["verdict"].item() == "better" for result in results) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_s", [4.0, 9.0])
+def test_a_killed_comparison_goes_on_to_the_same_verdict(after_s, tmp_path):
+    """SIGKILL at some time; what was trained before it is not trained again."""
+    space = tmp_path / "wine.yaml"
+    space.write_text(json.dumps(WINE))
+    code = (
+        "import harness, sys; from pathlib import Path; resume = sys.argv[3] if len(sys.argv) > 3 else None; "
+        "harness.compare(None if resume else sys.argv[1], workers=0, out=sys.argv[2], resume=resume, "
+        f"families=None if resume else {ALIKE!r})"
+    )
+    command = [sys.executable, "-c", code, str(space)]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True)
+    killed = subprocess.Popen([*command, str(tmp_path / "cut")], start_new_session=True)
+    cut = tmp_path / "cut"
+    while not list(cut.glob("*/searches/first")):
+        time.sleep(0.05)
+        assert killed.poll() is None
+    time.sleep(after_s)
+    killed.kill()
+    killed.wait()
+    (folder,) = cut.iterdir()
+    trained = {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/trial-*.safetensors")}
+    subprocess.run([*command, str(cut), str(folder)], check=True)
+    assert told(folder) == told(next((tmp_path / "whole").iterdir()))
+    assert all(path.stat().st_mtime_ns == written for path, written in trained.items() if path.exists())
