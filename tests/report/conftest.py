@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 
 from harness.problems import problems
 from harness.records import FIGURES, PREDICTED, TELEMETRY
-from harness.report import build
+from harness.report import Findings, analyse, build, load_run
 
 START = 1_767_225_600.0
 NO_GPU = "no NVIDIA GPU on this machine"
@@ -409,6 +409,12 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
 def usual_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of thirty trials; read it only."""
     return write_run(tmp_path_factory.mktemp("runs") / "usual", Wish())
+
+
+@pytest.fixture(scope="session")
+def usual_findings(usual_run: Path) -> Findings:
+    """What is computed from the usual run."""
+    return analyse(load_run(usual_run))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.report import analyse, load_run, plots, quality_plots, time_plots
+from harness.report import analyse, load_run, plots, quality_plots
 from harness.report.axes import bulk, outside, robust_scale, scale
 from harness.report.charts import Chart, draw
 
