@@ -293,7 +293,8 @@ def final_stats(wish: Wish, rng: np.random.Generator) -> tuple[dict[str, Any], p
         "confusion": confusion_matrix(target, predicted, labels=labels).tolist(),
     }
     frame = pd.DataFrame({"index": np.arange(len(target)), "target": target, "predicted": predicted})
-    return stats, frame.assign(**{f"probability_{k}": 1 / count for k in labels})
+    probabilities = pd.DataFrame(np.full((len(frame), count), 1 / count), columns=[f"probability_{k}" for k in labels])
+    return stats, pd.concat([frame, probabilities], axis=1)
 
 
 def front(complete: pd.DataFrame, wish: Wish) -> list[int]:

@@ -124,8 +124,9 @@
         if (column === sorted) head.setAttribute("aria-sort", order > 0 ? "ascending" : "descending");
         else head.removeAttribute("aria-sort");
       });
-      const of = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
-      count.textContent = some.length ? `rows ${first + 1} to ${first + some.length} of ${of}` : `none of ${of.split(" of ")[1]}`;
+      const [all, those] = [rows.length, found.length].map((length) => length.toLocaleString("en"));
+      const among = found.length < rows.length ? ` found among ${all}` : "";
+      count.textContent = some.length ? `rows ${first + 1} to ${first + some.length} of ${those}${among}` : `none of ${all}`;
       back.disabled = page === 0;
       forth.disabled = first + SIZE >= found.length;
     }
