@@ -13,17 +13,14 @@ from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
-    from harness.records import EpochRecord, TrialRecord
     from harness.study import Observer, StopSearch
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "EpochRecord",
     "Observer",
     "SearchResult",
     "StopSearch",
-    "TrialRecord",
     "__version__",
     "load",
     "open_run",
@@ -34,7 +31,6 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "api": ("SearchResult", "load", "open_run", "search"),
-        "records": ("EpochRecord", "TrialRecord"),
         "study": ("Observer", "StopSearch"),
     },
 )

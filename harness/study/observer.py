@@ -16,6 +16,7 @@ class Observer:
     Its methods are called in the process and thread of the search, in the order in which things happen. What one of
     them raises ends the search, with everything saved; :class:`harness.StopSearch` ends it as if its time were used up.
 
+    >>> import harness
     >>> class Loud(harness.Observer):
     ...     def trial_ended(self, record):
     ...         print(record.trial, record.outcome, record.reason)
