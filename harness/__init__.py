@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.comparison import ComparisonResult, compare
     from harness.records import EpochRecord, TrialRecord
     from harness.study import Observer, Predictor, StopSearch
+    from harness.training import train_candidate
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "load",
     "open_run",
     "search",
+    "train_candidate",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -41,5 +43,6 @@ __getattr__, __dir__ = lazy_names(
         "comparison": ("ComparisonResult", "compare"),
         "records": ("EpochRecord", "TrialRecord"),
         "study": ("Observer", "Predictor", "StopSearch"),
+        "training": ("train_candidate",),
     },
 )

@@ -92,6 +92,11 @@ class Dataset(TrainingData):
         dealt = split_again(self._source, split, self._indices, seeds)
         return self._source.only(rows), {seed: indices.among(rows) for seed, indices in dealt.items()}
 
+    def with_split(self, split: Split, seed: int) -> Dataset:
+        """Return the same data with training and validation samples as a seed splits them; same test samples."""
+        indices = split_again(self._source, split, self._indices, (seed,))[seed]
+        return Dataset(self._source, indices, self._door, self.notes)
+
     def true_targets(self, part: Literal["train", "validation", "test"]) -> np.ndarray:
         """Return class codes, or float64 values as they were read; those of ``test`` only once it was opened."""
         assert part != "test" or self._door.opened, "the test samples were not opened"

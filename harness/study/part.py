@@ -147,16 +147,16 @@ class SearchPart:
             self._set_time_aside(archive)
             self._train(archive, executor, total)
             with thread_count(threads_of(job, 1)):
-                test, baselines = self._score(archive.best)
+                best = archive.highest if listed else archive.best
+                test, baselines = self._score(best)
             if not self._stop.at_once:
                 archive.clear()
             self._write_frames(archive)
             elapsed_s = self._elapsed()
-            best = archive.highest if self._means.replicates else archive.best
             stats = summarise(
                 job, self._dataset, archive.records, best, test, baselines, total=total, elapsed_s=elapsed_s
             )
-            if self._means.replicates:
+            if listed:
                 stats = told_of_list(stats, self._means.replicates, archive.records)
         self._folder.write_json("stats.json", stats)
         state = "interrupted" if self._stop.at_once else "complete"
@@ -198,12 +198,14 @@ class SearchPart:
 
     def _score(self, best: TrialRecord | None) -> _Scored:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
-        if best is None or self._stop.at_once or not self._means.final:
+        if best is None or self._stop.at_once:
             return _Scored(None, ())
         earlier, winner = self._scored.get("test"), self._scored.get("best")
         if earlier and isinstance(winner, dict) and winner.get("trial") == best.trial:
             baselines = self._scored.get("baselines", ()) if self._job.spec.search.baselines else ()
             return _Scored(cast("Mapping[str, Any]", earlier), cast("Sequence[Mapping[str, Any]]", baselines))
+        if not self._means.final:
+            return _Scored(None, ())
         try:
             finisher = Finisher(self._job, self._dataset, self._folder, best, self._stop, self._observer)
             with Sampler(meters_for(self._job.device)) as sampler:

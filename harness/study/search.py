@@ -27,7 +27,7 @@ from harness.study.objectives import resolve_metrics, resolve_objectives
 from harness.study.observer import Observer
 from harness.study.part import Finished, Means, SearchPart
 from harness.study.rehearse import rehearse
-from harness.study.replicates import on_one_holdout, splits_of, with_recorded
+from harness.study.replicates import on_one_holdout, read_replicates, splits_of, with_recorded
 from harness.study.stop import Stop
 from harness.study.trial.gates import check_meters
 
@@ -136,6 +136,8 @@ def open_search(request: Request) -> Opened:
         postgresql_url(request.storage)
     device = choose_device(request.device)
     torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+    if request.resume and not request.replicates and read_replicates(request.resume):
+        raise InputError(f"{request.resume}: trains a list, and is no search; go on with the command that began it")
     dataset = load(spec.task, seed=spec.task.split.seed, given=request.data)
     if request.resume and read_status(request.resume).get("fingerprint") != dataset.fingerprint:
         raise DataError(f"{request.resume}: cannot be resumed: the data of task {dataset.name!r} has changed since")
