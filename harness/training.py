@@ -19,6 +19,7 @@ from harness.store import check_run
 from harness.store.files import read_object, read_parquet
 from harness.study import Observer, Request, Stop, open_search, run_search
 from harness.study.decide.fixed import Replicate
+from harness.study.decide.suggest import locate
 from harness.study.ending import Ending
 from harness.study.replicates import listed_spec, read_replicates
 
@@ -55,15 +56,16 @@ def train_candidate(
         check_run(Path(resume))
         if not (listed := read_replicates(Path(resume))):
             raise InputError(f"{resume}: not a run of `harness train`; go on with the command that began it")
-        request = replace(request_of({**options, "resume": resume, "timeout_s": timeout_s}), replicates=listed, final=False)
+        request = replace(request_of({**options, "resume": resume}), replicates=listed, final=False)
     elif run is not None:
         _check_alone(run, space=space, params=params)
-        request = _of_run(Path(run), trial, seeds, {**options, "timeout_s": timeout_s})
+        request = _of_run(Path(run), trial, seeds, options)
     else:
         if trial is not None:
             raise InputError(f"trial {trial}: of which run? Name it with run (--from)")
-        request = _of_params(space, params, seeds, {**options, "timeout_s": timeout_s})
-    stop = Stop(request.spec.budget.time, started_s=started_s)
+        request = _of_params(space, params, seeds, options)
+    # The time that a space gives to its search is none of a training.
+    stop = Stop(timeout_s, started_s=started_s)
     opened = open_search(request)
     ending = Ending(opened, stop, observer or Observer(), test)
     with asked_to_end(stop.request, again=abort):
@@ -88,9 +90,12 @@ def _of_params(space: Any, params: Any, seeds: int | None, options: Mapping[str,
     given, origin = (params, "params") if isinstance(params, Mapping) else (read_params(Path(params)), str(params))
     try:
         point = point_of_params(base.spec.group, given)
+        locate(base.spec.group, point)
     except NodeError as error:
         raise InputError(f"{origin}: {'.'.join(map(str, error.path))}: {error}") from None
-    return _listed(base, point, derive_seed(base.spec.search.seed, "trial", 0), seeds, timed=options["timeout_s"] is not None)
+    except ValueError as error:
+        raise InputError(f"{origin}: {error}") from None
+    return _listed(base, point, derive_seed(base.spec.search.seed, "trial", 0), seeds)
 
 
 def _of_run(run: Path, trial: int | None, seeds: int | None, options: Mapping[str, Any]) -> Request:
@@ -105,7 +110,7 @@ def _of_run(run: Path, trial: int | None, seeds: int | None, options: Mapping[st
     # The choices that the clock made then are part of what the trial was.
     asked = {"plan_from": run, **options, "space": str(run / "space.yaml")}
     base = request_of(asked)
-    return _listed(base, json.loads(row["params"]), int(row["seed"]), seeds, timed=options["timeout_s"] is not None)
+    return _listed(base, json.loads(row["params"]), int(row["seed"]), seeds)
 
 
 def _winner(run: Path) -> int:
@@ -117,22 +122,12 @@ def _winner(run: Path) -> int:
     return int(best["trial"])
 
 
-def _listed(base: Request, point: Mapping[str, Scalar], seed: int, seeds: int | None, *, timed: bool) -> Request:
-    """Return the request to train a point once as a trial, or with so many seeds of its own.
-
-    The time that a space gives to its search is none of a training's, unless it is ``timed`` itself.
-    """
+def _listed(base: Request, point: Mapping[str, Scalar], seed: int, seeds: int | None) -> Request:
+    """Return the request to train a point once as a trial, or with so many seeds of its own."""
     if seeds is not None and seeds < 1:
         raise InputError(f"seeds {seeds}: expected a number from 1 on")
-    listed = (
-        [Replicate(point, seed)]
-        if seeds is None
-        else [
-            Replicate(point, derive_seed(seed, "replicate", each), derive_seed(seed, "split", each))
-            for each in range(seeds)
-        ]
-    )
-    spec = listed_spec(base.spec, len(listed))
-    if timed:
-        spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"time": base.spec.budget.time})})
-    return replace(base, spec=spec, replicates=tuple(listed), final=False)
+    listed = [Replicate(point, seed)]
+    if seeds is not None:
+        each = range(seeds)
+        listed = [Replicate(point, derive_seed(seed, "replicate", n), derive_seed(seed, "split", n)) for n in each]
+    return replace(base, spec=listed_spec(base.spec, len(listed)), replicates=tuple(listed), final=False)

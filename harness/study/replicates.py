@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
@@ -95,8 +95,12 @@ def as_record(replicates: Sequence[Replicate]) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "trials": trials}
 
 
-def spread(metrics: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Return mean and sample standard deviation of each metric over trainings; of one training the latter is NaN."""
+def spread(metrics: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+    """Return each metric of all trainings with its mean and sample standard deviation; of one training that is NaN."""
     names = dict.fromkeys(name for each in metrics for name in each)
-    values = {name: [each.get(name, NAN) for each in metrics] for name in names}
-    return {name: {"mean": fmean(each), "sd": stdev(each) if len(each) > 1 else NAN} for name, each in values.items()}
+    return {name: _spread([float(each.get(name, NAN)) for each in metrics]) for name in names}
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else NAN
+    return {"mean": float(np.mean(values)), "sd": deviation, "values": values}
