@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
     from harness.comparison import ComparisonResult, compare
     from harness.study import Observer, Predictor, StopSearch
+    from harness.training import train_candidate
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ __all__ = [
     "load",
     "open_run",
     "search",
+    "train_candidate",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -37,5 +39,6 @@ __getattr__, __dir__ = lazy_names(
         "api": ("SearchResult", "load", "open_run", "search"),
         "comparison": ("ComparisonResult", "compare"),
         "study": ("Observer", "Predictor", "StopSearch"),
+        "training": ("train_candidate",),
     },
 )

@@ -68,9 +68,10 @@ def _root(
 
 
 def _register() -> None:
-    from harness.cli import bench, compare, devices, report, runs, search, spaces, tasks
+    from harness.cli import bench, compare, devices, report, runs, search, spaces, tasks, train
 
     app.command("search")(search.search)
+    app.command("train")(train.train)
     app.command("compare")(compare.compare)
     app.command("runs")(runs.runs)
     app.command("report")(report.report)

@@ -90,6 +90,10 @@ class Finisher:
             opened=opened,
         )
 
+    def keep(self) -> None:
+        """Write ``best/`` with the weights that the search left; the test samples stay unopened."""
+        save_final(self._folder, self._kept(), self._candidate, self._winner.trial)
+
     def _rehearsed(self) -> Made:
         """Rehearse, and make what the rehearsal speaks for; keep the weights where there is no time for it."""
         job, winner, kept = self._job, self._winner, self._kept()
