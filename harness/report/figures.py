@@ -73,12 +73,12 @@ class Plots:
         """Return the Pareto front: of the first two objectives, or with one objective of it and what a trial costs."""
         return self._figure("front" if "front" in self._charts else "trade-offs")
 
-    def test(self) -> go.Figure:
-        """Return the confusion matrix on the test samples, or predicted over actual values."""
-        return self._figure("test")
+    def test(self, title: str | None = None) -> go.Figure:
+        """Return a figure of the test samples; None: the confusion matrix, or predicted over actual values."""
+        return self._figure("test", title)
 
     def telemetry(self, title: str | None = None) -> go.Figure:
-        """Return what the meters sampled over the time of the run, such as ``Memory``; None: the load."""
+        """Return what the meters sampled over the time of the run, such as ``Memory``; None: the first one."""
         return self._figure("telemetry", title)
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ def write_report(run: Path, formats: Iterable[Format] = USUAL, out: Path | None 
     check_run(run)
     pages = build(run, formats)
     written = write_pages(pages, out or run)
-    if out is None:
+    if out is None or out.resolve() == run.resolve():
         refresh_manifest(run, pages)
     return written
 

@@ -99,8 +99,8 @@ def _leaders(sides: Sequence[Side]) -> Iterator[str]:
             yield f"{task}: no trial completed."
             continue
         first = (max if maximize else min)(known, key=lambda row: row["validation"])
-        scores = f"{goal(metric, first['validation'])}, on its test samples {score(first['test'])}"
-        yield f"{task}: the best validation {metric} has {first['run']}, {scores}."
+        scores = f"{goal(metric, first['validation'])} ({score(first['test'])} on its test samples)"
+        yield f"{task}: {first['run']} has the best validation {metric}, {scores}."
 
 
 def _sections(sides: Sequence[Side]) -> Iterator[Section]:

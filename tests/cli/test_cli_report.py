@@ -21,6 +21,7 @@ def test_formats_have_one_list():
     assert set(FORMATS) == set(KNOWN)
 
 
+@pytest.mark.slow
 def test_one_run_and_several(harness, small, tmp_path):
     first = Path(json.loads(harness("search", small, "--out", tmp_path / "runs", "--json").out)["run"])
     runs = [str(first), str(shutil.copytree(first, first.parent / "copied"))]

@@ -52,8 +52,8 @@ def test_every_text_is_printed_as_it_is(text):
     assert not escaped(text).startswith(("[", "*")), "after the end of a row it would be an option"
 
 
-def test_the_report_is_a_document_with_booktabs(usual_run):
-    text = build(usual_run, ["tex"])["report.tex"]
+def test_the_report_is_a_document_with_booktabs(make_run):
+    text = build(make_run(trials=7), ["tex"])["report.tex"]
     assert text.startswith("\\documentclass{article}\n")
     assert text.endswith("\\end{document}\n")
     assert text.count("\\begin{") == text.count("\\end{")
@@ -66,10 +66,10 @@ def test_the_report_is_a_document_with_booktabs(usual_run):
 
 
 def test_names_of_a_run_are_no_commands(make_run):
-    text = build(make_run(trials=11, classes=[ATTACK, "other"], note=ATTACK), ["tex"])["report.tex"]
+    text = build(make_run(trials=7, classes=[ATTACK, "other"], note=ATTACK), ["tex"])["report.tex"]
     body = text.split("\\begin{document}", 1)[1]
     commands = set(re.findall(r"\\([a-zA-Z]+)", body))
-    ours = set(re.findall(r"\\([a-zA-Z]+)", build(make_run(trials=11), ["tex"])["report.tex"]))
+    ours = set(re.findall(r"\\([a-zA-Z]+)", build(make_run(trials=7), ["tex"])["report.tex"]))
     assert commands - ours <= {name.strip("\\{}") for name in PRINTED} | {"ensuremath", "infty"}
     assert "\\input" not in body
     assert body.count("\\end{document}") == 1

@@ -63,8 +63,8 @@ def test_what_each_run_reached_stands_in_a_table_and_in_data(pair):
         assert f"{expected['test']:.4f}" in line
         assert f"{expected['complete']} of 12" in line
     best = max(pair, key=lambda run: reached(run)["validation"])
-    scores = f"{reached(best)['validation']:.4f}, on its test samples {reached(best)['test']:.4f}"
-    assert f"the best validation f1_macro has {best.name}, {scores}." in pages["runs.md"]
+    scores = f"{reached(best)['validation']:.4f} ({reached(best)['test']:.4f} on its test samples)"
+    assert f"{best.name} has the best validation f1_macro, {scores}." in pages["runs.md"]
     assert "\\toprule" in pages["runs.tex"]
 
 
