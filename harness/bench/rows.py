@@ -115,3 +115,8 @@ class Row:
     """How many of them each round measured; empty: there was one round."""
     facts: Mapping[str, float] = field(default_factory=dict)
     """Other figures, by name."""
+
+
+def skipped(case: Case, reason: str) -> Row:
+    """Return the row of a case that is not measured."""
+    return Row(case=case, status="skipped", note=reason)

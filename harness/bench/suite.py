@@ -21,7 +21,7 @@ from harness.bench.catalog import ONCE, ROUNDS, in_order, load_groups
 from harness.bench.frames import write_bench
 from harness.bench.peaks import Peaks, measured_peaks, with_peaks, with_public_figures
 from harness.bench.process import FORKS, GroupFailed, GroupProcess, Request
-from harness.bench.rows import Case, Row
+from harness.bench.rows import Case, Row, skipped
 from harness.bench.schedule import LEAST_GROUP_S, LEVEL_S, SAVE_EVERY_S, Schedule
 from harness.bench.timing.rounds import merge_rounds
 from harness.bench.workload import Level, groups
@@ -171,7 +171,7 @@ class _Suite:
             if number == 0:
                 given = f"the {self._plan.total_s:.0f} s of level {self._level}"
                 note = f"no time was left of {given}: the machine is slow, or busy"
-                self._add(Row(case=Case(bench=name), status="skipped", note=note))
+                self._add(skipped(Case(bench=name), note))
             self._plan.missed[name] += 1
             return
         if not self._facts:

@@ -14,8 +14,7 @@ from harness.bench.macro import largest_batch as macro_largest
 from harness.bench.macro import plan as macro_plan
 from harness.bench.macro import step as macro_step
 from harness.bench.macro import ways as macro_ways
-from harness.bench.macro.largest_batch import search
-from harness.bench.macro.memory import SHARE, MemoryLine, memory_line, peak_rss_mib
+from harness.bench.macro.largest_batch import SHARE, MemoryLine, memory_line, peak_rss_mib, search
 from harness.bench.macro.models import FULL, SMALL, references
 from harness.bench.macro.plan import Speed, affordable, predicted_seconds
 from harness.bench.macro.step import make_call

@@ -13,7 +13,7 @@ from harness.bench.macro.models import FULL, SMALL, flops, references
 from harness.bench.macro.plan import affordable, predicted_seconds, seconds_for_timing, speeds_of
 from harness.bench.macro.step import make_call, start_compiler
 from harness.bench.macro.ways import case_for, unavailable, ways
-from harness.bench.rows import Case, Row
+from harness.bench.rows import Case, Row, skipped
 from harness.bench.workload import Setting, Workload, groups
 
 BATCHES = (1, 32, 256)
@@ -40,7 +40,7 @@ def largest_batch(setting: Setting) -> Iterator[Workload | Row]:
     """Yield the largest batch of each model that fits, and the work at that batch where there is time for it."""
     started_s = time.monotonic()
     if obstacle := _no_search(setting):
-        yield Row(case=Case(bench="largest_batch", threads=setting.threads), status="skipped", note=obstacle)
+        yield skipped(Case(bench="largest_batch", threads=setting.threads), obstacle)
         return
     eager = [way for way in ways(setting) if not way.compile and not way.channels_last]
     asked = eager if setting.level == "full" and setting.device.type == "cuda" else eager[:1]
@@ -81,8 +81,7 @@ def _in_time(cases: Sequence[Case], setting: Setting, started_s: float) -> Itera
     chosen = affordable(cases, lambda case: needed[case], seconds=seconds)
     for case in cases:
         if case not in chosen:
-            note = f"no time at this level: it takes about {needed[case]:.1f} s of a round"
-            yield Row(case=case, status="skipped", note=note)
+            yield skipped(case, f"no time at this level: it takes about {needed[case]:.1f} s of a round")
     if any(case.compile for case in chosen):
         start_compiler(setting.device)
     for case in sorted(chosen, key=lambda case: (case.batch, case.bench, case.variant)):

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from harness.bench.macro.models import Reference, references
-from harness.bench.rows import Case, Row
+from harness.bench.rows import Case, Row, skipped
 from harness.bench.workload import Setting
 from harness.hardware import native_precisions
 
@@ -58,16 +58,16 @@ def unavailable(bench: str, setting: Setting) -> Iterator[Row]:
     """Yield a skipped row for every precision, and for compiling, that the device or the machine cannot do."""
     for name, reason in native_precisions(setting.device).items():
         if reason:
-            yield _skipped(Case(bench=bench, dtype=name, tf32=name == "tf32", threads=setting.threads), reason)
+            yield skipped(Case(bench=bench, dtype=name, tf32=name == "tf32", threads=setting.threads), reason)
     if not _wants_compiled(setting):
         return
     if obstacle := compile_obstacle(setting.device):
-        yield _skipped(Case(bench=bench, compile=True, threads=setting.threads), obstacle)
+        yield skipped(Case(bench=bench, compile=True, threads=setting.threads), obstacle)
         return
     for name, reference in references.items():
         if reference.not_compiled and not name.endswith("-small"):
             case = Case(bench=bench, variant=name, compile=True, threads=setting.threads)
-            yield _skipped(case, reference.not_compiled)
+            yield skipped(case, reference.not_compiled)
 
 
 def case_for(bench: str, name: str, batch: int, way: Way, setting: Setting) -> Case:
@@ -112,7 +112,3 @@ def _compiled(precisions: list[str], setting: Setting) -> list[str]:
     if not _wants_compiled(setting) or compile_obstacle(setting.device):
         return []
     return precisions[:1] if setting.device.type == "cpu" else precisions
-
-
-def _skipped(case: Case, reason: str) -> Row:
-    return Row(case=case, status="skipped", note=reason)

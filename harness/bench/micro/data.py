@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from harness.bench.rows import Case, Row
+from harness.bench.rows import Case, Row, skipped
 from harness.bench.workload import Setting, Workload
 from harness.hardware import native_precisions
 
@@ -55,8 +55,3 @@ def in_every_format(setting: Setting, of: Callable[[str], Workload]) -> Iterator
     native, others = floats(setting, of("fp32").case)
     yield from others
     yield from map(of, native)
-
-
-def skipped(case: Case, reason: str) -> Row:
-    """Return the row of a case that is not measured."""
-    return Row(case=case, status="skipped", note=reason)

@@ -12,8 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from harness.bench.micro.data import normal, skipped
-from harness.bench.rows import Case, Row
+from harness.bench.micro.data import normal
+from harness.bench.rows import Case, Row, skipped
 from harness.bench.workload import Setting, Workload, groups
 from harness.measure import synchronize
 

@@ -14,8 +14,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from harness.bench.micro.data import FLOATS, case_of, normal, skipped
-from harness.bench.rows import Case, Row
+from harness.bench.micro.data import FLOATS, case_of, normal
+from harness.bench.rows import Case, Row, skipped
 from harness.bench.workload import Setting, Workload, groups
 from harness.errors import first_line
 from harness.hardware import native_precisions

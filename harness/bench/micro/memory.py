@@ -13,9 +13,9 @@ from functools import partial
 
 import torch
 
-from harness.bench.micro.data import normal, skipped
+from harness.bench.micro.data import normal
 from harness.bench.peaks import IN_CACHE
-from harness.bench.rows import Case, Row
+from harness.bench.rows import Case, Row, skipped
 from harness.bench.timing.clocks import cache_bytes
 from harness.bench.workload import Setting, Workload, groups
 from harness.records import MIB

@@ -8,9 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from harness.bench.micro.data import skipped
 from harness.bench.micro.memory import size_text
-from harness.bench.rows import Case, Row
+from harness.bench.rows import Case, Row, skipped
 from harness.bench.workload import Setting, Workload, groups
 from harness.records import MIB
 
