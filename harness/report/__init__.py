@@ -7,6 +7,7 @@ from harness.report.build import build
 from harness.report.findings import Findings, analyse
 from harness.report.load import RunFiles, load_run
 from harness.report.notebook import run_html, run_line
+from harness.report.ped_anova import PedAnova
 from harness.report.publish import write_report
 from harness.report.result_warnings import ResultWarning, best_baseline, result_warnings
 from harness.report.statistics import Importances, headline, importances, ranked, summary_table
@@ -14,6 +15,7 @@ from harness.report.statistics import Importances, headline, importances, ranked
 __all__ = [
     "Findings",
     "Importances",
+    "PedAnova",
     "ResultWarning",
     "RunFiles",
     "analyse",
