@@ -10,6 +10,7 @@ from harness.report.figures import Plots
 from harness.report.findings import Findings, analyse
 from harness.report.load import RunFiles, load_run
 from harness.report.notebook import run_html, run_line
+from harness.report.ped_anova import PedAnova
 from harness.report.publish import write_report
 from harness.report.result_warnings import ResultWarning, best_baseline, result_warnings
 from harness.report.side_by_side import build_side_by_side, write_side_by_side
@@ -18,6 +19,7 @@ from harness.report.statistics import Importances, headline, importances, ranked
 __all__ = [
     "Findings",
     "Importances",
+    "PedAnova",
     "Plots",
     "ResultWarning",
     "RunFiles",

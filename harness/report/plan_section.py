@@ -31,6 +31,8 @@ def plan_section(run: RunFiles) -> Section:
 def plan_choices(trials: pd.DataFrame) -> Table:
     """Return each value that a choice took with the trials that took it, and the commonest reason."""
     planned = trials[trained(trials) & trials["device"].notna()]
+    # Older versions recorded the batch size alone.
+    planned = planned.assign(micro_batch=planned["micro_batch"].fillna(planned["batch_size"]))
     rows = []
     for name, title in _CHOICES.items():
         for value, mine in planned.groupby(name, sort=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,9 @@ _AXES = 7
 _COMMON = 0.5
 """Share of the complete trials that a parameter must exist in to have an axis: the lines of others have a gap there."""
 _LEAST_LINES = 5
-_CONTOURS_OF = 3
-"""The most important numeric parameters, of which each pair has a contour."""
+_CONTOURS = 3
+_CONTOURS_OF = 6
+"""The most important numeric parameters, of which pairs that exist together have contours."""
 _LEAST_POINTS = 12
 
 _PARTS = "Solid: validation. Dotted: training, averaged over the epoch with dropout and augmentation on."
@@ -140,22 +141,22 @@ def _parallel(findings: Findings, columns: Sequence[str]) -> Iterator[Chart]:
 
 
 def _contours(findings: Findings, columns: Sequence[str]) -> Iterator[Chart]:
+    """Yield the first pairs of numeric parameters, in the order of their importance, that enough trials have both."""
     numeric = [name for name in columns if parameter_plots.is_numeric(findings.best[name])][:_CONTOURS_OF]
-    for pair in combinations(numeric, 2):
-        present = findings.best.dropna(subset=[*pair, "value"])
-        if len(present) < _LEAST_POINTS:
-            continue
-        figure = parameter_plots.contour(
-            present[thinned(np.zeros(len(present), dtype=np.bool_))],
-            pair,
-            findings.metrics[0],
-            maximize=findings.maximize[0],
-            log=_log_columns(findings),
-        )
-        if figure is not None:
-            names = " and ".join(name.removeprefix(PARAMETER) for name in pair)
-            note = f"Interpolated between trials (points); darker is better.{_of_many(len(present))}"
-            yield Chart(names, figure, note)
+    yield from islice((chart for pair in combinations(numeric, 2) for chart in _contour(findings, pair)), _CONTOURS)
+
+
+def _contour(findings: Findings, pair: tuple[str, str]) -> Iterator[Chart]:
+    present = findings.best.dropna(subset=[*pair, "value"])
+    if len(present) < _LEAST_POINTS:
+        return
+    few = present[thinned(np.zeros(len(present), dtype=np.bool_))]
+    maximize, log = findings.maximize[0], _log_columns(findings)
+    figure = parameter_plots.contour(few, pair, findings.metrics[0], maximize=maximize, log=log)
+    if figure is not None:
+        names = " and ".join(name.removeprefix(PARAMETER) for name in pair)
+        note = f"Interpolated between trials (points); darker is better.{_of_many(len(present))}"
+        yield Chart(names, figure, note)
 
 
 def _log_columns(findings: Findings) -> set[str]:
