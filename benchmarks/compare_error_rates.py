@@ -30,7 +30,7 @@ import argparse
 import dataclasses
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -80,10 +80,11 @@ def simulated(drift: float, rounds: int, generator: np.random.Generator) -> Benc
 
 def tell(name: str, runs: Sequence[BenchRun], allow: Sequence[str] = ()) -> None:
     """Print the rates over neighbouring runs."""
-    for kind, factor, wrong in (
+    kinds: tuple[tuple[str, float, Callable[[Counter[Verdict]], int]], ...] = (
         ("A/A", 1.0, lambda count: count[Verdict.FASTER] + count[Verdict.SLOWER]),
         (f"x {PLANTED}", PLANTED, lambda count: count[Verdict.SLOWER]),
-    ):
+    )
+    for kind, factor, wrong in kinds:
         compared = [compare_runs(a, slowed(b, factor), allow=allow) for a, b in pairwise(runs)]
         count = _verdicts(compared)
         total = sum(count.values())

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from harness.records import EpochRecord, Named, Outcome, TrialRecord
 from harness.spec import Candidate, Training
-from harness.study.contract import Assignment, Evaluation, Executor, Report, Watcher
+from harness.study.contract import Assignment, Evaluation, Executor, Group, Report, Watcher
 from harness.study.execute.inprocess import InProcess
 from harness.study.execute.processes import LocalProcesses
 from harness.study.execute.ray.cluster import RayActors
@@ -38,21 +38,32 @@ class IdleWorkshop:
     """Opens trainers that train nothing."""
 
     @contextmanager
-    def open(self, stop: Stop, *, threads: int, index: int = 0) -> Iterator[IdleTrainer]:
+    def open(self, stop: Stop, *, threads: int, device: int = 0) -> Iterator[IdleTrainer]:
         """Return a trainer."""
-        del stop, threads, index
+        del stop, threads, device
         yield IdleTrainer()
 
 
 class IdleTrainer:
     """Reports as many epochs as it is asked for, and is done."""
 
-    def evaluate(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
+    def evaluate(self, group: Group, watcher: Watcher) -> Iterator[Evaluation]:
         """Report and end."""
-        numbers = ("learning_rate", "gradient_norm", "train_s", "validation_s", "train_samples_s")
+        for assignment in group:
+            yield self._evaluation(assignment, watcher)
+
+    def _evaluation(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
         for number in range(1, assignment.until + 1):
             epoch = EpochRecord(
-                trial=assignment.trial, epoch=number, train={}, validation={}, **dict.fromkeys(numbers, 1.0)
+                trial=assignment.trial,
+                epoch=number,
+                train={},
+                validation={},
+                learning_rate=1.0,
+                gradient_norm=1.0,
+                train_s=1.0,
+                validation_s=1.0,
+                train_samples_s=1.0,
             )
             watcher.judge(Report(epoch, {}))
         record = TrialRecord(
@@ -79,7 +90,7 @@ def main() -> None:
     parser.add_argument("--assignments", type=int, default=500)
     assignments = parser.parse_args().assignments
     workshop = IdleWorkshop()
-    executors = {
+    executors: dict[str, Callable[[], Executor]] = {
         "in process": lambda: InProcess(workshop, Stop(), threads=1, device="cpu"),
         "worker process": lambda: LocalProcesses(workshop, workers=1, threads=1, device="cpu"),
         "Ray actor": lambda: RayActors(workshop, address="local", workers=1, threads=1, device="cpu"),
@@ -102,7 +113,7 @@ def time_ms(executor: Executor, count: int, *, epochs: int) -> list[float]:
     for trial in range(count):
         order = Assignment(trial=trial, seed=trial, candidate=candidate, params={}, until=epochs, judged=True)
         start = time.perf_counter()
-        executor.submit(order)
+        executor.submit((order,))
         while not executor.wait(watcher, 10.0):
             pass
         times.append((time.perf_counter() - start) * 1e3)

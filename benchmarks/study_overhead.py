@@ -29,7 +29,7 @@ from harness.spec import Spec, parse_spec
 from harness.store import RunFolder, StudyDatabase
 from harness.study import Observer
 from harness.study.archive import Archive
-from harness.study.contract import Assignment, Capabilities, Evaluation, Lost, Report, Watcher
+from harness.study.contract import Capabilities, Evaluation, Group, Lost, Report, Watcher
 from harness.study.coordinator import Coordinator
 from harness.study.decide.decisions import SampledTrials
 from harness.study.decide.samplers import build_sampler
@@ -62,23 +62,22 @@ class Instant:
     """An executor whose training takes no time: every epoch is reported, and the trial is complete."""
 
     def __init__(self) -> None:
-        self._assignment: Assignment | None = None
+        self._group: Group = ()
         self.stamps: list[float] = []
 
     def capabilities(self) -> Capabilities:
         """Return that there is one slot."""
         return Capabilities(1, 1, "cpu", "nowhere")
 
-    def submit(self, assignment: Assignment) -> int:
+    def submit(self, group: Group) -> int:
         """Take it."""
-        self._assignment = assignment
+        self._group = group
         return 0
 
     def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
         """Report every epoch, and be done."""
         del timeout_s
-        assert self._assignment is not None
-        assignment = self._assignment
+        (assignment,) = self._group
         value = value_of(dict(assignment.params))
         epochs = [epoch_record(assignment.trial, epoch, value) for epoch in range(1, EPOCHS + 1)]
         for epoch in epochs:
@@ -134,7 +133,7 @@ def ours(spec: Spec, folder: Path) -> list[float]:
     job = Job(spec, data, torch.device("cpu"), objectives)
     database = StudyDatabase.open(run.file("study.db"), study="harness", directions=["maximize"])
     executor = Instant()
-    archive = Archive(run, database, objectives)
+    archive = Archive(run, database, objectives, spec.limits)
     source = SampledTrials(spec, objectives, archive.known)
     coordinator = Coordinator(job, archive, source, executor, Packing(1, 1, float("inf")), Stop(), Observer())
     for _ in coordinator.run(spec.total):

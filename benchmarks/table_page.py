@@ -110,8 +110,8 @@ def seconds_section(rows: pd.DataFrame) -> tuple[str, Lines]:
     means = rows.pivot_table(index="table", columns="model", values="seconds", sort=False)
     about = rows.groupby("table")[["learn_rows", "test_rows", "classes"]].first()
     lines = [
-        [table, *(str(value) for value in about.loc[table]), *(f"{means.loc[table, model]:.1f}" for model in means)]
-        for table in means.index
+        [str(table), *map(str, facts), *(f"{mean:.1f}" for mean in row)]
+        for table, facts, row in zip(means.index, about.loc[means.index].to_numpy(), means.to_numpy(), strict=True)
     ]
     return "Seconds", [["table", "rows to learn from", "to test", "classes", *means.columns], *lines]
 

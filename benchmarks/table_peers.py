@@ -44,7 +44,8 @@ def learn(
         if name == "hgb-early":
             model.set_params(max_iter=best_number_of_trees(model, x, y, validation, classes=classes))
         model.fit(x, y)
-    return model.predict_proba if classes else model.predict
+    predict: Callable[[pd.DataFrame], np.ndarray] = model.predict_proba if classes else model.predict
+    return predict
 
 
 def best_number_of_trees(

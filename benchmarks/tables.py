@@ -101,7 +101,7 @@ class Problem:
         if "fold" in splits:
             learned = (splits["part"] == "validation") & (splits["fold"] < splits["fold"].max())
             splits = splits.assign(part=splits["part"].mask(learned, "train"))
-        parts = {part: np.sort(rows["index"].to_numpy()) for part, rows in splits.groupby("part")}
+        parts = {str(part): np.sort(rows["index"].to_numpy()) for part, rows in splits.groupby("part")}
         names = [str(name) for name in np.unique(frame[table.target][splits["index"]])] if classes else []
         return cls(as_features(frame.drop(columns=table.target)), y, names, **parts)
 

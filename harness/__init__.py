@@ -1,7 +1,7 @@
 """harness: hardware-aware benchmark and AutoML on the machine in front of you.
 
 ``harness.search("digits", trials=5)`` does what ``harness search digits --trials 5`` does, and ``harness.load(RUN)`` is
-the final model of a run; see :mod:`harness.api`.
+the final model of a run; docs/api.md has all that is public.
 Names load on first use, so importing the package costs next to nothing.
 """
 
@@ -12,13 +12,37 @@ from typing import TYPE_CHECKING
 from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from harness.api import SearchResult, load, search
+    from harness.api import SearchResult, load, open_run, search
     from harness.comparison import ComparisonResult, compare
+    from harness.records import EpochRecord, TrialRecord
+    from harness.study import Observer, Predictor, StopSearch
+    from harness.training import train_candidate
 
 __version__ = "0.1.0"
 
-__all__ = ["ComparisonResult", "SearchResult", "__version__", "compare", "load", "search"]
+__all__ = [
+    "ComparisonResult",
+    "EpochRecord",
+    "Observer",
+    "Predictor",
+    "SearchResult",
+    "StopSearch",
+    "TrialRecord",
+    "__version__",
+    "compare",
+    "load",
+    "open_run",
+    "search",
+    "train_candidate",
+]
 
 __getattr__, __dir__ = lazy_names(
-    __name__, {"api": ("SearchResult", "load", "search"), "comparison": ("ComparisonResult", "compare")}
+    __name__,
+    {
+        "api": ("SearchResult", "load", "open_run", "search"),
+        "comparison": ("ComparisonResult", "compare"),
+        "records": ("EpochRecord", "TrialRecord"),
+        "study": ("Observer", "Predictor", "StopSearch"),
+        "training": ("train_candidate",),
+    },
 )

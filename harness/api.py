@@ -1,9 +1,4 @@
-"""The Python face of harness: the same objects as the command line.
-
->>> import harness
->>> result = harness.search("digits", trials=5)  # doctest: +SKIP
->>> result.test["accuracy"], result.trials.head()  # doctest: +SKIP
-"""
+"""The Python face of harness: the same objects as the command line."""
 
 from __future__ import annotations
 
@@ -22,16 +17,20 @@ from harness.errors import InputError, NoSuccessfulTrialError
 from harness.hardware import choose_device, describe_precisions, probe
 from harness.own import path_of
 from harness.problems.scoring import Function
-from harness.report import ResultWarning, load_run, result_warnings, run_html, run_line, write_report
+from harness.report import Plots, ResultWarning, load_run, result_warnings, run_html, run_line, write_report
 from harness.signals import asked_to_end
 from harness.spec import Spec, load_spec, overrides_of, read_mapping, shipped_spaces
-from harness.store import read_json, seal
+from harness.store import check_run, read_json, seal
 from harness.store.files import read_parquet
+from harness.store.runs import listed
 from harness.study import (
+    Callbacks,
     Estimate,
     Execution,
     Finished,
     Observer,
+    OnEpoch,
+    OnTrial,
     Predictor,
     Request,
     Stop,
@@ -46,18 +45,26 @@ from harness.study import (
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search found; everything in it is also a file of the run folder."""
+    """What :func:`search` found; everything in it is also a file of the run folder.
+
+    >>> result.state, list(result.trials["outcome"])
+    ('complete', ['complete', 'complete'])
+    >>> 0.0 <= result.test["accuracy"] <= 1.0
+    True
+    """
 
     run: Path
+    """The run folder, which :func:`load` and ``harness report`` take."""
     state: str
     """``complete``, or ``interrupted`` when it was asked to stop and can be resumed."""
     stats: Mapping[str, Any]
+    """What ``stats.json`` holds; docs/results.md describes it."""
     signal: int = 0
     """The signal that ended it early, 0 for none."""
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row per trial."""
+        """One row per trial; docs/results.md describes the columns."""
         return read_parquet(self.run / "trials.parquet")
 
     @property
@@ -86,6 +93,11 @@ class SearchResult:
     def report(self) -> Path:
         """The report to open in a browser."""
         return self.run / "report.html"
+
+    @property
+    def plot(self) -> Plots:
+        """The figures of the report, to be shown, changed and saved: ``result.plot.history()``."""
+        return Plots(self.run)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state}: {run_line(self.trials, self.stats)}; {self.run}>"
@@ -119,6 +131,8 @@ def search(
     plan_from: str | Path | None = None,
     trust: bool = False,
     metrics: Mapping[str, Function | str] | Sequence[str] = (),
+    on_epoch: OnEpoch | None = None,
+    on_trial: OnTrial | None = None,
     observer: Observer | None = None,
     argv: Sequence[str] | None = None,
     started_s: float | None = None,
@@ -129,9 +143,15 @@ def search(
     ``data`` takes the place of the data of its task: a DataFrame with the column ``target``; a pair (inputs, targets)
     of arrays or of a DataFrame and a column; or ``{"inputs": ..., "targets": ...}``. Arrays are taken as those of an
     NPZ file would be, a DataFrame as a Parquet file of it; what else the task says of a table holds for it too.
+    ``overrides`` are texts such as ``"task.drop=[id]"`` that replace a key of the space, as ``--set`` does; arguments
+    that are not named below mean what the options of the command line do (``harness search --help``).
 
-    >>> frame = pd.DataFrame({"area": [31, 54], "price": [90, 170]})
-    >>> harness.search("tabular", data=frame, target="price", overrides=["task.kind=regression"])  # doctest: +SKIP
+    >>> import harness
+    >>> frame = pd.DataFrame({"area": range(30, 90), "price": range(91, 271, 3)})
+    >>> space = {"budget": {"epochs": 2}, "space": {"architecture": {"mlp": {"width": [8, 16]}}}}
+    >>> result = harness.search(space, data=frame, target="price", trials=2, workers=0)
+    >>> len(result.trials), sorted(result.test)[:3]
+    (2, ['explained_variance', 'loss', 'mae'])
 
     The first SIGINT or SIGTERM ends the search cleanly with everything saved; the second one aborts. ``resume`` goes on
     with an earlier run up to its total of ``trials``, and takes its ``data`` again. Trials run in ``workers`` processes
@@ -141,6 +161,12 @@ def search(
     of names of your own to functions of (targets, answers), or to ``"module:function"`` with ``trust``; see
     docs/spaces.md. ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``)
     where that came before it. Raises the errors of :mod:`harness.errors`.
+
+    ``on_epoch`` is called with the :class:`EpochRecord` of every epoch that has ended, ``on_trial`` with the
+    :class:`TrialRecord` of every trial; ``observer`` is an :class:`Observer`, which hears of the rest as well. All of
+    them run in the process and thread of this call, between other work, so they should be quick.
+    :class:`StopSearch` from one of them ends the search early; any other error ends it with everything saved, as a
+    signal would, and is then raised here: ``resume`` goes on.
     """
     arguments = {**locals(), "overrides": tuple(overrides)}
     started_s = time.monotonic() if started_s is None else started_s
@@ -148,8 +174,12 @@ def search(
     stop = Stop(request.spec.budget.time, started_s=started_s)
     opened = open_search(request)
     with asked_to_end(stop.request, again=abort):
-        finished = run_search(request, opened, stop, observer or Observer())
+        watching = Callbacks(stop, observer or Observer(), on_epoch, on_trial)
+        finished = run_search(request, opened, stop, watching)
         publish(finished)
+    if stop.error is not None:
+        stop.error.add_note(f"raised by a callback; the search can go on: harness.search(resume={str(finished.run)!r})")
+        raise stop.error
     if finished.failure and not stop.signal:
         raise NoSuccessfulTrialError(f"{finished.run}: no trial completed; {finished.failure}")
     return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
@@ -224,7 +254,7 @@ def _asked(arguments: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name, parameter in inspect.signature(search).parameters.items():
         value = arguments.get(name, parameter.default)
-        if value is parameter.default or name in ("observer", "argv", "started_s"):
+        if value is parameter.default or name in ("on_epoch", "on_trial", "observer", "argv", "started_s"):
             continue
         if name == "data":
             told[name] = type(value).__name__
@@ -249,6 +279,19 @@ def resolve_spec(
     return load_spec(space, overrides, source)
 
 
+def open_run(run: str | Path) -> SearchResult:
+    """Return the result of a search from its run folder, as :func:`search` returned it.
+
+    Raises :class:`InputError` where it is no run of a search, and :class:`StorageError` where it is damaged, was made
+    by another version's schema, or ended before its tables were written.
+
+    >>> harness.open_run("results/20260101-120000-digits-1a2b").plot.history()  # doctest: +SKIP
+    """
+    path = Path(run)
+    check_run(path)
+    return SearchResult(path, listed(path).state, load_run(path).stats)
+
+
 def load(run: str | Path, *, device: str = "auto", trust: bool = False) -> Predictor:
     """Return the final model of a run, to predict raw samples as it predicted the test samples.
 
@@ -256,15 +299,21 @@ def load(run: str | Path, *, device: str = "auto", trust: bool = False) -> Predi
     imported only with ``trust``. Raises :class:`InputError` where there is no final model, and :class:`StorageError`
     where it is damaged.
 
-    >>> model = harness.load("results/20260101-120000-wine-0a1b")  # doctest: +SKIP
-    >>> model.predict(frame), model.predict_proba(frame)  # doctest: +SKIP
+    >>> import harness
+    >>> model = harness.load(run)  # such as "results/20260101-120000-wine-0a1b"
+    >>> model.predict(frame).shape, model.predict_proba(frame).shape
+    ((178,), (178, 3))
     """
     return Predictor(Path(run), device=device, trust=trust)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a search would cost on a device."""
+    """What a search would cost on a device; see :func:`estimate_search`.
+
+    >>> Cost("cpu", [], total_s=60.0, least_s=30.0, most_s=90.0).total_s
+    60.0
+    """
 
     device: str
     architectures: list[Estimate]
@@ -280,7 +329,12 @@ def estimate_search(
 ) -> Cost:
     """Train some candidates of each architecture for a moment and extrapolate; writes nothing.
 
-    ``plan_from`` is a run whose measured choices are replayed.
+    ``plan_from`` is a run whose measured choices are replayed. Raises the errors of :func:`search`.
+
+    >>> from harness.spec import load_spec
+    >>> cost = estimate_search(load_spec(space))
+    >>> [each.architecture for each in cost.architectures], cost.least_s <= cost.most_s
+    (['mlp'], True)
     """
     followed = Path(plan_from) if plan_from is not None else None
     job = open_search(Request(spec=spec, device=device, trust=trust, plan_from=followed)).job
@@ -290,7 +344,13 @@ def estimate_search(
 
 
 def describe_devices() -> dict[str, Any]:
-    """Return what this machine is, with what each device that torch can use makes of the precisions."""
+    """Return what this machine is, with what each device that torch can use makes of the precisions.
+
+    It is what ``harness devices --json`` prints, without names and serial numbers of this machine.
+
+    >>> sorted(describe_devices()["precisions"]["cpu"])[:3]
+    ['bf16', 'fp16', 'fp32']
+    """
     machine = probe(torch=True)
     names = ["cpu", *(device.device for device in machine.torch.devices)] if machine.torch else ["cpu"]
     precisions = {

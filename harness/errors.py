@@ -19,6 +19,10 @@
     └── Interrupted
 
 A message says what was wrong, where, and what to do about it, in one line.
+
+>>> error = SpecError("space.yaml: budget.trails: unknown key; did you mean 'trials'?")
+>>> isinstance(error, InputError), error.exit_code
+(True, 2)
 """
 
 from __future__ import annotations

@@ -58,7 +58,11 @@ class InputKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One of the tensors that a model is called with."""
+    """One of the tensors that a model is called with.
+
+    >>> Input(kind=InputKind.IMAGE, shape=(1, 8, 8)).sizes
+    (1, 8, 8)
+    """
 
     kind: InputKind
     shape: tuple[int | None, ...]
@@ -115,6 +119,10 @@ class TaskShape:
 
     A model is called as ``model(*tensors)``, one tensor for each of ``inputs`` in their order, the batch first. It
     returns float ``B x outputs``, or a tuple, list or dict with that as its first tensor.
+
+    >>> shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(13))
+    >>> shape.inputs[0].kind, shape.inputs[0].sizes
+    (<InputKind.NUMERIC: 'numeric'>, (13,))
     """
 
     kind: str
@@ -162,7 +170,13 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochRecord:
-    """One epoch of one trial."""
+    """One epoch of one trial.
+
+    >>> loss = {"loss": 0.7}
+    >>> timed = {"train_s": 0.2, "validation_s": 0.1, "train_samples_s": 500.0}
+    >>> EpochRecord(trial=0, epoch=1, train=loss, validation=loss, learning_rate=0.01, gradient_norm=1.0, **timed).fold
+    1
+    """
 
     trial: int
     epoch: int
@@ -210,7 +224,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """One evaluation of a candidate."""
+    """One evaluation of a candidate.
+
+    >>> record = TrialRecord(trial=3, outcome=Outcome.PRUNED, reason="worse than the median", candidate={}, params={})
+    >>> record.outcome, record.values
+    (<Outcome.PRUNED: 'pruned'>, ())
+    """
 
     trial: int
     outcome: Outcome
@@ -240,7 +259,11 @@ class TrialRecord:
     notes: tuple[str, ...] = ()
     started_unix_s: float = NAN
     seconds: float = NAN
-    """Wall time on its device, all parts that its result rests on; a trial that shares a device counts in full."""
+    """Wall time on its device, all parts that its result rests on; a trial that shares a device counts in full, one
+    that shares a program with others has its share of it."""
+    shared_with: int = 0
+    """Trials that were trained in one program with it: its seconds, energy and memory are its share of the program's,
+    so that their sum over these trials is what the program took."""
     lost_s: float = 0.0
     """Device-seconds of attempts that left nothing: a worker that died, an epoch that was cut off."""
     attempts: int = 1
@@ -333,4 +356,4 @@ class TelemetryRecord:
     time_unix_s: float
     values: Mapping[str, float]
     trial: int = -1
-    """-1: outside any trial."""
+    """-1: outside any trial; of several that are trained as one program the first."""

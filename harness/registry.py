@@ -50,6 +50,17 @@ class Registry(Mapping[str, T], Generic[T]):
     """A mapping from name to entry whose unknown names get a suggestion.
 
     ``kind`` is the word that messages use, such as ``"optimizer"``.
+
+    >>> colours = Registry("colour")
+    >>> @colours.register("red")
+    ... def red():
+    ...     return "#ff0000"
+    >>> colours["red"]()
+    '#ff0000'
+    >>> colours["rad"]
+    Traceback (most recent call last):
+        ...
+    harness.errors.InputError: unknown colour 'rad'; did you mean 'red'?
     """
 
     def __init__(self, kind: str) -> None:

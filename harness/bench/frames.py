@@ -16,7 +16,7 @@ import pandas as pd
 
 from harness.bench.rows import SCHEMA_VERSION, Case, Row
 from harness.errors import InputError, StorageError
-from harness.store import to_parquet, write_file, write_json
+from harness.store import to_csv, to_parquet, write_file, write_json
 from harness.store.files import read_object, read_parquet
 
 BENCH, CSV, BLOCKS, ENV = "bench.parquet", "bench.csv", "blocks.parquet", "env.json"
@@ -79,7 +79,7 @@ def write_bench(folder: Path, rows: Sequence[Row], env: Mapping[str, Any]) -> No
     bench = rows_frame(rows)
     write_file(folder / BLOCKS, to_parquet(blocks_frame(rows)))
     write_file(folder / BENCH, to_parquet(bench))
-    write_file(folder / CSV, bench.to_csv(index=False, lineterminator="\n"))
+    write_file(folder / CSV, to_csv(bench))
     write_json(folder / ENV, {"schema_version": SCHEMA_VERSION, **env})
 
 
@@ -89,6 +89,10 @@ def read_bench(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]
     Raises :class:`InputError` where the folder is none, and :class:`StorageError`, which names the file, where one of
     them is missing, torn, empty, of another version or not of the same benchmark. There may be more blocks than the
     rows tell of: those of a later round whose rows were not written any more.
+
+    >>> bench, blocks, env = read_bench(a)
+    >>> bool((bench["n_blocks"] <= len(blocks)).all()), {"bench", "shape", "t_median_s"} <= set(bench.columns)
+    (True, True)
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that `harness bench` wrote, such as results/*-bench-*")

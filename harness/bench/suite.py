@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from harness.bench.catalog import ONCE, ROUNDS, in_order, load_groups
 from harness.bench.frames import write_bench
@@ -40,8 +40,17 @@ TURN_S = 0.3
 """What a turn takes beyond its time, until some have been seen."""
 
 
-class BenchObserver(Protocol):
-    """Whoever follows a suite. ``left_s`` is an estimate of the seconds until its end."""
+class BenchObserver:
+    """Whoever follows a suite; what it does not override it lets pass.
+
+    ``left_s`` is an estimate of the seconds until its end.
+
+    >>> class Printer(BenchObserver):
+    ...     def group_ended(self, name, left_s):
+    ...         print(name, left_s)
+    >>> Printer().group_ended("copy", 9.5)
+    copy 9.5
+    """
 
     def suite_started(self, folder: Path, turns: int, left_s: float) -> None:
         """Results will be in the folder, after so many turns of groups."""
@@ -63,10 +72,13 @@ def run_suite(
     out: Path,
     only: Sequence[str] = (),
     threads: int | None = None,
-    observer: BenchObserver,
+    observer: BenchObserver | None = None,
     seed: int = 0,
 ) -> Path:
     """Measure this machine and return the folder of the results, ``<time>-bench-<id>`` in ``out``.
+
+    >>> folder = run_suite(level="quick", device="cpu", out=Path("results"), only=["copy"])  # doctest: +SKIP
+    >>> bench, blocks, env = read_bench(folder)  # doctest: +SKIP
 
     ``only`` names the groups to measure, all of them if empty; ``threads`` are the CPU threads of torch, None: as many
     as there are usable cores. Raises :class:`InputError` for names that are none and threads that there are not,
@@ -81,7 +93,7 @@ def run_suite(
     load_groups()
     names = in_order(only or list(groups))
     chosen = str(choose_device(device))
-    suite = _Suite(level, chosen, names, _make_folder(out), observer, seed, threads or cores)
+    suite = _Suite(level, chosen, names, _make_folder(out), observer or BenchObserver(), seed, threads or cores)
     try:
         suite.run()
     finally:

@@ -68,10 +68,12 @@ def _root(
 
 
 def _register() -> None:
-    from harness.cli import bench, compare, devices, report, search, spaces, tasks
+    from harness.cli import bench, compare, devices, report, runs, search, spaces, tasks, train
 
     app.command("search")(search.search)
+    app.command("train")(train.train)
     app.command("compare")(compare.compare)
+    app.command("runs")(runs.runs)
     app.command("report")(report.report)
     app.command("devices")(devices.devices)
     app.add_typer(bench.app, name="bench")

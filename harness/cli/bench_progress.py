@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from harness.bench.rows import Row
+from harness.bench.suite import BenchObserver
 from harness.cli.console import err
 from harness.cli.lines import duration
 
@@ -21,7 +22,7 @@ def make_display() -> Lines:
     return Bars(console) if console.is_terminal else Lines(console)
 
 
-class Lines:
+class Lines(BenchObserver):
     """One line per turn of a group, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import completion
+from harness.errors import InputError
 
 Trials = Annotated[int | None, typer.Option(help="Total of trials of the run, resumed or not.")]
 Sampler = Annotated[
@@ -52,3 +53,13 @@ def prepare(*, trust: bool) -> None:
     from harness.hardware.openmp import waiting_asleep
 
     os.environ.update(waiting_asleep(os.environ))
+
+
+def seconds(text: str, option: str) -> float:
+    """Return a duration such as 10m in seconds. Raises :class:`InputError` that names the option."""
+    from harness.spec import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from None

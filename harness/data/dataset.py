@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from harness.data.examine import suspicions
 from harness.data.part import Part
 from harness.data.preprocessing import beyond_training, fit_preprocessing, prepare
 from harness.data.sources.source import Source
-from harness.data.splits import Indices, split_folds
+from harness.data.splits import Indices, split_again, split_folds
 from harness.data.training_data import TrainingData
 from harness.problems.regression import value_columns
 from harness.records import Target, TaskShape, image_inputs, table_inputs
@@ -86,9 +86,16 @@ class Dataset(TrainingData):
         dealt = split_folds(self._source, split, self._indices, count)
         return tuple(Dataset(self._source, indices, self._door, self.notes) for indices in dealt)
 
-    def to_learn_from(self) -> tuple[Source, int]:
-        """Return training and validation samples as a source of their own, and how many are for validation."""
-        return self._source.only(self._indices.refit().train), len(self._indices.validation)
+    def to_learn_from(self, split: Split, seeds: Iterable[int]) -> tuple[Source, dict[int, Indices]]:
+        """Return all but the test samples as a source of their own, and how they are split with each of the seeds."""
+        rows = self._indices.refit().train
+        dealt = split_again(self._source, split, self._indices, seeds)
+        return self._source.only(rows), {seed: indices.among(rows) for seed, indices in dealt.items()}
+
+    def with_split(self, split: Split, seed: int) -> Dataset:
+        """Return the same data with training and validation samples as a seed splits them; same test samples."""
+        indices = split_again(self._source, split, self._indices, (seed,))[seed]
+        return Dataset(self._source, indices, self._door, self.notes)
 
     def true_targets(self, part: Literal["train", "validation", "test"]) -> np.ndarray:
         """Return class codes, or float64 values as they were read; those of ``test`` only once it was opened."""
@@ -113,6 +120,13 @@ class Dataset(TrainingData):
         if source.class_names:
             columns["target_name"] = np.array(source.class_names, dtype=object)[source.targets[rows]]
         return pd.DataFrame(columns)
+
+    def raw_test(self, places: np.ndarray) -> np.ndarray | pd.DataFrame:
+        """Return some samples of :meth:`open_test` as they were read: images ``x_NCHW``, or rows of a table."""
+        assert self._door.opened, "the test samples were not opened"
+        raw, rows = self._source.inputs, self._indices.test[places]
+        chosen: np.ndarray | pd.DataFrame = raw.iloc[rows] if isinstance(raw, pd.DataFrame) else raw[rows]
+        return chosen
 
     def beyond_training(self) -> dict[str, int]:
         """Return how many test values of each column are clipped, since training never went so far."""

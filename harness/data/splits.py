@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,10 @@ class Indices:
     def refit(self) -> Indices:
         """Return the same test part with everything else to train on."""
         return Indices(np.sort(np.concatenate([self.train, self.validation])), self.validation[:0], self.test)
+
+    def among(self, rows: np.ndarray) -> Indices:
+        """Return where training and validation samples stand in ``rows``, which are ascending and hold no test one."""
+        return Indices(np.searchsorted(rows, self.train), np.searchsorted(rows, self.validation), rows[:0])
 
 
 def split_samples(source: Source, split: Split, limit: int | None, seed: int) -> Indices:
@@ -55,6 +59,24 @@ def split_samples(source: Source, split: Split, limit: int | None, seed: int) ->
     drawn = [name for name in ("validation", "test") if not len(getattr(given, name))]
     _check_classes(source, indices, limit, drawn)
     return indices
+
+
+def split_again(source: Source, split: Split, indices: Indices, seeds: Iterable[int]) -> dict[int, Indices]:
+    """Draw the validation samples anew with each of the seeds, from all but the test samples, which stay.
+
+    There are as many of them as before, drawn class by class and in whole groups. Those that the source itself has, and
+    the last ones in an order, are the same with every seed. Raises :class:`DataError` when a part would lack a class.
+    """
+    drawing, rows = Drawing(source, split), indices.refit().train
+    dealt: dict[int, Indices] = {}
+    for seed in seeds:
+        if len(_given(source).validation):
+            dealt[seed] = indices
+            continue
+        train, validation = drawing.hold_out(rows, len(indices.validation), derive_seed(seed, "validation"))
+        dealt[seed] = Indices(train, validation, indices.test)
+        _check_classes(source, dealt[seed], None, ("validation",))
+    return dealt
 
 
 def split_folds(source: Source, split: Split, indices: Indices, count: int) -> tuple[Indices, ...]:

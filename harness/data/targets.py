@@ -14,7 +14,7 @@ from harness.data.dates import looks_like_dates
 from harness.data.numbers import Numbers, Unclear, read_numbers
 from harness.data.texts import as_text, is_text, label_remarks
 from harness.errors import DataError
-from harness.spec.task import Kind
+from harness.problems import problems
 
 MOST_INTEGER_CLASSES = 20
 """A target with more distinct integers than this is read as values unless the task says otherwise."""
@@ -24,34 +24,42 @@ _TIMES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", 
 Encoded = tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]
 
 
-def encode_targets(column: pd.Series, kind: Kind, where: str, reading: Reading) -> Encoded:
-    """Return targets, class names (empty for regression) and notes for a target column without missing values.
+def encode_targets(column: pd.Series, kind: str, where: str, reading: Reading) -> Encoded:
+    """Return targets, class names (empty of numbers) and notes for a target column without missing values.
+
+    ``kind`` is the name of the problem, which is of classes or of numbers.
 
     ``kind: auto`` reads text and booleans as classes, floats and decimals as values, and integers as classes when there
     are at most ``MOST_INTEGER_CLASSES`` distinct ones; text that is all numbers counts as numbers, but for codes with
     leading zeros. Classes are sorted: numbers by value, text by code point.
     """
     _refuse_times(column, where)
-    numbers, told = _as_numbers(column, kind, where, reading)
-    if kind == "classification" or (kind == "auto" and _are_classes(numbers)):
+    classes = _of_classes(kind)
+    numbers, told = _as_numbers(column, classes, where, reading)
+    if classes or (classes is None and _are_classes(numbers)):
         codes, names = _encode_classes(column, numbers, where)
-        return codes, names, tuple(_class_notes(column, numbers, names, kind, where))
+        return codes, names, tuple(_class_notes(column, numbers, names, classes, where))
     if numbers is None:
         bad = reprlib.repr(as_text(column)[0])
         raise DataError(f"{where} holds {bad}, which is not a number; correct it or say `kind: classification`")
     values = _encode_values(numbers, where, reading)
-    return values, (), (f"{where} is read as values{told}{_value_hint(numbers, kind)}",)
+    return values, (), (f"{where} is read as values{told}{_value_hint(numbers, classes)}",)
 
 
-def encode_several(values_NV: np.ndarray, kind: Kind, where: str, reading: Reading) -> Encoded:
+def encode_several(values_NV: np.ndarray, kind: str, where: str, reading: Reading) -> Encoded:
     """Return several numbers to predict of each sample as float64 (N, V), in the form of :func:`encode_targets`."""
-    if kind == "classification":
+    if _of_classes(kind):
         raise DataError(f"{where} holds {values_NV.shape[1]} numbers per sample, which are no classes; give one each")
     columns = [
         _encode_values(pd.Series(values_N), f"{where}[:, {place}]", reading)
         for place, values_N in enumerate(values_NV.T)
     ]
     return np.column_stack(columns), (), (f"{where} is read as {len(columns)} values per sample",)
+
+
+def _of_classes(kind: str) -> bool | None:
+    """Tell whether a problem's targets are classes; None: that is for the targets to say."""
+    return None if kind == "auto" else problems[kind].classes
 
 
 def _refuse_times(column: pd.Series, where: str) -> None:
@@ -62,26 +70,28 @@ def _refuse_times(column: pd.Series, where: str) -> None:
         raise DataError(f"{where} holds {times}, which cannot be predicted; turn them into numbers, such as days")
 
 
-def _as_numbers(column: pd.Series, kind: Kind, where: str, reading: Reading) -> tuple[pd.Series | None, str]:
+def _as_numbers(column: pd.Series, classes: bool | None, where: str, reading: Reading) -> tuple[pd.Series | None, str]:
     """Return the column as numbers with how they were read, or None where it holds classes."""
     held = infer_dtype(column)
     if is_text(column):
-        return _text_as_numbers(column, kind, where, reading)
+        return _text_as_numbers(column, classes, where, reading)
     if is_bool_dtype(column.dtype) or held in ("categorical", "boolean"):
-        return (column.astype(np.float64) if kind == "regression" and held == "boolean" else None), ""
+        return (column.astype(np.float64) if classes is False and held == "boolean" else None), ""
     if held == "decimal":
         whole = all(value.as_tuple().exponent == 0 for value in column)
         return pd.Series([int(value) if whole else float(value) for value in column], index=column.index), ""
     return column, ""
 
 
-def _text_as_numbers(column: pd.Series, kind: Kind, where: str, reading: Reading) -> tuple[pd.Series | None, str]:
+def _text_as_numbers(
+    column: pd.Series, classes: bool | None, where: str, reading: Reading
+) -> tuple[pd.Series | None, str]:
     found = read_numbers(column, reading.style, reading.hints)
-    if isinstance(found, Unclear) and kind != "classification":
-        if kind == "auto" and column.nunique() <= MOST_INTEGER_CLASSES:
+    if isinstance(found, Unclear) and not classes:
+        if classes is None and column.nunique() <= MOST_INTEGER_CLASSES:
             return None, ""
         raise DataError(f"{where} {reading.unclear(found, column)}; or say `kind: classification`")
-    if not isinstance(found, Numbers) or (found.told and kind == "classification"):
+    if not isinstance(found, Numbers) or (found.told and classes):
         return None, ""
     if found.integers and not found.told:
         return pd.Series([int(text) for text in column], index=column.index), ""
@@ -92,9 +102,9 @@ def _are_classes(numbers: pd.Series | None) -> bool:
     return numbers is None or (is_integer_dtype(numbers.dtype) and numbers.nunique() <= MOST_INTEGER_CLASSES)
 
 
-def _value_hint(numbers: pd.Series, kind: Kind) -> str:
+def _value_hint(numbers: pd.Series, classes: bool | None) -> str:
     """Return what to say when the values may be meant as classes."""
-    if kind != "auto" or not bool((numbers % 1 == 0).all()):
+    if classes is not None or not bool((numbers % 1 == 0).all()):
         return ""
     distinct = numbers.nunique()
     if is_float_dtype(numbers.dtype) and distinct > MOST_INTEGER_CLASSES:
@@ -104,10 +114,10 @@ def _value_hint(numbers: pd.Series, kind: Kind) -> str:
 
 
 def _class_notes(
-    column: pd.Series, numbers: pd.Series | None, names: tuple[str, ...], kind: Kind, where: str
+    column: pd.Series, numbers: pd.Series | None, names: tuple[str, ...], classes: bool | None, where: str
 ) -> Iterable[str]:
     shown = ", ".join(map(reprlib.repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
-    counts = kind == "auto" and numbers is not None and len(names) > 2
+    counts = classes is None and numbers is not None and len(names) > 2
     hint = "; if they are counts or amounts, say `kind: regression`" if counts else ""
     yield f"{where} is read as {len(names)} classes: {shown}{hint}"
     if is_text(column):

@@ -26,7 +26,7 @@ from harness.records import MIB, Figures
 NAME = "static_memory_mb"
 
 
-class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
+class LiveBytes(TorchDispatchMode):
     """Counts the bytes of the tensors that operations return while they are alive: now, and at most."""
 
     def __init__(self) -> None:

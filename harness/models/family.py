@@ -21,7 +21,15 @@ C = TypeVar("C", bound=Frozen)
 
 
 class FamilyConfig(Frozen):
-    """The parameters of a family; the docstring under a field becomes its description in the JSON Schema."""
+    """The parameters of a family; the docstring under a field becomes its description in the JSON Schema.
+
+    Fields have types, bounds and defaults as pydantic takes them; an unknown one is an error with a suggestion.
+
+    >>> class WideConfig(FamilyConfig):
+    ...     width: int = 64
+    >>> WideConfig(width=32).width
+    32
+    """
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -45,6 +53,11 @@ class Family:
 
 
 families: Registry[Family] = Registry("architecture")
+"""Families by the name under which a space has them; :func:`family` adds one.
+
+>>> sorted(families)[:2]
+['cnn', 'mlp']
+"""
 
 
 def family(
@@ -56,7 +69,21 @@ def family(
     idle: tuple[Idle, ...] = (),
     weights: Callable[[C], Weights | None] | None = None,
 ) -> Callable[[Callable[[C, TaskShape], nn.Module]], Callable[[C, TaskShape], nn.Module]]:
-    """Register the decorated build function as a family."""
+    """Register the decorated build function as a family, under a name that spaces then know.
+
+    ``config`` is the model of its parameters, an instance of which ``build`` takes with the shape of the task.
+    ``why_not`` says why it cannot be built for a shape, "" where it can; ``idle`` names parameters that do nothing
+    beside some values of others; ``weights`` the file or run with whose weights a training begins.
+
+    >>> class LinearConfig(FamilyConfig):
+    ...     bias: bool = True
+    >>> numbers = takes((InputKind.NUMERIC,))
+    >>> @family("linear-example", summary="a linear model", config=LinearConfig, why_not=numbers)
+    ... def build(config, shape):
+    ...     return nn.Linear(shape.inputs[0].sizes[0], shape.outputs, bias=config.bias)
+    >>> "linear-example" in families
+    True
+    """
 
     def register(build: Callable[[C, TaskShape], nn.Module]) -> Callable[[C, TaskShape], nn.Module]:
         known = Family(
@@ -69,7 +96,13 @@ def family(
 
 
 def takes(*fitting: tuple[InputKind, ...]) -> Callable[[TaskShape], str]:
-    """Return the ``why_not`` of a family that takes inputs of exactly these kinds, in this order, of a fixed shape."""
+    """Return the ``why_not`` of a family that takes inputs of exactly these kinds, in this order, of a fixed shape.
+
+    >>> from harness.records import TaskKind, image_inputs
+    >>> why_not = takes((InputKind.NUMERIC,), (InputKind.NUMERIC, InputKind.CATEGORICAL))
+    >>> why_not(TaskShape(kind=TaskKind.CLASSIFICATION, outputs=10, inputs=image_inputs(1, 8, 8)))
+    'takes numeric or numeric and categorical inputs, the task has image inputs'
+    """
     wanted = " or ".join(map(_said, fitting))
 
     def why_not(shape: TaskShape) -> str:

@@ -98,6 +98,7 @@ class Classification(Problem):
     headline = ("accuracy", "f1_macro", "f1_weighted", "precision_macro", "recall_macro")
     objective = "f1_macro"
     losses = ("cross_entropy", "binary")
+    classes = True
     stratified = True
     calibrated = True
     baselines = _Baselines()
@@ -217,6 +218,13 @@ class Classification(Problem):
         place = {name: k for k, name in enumerate(table.columns)}
         own = table.to_numpy(np.float64)[np.arange(len(names)), [place[name] for name in names]]
         return -log_probabilities(own)
+
+    def mistakes(self, targets: NDArray[Any], answers: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return the wrong ones, those that the model was surest of first."""
+        import numpy as np
+
+        wrong = np.flatnonzero(answers.argmax(axis=1) != targets)
+        return wrong[np.argsort(-answers[wrong].max(axis=1), kind="stable")]
 
     def doubts(
         self, test: Mapping[str, float], naive: Mapping[str, float], stats: Mapping[str, Any]

@@ -39,7 +39,11 @@ class Undefined(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure of quality."""
+    """One figure of quality.
+
+    >>> Metric("recall_macro", maximize=True, summed=True, share=True).unit
+    ''
+    """
 
     name: str
     maximize: bool
@@ -141,6 +145,10 @@ class Quality(Protocol):
 class Problem(ABC):
     """One kind of problem. A subclass in a file of its own, added to ``problems``, is all that a new one takes.
 
+    >>> from harness.problems import problems
+    >>> problems["regression"].objective, problems["classification"].metric("accuracy").maximize
+    ('rmse', True)
+
     ``answers`` are what :meth:`Criterion.answers` returns of all samples of a part, as an array; ``targets`` beside
     them are in the same units.
     """
@@ -154,6 +162,8 @@ class Problem(ABC):
     """What is searched for, and decides the best epoch, where nobody says otherwise."""
     losses: ClassVar[tuple[str, ...]]
     """The losses that fit; the first is what ``auto`` means."""
+    classes: ClassVar[bool] = False
+    """Whether its targets are classes; else they are numbers."""
     stratified: ClassVar[bool] = False
     """Whether each part of the data gets its share of each class."""
     calibrated: ClassVar[bool] = False
@@ -268,6 +278,12 @@ class Problem(ABC):
     def test_losses(self, predictions: pd.DataFrame) -> Floats | None:
         """Return the plain loss of each test sample but for a factor; None where the predictions do not tell it."""
         return None
+
+    def mistakes(self, targets: NDArray[Any], answers: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return the places of the samples that were got wrong, the worst first; none where none can be called so."""
+        import numpy as np
+
+        return np.empty(0, np.int64)
 
     def doubts(
         self, test: Mapping[str, float], naive: Mapping[str, float], stats: Mapping[str, Any]

@@ -174,6 +174,14 @@ class Regression(Problem):
         losses: Floats = np.square((predictions["predicted"] - predictions["target"]).to_numpy(np.float64))
         return losses
 
+    def mistakes(self, targets: NDArray[Any], answers: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return all samples, the largest error first; none of several values, each in units of its own."""
+        import numpy as np
+
+        if targets.ndim > 1:
+            return np.empty(0, np.int64)
+        return np.argsort(-np.abs(answers - targets), kind="stable").astype(np.int64)
+
     def doubts(
         self, test: Mapping[str, float], naive: Mapping[str, float], stats: Mapping[str, Any]
     ) -> Iterator[Doubt]:

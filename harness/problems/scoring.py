@@ -19,7 +19,14 @@ Function = Callable[[NDArray[Any], NDArray[np.floating]], float]
 """Takes targets and answers: class codes and ``N x C`` probabilities, or values in the targets' own units."""
 
 scores: Registry[Function] = Registry("metric")
-"""Metrics that installed packages or modules add; a space names them without a path, and their direction."""
+"""Metrics that installed packages or modules add; a space names them without a path, and their direction.
+
+>>> @scores.register("mean_miss")
+... def mean_miss(targets, answers):
+...     return float(np.abs(targets - answers).mean())
+>>> scores["mean_miss"](np.array([1.0, 2.0]), np.array([1.5, 2.0]))
+0.25
+"""
 
 GROUPS = 20
 """Of samples that are left out in turn to see how far a metric may be off."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from harness.report.bench_page import build_bench, build_comparison, write_bench_report
 from harness.report.build import build
+from harness.report.figures import Plots
 from harness.report.findings import Findings, analyse
 from harness.report.load import RunFiles, load_run
 from harness.report.notebook import run_html, run_line
 from harness.report.publish import write_report
 from harness.report.result_warnings import ResultWarning, best_baseline, result_warnings
+from harness.report.side_by_side import build_side_by_side, write_side_by_side
 from harness.report.statistics import Importances, headline, importances, ranked, summary_table
 
 __all__ = [
     "Findings",
     "Importances",
+    "Plots",
     "ResultWarning",
     "RunFiles",
     "analyse",
@@ -21,6 +24,7 @@ __all__ = [
     "build",
     "build_bench",
     "build_comparison",
+    "build_side_by_side",
     "headline",
     "importances",
     "load_run",
@@ -31,4 +35,5 @@ __all__ = [
     "summary_table",
     "write_bench_report",
     "write_report",
+    "write_side_by_side",
 ]

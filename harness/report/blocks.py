@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,50 @@ class Code:
     text: str
 
 
-Block = Table | Points | Code
+Cell = str | float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A table too long to be read from top to bottom, which HTML sorts, filters and shows by pages.
+
+    Markdown, where nothing can be clicked, leaves it out. Cells of ``numeric`` columns are numbers, None where there is
+    none; all others are text.
+    """
+
+    kind: ClassVar[str] = "sheet"
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    numeric: frozenset[str]
+    choices: frozenset[str]
+    """Columns of few different values, by which the rows can be chosen."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the page's script makes the table from."""
+        names = {"columns": self.columns, "rows": self.rows}
+        return names | {key: [name in getattr(self, key) for name in self.columns] for key in ("numeric", "choices")}
+
+
+class Picture(NamedTuple):
+    """A small picture and what is said below it."""
+
+    png: str
+    """In base64."""
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Small pictures side by side; Markdown leaves them out."""
+
+    kind: ClassVar[str] = "pictures"
+    items: tuple[Picture, ...]
+    caption: str
+
+
+Block = Table | Points | Code | Sheet | Pictures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 from harness.records import Outcome
 from harness.report.remarks import remarks
 from harness.report.wording import clipped, number
-from harness.study.pareto import Floats
+from harness.study.pareto import Flags, Floats
 
 COLOURS = ("#4a86e8", "#e8833a", "#2fa572", "#b565d8", "#dc5a6e", "#1ba8bd", "#a99326", "#8a8f98")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "pentagon", "star")
@@ -36,6 +36,8 @@ OUTCOME_STYLE: Mapping[str, tuple[str, str]] = {
 """Colour and symbol of each outcome: told apart without colour too."""
 
 FRONT_COLOUR = "#2fa572"
+SHOWN_TRIALS = 1000
+"""Trials of one figure, of more every so many-th: what stands there in thousands is not told apart any more."""
 
 
 def label(text: object, limit: int = 28) -> str:
@@ -86,6 +88,13 @@ def add_by_architecture(figure: go.Figure, chosen: pd.DataFrame, trials: pd.Data
 def floats(values: npt.ArrayLike) -> list[float | None]:
     """Return JSON numbers of six digits, None for NaN: the same text wherever the report is built."""
     return [float(f"{value:.6g}") if math.isfinite(value) else None for value in np.asarray(values, dtype=np.float64)]
+
+
+def thinned(keep: Flags) -> Flags:
+    """Return which points to draw: those to keep whatever comes, and SHOWN_TRIALS evenly spaced others."""
+    chosen = keep.copy()
+    chosen[:: max(1, math.ceil(len(keep) / SHOWN_TRIALS))] = True
+    return chosen
 
 
 def cycled(choices: Sequence[str], position: int) -> str:

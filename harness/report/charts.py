@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
-import plotly.graph_objects as go
 
-from harness.report import plots
-from harness.report.axes import outside
+from harness.report import quality_plots, search_charts, time_plots
+from harness.report.canvas import SHOWN_TRIALS
+from harness.report.chart import Chart
 from harness.report.findings import Findings
 from harness.report.gate_plots import predicted_against_measured
-from harness.report.load import PARAMETER, decoded, parameter_columns, value_suffixes
-from harness.report.statistics import leading, objective_values
-from harness.report.wording import plural
-from harness.spec import COST
+from harness.report.load import value_suffixes
+from harness.report.remarks import why_missing
+from harness.report.wording import percent, plural
 
-_CURVES = 4
-_SLICES = 6
+__all__ = ["Chart", "draw"]
+
 _METERS = {
     "Load": ("%", ("cpu_percent", "gpu_utilization_percent", "memory_utilization_percent")),
     "Pressure": ("%", ("cpu_pressure_percent", "memory_pressure_percent")),
@@ -51,144 +48,64 @@ _TESTED = {
 }
 """Figures of predictions that were put to the test: the unit, and the predictions by what they are called."""
 
-_PARTS = "Solid: validation. Dotted: training, averaged over the epoch with dropout and augmentation on."
-_HISTORY = "Every trial and the best so far"
-_COSTS = {"latency_p50_ms": "latency p50 (ms)", "parameters": "parameters", "seconds": "seconds of the trial"}
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One figure with its title, or the reason for which there is none."""
-
-    title: str
-    figure: go.Figure | None
-    note: str
-    wide: bool = False
-    """Takes the whole width instead of a place in a row."""
-
-    @property
-    def caption(self) -> str:
-        """The note, and how many points the axes leave out, so that no figure can do so unsaid."""
-        left_out = outside(self.figure) if self.figure is not None else 0
-        if not left_out:
-            return self.note
-        lie, it = ("lies", "it") if left_out == 1 else ("lie", "them")
-        words = f"{plural(left_out, 'point')} {lie} partly or wholly outside of the axes; double-click to see {it}."
-        return f"{self.note} {words}".strip()
-
 
 def draw(findings: Findings) -> dict[str, tuple[Chart, ...]]:
     """Return the charts of every section that has some, by the section's anchor."""
     drawn = {
-        "front": tuple(_front(findings)),
-        "search": tuple(_history(findings)),
-        "curves": tuple(_curves(findings)),
-        "importances": tuple(_importances(findings)),
-        "trade-offs": tuple(_trade_offs(findings)),
+        "front": tuple(search_charts.front(findings)),
+        "search": tuple(search_charts.history(findings)),
+        "curves": tuple(search_charts.curves(findings)),
+        "importances": tuple(search_charts.importances(findings)),
+        "trade-offs": tuple(search_charts.trade_offs(findings)),
         "test": tuple(_test(findings)),
+        "outcomes": tuple(_outcomes(findings)),
         "gates": tuple(_gates(findings)),
         "telemetry": tuple(_telemetry(findings)),
     }
     return {anchor: charts for anchor, charts in drawn.items() if charts}
 
 
-def _history(findings: Findings) -> Iterator[Chart]:
-    if len(findings.run.trials):
-        figure = plots.history(findings.run.trials, findings.metrics[0], maximize=findings.maximize[0])
-        first = findings.metrics[0]
-        note = "Trials that did not complete are drawn at their best validation score, or below the axis without one."
-        title = f"{first} of every trial and the best {first} so far" if findings.several else _HISTORY
-        yield Chart(title, figure, note, wide=True)
-
-
-def _curves(findings: Findings) -> Iterator[Chart]:
-    chosen = leading(findings.best, findings.stats["best"], _CURVES, word=findings.chosen_word)
-    trials = [int(trial) for trial in chosen["trial"]]
-    epochs = findings.run.epochs[findings.run.epochs["trial"].isin(trials)]
-    wanted = [metric for metric in findings.metrics if metric not in COST]
-    for metric in dict.fromkeys([*wanted, "loss"]):
-        if epochs[[f"train_{metric}", f"validation_{metric}"]].notna().any(axis=None):
-            figure = plots.learning_curves(epochs, trials, metric)
-            yield Chart(metric, figure, f"{_PARTS} {_loss_caveat(chosen)}".strip() if metric == "loss" else _PARTS)
-
-
-def _loss_caveat(chosen: pd.DataFrame) -> str:
-    """Say of which trials the training loss is another quantity than the validation loss, and why."""
-    candidates = dict(zip(chosen["trial"], decoded(chosen["candidate"]), strict=True))
-    differs = {
-        "label smoothing": [trial for trial, each in candidates.items() if each.get("label_smoothing")],
-        "class weights": [trial for trial, each in candidates.items() if each.get("class_weights") == "balanced"],
-        "mixup": [trial for trial, each in candidates.items() if (each.get("augment") or {}).get("mixup")],
-    }
-    parts = [f"{name} ({_numbered(trials)})" for name, trials in differs.items() if trials]
-    if not parts:
-        return ""
-    return f"The training loss includes {' and '.join(parts)}, the validation loss does not: do not compare the two."
-
-
-def _numbered(trials: Sequence[int]) -> str:
-    return f"{'trial' if len(trials) == 1 else 'trials'} {', '.join(map(str, trials))}"
-
-
-def _importances(findings: Findings) -> Iterator[Chart]:
-    known = findings.importances.table[findings.importances.table["importance"].notna()]
-    if len(known):
-        yield Chart("Permutation importance", plots.importance_bars(findings.importances.table), "", wide=True)
-    trials = findings.run.trials
-    columns = [f"{PARAMETER}{path}" for path in known["parameter"]] or parameter_columns(trials)
-    for column in columns[:_SLICES]:
-        if findings.best[column].nunique() > 1:
-            path = column.removeprefix(PARAMETER)
-            log = path in findings.run.log_sampled
-            yield Chart(path, plots.parameter_slice(trials, column, findings.metrics[0], log=log), "")
-
-
-def _front(findings: Findings) -> Iterator[Chart]:
-    """Yield the first objective over each other one, with the front of the pair."""
-    best, names = findings.best, findings.metrics
-    if best.empty or not findings.several:
-        return
-    values = objective_values(best, len(names))
-    for column in range(1, len(names)):
-        pair, maximize = (names[column], names[0]), (findings.maximize[column], findings.maximize[0])
-        figure = plots.trade_off(best, values[:, column], values[:, 0], pair, maximize, height=460)
-        directions = " and ".join(
-            f"{'more' if more else 'less'} {name}" for name, more in zip(pair, maximize, strict=True)
-        )
-        note = f"Better: {directions}. The line bounds what was reached in these two."
-        yield Chart(f"{names[0]} and {names[column]}", figure, note, wide=True)
-
-
-def _trade_offs(findings: Findings) -> Iterator[Chart]:
-    """Yield the first objective over what a trial costs."""
-    best, names = findings.best, findings.metrics
-    if best.empty:
-        return
-    first = objective_values(best, len(names))[:, 0]
-    judged = {COST[name][1] for name in names if name in COST}
-    for cost, title in _COSTS.items():
-        if cost in judged:
-            continue
-        if best[cost].isna().all():
-            yield Chart(f"{names[0]} and {title}", None, f"Not drawn: {_missing(findings, cost)}.")
-            continue
-        x = best[cost].to_numpy(np.float64)
-        figure = plots.trade_off(best, x, first, (title, names[0]), (False, findings.maximize[0]))
-        yield Chart(f"{names[0]} and {title}", figure, "")
-
-
 def _test(findings: Findings) -> Iterator[Chart]:
     task, test = findings.stats["task"], findings.stats["test"]
     if test is not None and test["confusion"]:
         note = "Rows are actual classes, columns predicted ones; colour is the share of the row."
-        yield Chart("Confusion matrix", plots.confusion(test["confusion"], task["classes"]), note)
+        yield Chart("Confusion matrix", quality_plots.confusion(test["confusion"], task["classes"]), note)
+    if findings.problem.calibrated:
+        yield from _reliability(findings)
+    if findings.problem.figure == "predicted_against_actual":
+        yield from _values(findings)
+
+
+def _reliability(findings: Findings) -> Iterator[Chart]:
     samples = findings.run.predictions
-    if findings.problem.figure == "predicted_against_actual" and samples is not None and len(samples):
-        for suffix in value_suffixes(samples):
-            figure = plots.predicted_against_actual(samples[f"target{suffix}"], samples[f"predicted{suffix}"])
-            shown = len(figure.data[0].x)
-            note = f"{shown:,} of {len(samples):,} samples, evenly spaced." if shown < len(samples) else ""
-            yield Chart(f"Predicted and actual values{suffix.replace('_', ' of ', 1)}", figure, note)
+    names = [] if samples is None else [name for name in samples.columns if name.startswith("probability_")]
+    if samples is None or samples.empty or not names:
+        return
+    confidence = samples[names].to_numpy(np.float64).max(axis=1)
+    right = (samples["predicted"] == samples["target"]).to_numpy(np.bool_)
+    note = f"Mean confidence {percent(float(confidence.mean()))}, accuracy {percent(float(right.mean()))}."
+    yield Chart("Reliability", quality_plots.reliability(confidence, right), note)
+
+
+def _values(findings: Findings) -> Iterator[Chart]:
+    samples = findings.run.predictions
+    if samples is None or samples.empty:
+        return
+    for suffix in value_suffixes(samples):
+        actual, predicted = (samples[f"{what}{suffix}"] for what in ("target", "predicted"))
+        figure = quality_plots.predicted_against_actual(actual, predicted)
+        shown = len(figure.data[0].x)
+        note = f"{shown:,} of {len(samples):,} samples, evenly spaced." if shown < len(samples) else ""
+        of = suffix.replace("_", " of ", 1)
+        yield Chart(f"Predicted and actual values{of}", figure, note)
+        sides = (actual.to_numpy(np.float64), predicted.to_numpy(np.float64))
+        yield Chart(f"Residuals{of}", quality_plots.residuals(*sides), note)
+        yield Chart(f"Distribution of residuals{of}", quality_plots.residual_histogram(*sides), "")
+
+
+def _outcomes(findings: Findings) -> Iterator[Chart]:
+    if findings.book.device_s > 0:
+        yield Chart("Device-seconds by outcome", time_plots.ledger_bars(findings.book), "")
 
 
 def _gates(findings: Findings) -> Iterator[Chart]:
@@ -199,21 +116,21 @@ def _gates(findings: Findings) -> Iterator[Chart]:
 
 
 def _telemetry(findings: Findings) -> Iterator[Chart]:
-    samples = findings.run.telemetry
+    samples, trials = findings.run.telemetry, findings.run.trials
+    ran = trials[(trials["seconds"] > 0) & trials["started_unix_s"].notna()]
+    if len(ran):
+        note = "A bar is a trial, from its start and as long as its device-seconds; those at once lie side by side."
+        few = f" The longest {SHOWN_TRIALS:,} of {plural(len(ran), 'trial')}." if len(ran) > SHOWN_TRIALS else ""
+        longest = ran.sort_values("seconds", ascending=False, kind="stable").head(SHOWN_TRIALS)
+        yield Chart("Trials and load over time", time_plots.timeline(longest, samples), f"{note}{few}", wide=True)
     silent: dict[str, list[str]] = {}
     for title, (unit, meters) in _METERS.items():
         measured = [name for name in meters if samples[name].notna().any()]
         if measured:
-            yield Chart(title, plots.telemetry(samples, measured, unit), "")
+            yield Chart(title, time_plots.telemetry(samples, measured, unit), "")
         for name in meters:
             if name not in measured:
-                silent.setdefault(_missing(findings, _FIGURE_OF.get(name, name)), []).append(name)
+                silent.setdefault(why_missing(trials, _FIGURE_OF.get(name, name)), []).append(name)
     if silent:
         note = "; ".join(f"{', '.join(names)}: {why}" for why, names in silent.items())
         yield Chart("Not measured on this machine", None, f"{note}.", wide=True)
-
-
-def _missing(findings: Findings, figure: str) -> str:
-    """Return the first reason that any trial gives for a figure being NaN."""
-    found = (reasons[figure] for reasons in decoded(findings.run.trials["reasons"]) if figure in reasons)
-    return str(next(found, "no reason was recorded"))

@@ -7,15 +7,18 @@ from collections.abc import Iterator
 
 from harness.records import Outcome
 from harness.report.baseline_section import baseline_section
-from harness.report.blocks import Alert, Block, Card, Code, Content, Points, Section, Table, facts
+from harness.report.blocks import Alert, Block, Card, Code, Content, Points, Section, facts
 from harness.report.final_section import final_section
 from harness.report.findings import Findings
 from harness.report.front_section import front_card, front_section
 from harness.report.gate_section import gate_section
+from harness.report.mistake_section import mistakes
 from harness.report.parts_section import parts_table
+from harness.report.plan_section import plan_section
 from harness.report.provenance import command, versions
 from harness.report.remarks import noticed, unmeasured_table
 from harness.report.result_warnings import result_warnings
+from harness.report.sheet import trials_section
 from harness.report.statistics import ended
 from harness.report.tables import (
     candidate_table,
@@ -85,12 +88,13 @@ def _sections(findings: Findings) -> Iterator[Section]:
     yield front_section(findings)
     yield Section(anchor="search", title="Search", blocks=(search_table(run), *remarks))
     yield from _candidates(findings)
+    yield trials_section(findings)
     yield baseline_section(findings)
     yield Section(
         anchor="importances",
         title="Hyperparameter importance",
-        text=_importance_text(findings),
-        blocks=() if findings.importances.reason else (importance_table(findings.importances),),
+        text=tuple(_importance_text(findings)),
+        blocks=_importance_blocks(findings),
     )
     yield final_section(findings)
     yield _test_section(findings)
@@ -100,6 +104,7 @@ def _sections(findings: Findings) -> Iterator[Section]:
         text=_ledger_text(findings.book),
         blocks=(ledger_table(findings.book),),
     )
+    yield plan_section(run)
     yield gate_section(findings)
     yield Section(anchor="noticed", title="Notes on training", blocks=_points(noticed(run.trials)))
     unmeasured = unmeasured_table(run.trials)
@@ -128,21 +133,35 @@ def _candidates(findings: Findings) -> Iterator[Section]:
         yield Section(anchor="winner", title=title, text=(text,), blocks=tables)
 
 
-def _importance_text(findings: Findings) -> tuple[str, ...]:
-    found = findings.importances
+def _importance_blocks(findings: Findings) -> tuple[Block, ...]:
+    known = not findings.importances.reason or findings.ped_anova.shares
+    return (importance_table(findings.importances, findings.ped_anova.shares),) if known else ()
+
+
+def _importance_text(findings: Findings) -> Iterator[str]:
+    found, sets_apart = findings.importances, findings.ped_anova
     if found.reason:
-        return (f"No importances: {found.reason}.",)
-    trust = (
-        "so treat them with caution: the parameters hardly predict the objective"
-        if math.isnan(found.explained) or found.explained < 0.2
-        else "which is how reliable the importances are"
-    )
-    return (
-        f"Drop in R² of a random forest that predicts {findings.metrics[0]} from the parameters of the complete "
-        "trials, when one parameter is shuffled (permutation importance, Breiman 2001). Out of bag the forest reaches "
-        f"R² = {number(found.explained)}, {trust}. A parameter that exists only with one choice counts its absence as "
-        "a value, so it shares the credit of that choice.",
-    )
+        yield f"No permutation importances: {found.reason}."
+    else:
+        trust = (
+            "so treat them with caution: the parameters hardly predict the objective"
+            if math.isnan(found.explained) or found.explained < 0.2
+            else "which is how reliable the importances are"
+        )
+        yield (
+            f"Permutation importance: drop in R² of a random forest that predicts {findings.metrics[0]} from the "
+            "parameters of the complete trials, when one parameter is shuffled (Breiman 2001). Out of bag the forest "
+            f"reaches R² = {number(found.explained)}, {trust}. A parameter that exists only with one choice counts its "
+            "absence as a value, so it shares the credit of that choice."
+        )
+    if sets_apart.shares:
+        yield (
+            f"PED-ANOVA: how far the distribution of a parameter among the best {sets_apart.best} complete trials is "
+            "from that among all of them (Watanabe et al. 2023), as a share of the sum over all parameters. It says "
+            "what the best have in common, and of noise it finds a share too: trust what both measures agree on."
+        )
+    else:
+        yield f"No PED-ANOVA: {sets_apart.reason}."
 
 
 def _ledger_text(book: Ledger) -> tuple[str, ...]:
@@ -162,13 +181,14 @@ def _test_section(findings: Findings) -> Section:
     test, sure = findings.stats["test"], findings.interval
     if test is None:
         return Section(anchor="test", title="Test set")
-    table: Table | None = per_class_table(findings)
+    table = per_class_table(findings)
     text = ["No interval: the run holds no predictions."]
     if sure is not None:
         text = [f"95 % interval of {sure.metric}: {score(sure.low)} to {score(sure.high)} ({sure.method})."]
     if findings.stats["task"]["classes"] and table is None:
         text.append("No scores of each class were recorded.")
-    return Section(anchor="test", title="Test set", text=tuple(text), blocks=(table,) if table else ())
+    blocks = (*([table] if table else []), *mistakes(findings))
+    return Section(anchor="test", title="Test set", text=tuple(text), blocks=blocks)
 
 
 def _reproduction(findings: Findings) -> Section:

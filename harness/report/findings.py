@@ -14,6 +14,7 @@ from harness.report.gates import Gates, judge_gates
 from harness.report.hypervolume import Hypervolume, hypervolume
 from harness.report.load import RunFiles
 from harness.report.notebook import run_html, run_line
+from harness.report.ped_anova import PedAnova, ped_anova
 from harness.report.statistics import (
     Importances,
     chosen_word,
@@ -37,6 +38,7 @@ class Findings:
     gates: Gates
     """What was predicted, and what came of it."""
     importances: Importances
+    ped_anova: PedAnova
     interval: Interval | None
     winner: Mapping[Any, Any] | None
     """The row of ``trials.parquet`` of the trial that became the final model."""
@@ -100,6 +102,9 @@ def analyse(run: RunFiles) -> Findings:
         book=ledger(run.trials),
         gates=judge_gates(run),
         importances=importances(run.trials),
+        ped_anova=ped_anova(
+            run.trials, maximize=run.stats["objective"][0]["direction"] == "maximize", log_sampled=run.log_sampled
+        ),
         interval=_interval(run),
         winner=winner,
     )

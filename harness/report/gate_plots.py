@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from harness.report.axes import logarithmic
-from harness.report.canvas import COLOURS, FRONT_COLOUR, SYMBOLS, cycled, empty_figure, floats
+from harness.report.canvas import COLOURS, FRONT_COLOUR, SHOWN_TRIALS, SYMBOLS, cycled, empty_figure, floats
 from harness.report.gates import TOLERANCE
 from harness.report.wording import number
 
@@ -23,6 +24,7 @@ def predicted_against_measured(pairs: pd.DataFrame, names: Mapping[str, str], un
     figure = empty_figure(340, x=f"measured ({unit})", y=f"predicted ({unit})")
     for position, (name, title) in enumerate(names.items()):
         mine = pairs[pairs["name"] == name]
+        mine = mine.iloc[:: max(1, math.ceil(len(mine) / SHOWN_TRIALS))]
         if mine.empty:
             continue
         look = {"color": cycled(COLOURS, position), "symbol": cycled(SYMBOLS, position), "size": 7, "opacity": 0.75}

@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,7 +19,7 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from harness.report.blocks import Content, Section
-from harness.report.charts import Chart
+from harness.report.chart import Chart
 
 _CHART_SECTIONS = {
     "curves": ("Learning curves", "winner"),
@@ -34,6 +35,8 @@ class _Place:
 
     identity: str
     chart: Chart
+    height: int
+    """Pixels that the figure will take, kept free for it so that nothing jumps when it is drawn."""
     json: Markup
 
 
@@ -46,7 +49,7 @@ def render_html(content: Content, charts: dict[str, tuple[Chart, ...]]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["breakable"] = _breakable
+    environment.filters |= {"breakable": _breakable, "json": _json}
     scripts = {"plotly": get_plotlyjs(), "page": _asset("report.js")}
     places = {anchor: [_place(anchor, *item) for item in enumerate(drawn)] for anchor, drawn in charts.items()}
     page: str = environment.get_template("report.html.j2").render(
@@ -73,14 +76,19 @@ def _with_chart_sections(sections: tuple[Section, ...], charts: dict[str, tuple[
 
 def _place(anchor: str, position: int, chart: Chart) -> _Place:
     json_text = Markup("") if chart.figure is None else _figure_json(chart.figure)
-    return _Place(f"chart-{anchor}-{position}", chart, json_text)
+    height = 0 if chart.figure is None else int(chart.figure.layout.height)
+    return _Place(f"chart-{anchor}-{position}", chart, height, json_text)
 
 
 def _figure_json(figure: go.Figure) -> Markup:
-    """Return a figure as JSON that cannot end the script element it stands in, the same bytes every time."""
     document = json.loads(figure.to_json(engine="json"))
     document["layout"].pop("template", None)
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return _json(document)
+
+
+def _json(value: Any) -> Markup:
+    """Return JSON that cannot end the script element it stands in, the same bytes every time."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 

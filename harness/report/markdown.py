@@ -14,9 +14,14 @@ _OPENS_A_BLOCK = re.compile(r"^(\d{1,9}(?=[.)](?:\s|$))|(?=[-+](?:[\s-]|$)))")
 _BREAKS = ("Cc", "Zl", "Zp")
 
 
+def one_line(text: str) -> str:
+    """Return ``text`` on one line, without anything that is no letter of it."""
+    return " ".join("".join(" " if unicodedata.category(char) in _BREAKS else char for char in text).split())
+
+
 def escaped(text: str) -> str:
     """Return ``text`` on one line, as inline Markdown with nothing that Markdown or HTML would act on."""
-    line = " ".join("".join(" " if unicodedata.category(char) in _BREAKS else char for char in text).split())
+    line = one_line(text)
     line = _SPECIAL.sub(lambda found: "\\" + found[0], line)
     line = "".join(_ENTITIES.get(char, char) for char in line)
     return _OPENS_A_BLOCK.sub(r"\1\\", line)

@@ -13,7 +13,7 @@ from harness.report.wording import NOT_MEASURED, clipped, setting
 
 def parts_table(run: RunFiles) -> Table | None:
     """Return a row for each part with what is not the same in all of them; None where nothing differs."""
-    parts = [dict(_facts(part)) for part in run.parts.values()]
+    parts = [dict(where(part)) for part in run.parts.values()]
     differing = [name for name in dict.fromkeys(key for part in parts for key in part) if _differs(name, parts)]
     if not differing:
         return None
@@ -27,8 +27,11 @@ def parts_table(run: RunFiles) -> Table | None:
     )
 
 
-def _facts(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what a part may differ in from another, as text; a file that came from elsewhere may hold anything."""
+def where(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a part, or a run, may differ in from another by where it was carried out, as text.
+
+    A file that came from elsewhere may hold anything.
+    """
     hardware, environment = _mapping(part.get("hardware")), _mapping(part.get("environment"))
     cpu, packages, git = (
         _mapping(hardware.get("cpu")),

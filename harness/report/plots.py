@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from harness.records import NAN, Outcome
-from harness.report.axes import bulk, robust_scale, scale, whole_ticks
+from harness.report.axes import robust_scale, scale, whole_ticks
 from harness.report.canvas import (
     COLOURS,
     FRONT_COLOUR,
@@ -21,16 +21,12 @@ from harness.report.canvas import (
     floats,
     label,
     points,
+    thinned,
 )
+from harness.report.parameter_plots import is_numeric
 from harness.report.statistics import best_so_far, ended
 from harness.report.wording import number, setting, short_names
 from harness.study.pareto import Floats, pareto_front
-
-SHOWN_SAMPLES = 2000
-"""Points of a scatter of predictions, evenly spaced over more."""
-
-_SHOWN_TIMES = 600
-_SHOWN_CLASSES = 20
 
 
 def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
@@ -41,10 +37,12 @@ def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
     if fallback in trials.columns:
         shown = np.where(ended(trials, Outcome.COMPLETE), shown, trials[fallback].to_numpy(np.float64))
     shown = np.where(np.isfinite(shown), shown, NAN)
+    best = best_so_far(trials["value"].to_numpy(np.float64), maximize=maximize)
+    drawn = thinned(np.append(True, best[1:] != best[:-1])[: len(best)] & np.isfinite(best))
     for outcome, (colour, symbol) in OUTCOME_STYLE.items():
         mine = ended(trials, Outcome(outcome))
         for scored in (True, False):
-            rows = mine & (np.isfinite(shown) == scored)
+            rows = drawn & mine & (np.isfinite(shown) == scored)
             if rows.any():
                 figure.add_scatter(
                     x=trials["trial"][rows].tolist(),
@@ -52,9 +50,8 @@ def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
                     yaxis="y" if scored else "y2",
                     **points(trials[rows], colour, symbol, name=str(outcome)),
                     legendgroup=str(outcome),
-                    showlegend=scored or not (mine & np.isfinite(shown)).any(),
+                    showlegend=scored or not (drawn & mine & np.isfinite(shown)).any(),
                 )
-    best = best_so_far(trials["value"].to_numpy(np.float64), maximize=maximize)
     if np.isfinite(best).any():
         line = {"color": FRONT_COLOUR, "width": 2, "shape": "hv"}
         where = {"x": trials["trial"].tolist(), "y": floats(best), "mode": "lines"}
@@ -65,6 +62,35 @@ def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
         figure.update_layout(xaxis={"anchor": "y2"}, yaxis={"domain": [0.16, 1]}, yaxis2=strip)
     if not np.isfinite(shown).any():
         figure.update_layout(height=140, yaxis={"visible": False}, yaxis2={"domain": [0, 1]})
+    return figure
+
+
+def every_curve(epochs: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Figure:
+    """Draw a validation metric over the epochs of many trials, a colour for each outcome; means of their folds."""
+    figure = empty_figure(360, x="epoch", y=label(f"validation {metric}"))
+    column = f"validation_{metric}"
+    means = epochs.groupby(["trial", "epoch"], as_index=False)[column].mean()
+    for outcome, (colour, _) in OUTCOME_STYLE.items():
+        mine = means[means["trial"].isin(trials["trial"][ended(trials, Outcome(outcome))])]
+        if not np.isfinite(mine[column]).any():
+            continue
+        # A line ends where the next row is another trial's: one trace draws them all.
+        ends = np.flatnonzero(np.diff(mine["trial"])) + 1
+        x, y, names = (np.insert(mine[name].to_numpy(np.float64), ends, NAN) for name in ("epoch", column, "trial"))
+        figure.add_scatter(
+            x=floats(x),
+            y=floats(y),
+            text=[setting(name) if math.isfinite(name) else "" for name in names],
+            mode="lines+markers",
+            line={"color": colour, "width": 1},
+            marker={"size": 3},
+            opacity=0.6,
+            name=label(outcome),
+            hovertemplate="trial %{text}, epoch %{x}: %{y:.4g}<extra></extra>",
+        )
+    figure.update_layout(
+        xaxis=whole_ticks(int(epochs["epoch"].max())), yaxis=robust_scale(means[column]), showlegend=True
+    )
     return figure
 
 
@@ -98,25 +124,30 @@ def learning_curves(epochs: pd.DataFrame, trials: Sequence[int], metric: str) ->
 
 def importance_bars(table: pd.DataFrame, limit: int = 12) -> go.Figure:
     """Draw the most important parameters as bars with the spread of the shuffles."""
-    shown = table[table["importance"].notna()].head(limit).iloc[::-1]
-    names = short_names(list(table["parameter"]))
-    figure = empty_figure(70 + 24 * len(shown), x="drop in R² when shuffled", y="")
+    known = table[table["importance"].notna()].head(limit)
+    figure = parameter_bars(dict(zip(known["parameter"], known["importance"], strict=True)), "drop in R² when shuffled")
+    spread = floats(known["spread"].iloc[::-1])
+    figure.data[0].error_x = {"type": "data", "array": spread, "thickness": 1, "width": 3, "color": COLOURS[-1]}
+    low, high = min(0.0, float(known["importance"].min())), float((known["importance"] + known["spread"]).max())
+    figure.update_layout(xaxis={"range": floats([1.03 * low, 1.03 * high])})
+    return figure
+
+
+def parameter_bars(values: Mapping[str, float], title: str, limit: int = 12) -> go.Figure:
+    """Draw the first of ``values``, of parameters by dotted path, as bars from the top."""
+    shown = list(values.items())[:limit][::-1]
+    names = short_names(list(values))
+    figure = empty_figure(70 + 24 * len(shown), x=title, y="")
     figure.add_bar(
-        x=floats(shown["importance"]),
+        x=floats([value for _, value in shown]),
         y=list(range(len(shown))),
-        error_x={"type": "data", "array": floats(shown["spread"]), "thickness": 1, "width": 3, "color": COLOURS[-1]},
         orientation="h",
         marker={"color": COLOURS[0]},
-        text=[
-            f"{label(path, 60)}: {number(value)}"
-            for path, value in zip(shown["parameter"], shown["importance"], strict=True)
-        ],
+        text=[f"{label(path, 60)}: {number(value)}" for path, value in shown],
         textposition="none",
         hovertemplate="%{text}<extra></extra>",
     )
-    ticks = [label(names[path]) for path in shown["parameter"]]
-    low, high = min(0.0, float(shown["importance"].min())), float((shown["importance"] + shown["spread"]).max())
-    figure.update_layout(xaxis={"range": floats([1.03 * low, 1.03 * high])})
+    ticks = [label(names[path]) for path, _ in shown]
     figure.update_layout(yaxis={"tickvals": list(range(len(shown))), "ticktext": ticks, "showgrid": False})
     return figure
 
@@ -127,9 +158,9 @@ def parameter_slice(trials: pd.DataFrame, column: str, metric: str, *, log: bool
     ``log`` says that the parameter was sampled by its logarithm.
     """
     present = trials[ended(trials, Outcome.COMPLETE) & trials[column].notna() & trials["value"].notna()]
+    present = present[thinned(np.zeros(len(present), dtype=np.bool_))]
     figure = empty_figure(220, x="", y=label(metric))
-    numeric = pd.api.types.is_numeric_dtype(present[column].dtype) and not pd.api.types.is_bool_dtype(present[column])
-    if numeric:
+    if is_numeric(present[column]):
         places = present[column].to_numpy(np.float64)
         figure.update_layout(xaxis=scale(places, log=log))
     else:
@@ -160,8 +191,9 @@ def trade_off(
     """
     figure = empty_figure(height, x=label(names[0], 40), y=label(names[1], 40))
     known = np.isfinite(x) & np.isfinite(y)
-    add_by_architecture(figure, trials[known], trials, x[known], y[known])
     front = pareto_front(np.column_stack([x, y]), maximize) & known
+    drawn = thinned(front) & known
+    add_by_architecture(figure, trials[drawn], trials, x[drawn], y[drawn])
     order = np.lexsort((y[front], x[front]))
     figure.add_scatter(
         x=floats(x[front][order]),
@@ -178,72 +210,3 @@ def trade_off(
     )
     figure.update_layout(xaxis=robust_scale(x[known]), yaxis=robust_scale(y[known]), showlegend=True)
     return figure
-
-
-def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Figure:
-    """Draw a confusion matrix, actual classes as rows; colour is the share of the row, text the number of samples."""
-    counts = np.asarray(matrix, dtype=np.float64)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
-    size = len(counts)
-    names = [label(name, 16) for name in classes]
-    hover = [
-        [f"actual {names[i]}, predicted {names[j]}: {count:,.0f} ({shares[i, j]:.1%})" for j, count in enumerate(row)]
-        for i, row in enumerate(counts)
-    ]
-    figure = empty_figure(min(160 + 34 * size, 620), x="predicted", y="actual")
-    figure.add_heatmap(
-        z=shares.round(4).tolist(),
-        autocolorscale=True,
-        zmin=0,
-        zmax=1,
-        text=[[f"{count:,.0f}" for count in row] for row in counts],
-        texttemplate="%{text}" if size <= _SHOWN_CLASSES else "",
-        hovertext=hover,
-        hovertemplate="%{hovertext}<extra></extra>",
-        xgap=1,
-        ygap=1,
-        showscale=False,
-    )
-    every = math.ceil(size / _SHOWN_CLASSES)
-    ticks = {"tickvals": list(range(0, size, every)), "ticktext": names[::every], "showgrid": False}
-    figure.update_layout(xaxis=ticks, yaxis={**ticks, "autorange": "reversed"})
-    return figure
-
-
-def predicted_against_actual(actual: pd.Series, guessed: pd.Series) -> go.Figure:
-    """Draw predicted over actual values with the line on which both agree."""
-    step = max(1, math.ceil(len(actual) / SHOWN_SAMPLES))
-    target, predicted = (values.to_numpy(np.float64)[::step] for values in (actual, guessed))
-    figure = empty_figure(420, x="actual", y="predicted")
-    marker = {"color": COLOURS[0], "size": 5, "opacity": 0.5}
-    figure.add_scatter(
-        x=floats(target), y=floats(predicted), mode="markers", marker=marker, name="sample", showlegend=False
-    )
-    ends = floats([target.min(), target.max()])
-    line = {"color": FRONT_COLOUR, "dash": "dash", "width": 1.5}
-    figure.add_scatter(x=ends, y=ends, mode="lines", line=line, name="exact", hoverinfo="skip")
-    if near := bulk(predicted[np.isfinite(predicted)]):
-        low, high = min(near[0], target.min()), max(near[1], target.max())
-        room = 0.03 * (high - low)
-        figure.update_layout(yaxis={"range": floats([low - room, high + room])})
-    return figure
-
-
-def telemetry(samples: pd.DataFrame, columns: Sequence[str], unit: str) -> go.Figure:
-    """Draw meters over the time of the run, as means of equal stretches where there are too many samples."""
-    ordered = samples.sort_values("time_unix_s", kind="stable")
-    bins = np.arange(len(ordered)) // max(1, math.ceil(len(ordered) / _SHOWN_TIMES))
-    means = ordered[["time_unix_s", *columns]].groupby(bins).mean()
-    seconds = means["time_unix_s"].to_numpy(np.float64) - float(ordered["time_unix_s"].iloc[0])
-    figure = empty_figure(240, x="seconds since the first sample", y=unit)
-    for position, name in enumerate(columns):
-        line = {"color": cycled(COLOURS, position), "width": 1.5}
-        figure.add_scatter(x=floats(seconds), y=floats(means[name]), mode="lines", line=line, name=_plain(name, unit))
-    figure.update_layout(showlegend=True, yaxis={"rangemode": "tozero"})
-    return figure
-
-
-def _plain(name: str, unit: str) -> str:
-    """Return a meter's name without the unit that the axis carries already."""
-    ends = {"%": "_percent", "MiB": "_mib", "W": "_w", "°C": "_c", "MHz": "_mhz", "MB/s": "_mb_s"}
-    return name.removesuffix(ends[unit]).replace("_", " ")

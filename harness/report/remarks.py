@@ -32,6 +32,12 @@ def unmeasured_table(trials: pd.DataFrame) -> Table:
     return Table(caption="Missing figures", columns=columns, rows=rows, numeric=frozenset({"trials"}))
 
 
+def why_missing(trials: pd.DataFrame, figure: str) -> str:
+    """Return the first reason that any trial gives for a figure being NaN."""
+    found = (reasons[figure] for reasons in decoded(trials["reasons"]) if figure in reasons)
+    return str(next(found, "no reason was recorded"))
+
+
 def noticed(trials: pd.DataFrame) -> tuple[str, ...]:
     """Return what was noticed during training and how it went, alike notes told once, the most frequent first.
 
@@ -61,6 +67,9 @@ def remarks(trial: Mapping[Any, Any]) -> Iterator[str]:
         return
     if _in_parts(trial):
         yield f"batches of {batch_text(trial)}"
+    if pd.notna(trial["shared_with"]) and trial["shared_with"] > 0:
+        others = plural(int(trial["shared_with"]), "other trial")
+        yield f"trained in one program with {others}; its seconds, energy and memory are shares of the program's"
     if pd.notna(trial["attempts"]) and trial["attempts"] > 1:
         yield f"started {int(trial['attempts'])} times"
 

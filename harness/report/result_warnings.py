@@ -23,10 +23,15 @@ FEW = 50
 
 @dataclass(frozen=True)
 class ResultWarning:
-    """One reason to doubt a result."""
+    """One reason to doubt a result; docs/results.md has the codes.
+
+    >>> ResultWarning("tiny-validation", "40 samples chose among the trials", "Use folds").text
+    '40 samples chose among the trials. Use folds.'
+    """
 
     code: str
     evidence: str
+    """In numbers."""
     remedy: str
 
     @property

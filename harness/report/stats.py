@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
 Scores = dict[str, float | None]
@@ -89,12 +90,28 @@ class ComparedStats(TypedDict):
     chosen: bool
 
 
+class MistakeStats(TypedDict):
+    """A test sample that the final model got wrong: which one, what is right, and what it answered instead.
+
+    ``confidence`` is the probability of a class, null for values; ``picture`` is a small PNG in base64, ``row`` holds
+    the first columns of a table as they were read.
+    """
+
+    index: int
+    name: NotRequired[str]
+    target: str | float
+    predicted: str | float
+    confidence: float | None
+    picture: NotRequired[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]+$")]]
+    row: NotRequired[dict[str, str]]
+
+
 class TestStats(TypedDict):
     """The winner on the test part; ``confusion`` has actual classes as rows and predicted ones as columns.
 
     ``final`` is ``refit``, ``keep`` or ``ensemble``. What older versions did not write is not required: ``members`` of
     the final model, the ``temperature`` that its logits are divided by, the ``decision`` for it, what it took, of
-    an ensemble the ``figures`` (see FIGURES), and the ``reasons`` why metrics are null.
+    an ensemble the ``figures`` (see FIGURES), the ``reasons`` why metrics are null, and the worst ``mistakes``.
     """
 
     final: str
@@ -110,6 +127,7 @@ class TestStats(TypedDict):
     reasons: NotRequired[dict[str, str]]
     per_class: PerClass | None
     confusion: list[list[int]] | None
+    mistakes: NotRequired[list[MistakeStats]]
     interval: NotRequired[dict[str, tuple[float | None, float | None]] | None]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness.problems import LOSS
+from harness.records import NAN
 from harness.report.blocks import Table, facts
 from harness.report.findings import Findings
 from harness.report.load import RunFiles, decoded, measured_metrics
@@ -198,18 +199,24 @@ def per_class_table(findings: Findings) -> Table | None:
     )
 
 
-def importance_table(found: Importances) -> Table:
-    """Return every searched parameter with its importance or the reason for having none."""
+def importance_table(found: Importances, shares: Mapping[str, float]) -> Table:
+    """Return every searched parameter with both its importances, or the reason for having none."""
     rows = tuple(
-        (str(row["parameter"]), number(row["importance"]), number(row["spread"]), str(row["reason"]))
+        (
+            str(row["parameter"]),
+            number(row["importance"]),
+            number(row["spread"]),
+            percent(shares.get(row["parameter"], NAN)),
+            str(row["reason"]),
+        )
         for row in found.table.to_dict("records")
     )
-    columns = ("parameter", "importance", "spread", "remark")
+    columns = ("parameter", "importance", "spread", "PED-ANOVA", "remark")
     return Table(
         caption="Importance of each searched parameter",
         columns=columns,
         rows=rows,
-        numeric=frozenset(columns[1:3]),
+        numeric=frozenset(columns[1:4]),
         folded=True,
     )
 

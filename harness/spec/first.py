@@ -44,7 +44,7 @@ def _points(node: Node, value: object, path: Path, at: str) -> Iterator[tuple[st
             if value != only or isinstance(value, bool) != isinstance(only, bool):
                 raise NodeError(path, f"the space has only {_text(only)} here, not {_text(value)}; leave it out")
         case Categorical() | Range():
-            yield at, _value(node, value, path)
+            yield at, value_at(node, value, path)
 
 
 def _members(items: Mapping[str, Node], value: object, path: Path, at: str) -> Iterator[tuple[str, Scalar]]:
@@ -66,7 +66,7 @@ def _option(value: object, path: Path) -> tuple[str, object]:
     return str(name), {} if params is None else params
 
 
-def _value(node: Categorical | Range, value: object, path: Path) -> Scalar:
+def value_at(node: Categorical | Range, value: object, path: Path) -> Scalar:
     """Return a value as the space has it: 1 for the real number 1.0, if that is what is searched."""
     if isinstance(node, Categorical):
         alike = [choice for choice in node.choices if choice == value and isinstance(choice, bool) == _is_bool(value)]

@@ -40,6 +40,10 @@ def load_spec(
 
     Relative paths under ``task`` are taken from the folder of the space file, those of a shipped space from the
     current directory. Raises :class:`SpecError` or :class:`InputError`.
+
+    >>> spec = load_spec("digits", ["budget.trials=5"])
+    >>> spec.budget.trials, dict(spec.objective)
+    (5, {'accuracy': 'maximize'})
     """
     if isinstance(space, Mapping):
         return _validated(read_mapping(space, "space"), Path.cwd(), overrides, given)
@@ -47,7 +51,7 @@ def load_spec(
     if shipped := space_of_task(space):
         # The task's own override comes first, so that the user's may change what is below it.
         overrides = [f"task={{builtin: {space}}}", *overrides]
-    spec = _validated(read_yaml(_read(path), str(path)), folder, overrides, given)
+    spec = _validated(read_yaml(read_text(path), str(path)), folder, overrides, given)
     if shipped:
         spec._notes = (f"{space} is a task: it is searched with the shipped space {shipped}", *spec.notes)
     return spec
@@ -55,7 +59,7 @@ def load_spec(
 
 def read_space(space: str) -> str:
     """Return the text of a space file as it is. Raises :class:`SpecError`."""
-    return _read(find_space(space)[0])
+    return read_text(find_space(space)[0])
 
 
 def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides: Iterable[str] = ()) -> Spec:
@@ -120,13 +124,14 @@ def spec_hash(spec: Spec) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a YAML file. Raises :class:`SpecError`."""
     try:
         if path.stat().st_size > MAX_BYTES:  # a table, say, that was given in place of its space
-            raise SpecError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no space file needs")
+            raise SpecError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which none of its kind needs")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise SpecError(f"{path}: not UTF-8 text; a space file is YAML") from None
+        raise SpecError(f"{path}: not UTF-8 text, as YAML is") from None
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
 

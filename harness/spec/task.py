@@ -23,12 +23,15 @@ from pydantic import (
 )
 
 from harness.errors import did_you_mean
+from harness.problems import problems
 from harness.registry import Registry
-from harness.spec.base import Frozen
+from harness.spec.base import Frozen, OneOf
 from harness.spec.names import TASKS
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-Kind = Literal["auto", "classification", "regression"]
+_KINDS = OneOf(lambda: ["auto", *problems])
+Kind = Annotated[str, BeforeValidator(_KINDS.check), Field(json_schema_extra=_KINDS.describe)]
+"""The name of a problem; ``auto``: classification or regression, as the targets say."""
 
 
 class Split(Frozen):
@@ -66,7 +69,14 @@ and however deep it lies: so are relative ones resolved, and so can all be found
 
 
 class TaskSpec(Frozen):
-    """What every task may say beside where its data is; the base of its forms."""
+    """What every task may say beside where its data is; the base of its forms.
+
+    >>> class RowsTask(TaskSpec):
+    ...     source: ClassVar[str] = "rows"
+    ...     rows: int
+    >>> RowsTask(rows=100, limit=50).label
+    '100'
+    """
 
     source: ClassVar[str]
     """The key that says where the data is, by which the form is known."""
@@ -88,7 +98,15 @@ Form = TypeVar("Form", bound=type[TaskSpec])
 
 
 def source(form: Form) -> Form:
-    """Register a form of tasks."""
+    """Register a form of tasks, under the key that says where its data is.
+
+    >>> @source
+    ... class NoiseTask(TaskSpec):
+    ...     source: ClassVar[str] = "noise"
+    ...     noise: int
+    >>> parse_task({"noise": 100}).label
+    '100'
+    """
     sources.add(form.source, form)
     return form
 

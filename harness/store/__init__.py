@@ -13,6 +13,7 @@ from harness.text import plain
 if TYPE_CHECKING:
     from harness.store.codec import decode, encode
     from harness.store.connection import masked
+    from harness.store.csv_text import to_csv
     from harness.store.database import StudyDatabase
     from harness.store.files import (
         read_json,
@@ -54,6 +55,7 @@ __all__ = [
     "sha256_file",
     "storage_errors",
     "telemetry_frame",
+    "to_csv",
     "to_parquet",
     "trials_frame",
     "write_file",
@@ -66,6 +68,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "codec": ("decode", "encode"),
         "connection": ("masked",),
+        "csv_text": ("to_csv",),
         "database": ("StudyDatabase",),
         "files": (
             "read_json",

@@ -59,6 +59,7 @@ TRIAL_DTYPES: Mapping[str, str] = {
     "reasons": "string",
     "started_unix_s": "float64",
     "seconds": "float64",
+    "shared_with": "Int64",
     "lost_s": "float64",
     "attempts": "Int64",
     "same_as": "Int64",
@@ -94,6 +95,7 @@ TIMED_COLUMNS = (
     *PREDICTED_COLUMNS,
     "started_unix_s",
     "seconds",
+    "shared_with",
     "lost_s",
     "attempts",
 )
@@ -173,6 +175,7 @@ def _trial_row(trial: TrialRecord) -> dict[str, Any]:
         "reasons": json.dumps(dict(sorted(trial.reasons.items()))),
         "started_unix_s": trial.started_unix_s,
         "seconds": trial.seconds,
+        "shared_with": trial.shared_with,
         "lost_s": trial.lost_s,
         "attempts": trial.attempts,
         "same_as": trial.same_as,

@@ -113,7 +113,7 @@ class RunFolder:
 
     def set_state(self, state: str, **facts: Any) -> None:
         """Record in ``status.json`` what the run is doing (running, interrupted, complete, failed), and who does it."""
-        self.write_json(STATUS, {"state": state, "pid": os.getpid(), "boot_id": _boot_id(), **facts})
+        self.write_json(STATUS, {"state": state, "pid": os.getpid(), "boot_id": boot_id(), **facts})
 
     def remove(self, name: str) -> None:
         """Remove one file; it need not be there."""
@@ -270,7 +270,7 @@ def _refuse_second_names(path: Path) -> None:
                 )
 
 
-def _boot_id() -> str | None:
+def boot_id() -> str | None:
     """Tell boots apart, so that a stale process id is not taken for a live one (Linux only)."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from harness.study.callbacks import Callbacks, OnEpoch, OnTrial, StopSearch
     from harness.study.check import check_spec
     from harness.study.choices import replayed
     from harness.study.decide.idle import needed_where
@@ -24,15 +25,19 @@ if TYPE_CHECKING:
     from harness.study.stop import Stop
 
 __all__ = [
+    "Callbacks",
     "Estimate",
     "Execution",
     "Finished",
     "Objective",
     "Observer",
+    "OnEpoch",
+    "OnTrial",
     "Opened",
     "Predictor",
     "Request",
     "Stop",
+    "StopSearch",
     "check_spec",
     "estimate_costs",
     "needed_where",
@@ -47,6 +52,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "callbacks": ("Callbacks", "OnEpoch", "OnTrial", "StopSearch"),
         "check": ("check_spec",),
         "choices": ("replayed",),
         "estimate": (

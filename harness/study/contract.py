@@ -7,7 +7,7 @@ sample. Everything here travels between processes, so it is plain data: weights 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -43,6 +43,19 @@ class Assignment:
     judged: bool = False
     """Whether every epoch is judged before the next one begins."""
     attempt: int = 1
+
+
+Group = tuple[Assignment, ...]
+"""Assignments that are trained as one program; usually there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Which assignments are trained as one program: those of one kind."""
+
+    size: int = 1
+    """The most of a group; 1: each is trained alone."""
+    kind: Callable[[Assignment], Hashable] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +124,14 @@ class Watcher(Protocol):
 
 
 class Trainer(Protocol):
-    """Carries out assignments one after the other, where it stands."""
+    """Carries out groups of assignments one after the other, where it stands."""
 
-    def evaluate(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
-        """Train and measure; whatever the candidate raises becomes an outcome."""
+    def evaluate(self, group: Group, watcher: Watcher) -> Iterator[Evaluation]:
+        """Train and measure; yield the evaluation of each assignment as it ends.
+
+        Whatever a candidate raises becomes an outcome. What a program takes that trains several at once is divided
+        among them, by :class:`harness.study.trial.share.Share`.
+        """
 
 
 class Workshop(Protocol):
@@ -132,7 +149,7 @@ class Capabilities:
     """What an executor can do at once."""
 
     slots: int
-    """Assignments carried out at the same time."""
+    """Groups carried out at the same time."""
     threads: int
     """CPU threads of each."""
     device: str
@@ -144,15 +161,16 @@ class Capabilities:
 
 
 class Executor(Protocol):
-    """Carries out assignments, several at once."""
+    """Carries out groups of assignments, several at once."""
 
     def capabilities(self) -> Capabilities:
-        """Return how many assignments it can carry out at once, and where."""
+        """Return how many groups it can carry out at once, and where."""
 
-    def submit(self, assignment: Assignment) -> int:
-        """Begin an assignment, for which there must be a free slot; return the number of the device that it is on.
+    def submit(self, group: Group) -> int:
+        """Begin a group, for which there must be a free slot; return the number of the device that it is on.
 
-        Assignments on one device share its memory. Where each slot has a device of its own the number says nothing.
+        Groups on one device share its memory. Where each slot has a device of its own the number says nothing. The slot
+        is free again when every assignment of the group has ended.
         """
 
     def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
@@ -162,7 +180,7 @@ class Executor(Protocol):
         """
 
     def cancel(self, trial: int, reason: str) -> None:
-        """Ask an assignment to end soon; it then ends as ``interrupted`` for this reason, or as whatever it was."""
+        """Ask the group of a trial to end soon; it then ends as ``interrupted`` for this reason, or as it was."""
 
     def close(self) -> None:
         """End at once whatever still runs, and give everything back."""

@@ -8,18 +8,18 @@ checkpoints, under their own numbers.
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from harness.data import derive_seed
-from harness.records import EpochRecord, Outcome, TrialRecord
+from harness.records import Outcome, TrialRecord
 from harness.spec import candidate_at
 from harness.study.archive import Archive
-from harness.study.contract import Assignment, Evaluation, Executor, Lost, Report
+from harness.study.contract import Assignment, Evaluation, Executor, Grouping, Lost, Report
 from harness.study.decide.protocol import Result, Stretch, TrialSource
 from harness.study.execute.packing import Packing
+from harness.study.groups import Groups, Running, RunningGroup
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.stop import Stop
@@ -36,24 +36,11 @@ SETTLED = (Outcome.COMPLETE, Outcome.PRUNED, Outcome.INFEASIBLE, Outcome.OOM, Ou
 """Outcomes that a candidate would meet again: its result is taken over, not found once more."""
 
 
-@dataclass(slots=True)
-class _Running:
-    """A stretch that is being trained."""
-
-    stretch: Stretch
-    assignment: Assignment
-    epochs: list[EpochRecord] = field(default_factory=list)
-    cancelled: bool = False
-    device: int = 0
-    """The one that it is on, of those that several stretches may share."""
-    alone: bool = False
-    """Whether it ran out of memory among others, and now has the device to itself."""
-    losses: int = 0
-    """Workers that died of it."""
-
-
 class Coordinator:
-    """Runs a study to its total of trials, its time, or a request to stop."""
+    """Runs a study to its total of trials, its time, or a request to stop.
+
+    ``grouping`` says which stretches are trained as one program; the source is asked for as many in advance.
+    """
 
     def __init__(
         self,
@@ -64,6 +51,7 @@ class Coordinator:
         packing: Packing,
         stop: Stop,
         observer: Observer,
+        grouping: Grouping | None = None,
     ) -> None:
         self._job = job
         self._archive = archive
@@ -73,9 +61,9 @@ class Coordinator:
         self._stop = stop
         self._observer = observer
         self._source = source
-        self._running: dict[int, _Running] = {}
-        self._again: deque[_Running] = deque()
-        """Stretches to be submitted anew: a worker died, or memory ran out."""
+        self._running: dict[int, Running] = {}
+        """Stretches that have begun and not ended, by trial."""
+        self._groups = Groups(grouping or Grouping())
         self._first_of: dict[str, int] = {}
         """The first trial of each candidate."""
         for number, known in enumerate(archive.known):
@@ -89,7 +77,7 @@ class Coordinator:
         """Train until ``total`` trials have ended and none is worth going on with; yield each stretch's record."""
         while True:
             yield from self._fill(total)
-            if not self._running:
+            if not self._groups.under_way:
                 return
             for ended in self._executor.wait(self, POLL_S):
                 yield from self._settle(ended)
@@ -114,17 +102,21 @@ class Coordinator:
         self._archive.keep(trial, checkpoint)
 
     def _fill(self, total: int) -> Iterator[TrialRecord]:
-        """Submit stretches as long as there is room; yield what needs no training."""
-        while not self._stop.reason and len(self._running) < self._packing.allowed():
+        """Submit groups as long as there is room; yield what needs no training."""
+        while not self._stop.reason and len(self._groups.under_way) < self._packing.allowed():
             if self._not_started >= NOT_STARTED:
                 return
-            if any(running.alone for running in self._running.values()):
+            if any(group.alone for group in self._groups.under_way):
                 return
-            if self._again:
-                if self._again[0].alone and self._running:
-                    return
-                self._submit(self._again.popleft())
-                continue
+            yield from self._ask(total)
+            group = None if self._stop.reason else self._groups.next()
+            if group is None:
+                return
+            self._submit(group)
+
+    def _ask(self, total: int) -> Iterator[TrialRecord]:
+        """Begin stretches until the next group is full; yield what needs no training."""
+        while self._groups.hungry and not self._stop.reason:
             stretch = self._source.ask(total)
             if stretch is None:
                 return
@@ -139,7 +131,7 @@ class Coordinator:
         self._observer.trial_started(stretch.trial, stretch.params)
         first = self._first_of.setdefault(self._key(stretch.params, stretch.seed), stretch.trial)
         if first == stretch.trial:
-            self._again.append(self._prepare(stretch))
+            self._prepare(stretch)
         elif first in self._running:
             self._twins.setdefault(first, []).append(stretch)
         else:
@@ -153,7 +145,7 @@ class Coordinator:
         """Take over the result of the same candidate's first trial, if it is one that would come out again."""
         result = self._archive.results.get(first)
         if result is None or result.record.outcome not in SETTLED:
-            self._again.append(self._prepare(stretch))
+            self._prepare(stretch)
             return
         record = replace(
             result.record,
@@ -161,6 +153,7 @@ class Coordinator:
             params=stretch.params,
             reason=f"same candidate as trial {first}, which ended: {result.record.reason}",
             seconds=0.0,
+            shared_with=0,
             lost_s=0.0,
             attempts=1,
             same_as=first,
@@ -168,8 +161,8 @@ class Coordinator:
         evaluation = Evaluation(record, [replace(epoch, trial=stretch.trial) for epoch in result.epochs])
         yield from self._conclude(stretch, evaluation)
 
-    def _prepare(self, stretch: Stretch) -> _Running:
-        """Make the assignment of a stretch, from what is left of earlier attempts."""
+    def _prepare(self, stretch: Stretch) -> None:
+        """Make the assignment of a stretch, from what is left of earlier attempts; it waits for its group."""
         spec, trial = self._job.spec, stretch.trial
         earlier = self._archive.results.get(trial)
         assignment = Assignment(
@@ -184,34 +177,32 @@ class Coordinator:
             attempt=_attempt_after(earlier),
             micro_batch=earlier.record.plan.micro_batch if earlier and earlier.record.plan else 0,
         )
-        return _Running(stretch, assignment)
+        self._running[trial] = Running(stretch, assignment)
+        self._groups.add(self._running[trial])
 
-    def _submit(self, running: _Running) -> None:
-        trial = running.assignment.trial
-        checkpoint = self._archive.checkpoint(trial)
-        shared = self._packing.allowed() > 1 and not running.alone and not self._exclusive
+    def _submit(self, group: RunningGroup) -> None:
+        shared = self._packing.allowed() > 1 and not group.alone and not self._exclusive
         left_s = self._stop.left_s
         if self._archive.best is None and self._job.final == "refit":
             # The winner is trained once more in this time; any other final may be to keep its weights.
             left_s /= 1.0 + refit_growth(self._job) / self._job.trainings
-        running.assignment = replace(running.assignment, checkpoint=checkpoint, shared=shared, left_s=left_s)
-        self._running[trial] = running
-        running.device = self._executor.submit(running.assignment)
+        for running in group.members:
+            checkpoint = self._archive.checkpoint(running.assignment.trial)
+            running.assignment = replace(running.assignment, checkpoint=checkpoint, shared=shared, left_s=left_s)
+        self._groups.begin(group)
+        group.device = self._executor.submit(tuple(running.assignment for running in group.members))
 
     def _settle(self, ended: Evaluation | Lost) -> Iterator[TrialRecord]:
-        running = self._running[ended.trial]
-        sharing = sum(other.device == running.device for other in self._running.values())
-        del self._running[ended.trial]
-        if ended.outcome is Outcome.OOM and running.assignment.shared and not self._stop.reason:
-            # Where it had the device to itself after all it bounds nobody, and still gets to try smaller parts.
-            self._packing.out_of_memory(sharing)
-            running.alone = True
-            self._try_again(running, _spent_s(running.assignment, ended))
+        devices = [group.device for group in self._groups.under_way]
+        group, running = self._groups.end(ended.trial)
+        again = self._tried_again(group, running, ended, sharing=devices.count(group.device))
+        self._groups.ended(group)
+        if again:
+            running.begin_again(ended)
             return
         if isinstance(ended, Lost):
-            if self._worth_another_try(running, ended):
-                return
             ended = self._evaluation_of(running, ended)
+        del self._running[ended.trial]
         self._packing.finished(_peak_mib(ended.record))
         yield from self._conclude(running.stretch, ended)
 
@@ -233,30 +224,42 @@ class Coordinator:
             if not self._stop.reason:
                 yield from self._repeat(twin, record.trial)
 
-    def _worth_another_try(self, running: _Running, lost: Lost) -> bool:
-        """Submit a lost stretch again where that promises something: a worker died, or memory ran out."""
+    def _tried_again(self, group: RunningGroup, running: Running, ended: Evaluation | Lost, *, sharing: int) -> bool:
+        """Have a stretch submitted again where that promises something: a worker died, or memory ran out.
+
+        ``sharing`` groups were on its device. Whose fault it was is not known of several in one program: what becomes
+        of one alone is its own. Returns whether the stretch is tried again.
+        """
         if self._stop.reason:
             return False
-        assignment = running.assignment
-        if lost.outcome is Outcome.OOM:
-            size = assignment.micro_batch or smallest_batch(assignment.candidate, len(self._job.dataset.train))
-            if size <= 1:
-                return False
-            running.assignment = replace(assignment, micro_batch=halved(size))
-        elif lost.outcome is Outcome.CRASHED:
-            running.losses += 1
-            if running.losses > self._job.spec.budget.retries:
-                return False
+        out_of_memory = ended.outcome is Outcome.OOM
+        died = isinstance(ended, Lost) and ended.outcome is Outcome.CRASHED
+        if len(group.members) > 1 and (out_of_memory or died):
+            self._groups.among_fewer(group, running, out_of_memory=out_of_memory)
+        elif out_of_memory and running.assignment.shared:
+            # Where it had the device to itself after all it bounds nobody, and still gets to try smaller parts.
+            self._packing.out_of_memory(sharing)
+            self._groups.again(running, alone=True)
+        elif isinstance(ended, Lost) and self._worth_another_try(running, ended.outcome):
+            self._groups.again(running, alone=group.alone)
         else:
             return False
-        self._try_again(running, _spent_s(running.assignment, lost))
         return True
 
-    def _try_again(self, running: _Running, spent_s: float) -> None:
-        running.assignment = replace(running.assignment, spent_s=spent_s, attempt=running.assignment.attempt + 1)
-        self._again.append(running)
+    def _worth_another_try(self, running: Running, outcome: Outcome) -> bool:
+        """Tell whether a stretch that was lost alone may end otherwise: in smaller parts, or on another worker."""
+        assignment = running.assignment
+        if outcome is Outcome.OOM:
+            size = assignment.micro_batch or smallest_batch(assignment.candidate, len(self._job.dataset.train))
+            if size > 1:
+                running.assignment = replace(assignment, micro_batch=halved(size))
+            return size > 1
+        if outcome is Outcome.CRASHED:
+            running.losses += 1
+            return running.losses <= self._job.spec.budget.retries
+        return False
 
-    def _evaluation_of(self, running: _Running, lost: Lost) -> Evaluation:
+    def _evaluation_of(self, running: Running, lost: Lost) -> Evaluation:
         """Return what is known of a trial whose worker is gone."""
         assignment, epochs = running.assignment, running.epochs
         outcome = Outcome.INTERRUPTED if self._stop.reason else lost.outcome
@@ -276,20 +279,10 @@ class Coordinator:
         return Evaluation(record, epochs)
 
     def _cancel(self, reason: str) -> None:
-        for trial, running in self._running.items():
-            if not running.cancelled:
-                running.cancelled = True
-                self._executor.cancel(trial, reason)
-
-
-def _spent_s(assignment: Assignment, ended: Evaluation | Lost) -> float:
-    """Return the device-seconds of all stretches of a trial, the one that has ended included.
-
-    A record has them of the whole trial already, those that its checkpoint stands for among them.
-    """
-    if isinstance(ended, Lost):
-        return assignment.spent_s + ended.seconds
-    return ended.record.seconds + ended.record.lost_s
+        for group in self._groups.under_way:
+            if not group.cancelled:
+                group.cancelled = True
+                self._executor.cancel(next(iter(group.pending)), reason)
 
 
 def _attempt_after(earlier: Result | None) -> int:
@@ -305,7 +298,8 @@ def _waiting(paused: TrialRecord, interrupted: TrialRecord) -> TrialRecord:
 
 
 def _peak_mib(record: TrialRecord) -> float:
-    """Return what a trial needed of its GPU: with its process where that is known, else of torch's allocator."""
+    """Return what a trial's program needed of its GPU: with its process where known, else of torch's allocator."""
     figures = record.figures
     process = figures.get("memory_process_peak_mib", float("nan"))
-    return process if process == process else figures.get("memory_allocated_peak_mib", float("nan"))
+    share = process if process == process else figures.get("memory_allocated_peak_mib", float("nan"))
+    return share * (1 + record.shared_with)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,9 +37,10 @@ class Job:
     """Where what is measured of the machine is kept."""
     folds: tuple[TrainingData, ...] = ()
     """The data of each fold of a cross-validation, the last of which is ``dataset``; empty where there is none."""
-
     learning: Learning | None = None
-    """What is split anew for each trial of a list; None: all trials have ``dataset``."""
+    """What is split anew for trials of a list."""
+    splits: Mapping[int, int] = field(default_factory=dict)
+    """The seed of the split by that of the trial; a trial that is not among them has ``dataset``."""
 
     @property
     def trainings(self) -> int:
@@ -51,7 +53,9 @@ class Job:
 
     def of_trial(self, seed: int) -> Job:
         """Return the job with the data of a trial."""
-        return self if self.learning is None else dataclasses.replace(self, dataset=self.learning.under(seed))
+        if self.learning is None or seed not in self.splits:
+            return self
+        return dataclasses.replace(self, dataset=self.learning.under(self.splits[seed]))
 
     @property
     def final(self) -> str | Averaged:

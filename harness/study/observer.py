@@ -11,7 +11,18 @@ from harness.study.objectives import Objective
 
 
 class Observer:
-    """Who watches a search: a progress display, a test. What it does not override it lets pass."""
+    """Who watches a search: a progress display, code of the user's own. What it does not override it lets pass.
+
+    Its methods are called in the process and thread of the search, in the order in which things happen. What one of
+    them raises ends the search, with everything saved; :class:`harness.StopSearch` ends it as if its time were used up.
+
+    >>> import harness
+    >>> class Printer(harness.Observer):
+    ...     def trial_ended(self, record):
+    ...         print(record.trial, record.outcome, len(record.values))
+    >>> _ = harness.search(space, trials=1, workers=0, observer=Printer())
+    0 complete 1
+    """
 
     def run_started(self, run: Path, notes: Sequence[str], first: Objective, best: TrialRecord | None) -> None:
         """Learn where the run is written, what was noticed, its first objective, and the best value so far.

@@ -28,6 +28,7 @@ from harness.store import (
     epochs_frame,
     masked,
     read_status,
+    to_csv,
     to_parquet,
     trials_frame,
 )
@@ -47,9 +48,11 @@ from harness.study.execute.execution import Execution, open_executor, packing_of
 from harness.study.final import Finisher, report_aside_s, time_aside_s
 from harness.study.job import Job
 from harness.study.observer import Observer
+from harness.study.replicates import FILE as REPLICATES
+from harness.study.replicates import as_record
 from harness.study.soundness import check_candidates
 from harness.study.stop import Stop
-from harness.study.summary import summarise
+from harness.study.summary import summarise, told_of_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class SearchPart:
         return finished
 
     def _search(self) -> Finished:
-        job, total = self._job, self._job.spec.total
+        job, total = self._job, self._total
         with ExitStack() as stack:
             # First all that may fail is opened and looked at; until then an earlier part is left as it was.
             executor = stack.enter_context(closing(open_executor(self._means.execution, job, self._stop)))
@@ -138,23 +141,33 @@ class SearchPart:
             check_candidates(self._folder.path, job.spec, archive.known)
             choices_notes = self._begin()
             archive.tidy()
-            notes = (*job.spec.notes, *notes_on(job.spec), *job.dataset.notes, *choices_notes)
+            split_notes = job.learning.notes if job.learning else ()
+            notes = (*job.spec.notes, *notes_on(job.spec), *job.dataset.notes, *split_notes, *choices_notes)
             self._observer.run_started(self._folder.path, notes, job.objectives[0], archive.highest)
             self._set_time_aside(archive)
             self._train(archive, executor, total)
             with thread_count(threads_of(job, 1)):
-                test, baselines = self._score(archive.best)
-            if not self._stop.signal:
+                best = archive.highest if listed else archive.best
+                test, baselines = self._score(best)
+            if not self._stop.at_once:
                 archive.clear()
             self._write_frames(archive)
             elapsed_s = self._elapsed()
             stats = summarise(
-                job, self._dataset, archive.records, archive.best, test, baselines, total=total, elapsed_s=elapsed_s
+                job, self._dataset, archive.records, best, test, baselines, total=total, elapsed_s=elapsed_s
             )
+            if listed:
+                stats = told_of_list(stats, self._means.replicates, archive.records)
         self._folder.write_json("stats.json", stats)
-        state = "interrupted" if self._stop.signal else "complete"
+        state = "interrupted" if self._stop.at_once else "complete"
         failure = "" if archive.best else _first_reason(archive.records)
         return Finished(self._folder.path, state, stats, failure, archive.records)
+
+    @property
+    def _total(self) -> int:
+        """The trials of the run: of a list as many as were asked for, be they fewer than an earlier part had."""
+        trials = self._job.spec.budget.trials
+        return min(trials, len(self._means.replicates)) if self._means.replicates else self._job.spec.total
 
     def _open_database(self) -> StudyDatabase:
         where = self._means.storage or self._folder.file("study.db")
@@ -185,12 +198,14 @@ class SearchPart:
 
     def _score(self, best: TrialRecord | None) -> _Scored:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
-        if best is None or self._stop.signal or not self._means.final:
+        if best is None or self._stop.at_once:
             return _Scored(None, ())
         earlier, winner = self._scored.get("test"), self._scored.get("best")
         if earlier and isinstance(winner, dict) and winner.get("trial") == best.trial:
             baselines = self._scored.get("baselines", ()) if self._job.spec.search.baselines else ()
             return _Scored(cast("Mapping[str, Any]", earlier), cast("Sequence[Mapping[str, Any]]", baselines))
+        if not self._means.final:
+            return _Scored(None, ())
         try:
             finisher = Finisher(self._job, self._dataset, self._folder, best, self._stop, self._observer)
             with Sampler(meters_for(self._job.device)) as sampler:
@@ -228,14 +243,23 @@ class SearchPart:
         where = {**environment(argv, Path.cwd()), **({"asked": asked} if asked is not None else {})}
         begin_part(folder, {"device": str(job.device), **machine}, where)
         folder.write("splits.parquet", to_parquet(pd.concat(self._split(), ignore_index=True)))
+        if self._means.replicates:
+            folder.write_json(REPLICATES, as_record(self._means.replicates))
         # From here on the run can be resumed, since all that takes is there.
         self._set_state("running")
         self._begun = True
         return notes
 
     def _split(self) -> list[pd.DataFrame]:
-        """Return which sample is in which part; in a cross-validation, in which fold it is validation (test: 0)."""
-        index, folds = self._dataset.split_index, self._job.folds
+        """Return which sample is in which part; of several splits, in which fold or with which seed (test: 0).
+
+        Of those only the validation samples of each are told: all others but the test samples are trained on there.
+        """
+        index, folds, learning = self._dataset.split_index, self._job.folds, self._job.learning
+        if learning is not None:
+            drawn = [(seed, "validation", rows) for seed, rows in learning.validation_index.items()]
+            told = (*drawn, (0, "test", index["test"]))
+            return [pd.DataFrame({"index": rows, "part": part, "seed": seed}) for seed, part, rows in told]
         if not folds:
             return [pd.DataFrame({"index": rows, "part": part}) for part, rows in index.items()]
         dealt = [(fold.validation.index, "validation", number) for number, fold in enumerate(folds, start=1)]
@@ -246,7 +270,7 @@ class SearchPart:
         metrics = problems[self._job.dataset.shape.kind].summed
         frame = trials_frame(archive.records.values(), list(parameters(self._job.spec.group)), metrics)
         self._folder.write("trials.parquet", to_parquet(frame))
-        self._folder.write("trials.csv", frame.to_csv(index=False, lineterminator="\n"))
+        self._folder.write("trials.csv", to_csv(frame))
         results = sorted(archive.results.items())
         epochs = [epoch for _, result in results if result.record.same_as is None for epoch in result.epochs]
         self._folder.write("epochs.parquet", to_parquet(epochs_frame(epochs, metrics)))

@@ -27,6 +27,7 @@ from harness.study.objectives import resolve_metrics, resolve_objectives
 from harness.study.observer import Observer
 from harness.study.part import Finished, Means, SearchPart
 from harness.study.rehearse import rehearse
+from harness.study.replicates import on_one_holdout, read_replicates, splits_of, with_recorded
 from harness.study.stop import Stop
 from harness.study.trial.gates import check_meters
 
@@ -62,7 +63,7 @@ class Request:
     final: bool = True
     """Whether the winner is made into a final model and scored on the test samples."""
     replicates: tuple[Replicate, ...] = ()
-    """What is trained instead of searching; of a run that is resumed the same ones, and more."""
+    """What is trained instead of searching; of a run that is resumed those in its record, unless there are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Opened:
     """What whatever trains gets to see."""
     dataset: Dataset
     """The same data with the test samples, which only the end of the search opens."""
+    replicates: tuple[Replicate, ...] = ()
+    """What is trained instead of searching."""
 
 
 def spec_to_resume(
@@ -133,6 +136,8 @@ def open_search(request: Request) -> Opened:
         postgresql_url(request.storage)
     device = choose_device(request.device)
     torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+    if request.resume and not request.replicates and read_replicates(request.resume):
+        raise InputError(f"{request.resume}: trains a list, and is no search; go on with the command that began it")
     dataset = load(spec.task, seed=spec.task.split.seed, given=request.data)
     if request.resume and read_status(request.resume).get("fingerprint") != dataset.fingerprint:
         raise DataError(f"{request.resume}: cannot be resumed: the data of task {dataset.name!r} has changed since")
@@ -140,9 +145,10 @@ def open_search(request: Request) -> Opened:
     scorer = resolve_metrics(spec, dataset.shape.kind, request.metrics, trust=request.trust)
     if request.execution.workers != 0:
         _check_sendable(scorer)
-    spec, datasets = _dealt(spec, dataset)
+    replicates = with_recorded(request.resume, request.replicates)
+    spec, datasets = _dealt(on_one_holdout(spec, replicates), dataset)
     folds, dataset = tuple(fold.training_data() for fold in datasets), datasets[-1]
-    seeds = {each.seed: each.seed if each.split is None else each.split for each in request.replicates}
+    splits = splits_of(replicates)
     job = Job(
         spec,
         folds[-1],
@@ -151,11 +157,12 @@ def open_search(request: Request) -> Opened:
         request.trust,
         scorer,
         folds=folds if len(folds) > 1 else (),
-        learning=Learning(dataset, spec.task.split, seeds) if seeds else None,
+        learning=Learning(dataset, spec.task.split, dict.fromkeys(splits.values())) if splits else None,
+        splits=splits,
     )
     rehearse(job)
     check_meters(job)
-    return Opened(job, dataset)
+    return Opened(job, dataset, replicates)
 
 
 def _dealt(spec: Spec, dataset: Dataset) -> tuple[Spec, tuple[Dataset, ...]]:
@@ -186,7 +193,7 @@ def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer)
     try:
         execution = replace(request.execution, every_gpu=request.device in ("auto", "cuda"))
         means = Means(
-            execution, storage, request.argv, request.asked, request.plan_from, request.final, request.replicates
+            execution, storage, request.argv, request.asked, request.plan_from, request.final, opened.replicates
         )
         return SearchPart(job, dataset, folder, means, stop, observer).run()
     finally:

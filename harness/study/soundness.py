@@ -92,6 +92,7 @@ def _record_claims(
         "it is complete, and lacks a best epoch, a plan or a value": complete and not whole,
         f"its values are {list(record.values)}": not _finite(record.values),
         f"{record.attempts} attempts": record.attempts not in COUNTS,
+        f"it shared its program with {record.shared_with} trials": record.shared_with not in COUNTS,
         f"a seed of {record.seed}": record.seed not in SEEDS,
         f"it took {record.seconds} s and {record.lost_s} s": any(s < 0 or math.isinf(s) for s in spent),
         f"it began at {begun} s": not math.isnan(begun) and not 0 <= begun < YEAR_9999,

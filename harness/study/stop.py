@@ -27,6 +27,8 @@ class Stop:
         """Number of the signal that asked for the end; 0 while none did."""
         self.ended = ""
         """Why the work should end, as whoever gave it out says; empty while it should not."""
+        self.error: Exception | None = None
+        """What a callback of the user raised, to be raised again when everything is saved."""
 
     def request(self, signal: int) -> None:
         """Ask for a clean end."""
@@ -52,6 +54,11 @@ class Stop:
         return self.left_s <= 0.0
 
     @property
+    def at_once(self) -> bool:
+        """Tell whether the run should end now, without a final model."""
+        return bool(self.signal) or self.error is not None
+
+    @property
     def reason(self) -> str:
         """Why the work should end; empty while it should not."""
         if self.signal:
@@ -64,6 +71,6 @@ class Stop:
             raise Interrupted(reason)
 
     def check_signal(self) -> None:
-        """Raise :class:`Interrupted` only for a signal: the final refit may use the time that was kept for it."""
-        if self.signal:
-            raise Interrupted("the run was asked to stop")
+        """Raise :class:`Interrupted` only where the run is to end now: the final refit has time of its own."""
+        if self.at_once:
+            raise Interrupted(self.reason)

@@ -12,9 +12,11 @@ from harness.spec import size
 from harness.store import trials_frame
 from harness.store.ledger import ledger
 from harness.study.check import notes_on
+from harness.study.decide.fixed import Replicate
 from harness.study.decide.pruners import pruner_name
 from harness.study.job import Job
 from harness.study.objectives import pareto, tied
+from harness.study.replicates import spread
 
 SCHEMA_VERSION = 2
 
@@ -65,6 +67,28 @@ def summarise(
         "best": _best(job, records, best),
         "test": test,
         "baselines": list(baselines),
+    }
+
+
+def told_of_list(
+    stats: Mapping[str, Any], replicates: Sequence[Replicate], records: Mapping[int, TrialRecord]
+) -> dict[str, Any]:
+    """Return the contents of ``stats.json`` of trials of a list: no search chose them, so none is a cheapest winner.
+
+    Mean and standard deviation are told where all are of one candidate.
+    """
+    best, complete = stats["best"], [each for each in records.values() if each.outcome is Outcome.COMPLETE]
+    alike = all(each.params == replicates[0].params for each in replicates)
+    told = {
+        "trials": [{"trial": n, "seed": each.seed, "split": each.split} for n, each in enumerate(replicates)],
+        "validation": spread([record.validation for record in complete]) if alike else {},
+        "test": {},
+    }
+    return {
+        **stats,
+        "search": {**stats["search"], "sampler": "none", "pruner": "none"},
+        "best": {**best, "tied": [best["trial"]]} if best else None,
+        "replicates": told,
     }
 
 

@@ -25,6 +25,14 @@ Momentum = Annotated[float, Field(strict=True, ge=0.0, lt=1.0)]
 Epsilon = Annotated[float, Field(strict=True, gt=0.0, le=1.0)]
 
 optimizers: Registry[Option[Built]] = Registry("optimizer")
+"""Optimisers by name. ``build`` takes the parameters, the module and a :class:`Place`, and returns a tuple.
+
+>>> optimizers["sgd"].config().momentum
+0.9
+>>> option = optimizers["adamw"]
+>>> [type(each).__name__ for each in option.build(option.config(), nn.Linear(2, 1), Place(torch.device("cpu")))]
+['AdamW']
+"""
 
 
 class Place(NamedTuple):

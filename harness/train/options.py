@@ -26,7 +26,17 @@ class OptionConfig(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Option(Generic[T]):
-    """One entry of a registry of options."""
+    """One entry of a registry of options: of optimisers, or of schedules.
+
+    >>> class Halving(OptionConfig):
+    ...     every: int = 10
+    >>> def build(config, steps_per_epoch, steps):
+    ...     return lambda step: 0.5 ** (step // (config.every * steps_per_epoch))
+    >>> option = Option("half the rate every so many epochs", Halving, build)
+    >>> factor = option.build(option.config(every=1), 2, 6)
+    >>> [factor(step) for step in range(6)]
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    """
 
     summary: str
     config: type[OptionConfig]

@@ -19,6 +19,13 @@ Factor = Callable[[int], float]
 WarmUp = Annotated[float, Field(strict=True, ge=0.0, le=100_000.0)]
 
 schedules: Registry[Option[Factor]] = Registry("schedule")
+"""Schedules by name. ``build`` takes the parameters, the steps of an epoch and all steps, and returns the factor.
+
+>>> option = schedules["cosine"]
+>>> factor = option.build(option.config(), 5, 10)
+>>> factor(0), round(factor(5), 3)
+(1.0, 0.5)
+"""
 
 
 class Constant(OptionConfig):

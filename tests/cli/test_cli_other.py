@@ -39,6 +39,7 @@ def test_the_version(harness):
 def test_every_command_has_help(harness):
     for command in (
         ("search",),
+        ("runs",),
         ("report",),
         ("devices",),
         ("tasks",),

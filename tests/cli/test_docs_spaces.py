@@ -1,4 +1,4 @@
-"""docs/spaces.md lists every key of the fixed sections with its default, and every sampler and pruner by name."""
+"""docs/spaces.md lists every key with its default, every option with its parameters, and every sampler and pruner."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness.problems import known_metrics
-from harness.spec import Budget, Limits, Resampling, Search, parse_spec
-from harness.spec.names import PRUNERS, SAMPLERS
+from harness.spec import Budget, Limits, Resampling, Search, Spec, Training, parse_spec
+from harness.spec.names import OPTIONS, PRUNERS, SAMPLERS
 from harness.spec.task import Split
 from harness.study.decide.halving import Halving
 from harness.study.decide.pruners import pruner_name
@@ -71,3 +71,41 @@ def test_every_metric_is_named_with_what_is_better():
         for name in re.findall(r"`(\w+)`", names)
     }
     assert told == {name: (metric.maximize, metric.summed) for name, metric in known_metrics().items()}
+
+
+def table(title, head):
+    """Return the rows of the table below a heading whose first cell is ``head``, each as its cells."""
+    lines = TEXT.partition(f"# {title}\n")[2].partition(f"| {head} |")[2].partition("\n\n")[0].splitlines()
+    return [line.strip("|").split("|") for line in lines[2:]]
+
+
+def test_every_option_is_named_with_its_parameters():
+    told = {}
+    for cells in table("`space`", "option"):
+        if match := re.match(r" `(\w+): (\w+)`(?:, `(\w+)`)?", cells[0]):
+            key, *names = match.groups()
+            words = re.sub(r"\([^)]*\)", "", cells[1])
+            told |= {(key, name): set(re.findall(r"`(\w+)`", words)) for name in names if name}
+    known = {
+        (key, name): set(each)
+        for key in ("architecture", "optimizer", "schedule")
+        for name, each in OPTIONS[key].items()
+    }
+    assert told == known
+
+
+def test_every_key_of_training_is_there_and_numbers_with_their_default():
+    rows = {tuple(re.findall(r"`(\w+)`", cells[0])): cells[1] for cells in table("`training`", "key")}
+    assert {key for keys in rows for key in keys} == set(Training.model_fields)
+    for keys, text in rows.items():
+        for key, said in zip(keys, text.split(","), strict=False):
+            default = Training.model_fields[key].default
+            if isinstance(default, int | float | str):
+                assert said.strip().strip("`") == f"{default}".removesuffix(".0"), key
+
+
+def test_the_page_begins_with_a_whole_space_and_every_key_of_the_top_level():
+    text = re.findall(r"^```yaml\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)[0]
+    assert parse_spec(text, origin="docs/spaces.md").budget.trials == 40
+    names = [name for cells in table("Space files", "key") for name in re.findall(r"`(\w+)`", cells[0])]
+    assert set(names) == set(Spec.model_fields)

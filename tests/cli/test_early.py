@@ -41,6 +41,8 @@ TYPOS = [
     ("bench --only matmull", "did you mean 'matmul'"),
     ("bench --only matmul --device gpu", "unknown device 'gpu'"),
     ("report no/such/run", "no such run"),
+    ("report no/such/run --format htm", "did you mean 'html'"),
+    ("runs no/such", "no such folder"),
 ]
 RUN_ALL = """
 import contextlib, io, json, sys, time
@@ -119,7 +121,7 @@ def test_a_task_is_searched_by_its_name_and_a_line_says_how(harness, tmp_path):
 @pytest.mark.parametrize(
     "command",
     [
-        *("", "search", "report", "devices"),
+        *("", "search", "runs", "report", "devices"),
         *("bench", "bench compare", "bench report", "bench list", "tasks", "tasks fetch"),
         *("spaces", "spaces list", "spaces show", "spaces validate", "spaces schema"),
     ],

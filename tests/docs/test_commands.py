@@ -37,6 +37,7 @@ OTHERS = {
     r"\.ci/run$": "this is what CI runs",
     r"\.venv/bin/pytest -m 'not slow' tests/spec$": "part of the tests",
     r"\.venv/bin/python benchmarks/step_overhead\.py$": "a benchmark; that the file exists is checked below",
+    r"\.venv/bin/mkdocs build --strict$": "tests/docs/test_site.py builds the site",
     r"pip install -c constraints\.txt '\.\[ray\]'$": "needs a package index; the extra is checked below",
     r"python benchmarks/gpu_check\.py( --rehearse| --only nvml,memory)?$": "minutes; tests/hardware/test_gpu_check.py",
     r"ray start --(head --port 6379|address=HEAD:6379)$": "tests/study/test_ray_cluster.py starts nodes",
@@ -74,7 +75,8 @@ def sandbox(tmp_path_factory, bench_runs):
         shutil.copytree(folder, top / name)
     overrides = ["search.baselines=false", "training.final=keep", "budget.epochs=1"]
     run = package.search("wine", trials=1, workers=0, out=top / "made", overrides=overrides).run
-    shutil.copytree(run, top / "results" / "RUN")
+    for name in ("RUN", "OTHER"):
+        shutil.copytree(run, top / "results" / name)
     return top
 
 
@@ -105,8 +107,8 @@ def test_a_command_of_the_documents_runs(line, sandbox, monkeypatch, capsys):
     words = shlex.split(line)[1:]
     if words[:2] == ["bench", "report"]:
         words[-1] = "results/A"
-    if words[0] == "report" and words[-1] == "RUN":
-        words[-1] = "results/RUN"
+    if words[0] == "report":
+        words = [f"results/{word}" if word in ("RUN", "OTHER") else word for word in words]
     if "fashion-mnist" in words and not Path("/usr/share/datasets/fashion-mnist").is_dir():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")
     monkeypatch.setattr(sys, "argv", ["harness", *reduced(words)])

@@ -211,6 +211,7 @@ def trial_row(wish: Wish, trial: int, rng: np.random.Generator) -> tuple[dict[st
         "reasons": json.dumps(dict.fromkeys(unmeasured, NO_GPU)),
         "started_unix_s": START + 14 * trial,
         "seconds": (0.7 + parameters / 1e6) * epochs + 0.4,
+        "shared_with": 0,
         "lost_s": 0.0,
         "attempts": 1,
         "same_as": None,
@@ -241,7 +242,7 @@ def typed(rows: list[dict[str, Any]]) -> pd.DataFrame:
     tails = sorted(name for name in frame if name.startswith("param."))
     for name in ("trial", "seed", "epochs", "best_epoch"):
         frame[name] = frame[name].astype("int64")
-    for name in ("batch_size", "micro_batch", "threads", "attempts", "same_as"):
+    for name in ("batch_size", "micro_batch", "threads", "shared_with", "attempts", "same_as"):
         frame[name] = frame[name].astype("Int64")
     for name in (
         "device",
@@ -391,6 +392,18 @@ def write_run(folder: Path, wish: Wish) -> Path:
     for name, contents in (("stats", stats), ("hardware", HARDWARE), ("environment", ENVIRONMENT)):
         (folder / f"{name}.json").write_text(json.dumps(contents, indent=2, ensure_ascii=False), encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session", name="write_run")
+def _write_run() -> Callable[[Path, Wish], Path]:
+    """Return :func:`write_run`, for fixtures that last longer than a test."""
+    return write_run
+
+
+@pytest.fixture(scope="session")
+def wish() -> type[Wish]:
+    """Return :class:`Wish`."""
+    return Wish
 
 
 @pytest.fixture

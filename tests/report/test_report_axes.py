@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.report import analyse, load_run, plots
+from harness.report import analyse, load_run, plots, quality_plots
 from harness.report.axes import bulk, outside, robust_scale, scale
 from harness.report.charts import Chart, draw
 
@@ -92,7 +92,7 @@ def test_a_parameter_that_was_sampled_by_its_logarithm_has_a_logarithmic_axis(ma
 def test_a_wild_prediction_leaves_the_targets_in_sight():
     target = np.linspace(0.0, 10.0, 200)
     predicted = np.where(np.arange(200) == 7, 1e6, target + 0.1)
-    figure = plots.predicted_against_actual(pd.Series(target), pd.Series(predicted))
+    figure = quality_plots.predicted_against_actual(pd.Series(target), pd.Series(predicted))
     low, high = figure.layout.yaxis.range
     assert -1 < low <= 0 < 10.1 <= high < 11
     assert outside(figure) == 1

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from harness.records import TELEMETRY
-from harness.report import analyse, load_run, plots
+from harness.report import analyse, load_run, plots, quality_plots, time_plots
 from harness.report.axes import scale
 from harness.report.canvas import label
 from harness.report.charts import draw
@@ -93,22 +93,22 @@ def test_the_front_of_a_trade_off_is_drawn_from_cheap_to_good(findings):
 
 
 def test_the_confusion_matrix_is_coloured_by_share_of_the_row():
-    figure = plots.confusion([[8, 2], [0, 0]], ["a", "b"])
+    figure = quality_plots.confusion([[8, 2], [0, 0]], ["a", "b"])
     assert figure.data[0].z == ([0.8, 0.2], [0.0, 0.0])
     assert figure.data[0].text == (["8", "2"], ["0", "0"])
     assert "actual a, predicted b: 2 (20.0%)" in figure.data[0].hovertext[0]
 
 
 def test_many_classes_get_fewer_ticks_and_no_numbers():
-    figure = plots.confusion(np.eye(60, dtype=int).tolist(), [f"class {n}" for n in range(60)])
+    figure = quality_plots.confusion(np.eye(60, dtype=int).tolist(), [f"class {n}" for n in range(60)])
     assert len(figure.layout.xaxis.tickvals) == 20
     assert figure.data[0].texttemplate == ""
 
 
 def test_many_predictions_are_thinned_and_the_ends_kept():
     values = np.linspace(0, 1, 50_000)
-    figure = plots.predicted_against_actual(pd.Series(values), pd.Series(values))
-    assert len(figure.data[0].x) == plots.SHOWN_SAMPLES
+    figure = quality_plots.predicted_against_actual(pd.Series(values), pd.Series(values))
+    assert len(figure.data[0].x) == quality_plots.SHOWN_SAMPLES
     assert figure.data[1].x[0] == 0
 
 
@@ -116,7 +116,7 @@ def test_telemetry_is_averaged_over_equal_stretches():
     times = np.arange(6000.0)
     samples = pd.DataFrame({"time_unix_s": 1e9 + times[::-1], **dict.fromkeys(TELEMETRY, math.nan)})
     samples["cpu_percent"] = samples["time_unix_s"] - 1e9
-    line = plots.telemetry(samples, ["cpu_percent"], "%").data[0]
+    line = time_plots.telemetry(samples, ["cpu_percent"], "%").data[0]
     assert len(line.x) == 600
     assert list(line.y) == list(line.x)
     assert line.y[0] == pytest.approx(4.5)

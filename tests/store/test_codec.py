@@ -70,13 +70,14 @@ def test_what_is_no_text_does_not_make_a_record_unreadable():
 
 def test_what_an_older_record_lacks_has_its_default():
     value = json.loads(encode(TRIAL, []))
-    for name in ("lost_s", "attempts", "same_as", "predicted"):
+    for name in ("shared_with", "lost_s", "attempts", "same_as", "predicted"):
         del value["trial"][name]
     del value["trial"]["plan"]["micro_batch"], value["trial"]["plan"]["threads_reason"]
     trial, _ = decode(json.dumps(value))
     assert (trial.lost_s, trial.attempts, trial.same_as, trial.plan.micro_batch) == (0.0, 1, None, 0)
     assert trial.plan.threads_reason == ""
     assert trial.predicted == {}
+    assert trial.shared_with == 0
 
 
 @pytest.mark.parametrize(

@@ -165,11 +165,12 @@ def test_a_whole_batch_is_one_micro_batch(searched):
 
 
 def test_attempts_and_repeats_have_columns_of_whole_numbers(searched):
-    frame = trials_frame([trial(0, lost_s=2.5, attempts=3), trial(1, same_as=0)], searched)
+    frame = trials_frame([trial(0, lost_s=2.5, attempts=3, shared_with=7), trial(1, same_as=0)], searched)
     assert frame["attempts"].tolist() == [3, 1]
+    assert frame["shared_with"].tolist() == [7, 0]
     assert frame["lost_s"].tolist() == [2.5, 0.0]
     assert frame["same_as"].tolist() == [pd.NA, 0]
-    assert frame.dtypes.astype(str)[["attempts", "same_as", "micro_batch"]].tolist() == ["Int64"] * 3
+    assert frame.dtypes.astype(str)[["attempts", "same_as", "micro_batch", "shared_with"]].tolist() == ["Int64"] * 4
 
 
 def test_predictions_stand_after_the_figures_and_are_empty_where_there_are_none(searched):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from fake_training import FakeTrainer, FakeWorkshop, Listener, assignment
+from fake_training import FakeTrainer, FakeWorkshop, Listener, alone
 
 from harness.errors import HardwareError
 from harness.study.execute.ray.cluster import RayActors
@@ -52,12 +52,12 @@ def main(address):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     executor = RayActors(ClusterWorkshop(), address=address, workers=1, threads=1, device="cpu")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-    executor.submit(assignment(0, "whereabouts"))
+    executor.submit(alone(0, "whereabouts"))
     ended = []
     while not ended:
         ended = executor.wait(Listener(), 1.0)
     print(ended[0].record.params["pid"], flush=True)
-    executor.submit(assignment(1, "sleep"))
+    executor.submit(alone(1, "sleep"))
     executor.wait(Listener(), 600.0)
 
 

@@ -49,16 +49,18 @@ class FakeTrainer:
     device: int
     payload: Any
 
-    def evaluate(self, assignment, watcher):
+    def evaluate(self, group, watcher):
         """Do what ``params["do"]`` names, with the other parameters; what it returns are the record's parameters."""
-        self.trial, self.watcher = assignment.trial, watcher
-        options = dict(assignment.params)
-        do = getattr(self, options.pop("do"))
-        try:
-            found = do(**options)
-        except TrialEnd as end:
-            return evaluation(assignment.trial, end.outcome, str(end), {})
-        return evaluation(assignment.trial, Outcome.COMPLETE, "done", found or {})
+        for assignment in group:
+            self.trial, self.watcher = assignment.trial, watcher
+            options = dict(assignment.params)
+            do = getattr(self, options.pop("do"))
+            try:
+                found = do(**options)
+            except TrialEnd as end:
+                yield evaluation(assignment.trial, end.outcome, str(end), {})
+            else:
+                yield evaluation(assignment.trial, Outcome.COMPLETE, "done", found or {})
 
     def nothing(self):
         pass
@@ -168,13 +170,18 @@ class FakeTrainer:
 
 
 def evaluation(trial, outcome, reason, params):
-    record = TrialRecord(trial=trial, outcome=outcome, reason=reason, candidate={}, params=params)
+    record = TrialRecord(trial=trial, outcome=outcome, reason=reason, candidate={}, params=params, seconds=0.0)
     return Evaluation(record, [])
 
 
 def report(trial, epoch):
     numbers = {"learning_rate": 0.1, "gradient_norm": 1.0, "train_s": 1.0, "validation_s": 1.0, "train_samples_s": 1.0}
     return Report(EpochRecord(trial=trial, epoch=epoch, train={}, validation={}, **numbers), {"parameters": 5.0})
+
+
+def alone(trial, do, **options):
+    """Return a group of one assignment."""
+    return (assignment(trial, do, **options),)
 
 
 def assignment(trial, do, *, time_s=float("inf"), judged=False, **options):

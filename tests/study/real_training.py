@@ -77,9 +77,9 @@ def bench(sampler=None):
 
         def evaluate(job, watcher=None, stop=None, **options):
             try:
-                return Evaluator(job, sampler, stop or Stop()).evaluate(
-                    assignment(job, **options), watcher or Recorder()
-                )
+                evaluator = Evaluator(job, sampler, stop or Stop())
+                (evaluation,) = evaluator.evaluate((assignment(job, **options),), watcher or Recorder())
+                return evaluation
             finally:
                 after = sampler.sample()
                 assert all(each.time_unix_s < after for each in sampler.drain()), (

@@ -60,7 +60,8 @@ class Computed:
     def capabilities(self):
         return Capabilities(self.slots, 1, "cpu", "a test")
 
-    def submit(self, assignment):
+    def submit(self, group):
+        (assignment,) = group
         assert len(self.running) < self.slots
         assert assignment.trial not in self.running
         self.running[assignment.trial] = assignment
@@ -354,10 +355,10 @@ def test_a_trial_that_ran_out_of_memory_among_others_gets_the_device_to_itself(t
     alone = []
     submit = executor.submit
 
-    def watched(assignment):
-        if assignment.attempt == 2:
-            alone.append(not executor.running and not assignment.shared)
-        return submit(assignment)
+    def watched(group):
+        if group[0].attempt == 2:
+            alone.append(not executor.running and not group[0].shared)
+        return submit(group)
 
     executor.submit = watched
     archive = run(tmp_path / "run", spec_of(), executor)

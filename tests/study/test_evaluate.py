@@ -136,7 +136,7 @@ def test_another_process_goes_on_the_same(real, job, whole, rung):
     workshop = JobWorkshop(job, (job.device,))
     executor = LocalProcesses(workshop, workers=1, threads=1, device="cpu")
     try:
-        executor.submit(real.assignment(job, checkpoint=rung.checkpoint))
+        executor.submit((real.assignment(job, checkpoint=rung.checkpoint),))
         (ended,) = executor.wait(real.Recorder(), 60.0)
     finally:
         executor.close()

@@ -82,7 +82,7 @@ class Trained:
         opened = self.opened()
         candidate = middle_candidate(opened.job.spec, "mlp")
         assignment = Assignment(trial=0, seed=5, candidate=candidate, params={}, until=opened.job.spec.budget.epochs)
-        evaluation = Evaluator(opened.job, sampler, Stop()).evaluate(assignment, Patient())
+        (evaluation,) = Evaluator(opened.job, sampler, Stop()).evaluate((assignment,), Patient())
         self.winner, self.epochs = evaluation.record, evaluation.epochs
         assert self.winner.outcome is Outcome.COMPLETE, self.winner.reason
         folder.write(weights_file(0), evaluation.weights)

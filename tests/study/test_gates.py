@@ -336,7 +336,7 @@ def test_on_cuda_memory_and_energy_are_predicted_as_they_are_measured(real):
     limits = ("limits.memory_mb=10000", "limits.energy_j_per_sample=1000", "limits.latency_ms=1000")
     job = real.job_of(*limits, "space.batch_size=auto", device="cuda")
     with JobWorkshop(job, [job.device]).open(Stop(), threads=1) as trainer:
-        ended = trainer.evaluate(real.assignment(job), real.Recorder())
+        (ended,) = trainer.evaluate((real.assignment(job),), real.Recorder())
     assert ended.outcome is Outcome.COMPLETE, ended.record.reason
     predicted, figures = ended.record.predicted, ended.record.figures
     assert predicted["memory_mb"] == pytest.approx(figures["memory_allocated_peak_mib"], rel=0.5)

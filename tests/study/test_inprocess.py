@@ -60,19 +60,27 @@ def executor(workshop, stop):
 
 def test_it_trains_in_this_process_and_tells_the_watcher(executor, fakes):
     watcher = fakes.Listener(lambda report: "enough" if report.epoch.epoch == 2 else "")
-    executor.submit(fakes.assignment(3, "report", judged=True, epochs=5))
+    executor.submit(fakes.alone(3, "report", judged=True, epochs=5))
     (found,) = executor.wait(watcher, 0.0)
     assert (found.record.trial, found.record.params) == (3, {"verdicts": ["", "enough"]})
     assert len(watcher.reports) == 2
-    executor.submit(fakes.assignment(4, "echo", text="same process"))
+    executor.submit(fakes.alone(4, "echo", text="same process"))
     assert executor.wait(watcher, 0.0)[0].record.params == {"text": "same process"}
+
+
+def test_a_group_is_carried_out_whole_and_each_report_is_judged(executor, fakes):
+    watcher = fakes.Listener(lambda report: "enough" if report.epoch.trial == 2 else "")
+    executor.submit((*fakes.alone(1, "report", epochs=2), *fakes.alone(2, "report", epochs=2)))
+    found = executor.wait(watcher, 0.0)
+    assert {each.trial: each.record.params["verdicts"] for each in found} == {1: ["", ""], 2: ["enough"]}
+    assert executor.wait(watcher, 0.0) == []
 
 
 def test_it_has_one_slot(executor, fakes):
     assert executor.capabilities() == Capabilities(1, torch.get_num_threads() + 1, "cpu", "this process")
-    executor.submit(fakes.assignment(0, "nothing"))
+    executor.submit(fakes.alone(0, "nothing"))
     with pytest.raises(AssertionError, match="this process has an assignment"):
-        executor.submit(fakes.assignment(1, "nothing"))
+        executor.submit(fakes.alone(1, "nothing"))
 
 
 def test_without_an_assignment_there_is_nothing_to_wait_for(executor, fakes, workshop):
@@ -83,7 +91,7 @@ def test_without_an_assignment_there_is_nothing_to_wait_for(executor, fakes, wor
 def test_the_trainer_is_opened_once_and_torch_gets_its_threads_back(executor, fakes, workshop):
     before = torch.get_num_threads()
     for trial in range(2):
-        executor.submit(fakes.assignment(trial, "nothing"))
+        executor.submit(fakes.alone(trial, "nothing"))
         executor.wait(fakes.Listener(), 0.0)
         assert torch.get_num_threads() == before + 1
     assert workshop.noted == ["opened"]
@@ -97,7 +105,7 @@ def test_the_stop_of_the_run_ends_the_training(executor, fakes, stop):
         stop.request(signal.SIGTERM)
         return ""
 
-    executor.submit(fakes.assignment(0, "until_stopped"))
+    executor.submit(fakes.alone(0, "until_stopped"))
     (found,) = executor.wait(fakes.Listener(ask), 0.0)
     assert (found.record.outcome, found.record.reason) == (Outcome.INTERRUPTED, "the run was asked to stop")
 
@@ -109,7 +117,7 @@ def test_a_cancel_ends_its_own_trial_only(executor, fakes, stop):
         executor.cancel(report.epoch.trial, "not needed any more")
         return ""
 
-    executor.submit(fakes.assignment(0, "until_stopped"))
+    executor.submit(fakes.alone(0, "until_stopped"))
     (found,) = executor.wait(fakes.Listener(cancel), 0.0)
     assert (found.record.outcome, found.record.reason) == (Outcome.INTERRUPTED, "not needed any more")
     assert not stop.reason
@@ -117,9 +125,20 @@ def test_a_cancel_ends_its_own_trial_only(executor, fakes, stop):
     assert not stop.reason
 
 
+def test_a_cancel_ends_the_whole_group_of_its_trial(executor, fakes, stop):
+    def cancel(_):
+        executor.cancel(7, "not needed any more")
+        return ""
+
+    executor.submit((*fakes.alone(0, "until_stopped"), *fakes.alone(7, "until_stopped")))
+    found = executor.wait(fakes.Listener(cancel), 0.0)
+    assert [(each.trial, each.record.reason) for each in found] == [(n, "not needed any more") for n in (0, 7)]
+    assert not stop.reason
+
+
 def test_a_run_that_was_ended_stays_ended(executor, fakes, stop):
     stop.end("the coordinator is gone")
-    executor.submit(fakes.assignment(0, "until_stopped"))
+    executor.submit(fakes.alone(0, "until_stopped"))
     executor.wait(fakes.Listener(), 0.0)
     assert stop.reason == "the coordinator is gone"
 
@@ -129,8 +148,8 @@ def test_ctrl_c_gets_out_and_leaves_the_slot_free(executor, fakes):
         os.kill(os.getpid(), signal.SIGINT)
         return ""
 
-    executor.submit(fakes.assignment(0, "until_stopped"))
+    executor.submit(fakes.alone(0, "until_stopped"))
     with pytest.raises(KeyboardInterrupt):
         executor.wait(fakes.Listener(interrupt), 0.0)
-    executor.submit(fakes.assignment(1, "nothing"))
+    executor.submit(fakes.alone(1, "nothing"))
     assert executor.wait(fakes.Listener(), 0.0)[0].record.trial == 1

@@ -99,9 +99,13 @@ def candidate_of(real, job, **params):
 def evaluate(real, monkeypatch):
     monkeypatch.setattr("harness.study.trial.probing.ENOUGH_S", 0.01)
     with real.Sampler(real.meters_for(torch.device("cpu"))) as sampler:
-        yield lambda job, candidate: real.Evaluator(job, sampler, real.Stop()).evaluate(
-            Assignment(trial=0, seed=1, candidate=candidate, params={}, until=job.spec.budget.epochs), real.Recorder()
-        )
+
+        def evaluate(job, candidate):
+            assignment = Assignment(trial=0, seed=1, candidate=candidate, params={}, until=job.spec.budget.epochs)
+            (evaluation,) = real.Evaluator(job, sampler, real.Stop()).evaluate((assignment,), real.Recorder())
+            return evaluation
+
+        yield evaluate
 
 
 def plan_of(job, candidate):

@@ -8,6 +8,7 @@ import harness
 from harness.errors import NoSuccessfulTrialError
 
 MODULE = """
+import os
 import time
 import torch
 from torch import nn
@@ -32,7 +33,7 @@ class Model(nn.Module):
                 case "nan":
                     outputs = outputs * float("nan")
                 case "slow":
-                    time.sleep(0.2)
+                    time.sleep(float(os.environ["STEP_S"]))
         return outputs
 
 
@@ -81,14 +82,16 @@ def test_a_failing_candidate_does_not_end_the_search(search, fault, outcome, rea
 
 
 @pytest.mark.slow
-def test_a_trial_that_cannot_finish_in_the_time_is_not_started_and_taken_up_when_there_is_more(search):
-    said = "trial 0 interrupted: not started: 2 epochs take about "
+def test_a_trial_that_cannot_finish_in_the_time_is_not_started_and_taken_up_when_there_is_more(search, monkeypatch):
+    monkeypatch.setenv("STEP_S", "0.2")
+    said = "trial 0 interrupted: not started: 60 epochs take about "
     with pytest.raises(NoSuccessfulTrialError, match=said) as caught:
-        search("slow", trials=1, timeout_s=6.0)
+        search("slow", trials=1, timeout_s=30.0, overrides=["budget.epochs=60"])
     run = str(caught.value).partition(": ")[0]
-    resumed = harness.search(resume=run, overrides=["budget.time=2m"], trust=True, workers=0)
+    monkeypatch.setenv("STEP_S", "0")
+    resumed = harness.search(resume=run, overrides=["budget.time=5m"], trust=True, workers=0)
     assert list(resumed.trials["outcome"]) == ["complete"]
-    assert list(resumed.epochs["epoch"]) == [1, 2]
+    assert list(resumed.epochs["epoch"]) == [*range(1, 61)]
 
 
 def test_the_record_of_a_failed_trial_says_what_is_known(search):

@@ -67,7 +67,7 @@ def carry_out(fakes):
     """Return a function that has one assignment carried out to its end."""
 
     def carry_out(executor, trial, do, watcher=None, **options):
-        executor.submit(fakes.assignment(trial, do, **options))
+        executor.submit(fakes.alone(trial, do, **options))
         return ended(executor, watcher or fakes.Listener())
 
     return carry_out
@@ -124,15 +124,33 @@ def test_a_worker_stays_warm(warm, carry_out):
     assert len(pids) == 1
 
 
+def test_a_group_ends_one_by_one_and_only_what_had_not_ended_is_lost_with_its_worker(start, fakes):
+    executor = start()
+    watcher = fakes.Listener(lambda report: "enough" if report.epoch.trial == 2 else "")
+    fatal = fakes.alone(3, "raise_signal", number=signal.SIGKILL.value)
+    judged = (fakes.alone(trial, "report", epochs=2, judged=True) for trial in (1, 2))
+    executor.submit((*next(judged), *next(judged), *fatal, *fakes.alone(4, "nothing")))
+    found, until = {}, time.monotonic() + 20.0
+    while len(found) < 4 and time.monotonic() < until:
+        found |= {each.trial: each for each in executor.wait(watcher, 20.0)}
+    assert [found[trial].record.params["verdicts"] for trial in (1, 2)] == [["", ""], ["enough"]]
+    assert [found[trial].reason for trial in (3, 4)] == ["its worker died of SIGKILL"] * 2
+    executor.submit((*fakes.alone(5, "until_stopped"), *fakes.alone(6, "nothing")))
+    hear(executor, watcher, 4)
+    executor.cancel(6, "enough")
+    interrupted, *_ = executor.wait(watcher, 20.0)
+    assert (interrupted.trial, interrupted.outcome) == (5, Outcome.INTERRUPTED)
+
+
 def test_workers_carry_out_their_assignments_at_the_same_time(warm, fakes):
     watcher = fakes.Listener()
     assert warm.capabilities() == Capabilities(2, 1, "cpu", "2 worker processes")
     for trial in (0, 1):
-        warm.submit(fakes.assignment(trial, "until_stopped"))
+        warm.submit(fakes.alone(trial, "until_stopped"))
     hear(warm, watcher, 2)
     assert {report.epoch.trial for report in watcher.reports} == {0, 1}
     with pytest.raises(AssertionError, match="all 2 workers are busy"):
-        warm.submit(fakes.assignment(2, "nothing"))
+        warm.submit(fakes.alone(2, "nothing"))
     for trial in (0, 1):
         warm.cancel(trial, "enough")
         assert ended(warm, watcher).record.trial == trial
@@ -140,13 +158,13 @@ def test_workers_carry_out_their_assignments_at_the_same_time(warm, fakes):
 
 def test_the_device_with_the_least_to_do_is_next(start, fakes):
     executor, watcher = start(workers=4, devices=2), fakes.Listener()
-    assert [executor.submit(fakes.assignment(trial, "until_stopped")) for trial in range(4)] == [0, 1, 0, 1]
+    assert [executor.submit(fakes.alone(trial, "until_stopped")) for trial in range(4)] == [0, 1, 0, 1]
     hear(executor, watcher, 4)
     for trial in (1, 3):
         executor.cancel(trial, "enough")
         assert ended(executor, watcher).record.trial == trial
     for trial in (5, 6):
-        assert executor.submit(fakes.assignment(trial, "where")) == 1
+        assert executor.submit(fakes.alone(trial, "where")) == 1
     ends = []
     while len(ends) < 2:
         ends += executor.wait(watcher, 20.0)
@@ -164,7 +182,7 @@ def test_without_an_assignment_there_is_nothing_to_wait_for(warm, fakes):
 
 
 def test_waiting_ends_when_its_time_is_over(warm, fakes):
-    warm.submit(fakes.assignment(0, "until_stopped"))
+    warm.submit(fakes.alone(0, "until_stopped"))
     began = time.monotonic()
     assert warm.wait(fakes.Listener(), 0.1) == []
     assert 0.1 <= time.monotonic() - began < AT_ONCE_S
@@ -182,7 +200,7 @@ def test_a_trial_that_is_judged_hears_every_verdict(warm, fakes, carry_out):
 
 def test_a_trial_that_is_not_judged_waits_for_nobody(warm, fakes):
     watcher = fakes.Listener(lambda _: "nobody hears this")
-    warm.submit(fakes.assignment(0, "report", epochs=5))
+    warm.submit(fakes.alone(0, "report", epochs=5))
     time.sleep(0.2)
     assert ended(warm, watcher).record.params == {"verdicts": [""] * 5}
     assert len(watcher.reports) == 5
@@ -197,7 +215,7 @@ def test_checkpoints_are_kept_in_their_order(warm, fakes, carry_out):
 def test_a_large_assignment_waits_for_nobody_and_arrives_whole(start, fakes):
     executor, ballast = start(opens_after_s=0.3), os.urandom(5_000_000)
     began = time.monotonic()
-    executor.submit(fakes.assignment(0, "echo", text=ballast))
+    executor.submit(fakes.alone(0, "echo", text=ballast))
     assert time.monotonic() - began < 0.3
     assert ended(executor, fakes.Listener()).record.params == {"text": ballast}
 
@@ -227,7 +245,7 @@ def test_a_dead_worker_is_noticed_at_once_and_replaced(do, options, reason, warm
 
 def test_the_death_of_a_worker_does_not_touch_the_others(warm, fakes, carry_out):
     watcher = fakes.Listener()
-    warm.submit(fakes.assignment(0, "until_stopped"))
+    warm.submit(fakes.alone(0, "until_stopped"))
     hear(warm, watcher, 1)
     assert carry_out(warm, 1, "leave", code=1).trial == 1
     warm.cancel(0, "enough")
@@ -236,7 +254,7 @@ def test_the_death_of_a_worker_does_not_touch_the_others(warm, fakes, carry_out)
 
 def test_what_a_worker_sent_before_it_died_counts(warm, fakes, carry_out):
     carry_out(warm, 0, "nothing")
-    warm.submit(fakes.assignment(1, "die_later"))
+    warm.submit(fakes.alone(1, "die_later"))
     time.sleep(0.4)
     assert ended(warm, fakes.Listener()).record.trial == 1
     assert carry_out(warm, 2, "nothing").record.trial == 2
@@ -269,12 +287,12 @@ def test_a_process_that_cannot_be_started_is_a_matter_of_the_machine(start, fake
     executor = start()
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     with pytest.raises(HardwareError, match=r"a worker process cannot be started \(No such file .*\); use fewer"):
-        executor.submit(fakes.assignment(0, "nothing"))
+        executor.submit(fakes.alone(0, "nothing"))
 
 
 def test_a_cancelled_assignment_ends_for_the_reason_given(warm, fakes):
     watcher = fakes.Listener()
-    warm.submit(fakes.assignment(0, "until_stopped"))
+    warm.submit(fakes.alone(0, "until_stopped"))
     hear(warm, watcher, 1)
     warm.cancel(1, "of another trial")
     warm.cancel(0, "the time of the run was used up")
@@ -285,11 +303,11 @@ def test_a_cancelled_assignment_ends_for_the_reason_given(warm, fakes):
 def test_a_cancel_that_comes_too_late_does_not_hit_the_next_assignment(warm, fakes, carry_out):
     watcher = fakes.Listener()
     carry_out(warm, 0, "nothing")
-    warm.submit(fakes.assignment(1, "nothing"))
+    warm.submit(fakes.alone(1, "nothing"))
     time.sleep(0.2)
     warm.cancel(1, "too late")
     assert ended(warm, watcher).record.outcome is Outcome.COMPLETE
-    warm.submit(fakes.assignment(2, "until_stopped"))
+    warm.submit(fakes.alone(2, "until_stopped"))
     assert warm.wait(watcher, 0.2) == []
     warm.cancel(2, "in time")
     assert ended(warm, watcher).record.reason == "in time"
@@ -297,14 +315,14 @@ def test_a_cancel_that_comes_too_late_does_not_hit_the_next_assignment(warm, fak
 
 def test_a_cancel_right_after_the_assignment_reaches_it(warm, fakes, carry_out):
     carry_out(warm, 0, "nothing")
-    warm.submit(fakes.assignment(1, "until_stopped"))
+    warm.submit(fakes.alone(1, "until_stopped"))
     warm.cancel(1, "at once")
     assert ended(warm, fakes.Listener()).record.reason == "at once"
 
 
 def test_an_assignment_cancelled_before_its_worker_is_ready_ends_at_once(start, fakes, carry_out):
     executor = start(opens_after_s=0.5)
-    executor.submit(fakes.assignment(0, "sleep"))
+    executor.submit(fakes.alone(0, "sleep"))
     executor.cancel(0, "the run was asked to stop")
     lost = ended(executor, fakes.Listener(), 0.0)
     assert (lost.trial, lost.outcome, lost.reason) == (0, Outcome.INTERRUPTED, "the run was asked to stop")
@@ -314,7 +332,7 @@ def test_an_assignment_cancelled_before_its_worker_is_ready_ends_at_once(start, 
 @pytest.mark.parametrize("do", ["sleep", "hold_python"])
 def test_a_worker_that_does_not_answer_a_cancel_is_killed(do, start, fakes):
     executor, watcher = start(), fakes.Listener()
-    executor.submit(fakes.assignment(0, do))
+    executor.submit(fakes.alone(0, do))
     hear(executor, watcher, 1)
     executor.cancel(0, "the run was asked to stop")
     lost = ended(executor, watcher)
@@ -396,7 +414,7 @@ def test_what_the_watcher_raises_gets_out_and_closing_still_works(start, fakes, 
     def full(_):
         raise StorageError("no space left on the disk")
 
-    executor.submit(fakes.assignment(0, "report", judged=True))
+    executor.submit(fakes.alone(0, "report", judged=True))
     with pytest.raises(StorageError, match="no space"):
         executor.wait(fakes.Listener(full), 20.0)
     executor.close()
@@ -408,9 +426,9 @@ def test_closing_leaves_neither_processes_nor_descriptors(start, fakes, carry_ou
     descriptors = len(list(DESCRIPTORS.iterdir()))
     executor, watcher = start(workers=3), fakes.Listener()
     carry_out(executor, 0, "leave", code=1)
-    executor.submit(fakes.assignment(1, "hold_python"))
+    executor.submit(fakes.alone(1, "hold_python"))
     hear(executor, watcher, 1)
-    executor.submit(fakes.assignment(2, "nothing"))
+    executor.submit(fakes.alone(2, "nothing"))
     began = time.monotonic()
     executor.close()
     executor.close()
@@ -422,7 +440,7 @@ def test_closing_leaves_neither_processes_nor_descriptors(start, fakes, carry_ou
 
 def test_an_executor_that_nobody_closes_leaves_nothing_either(fakes, children):
     executor = LocalProcesses(fakes.FakeWorkshop(), workers=1, threads=1, device="cpu")
-    executor.submit(fakes.assignment(0, "sleep"))
+    executor.submit(fakes.alone(0, "sleep"))
     assert len(children()) == 1
     del executor
     gc.collect()
@@ -437,7 +455,7 @@ from harness.study.execute.processes import LocalProcesses
 executor = LocalProcesses(fakes.FakeWorkshop(), workers=3, threads=1, device="cpu")
 watcher = fakes.Listener()
 for trial, do in enumerate({assignments!r}):
-    executor.submit(fakes.assignment(trial, do))
+    executor.submit(fakes.alone(trial, do))
 while len(watcher.reports) < {reports}:
     executor.wait(watcher, 0.1)
 print("under way", flush=True)

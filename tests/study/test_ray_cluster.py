@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from cluster_training import ClusterWorkshop, NoSuchDevice  # noqa: E402 - nodes import it by this name
-from fake_training import Listener, assignment  # noqa: E402
+from fake_training import Listener, alone  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -88,9 +88,9 @@ def results(executor, count, listener=None):
     return ended
 
 
-def result_of(executor, order, listener=None):
-    executor.submit(order)
-    return results(executor, 1, listener)[order.trial]
+def result_of(executor, group, listener=None):
+    executor.submit(group)
+    return results(executor, 1, listener)[group[0].trial]
 
 
 def until_begun(executor, count=1):
@@ -102,41 +102,53 @@ def until_begun(executor, count=1):
 
 
 def test_an_actor_stays_warm_and_computes_on_its_threads(actors):
-    first, second = (result_of(actors, assignment(trial, "whereabouts")) for trial in range(2))
+    first, second = (result_of(actors, alone(trial, "whereabouts")) for trial in range(2))
     assert first.record.params == second.record.params
     assert first.record.params["threads"] == 1
     assert first.record.params["pid"] != os.getpid()
 
 
 def test_the_data_is_that_of_the_object_store_and_nobody_is_warned(actors):
-    found = result_of(actors, assignment(0, "look_at_the_data"))
+    found = result_of(actors, alone(0, "look_at_the_data"))
     assert found.record.params == {"sum": PAYLOAD.sum(dtype=np.float64), "shared": True}
 
 
 def test_reports_are_judged_and_checkpoints_kept(actors):
     listener = Listener(lambda report: "not good enough" if report.epoch.epoch == 2 else "")
-    judged = result_of(actors, assignment(3, "report", epochs=5, judged=True), listener)
+    judged = result_of(actors, alone(3, "report", epochs=5, judged=True), listener)
     assert judged.record.params["verdicts"] == ["", "not good enough"]
     assert [(report.epoch.trial, report.epoch.epoch) for report in listener.reports] == [(3, 1), (3, 2)]
-    free = result_of(actors, assignment(4, "report", epochs=3), listener)
+    free = result_of(actors, alone(4, "report", epochs=3), listener)
     assert free.record.params["verdicts"] == ["", "", ""]
-    result_of(actors, assignment(5, "checkpoint", size=300_000), listener)
+    result_of(actors, alone(5, "checkpoint", size=300_000), listener)
     assert listener.checkpoints == [(5, b"\1" * 300_000), (5, b"\2" * 300_000)]
 
 
+def test_a_group_ends_one_by_one_and_only_what_had_not_ended_is_lost_with_its_actor(actors):
+    listener = Listener(lambda report: "enough" if report.epoch.trial == 2 else "")
+    judged = [*alone(1, "report", epochs=2, judged=True), *alone(2, "report", epochs=2, judged=True)]
+    actors.submit((*judged, *alone(3, "sleep"), *alone(4, "whereabouts")))
+    found = results(actors, 2, listener)
+    assert [found[trial].record.params["verdicts"] for trial in (1, 2)] == [["", ""], ["enough"]]
+    actors.cancel(4, "the run was asked to stop")
+    lost = results(actors, 2, listener)
+    assert {trial: each.outcome for trial, each in lost.items()} == dict.fromkeys((3, 4), Outcome.INTERRUPTED)
+    assert all("did not answer for 0.5 s and was killed" in each.reason for each in lost.values())
+
+
 def test_a_cancelled_trial_ends_for_the_reason_given_and_the_actor_lives(actors):
-    before = result_of(actors, assignment(0, "whereabouts"))
-    actors.submit(assignment(1, "until_stopped"))
+    before = result_of(actors, alone(0, "whereabouts"))
+    actors.submit(alone(1, "until_stopped"))
     until_begun(actors)
     actors.cancel(1, "the run was asked to stop")
     ended = results(actors, 1)[1]
     assert (ended.outcome, ended.record.reason) == (Outcome.INTERRUPTED, "the run was asked to stop")
-    assert result_of(actors, assignment(2, "whereabouts")).record.params == before.record.params
+    assert result_of(actors, alone(2, "whereabouts")).record.params == before.record.params
 
 
 def test_a_trial_that_waits_for_a_slot_can_be_cancelled(actors, tmp_path):
-    actors.submit(assignment(1, "wait_for", path=str(tmp_path / "go")))
-    actors.submit(assignment(2, "whereabouts"))
+    actors.submit(alone(1, "wait_for", path=str(tmp_path / "go")))
+    actors.submit(alone(2, "whereabouts"))
     until_begun(actors)
     actors.cancel(2, "enough")
     waiting = results(actors, 1)[2]
@@ -146,7 +158,7 @@ def test_a_trial_that_waits_for_a_slot_can_be_cancelled(actors, tmp_path):
 
 
 def test_one_that_does_not_heed_a_cancel_is_killed(actors):
-    actors.submit(assignment(1, "sleep"))
+    actors.submit(alone(1, "sleep"))
     until_begun(actors)
     actors.cancel(1, "the time of the run was used up")
     ended = results(actors, 1)[1]
@@ -155,19 +167,19 @@ def test_one_that_does_not_heed_a_cancel_is_killed(actors):
 
 
 def test_one_that_does_not_end_in_its_time_is_killed_and_its_actor_replaced(actors):
-    stuck = result_of(actors, assignment(1, "hold_python", time_s=0.3))
+    stuck = result_of(actors, alone(1, "hold_python", time_s=0.3))
     assert stuck.outcome is Outcome.TIMEOUT
     assert stuck.reason == "its time of 0.3 s was over; it did not answer for 0.5 s and was killed"
     assert stuck.seconds >= 0.8
-    assert result_of(actors, assignment(2, "whereabouts")).outcome is Outcome.COMPLETE
+    assert result_of(actors, alone(2, "whereabouts")).outcome is Outcome.COMPLETE
 
 
 def test_a_dead_actor_costs_its_trial_and_says_so(actors):
-    lost = result_of(actors, assignment(1, "raise_signal", number=signal.SIGKILL.value))
+    lost = result_of(actors, alone(1, "raise_signal", number=signal.SIGKILL.value))
     assert lost.outcome is Outcome.CRASHED
     assert lost.reason.startswith("its actor died: ")
     assert "\n" not in lost.reason
-    failed = result_of(actors, assignment(2, "fail"))
+    failed = result_of(actors, alone(2, "fail"))
     assert (failed.outcome, failed.reason) == (
         Outcome.CRASHED,
         "its actor failed: LookupError: planted in the trainer",
@@ -202,7 +214,7 @@ def test_a_lost_node_costs_its_trial_and_the_rest_goes_on(cluster, second_node, 
     assert executor.capabilities().slots == 2
     assert executor.capabilities().where == "2 actors on 2 nodes"
     for trial in (1, 2):
-        executor.submit(assignment(trial, "wait_for", path=str(tmp_path / "go")))
+        executor.submit(alone(trial, "wait_for", path=str(tmp_path / "go")))
     until_begun(executor, 2)
     capfd.readouterr()
     cluster.remove_node(goes, allow_graceful=False)
@@ -210,16 +222,16 @@ def test_a_lost_node_costs_its_trial_and_the_rest_goes_on(cluster, second_node, 
     assert lost.outcome is Outcome.CRASHED
     assert lost.reason.startswith("its node was lost")
     assert executor.capabilities().slots == 1
-    executor.submit(assignment(lost.trial, "whereabouts"))
+    executor.submit(alone(lost.trial, "whereabouts"))
     (tmp_path / "go").touch()
     ended = results(executor, 2)
     assert {ended[trial].record.params["node"] for trial in (1, 2)} == {stays.node_id}
     assert capfd.readouterr() == ("", "")
-    executor.submit(assignment(3, "wait_for", path=str(tmp_path / "never")))
+    executor.submit(alone(3, "wait_for", path=str(tmp_path / "never")))
     until_begun(executor)
     cluster.remove_node(stays, allow_graceful=False)
     (lost,) = results(executor, 1).values()
-    executor.submit(assignment(3, "whereabouts"))
+    executor.submit(alone(3, "whereabouts"))
     with pytest.raises(HardwareError, match=r"no room for an actor for 3 s: .* has 1 CPU and 0 GPUs; add nodes"):
         results(executor, 1)
     executor.close()
@@ -228,7 +240,7 @@ def test_a_lost_node_costs_its_trial_and_the_rest_goes_on(cluster, second_node, 
 @pytest.mark.usefixtures("actors", "second_node")
 def test_a_node_that_cannot_train_ends_the_run():
     executor = actors_for(NoSuchDevice())
-    executor.submit(assignment(0, "whereabouts"))
+    executor.submit(alone(0, "whereabouts"))
     with pytest.raises(HardwareError, match="no device 'cuda:7' on this node; use cpu"):
         results(executor, 1)
     executor.close()

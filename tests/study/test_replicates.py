@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data import Learning, load
+from harness.data import Dataset, Learning, load
+from harness.data.splits import split_samples
+from harness.errors import InputError, StorageError
 from harness.spec import parse_spec
 from harness.store import RunFolder
 from harness.study import Observer, Stop
@@ -17,6 +19,8 @@ from harness.study.archive import weights_file
 from harness.study.decide.fixed import Replicate
 from harness.study.execute.execution import Execution
 from harness.study.final.kept import score_trial
+from harness.study.final.openings import begin_opening, end_opening, read_openings
+from harness.study.replicates import read_replicates, with_recorded
 from harness.study.search import Request, open_search, run_search
 
 SPACE = """
@@ -38,8 +42,8 @@ def wine():
 
 
 def test_a_split_follows_from_its_seed_and_leaves_the_test_samples_alone(wine):
-    learning = Learning(wine, SPEC.task.split, {10: 1, 11: 1, 12: 2})
-    first, same, other = (learning.under(seed) for seed in (10, 11, 12))
+    learning = Learning(wine, SPEC.task.split, (1, 2))
+    first, same, other = (learning.under(seed) for seed in (1, 1, 2))
     assert np.array_equal(first.train.index, same.train.index)
     assert not np.array_equal(first.train.index, other.train.index)
     index = wine.split_index
@@ -52,7 +56,7 @@ def test_a_split_follows_from_its_seed_and_leaves_the_test_samples_alone(wine):
 
 
 def test_what_is_sent_to_workers_holds_no_test_sample(wine):
-    learning = pickle.loads(pickle.dumps(Learning(wine, SPEC.task.split, {1: 1})))
+    learning = pickle.loads(pickle.dumps(Learning(wine, SPEC.task.split, [1])))
     data = learning.under(1)
     assert not set(wine.split_index["test"]) & set(np.concatenate([data.train.index, data.validation.index]))
     assert len(learning._source) == len(data.train) + len(data.validation)
@@ -64,7 +68,7 @@ def test_samples_in_an_order_keep_it(tmp_path):
     spec = parse_spec(
         SPACE.replace("task: wine", f"task: {{csv: {tmp_path}/days.csv, target: y, split: {{order: day}}}}"), origin="x"
     )
-    learning = Learning(load(spec.task, seed=0), spec.task.split, {1: 1, 2: 2})
+    learning = Learning(load(spec.task, seed=0), spec.task.split, (1, 2))
     first, second = learning.under(1), learning.under(2)
     assert np.array_equal(first.validation.index, second.validation.index)
     assert first.train.index.max() < first.validation.index.min()
@@ -130,3 +134,41 @@ def test_the_score_is_that_of_the_predictions(listed):
     rows = pd.read_parquet(path / "test" / "trial-000000.parquet")
     assert list(rows["index"]) == list(opened.dataset.split_index["test"])
     assert np.mean(rows["target"] == rows["predicted"]) == pytest.approx(scores["accuracy"])
+
+
+def test_the_list_is_recorded_and_a_resumed_run_needs_no_other(listed, tmp_path):
+    path = listed[0]
+    assert read_replicates(path) == LISTED
+    assert with_recorded(path, ()) == with_recorded(path, LISTED[:2]) == LISTED
+    longer = (*LISTED, Replicate({WIDTH: 8}, 9, 3))
+    assert with_recorded(path, longer) == longer
+    with pytest.raises(InputError, match="trial 0 of the run is not that of the list; start a new run"):
+        with_recorded(path, LISTED[1:])
+    with pytest.raises(InputError, match="seed 5 is to split the samples in two ways"):
+        with_recorded(None, [Replicate({WIDTH: 8}, 5, 1), Replicate({WIDTH: 16}, 5, 2)])
+    (tmp_path / "replicates.json").write_text('{"schema_version": 1, "trials": [{"params": {}, "seed": -1}]}')
+    with pytest.raises(StorageError, match=r"trials\.0\.seed: .*the file is damaged"):
+        read_replicates(tmp_path)
+
+
+def test_a_source_with_validation_samples_of_its_own_keeps_them(wine):
+    parts = np.zeros(178, np.int8)
+    parts[::3], parts[1::3] = 1, 2
+    source = replace(wine._source, parts=parts)
+    data = Dataset(source, split_samples(source, SPEC.task.split, None, 0))
+    learning = Learning(data, SPEC.task.split, (1, 2))
+    assert all(np.array_equal(learning.under(seed).validation.index, np.arange(0, 178, 3)) for seed in (1, 2))
+    assert "it comes with validation samples of its own" in learning.notes[0]
+
+
+def test_an_opening_is_logged_once_and_one_that_was_cut_off_goes_on(tmp_path):
+    folder = RunFolder.create(tmp_path, "wine")
+    try:
+        begun = begin_opening(folder, [], reopen=False)
+        assert read_openings(folder.path) == begun == begin_opening(folder, [], reopen=False)
+        end_opening(folder, begun)
+        with pytest.raises(InputError, match=r"were opened on 20.*--reopen-test"):
+            begin_opening(folder, [], reopen=False)
+        assert [each["reopened"] for each in begin_opening(folder, [], reopen=True)] == [False, True]
+    finally:
+        folder.close()

@@ -419,7 +419,7 @@ from torch import nn
 from pathlib import Path
 from harness import models
 from harness.data import Part, place
-from harness.records import Named, Plan, TaskKind, TaskShape
+from harness.records import Named, Plan, TaskKind, TaskShape, table_inputs
 from harness.spec import Candidate, Training
 from harness.train import Fit, Supervised, Targets, pack
 import numpy as np

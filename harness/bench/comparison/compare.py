@@ -85,7 +85,12 @@ class FamilyMean:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What two runs have to say to each other."""
+    """What two runs have to say to each other, as :func:`compare_bench` returns it.
+
+    >>> comparison = compare_bench(a, b)
+    >>> sum(map(comparison.count, Verdict)) == len(comparison.rows)
+    True
+    """
 
     a: BenchRun
     b: BenchRun
@@ -132,7 +137,11 @@ def compare_bench(a: Path, b: Path, *, allow: Collection[str] = ()) -> Compariso
 
     ``allow`` names kinds of difference (:data:`KINDS`) that are part of the comparison, such as ``versions`` between
     two drivers. Raises :class:`InputError` when the runs are of devices that cannot be compared or have no case in
-    common.
+    common, and :class:`StorageError` where one is damaged.
+
+    >>> comparison = compare_bench(a, b, allow=["versions"])
+    >>> [row.case.label for row in comparison.regressions(0.05)]
+    []
     """
     if unknown := sorted(set(allow) - set(KINDS)):
         raise InputError(f"unknown difference {unknown[0]!r} to allow{did_you_mean(unknown[0], KINDS)}")

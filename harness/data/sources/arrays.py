@@ -62,6 +62,7 @@ def read_arrays(
         "name": name,
         "targets": known,
         "class_names": class_names,
+        "problem": task.kind,
         "value_names": tuple(map(str, range(targets.shape[1]))) if several else (),
         "target": labels[1],
         "fingerprint": sha256_of_arrays(inputs, targets),

@@ -18,7 +18,13 @@ from harness.spec.task import TaskSpec
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
-    """All samples of a task in memory, cleaned but not yet transformed."""
+    """All samples of a task in memory, cleaned but not yet transformed.
+
+    >>> frame = pd.DataFrame({"area": [31.0, 54.0]})
+    >>> source = Source(name="flats", inputs=frame, targets=np.array([90.0, 170.0]), fingerprint="0" * 64)
+    >>> source.kind, len(source)
+    (<TaskKind.REGRESSION: 'regression'>, 2)
+    """
 
     name: str
     inputs: np.ndarray | pd.DataFrame
@@ -52,13 +58,17 @@ class Source:
     reading: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able, how new samples are read alike: a ``ColumnReading`` by column, or what image files are read with."""
     notes: tuple[str, ...] = ()
+    problem: str = "auto"
+    """As the task names it."""
 
     def __len__(self) -> int:
         return len(self.targets)
 
     @property
-    def kind(self) -> TaskKind:
-        """Classification where there are classes."""
+    def kind(self) -> str:
+        """The name of its problem: where the task names none, classification if there are classes."""
+        if self.problem != "auto":
+            return self.problem
         return TaskKind.CLASSIFICATION if self.class_names else TaskKind.REGRESSION
 
     @property
@@ -92,5 +102,16 @@ def read_source(task: TaskSpec) -> Source:
     """Read the data of a task; each form of tasks has a reader, registered with ``@read_source.register``.
 
     Raises :class:`~harness.errors.DataError` when the data cannot be used as it is.
+
+    >>> from harness.data.sources.arrays import read_arrays
+    >>> from harness.spec.task import ArraysTask
+    >>> class RowsTask(TaskSpec):
+    ...     rows: int
+    >>> @read_source.register
+    ... def read(task: RowsTask) -> Source:
+    ...     inputs = np.arange(2.0 * task.rows).reshape(-1, 2)
+    ...     return read_arrays(inputs, inputs.sum(axis=1), ArraysTask(arrays="rows"), "rows", "rows")
+    >>> len(read_source(RowsTask(rows=30)))
+    30
     """
     raise InputError(f"task.{task.source}: nothing reads this form; register a reader with `@read_source.register`")

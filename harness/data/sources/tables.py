@@ -70,6 +70,7 @@ def read_table(task: TableTask, raw: RawTable, test: RawTable | None = None) -> 
         inputs=cleaned.frame.reset_index(drop=True),
         targets=targets,
         class_names=class_names,
+        problem=task.kind,
         target=target,
         fingerprint=raw.fingerprint,
         rows=raw.positions[present],

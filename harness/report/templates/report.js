@@ -31,12 +31,110 @@
     return { ...layout, height: layout.height + 20 * (lines - 1) };
   }
 
-  const config = { responsive: true, displayModeBar: false };
-  const plots = [...document.querySelectorAll("script[data-chart]")].map((source) => {
+  // One chart at a time, from the top, so that the page can be read and scrolled while the others are drawn.
+  const waiting = [...document.querySelectorAll("script[data-chart]")];
+  const plots = [];
+  function draw() {
+    const source = waiting.shift();
+    if (!source) return;
     const place = document.getElementById(source.dataset.chart);
     const figure = JSON.parse(source.textContent);
-    Plotly.newPlot(place, figure.data, fitted(figure, place.clientWidth), config);
-    return place;
+    Plotly.newPlot(place, figure.data, fitted(figure, place.clientWidth), { responsive: true, displayModeBar: false });
+    plots.push(place);
+  }
+  function drawNext() {
+    draw();
+    if (waiting.length) setTimeout(drawNext);
+  }
+  const recolour = () => plots.forEach((place) => Plotly.relayout(place, { template: template() }));
+  dark.addEventListener("change", recolour);
+
+  // Paper shows everything, in its own colours.
+  window.addEventListener("beforeprint", () => {
+    while (waiting.length) draw();
+    document.querySelectorAll("details").forEach((each) => { each.open = true; });
+    recolour();
   });
-  dark.addEventListener("change", () => plots.forEach((place) => Plotly.relayout(place, { template: template() })));
+  window.addEventListener("afterprint", recolour);
+
+  function make(name, facts, ...inside) {
+    const element = Object.assign(document.createElement(name), facts);
+    element.append(...inside);
+    return element;
+  }
+
+  // A table of many rows: made from its data a page at a time, sorted by a click on a column, filtered by words and choices.
+  function sheet(place) {
+    const { columns, rows, numeric, choices } = JSON.parse(place.querySelector("script").textContent);
+    const SIZE = 20, collator = new Intl.Collator("en", { numeric: true });
+    let sorted = 0, order = 1, page = 0, found = rows, texts = null;
+
+    const shown = (value, column) => {
+      if (value === null || value === "") return "\u2013";
+      if (!numeric[column] || column === 0) return String(value);
+      return Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(4)));
+    };
+    const words = make("input", { type: "search", placeholder: "words, all of them", oninput: filter });
+    const selects = columns.flatMap((name, column) => {
+      if (!choices[column]) return [];
+      const values = [...new Set(rows.map((row) => row[column]))].sort(collator.compare);
+      const options = values.map((value, place) => make("option", { value: String(place) }, shown(value, column)));
+      const select = make("select", { onchange: filter }, make("option", { value: "" }, "any"), ...options);
+      return [{ name, column, values, select }];
+    });
+    const heads = columns.map((name, column) =>
+      make("th", { scope: "col", className: numeric[column] ? "numeric" : "" },
+        make("button", { type: "button", onclick: () => sort(column) }, name)));
+    const body = make("tbody");
+    const count = make("output");
+    const back = make("button", { type: "button", onclick: () => turn(-1) }, "Previous");
+    const forth = make("button", { type: "button", onclick: () => turn(1) }, "Next");
+
+    function filter() {
+      const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+      texts ??= new Map(rows.map((row) => [row, row.join(" ").toLowerCase()]));
+      const chosen = selects.filter(({ select }) => select.value !== "");
+      found = rows.filter((row) => wanted.every((word) => texts.get(row).includes(word))
+        && chosen.every(({ column, values, select }) => row[column] === values[Number(select.value)]));
+      arrange();
+    }
+    function sort(column) {
+      order = column === sorted ? -order : 1;
+      sorted = column;
+      arrange();
+    }
+    function arrange() {
+      const missing = (row) => row[sorted] === null || row[sorted] === "";
+      const compare = numeric[sorted] ? (a, b) => a - b : collator.compare;
+      found = [...found].sort((a, b) => missing(a) - missing(b) || order * compare(a[sorted], b[sorted]) || a[0] - b[0]);
+      page = 0;
+      show();
+    }
+    function turn(by) {
+      page += by;
+      show();
+    }
+    function show() {
+      const first = page * SIZE, some = found.slice(first, first + SIZE);
+      body.replaceChildren(...some.map((row) => make("tr", {}, ...row.map((value, column) =>
+        make(column ? "td" : "th", { className: numeric[column] ? "numeric" : "" }, shown(value, column))))));
+      heads.forEach((head, column) => {
+        if (column === sorted) head.setAttribute("aria-sort", order > 0 ? "ascending" : "descending");
+        else head.removeAttribute("aria-sort");
+      });
+      const of = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
+      count.textContent = some.length ? `rows ${first + 1} to ${first + some.length} of ${of}` : `none of ${of.split(" of ")[1]}`;
+      back.disabled = page === 0;
+      forth.disabled = first + SIZE >= found.length;
+    }
+    place.append(
+      make("div", { className: "controls" }, make("label", {}, "search ", words),
+        ...selects.map(({ name, select }) => make("label", {}, `${name} `, select)), count, back, forth),
+      make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "All trials" },
+        make("table", { className: "broad" }, make("thead", {}, make("tr", {}, ...heads)), body)));
+    show();
+  }
+
+  document.querySelectorAll(".block.sheet").forEach(sheet);
+  drawNext();
 })();

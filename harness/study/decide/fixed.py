@@ -22,7 +22,7 @@ class Replicate:
     seed: int
     """Of its weights and of the order of its samples."""
     split: int | None = None
-    """Seed of the split of its samples into training and validation; None: that of its weights."""
+    """Seed of the split of its samples into training and validation; None: the task's own split."""
 
 
 class FixedTrials:

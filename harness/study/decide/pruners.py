@@ -18,6 +18,14 @@ from harness.study.decide.halving import Halving
 from harness.study.objectives import Objective
 
 pruners: Registry[Callable[[int], BasePruner]] = Registry("pruner")
+"""Pruners by name: functions from the epochs of a trial to one of Optuna's pruners.
+
+>>> @pruners.register("percentile-example")
+... def prune(epochs):
+...     return optuna.pruners.PercentilePruner(25.0, n_warmup_steps=epochs // 5)
+>>> "percentile-example" in pruners
+True
+"""
 
 
 def build_pruner(spec: Spec) -> BasePruner:

@@ -24,6 +24,14 @@ from harness.study.decide.suggest import distribution, locate
 
 Build = Callable[[Spec, int], BaseSampler]
 samplers: Registry[Build] = Registry("sampler")
+"""Samplers by name: functions from a spec and the number of a trial to one of Optuna's samplers.
+
+>>> @samplers.register("random-example")
+... def sample(spec, number):
+...     return optuna.samplers.RandomSampler(seed=trial_seed(spec.search.seed, number))
+>>> "random-example" in samplers
+True
+"""
 
 REPLAYED = {"cmaes", "nsga2", "qmc"}
 """Samplers that leave notes for later trials when they are asked: the state of CMA-ES, the generation of a trial in

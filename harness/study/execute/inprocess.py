@@ -6,12 +6,12 @@ from contextlib import ExitStack
 
 import torch
 
-from harness.study.contract import Assignment, Capabilities, Evaluation, Lost, Trainer, Watcher, Workshop
+from harness.study.contract import Capabilities, Evaluation, Group, Lost, Trainer, Watcher, Workshop
 from harness.study.stop import Stop
 
 
 class InProcess:
-    """Carries out one assignment at a time, in the thread that waits for it.
+    """Carries out one group at a time, in the thread that waits for it.
 
     ``stop`` is the run's own: whatever asks the run to end is heard in the middle of the training.
     """
@@ -22,35 +22,35 @@ class InProcess:
         self._stop = stop
         self._given_back = ExitStack()
         self._trainer: Trainer | None = None
-        self._assignment: Assignment | None = None
+        self._group: Group = ()
         self._cancelled = False
 
     def capabilities(self) -> Capabilities:
         """Return that there is one slot."""
         return self._capabilities
 
-    def submit(self, assignment: Assignment) -> int:
-        """Take an assignment, to be carried out by :meth:`wait` on the one device; there must be none yet."""
-        assert self._assignment is None, "this process has an assignment"
-        self._assignment = assignment
+    def submit(self, group: Group) -> int:
+        """Take a group, to be carried out by :meth:`wait` on the one device; there must be none yet."""
+        assert not self._group, "this process has an assignment"
+        self._group = group
         return 0
 
     def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
-        """Carry out the assignment to its end, however long that takes."""
+        """Carry out the group to its end, however long that takes."""
         del timeout_s
-        if self._assignment is None:
+        if not self._group:
             return []
         try:
-            return [self._open().evaluate(self._assignment, watcher)]
+            return list(self._open().evaluate(self._group, watcher))
         finally:
-            self._assignment = None
+            self._group = ()
             if self._cancelled:
                 self._cancelled = False
                 self._stop.end("")
 
     def cancel(self, trial: int, reason: str) -> None:
-        """Ask the assignment to end soon, if it is this trial's."""
-        if self._assignment is not None and self._assignment.trial == trial:
+        """Ask the group to end soon, if the trial is in it."""
+        if any(assignment.trial == trial for assignment in self._group):
             self._cancelled = True
             self._stop.end(reason)
 

@@ -1,7 +1,7 @@
-"""Worker processes on this machine: each trains one trial at a time, and none can take the search with it.
+"""Worker processes on this machine: each trains one group of trials at a time, and none can take the search with it.
 
-A worker starts when it is first needed and stays warm. One that dies, or has to be killed, costs the assignment that it
-had, and is replaced when the next one comes. Nothing here waits for a worker longer than it is told to.
+A worker starts when it is first needed and stays warm. One that dies, or has to be killed, costs the assignments that
+it had, and is replaced when the next one comes. Nothing here waits for a worker longer than it is told to.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.hardware.child import listen
 from harness.records import Outcome
-from harness.study.contract import Assignment, Capabilities, Evaluation, Lost, Report, Watcher, Workshop
+from harness.study.contract import Capabilities, Evaluation, Group, Lost, Report, Watcher, Workshop
 from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Verdict
 from harness.study.execute.packing import Placement
 from harness.study.execute.sharing import Shared
@@ -26,7 +26,7 @@ START_S = 300.0
 
 
 class LocalProcesses:
-    """Carries out assignments in up to ``workers`` processes of this machine, each on ``threads`` CPU threads.
+    """Carries out groups in up to ``workers`` processes of this machine, each on ``threads`` CPU threads.
 
     They are dealt out to as many ``devices``, of which the one with the least to do is next. A worker that should have
     ended is killed ``grace_s`` seconds later. On Linux the kernel ends the workers with the thread that submits, so
@@ -48,11 +48,11 @@ class LocalProcesses:
         self._finalizer = weakref.finalize(self, _close, self._workers, self._tasks, self._shared)
 
     def capabilities(self) -> Capabilities:
-        """Return how many assignments can be carried out at once."""
+        """Return how many groups can be carried out at once."""
         return self._capabilities
 
-    def submit(self, assignment: Assignment) -> int:
-        """Begin an assignment on the device with the least to do, by a warm worker or a new one; return the device.
+    def submit(self, group: Group) -> int:
+        """Begin a group on the device with the least to do, by a warm worker or a new one; return the device.
 
         There must be a free slot. Raises :class:`HardwareError` when a process cannot be started.
         """
@@ -60,7 +60,7 @@ class LocalProcesses:
         device = self._placement.device_of(index)
         if index not in self._workers:
             self._workers[index] = WorkerProcess(self._shared, device=device, threads=self._capabilities.threads)
-        task = self._tasks[index] = Task(assignment)
+        task = self._tasks[index] = Task(group)
         task.end_within(START_S, Outcome.TIMEOUT, f"its worker was not ready after {START_S:g} s and was killed")
         if self._workers[index].ready:
             self._hand_over(index)
@@ -83,16 +83,16 @@ class LocalProcesses:
         return ended
 
     def cancel(self, trial: int, reason: str) -> None:
-        """Ask an assignment to end soon; a worker that does not answer is killed."""
+        """Ask the group of a trial to end soon; a worker that does not answer is killed."""
         for index, task in list(self._tasks.items()):
-            if task.assignment.trial != trial:
+            if trial not in task.pending:
                 continue
             if self._workers[index].ready:
                 self._workers[index].channel.send(Interrupt(reason))
                 late = f"{reason}; it did not answer for {self._grace_s:g} s and was killed"
                 task.end_within(self._grace_s, Outcome.INTERRUPTED, late)
             else:
-                self._ended.append(self._tasks.pop(index).lost(Outcome.INTERRUPTED, reason))
+                self._ended += self._tasks.pop(index).lost(Outcome.INTERRUPTED, reason)
 
     def close(self) -> None:
         """Kill the workers, whatever they do, and leave nothing of them; without it, that happens at exit."""
@@ -115,7 +115,7 @@ class LocalProcesses:
         worker, task = self._workers[index], self._tasks[index]
         worker.begin_task()
         task.hand_over(self._grace_s)
-        worker.channel.send(task.assignment)
+        worker.channel.send(task.group)
 
     def _attend(self, index: int, watcher: Watcher) -> None:
         """Do what a worker has asked for, and what it has come to."""
@@ -139,12 +139,13 @@ class LocalProcesses:
                     self._hand_over(index)
             case Report():
                 verdict = watcher.judge(message)
-                if self._tasks[index].assignment.judged:
+                if self._tasks[index].pending[message.epoch.trial].judged:
                     worker.channel.send(Verdict(verdict))
             case Checkpoint(trial, data):
                 watcher.keep(trial, data)
             case Evaluation():
-                del self._tasks[index]
+                if self._tasks[index].end(message):
+                    del self._tasks[index]
                 self._ended.append(message)
 
     def _bury(self, index: int) -> None:
@@ -152,7 +153,7 @@ class LocalProcesses:
         worker, task = self._workers.pop(index), self._tasks.pop(index, None)
         end = worker.bury()
         if task is not None:
-            self._ended.append(task.lost(*(task.if_killed if task.killed else cause_of_death(end))))
+            self._ended += task.lost(*(task.if_killed if task.killed else cause_of_death(end)))
 
 
 def _close(workers: MutableMapping[int, WorkerProcess], tasks: MutableMapping[int, Task], shared: Shared) -> None:

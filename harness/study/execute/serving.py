@@ -13,48 +13,50 @@ from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Verdict
 from harness.study.stop import Stop
 
 if TYPE_CHECKING:
-    from harness.study.contract import Assignment, Report, Workshop
+    from harness.study.contract import Group, Report, Workshop
 
 
 class Serving:
     """Both ends of what the coordinator and a trainer have to say to each other; the trainer's :class:`Watcher`.
 
     ``say`` takes what is for the coordinator; what comes from there is given to :meth:`hear`, in another thread, as a
-    request to end comes in the middle of the training. A request belongs to the last assignment before it, and the next
-    assignment takes it back.
+    request to end comes in the middle of the training. A request belongs to the last group before it, and the next
+    group takes it back.
     """
 
     def __init__(self, say: Callable[[object], None]) -> None:
         self._say = say
         self._stop = Stop()
-        self._assignments: SimpleQueue[Assignment] = SimpleQueue()
+        self._groups: SimpleQueue[Group] = SimpleQueue()
         self._verdicts: SimpleQueue[str] = SimpleQueue()
-        self._judged = False
+        self._judged: set[int] = set()
+        """Trials whose every epoch waits for an answer."""
 
     def serve(self, workshop: Workshop, *, threads: int, device: int = 0) -> NoReturn:
         """Open the workshop and carry out whatever is assigned."""
         with workshop.open(self._stop, threads=threads, device=device) as trainer:
             self._say(Ready())
             while True:
-                assignment = self._assignments.get()
-                self._judged = assignment.judged
-                self._say(trainer.evaluate(assignment, self))
+                group = self._groups.get()
+                self._judged = {assignment.trial for assignment in group if assignment.judged}
+                for evaluation in trainer.evaluate(group, self):
+                    self._say(evaluation)
 
     def hear(self, message: Any) -> None:
-        """Take what the coordinator says: an assignment, an answer, or a request to end."""
+        """Take what the coordinator says: a group of assignments, an answer, or a request to end."""
         match message:
             case Verdict(reason):
                 self._verdicts.put(reason)
             case Interrupt(reason):
                 self._stop.end(reason)
-            case assignment:
+            case group:
                 self._stop.end("")
-                self._assignments.put(assignment)
+                self._groups.put(group)
 
     def judge(self, report: Report) -> str:
         """Have an epoch judged, if the assignment says so."""
         self._say(report)
-        return self._verdicts.get() if self._judged else ""
+        return self._verdicts.get() if report.epoch.trial in self._judged else ""
 
     def keep(self, trial: int, checkpoint: bytes) -> None:
         """Have a checkpoint kept."""

@@ -1,4 +1,4 @@
-"""An assignment in the hands of a process that may not let go of it."""
+"""A group of assignments in the hands of a process that may not let go of it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,35 @@ import time
 from dataclasses import dataclass, field
 
 from harness.records import Outcome
-from harness.study.contract import Assignment, Lost
+from harness.study.contract import Assignment, Evaluation, Group, Lost
+from harness.study.trial.share import Share
 
 
 @dataclass(slots=True)
 class Task:
-    """An assignment that a worker or an actor has, or will have once it is ready."""
+    """A group that a worker or an actor has, or will have once it is ready."""
 
-    assignment: Assignment
+    group: Group
+    pending: dict[int, Assignment] = field(init=False)
+    """Those of its assignments that have not ended, by trial."""
+    share: Share = field(init=False)
     assigned_s: float = field(default_factory=time.monotonic)
     due_s: float = math.inf
     """When whatever carries it out is killed, if it has not ended by then."""
     if_killed: tuple[Outcome, str] = (Outcome.CRASHED, "")
     killed: bool = False
 
+    def __post_init__(self) -> None:
+        self.pending = {assignment.trial: assignment for assignment in self.group}
+        self.share = Share(len(self.group))
+
     def hand_over(self, grace_s: float) -> None:
-        """Begin to count the trial's own time: whatever carries it out is ready, and its start was nobody's fault."""
+        """Begin to count the trials' own time: whatever carries them out is ready, and its start was nobody's fault.
+
+        Each takes its share of the time, so together they may take the sum of what each may.
+        """
         self.assigned_s, self.due_s = time.monotonic(), math.inf
-        time_s = self.assignment.time_s
+        time_s = sum(assignment.time_s for assignment in self.group)
         late = f"its time of {time_s:g} s was over; it did not answer for {grace_s:g} s and was killed"
         self.end_within(time_s + grace_s, Outcome.TIMEOUT, late)
 
@@ -34,6 +45,13 @@ class Task:
         if due_s < self.due_s:
             self.due_s, self.if_killed = due_s, (outcome, reason)
 
-    def lost(self, outcome: Outcome, reason: str) -> Lost:
-        """Return what to say of it when nothing came back."""
-        return Lost(self.assignment.trial, outcome, reason, time.monotonic() - self.assigned_s)
+    def end(self, evaluation: Evaluation) -> bool:
+        """Take in that an assignment has ended; return whether all of them have."""
+        assignment, record = self.pending.pop(evaluation.trial), evaluation.record
+        self.share.end({"seconds": record.seconds + record.lost_s - assignment.spent_s})
+        return not self.pending
+
+    def lost(self, outcome: Outcome, reason: str) -> list[Lost]:
+        """Return what to say of those of which nothing came back, each with its share of the time."""
+        seconds = self.share.of("seconds", time.monotonic() - self.assigned_s)
+        return [Lost(trial, outcome, reason, max(0.0, seconds)) for trial in self.pending]

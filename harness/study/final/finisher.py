@@ -71,7 +71,7 @@ class Finisher:
         opened = open_test()
         part = made.dataset.open_test()
         scorer = scorer_of_all(self._job.scorer, made.dataset.shape.kind)
-        result, more = score(self._folder, made, part, self._candidate, scorer)
+        result, more, mistakes = score(self._folder, made, part, self._candidate, scorer)
         self.scored_on = made.dataset, part
         self._notes += clipped(made.dataset)
         save_final(self._folder, made, self._candidate, self._winner.trial)
@@ -85,8 +85,13 @@ class Finisher:
             metrics={**result.metrics, **more.values},
             reasons=more.reasons,
             details=problems[made.dataset.shape.kind].details(result.quality, made.dataset.class_names),
+            mistakes=mistakes,
             opened=opened,
         )
+
+    def keep(self) -> None:
+        """Write ``best/`` with the weights that the search left; the test samples stay unopened."""
+        save_final(self._folder, self._kept(), self._candidate, self._winner.trial)
 
     def _rehearsed(self) -> Made:
         """Rehearse, and make what the rehearsal speaks for; keep the weights where there is no time for it."""

@@ -61,6 +61,8 @@ class Final:
     """Why a metric has no value."""
     details: Mapping[str, Any]
     """Scores of each class and the confusion matrix, as far as there are any."""
+    mistakes: Sequence[Mapping[str, Any]]
+    """The test samples that the model got most wrong, small enough to be shown."""
     opened: int
     """How often this run has looked at the test samples; more than once when a finished run was extended."""
 
@@ -80,4 +82,5 @@ class Final:
             "reasons": dict(self.reasons),
             "per_class": self.details.get("per_class"),
             "confusion": self.details.get("confusion"),
+            "mistakes": list(self.mistakes),
         }

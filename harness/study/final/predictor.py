@@ -78,7 +78,15 @@ class Saved(BaseModel):
 
 
 class Predictor:
-    """The final model of a run; see :func:`harness.load`."""
+    """The final model of a run, as :func:`harness.load` returns it.
+
+    >>> import harness
+    >>> model = harness.load(run)
+    >>> model.class_names
+    ('class_0', 'class_1', 'class_2')
+    >>> set(model.predict(frame)) <= set(model.class_names)
+    True
+    """
 
     def __init__(self, run: Path, *, device: str = "auto", trust: bool = False) -> None:
         best = run / "best"
@@ -128,7 +136,10 @@ class Predictor:
         return names
 
     def predict_proba(self, raw: Any) -> np.ndarray:
-        """Return float64 (N, classes) probabilities, ordered as ``class_names``; ``raw`` as for :meth:`predict`."""
+        """Return float64 (N, classes) probabilities, ordered as ``class_names``; ``raw`` as for :meth:`predict`.
+
+        Raises :class:`~harness.errors.InputError` where the model predicts values, and what :meth:`predict` raises.
+        """
         if not self.class_names:
             raise InputError(f"{self.run}: predicts values, of which there are no probabilities; use predict")
         probabilities: np.ndarray = self._outputs(raw).astype(np.float64)

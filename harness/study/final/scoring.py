@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from typing import Any, NamedTuple
 
 from safetensors.torch import save
 from torch import Tensor
@@ -18,13 +19,22 @@ from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
 from harness.store.provenance import version
 from harness.study.final.inference import Inference
+from harness.study.final.mistakes import describe_mistakes
 from harness.study.final.outcome import Made
 from harness.train import Evaluation
 
 
-def score(
-    folder: RunFolder, made: Made, part: Part, candidate: Candidate, scorer: Scorer
-) -> tuple[Evaluation, Figures]:
+class Scored(NamedTuple):
+    """The final model on the test samples."""
+
+    result: Evaluation
+    more: Figures
+    """What does not follow from sums over batches."""
+    mistakes: list[dict[str, Any]]
+    """The samples that it got most wrong."""
+
+
+def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate, scorer: Scorer) -> Scored:
     """Measure the final model on the test samples, in sums and by ``scorer``, and write its predictions of them."""
     dataset, shape = made.dataset, made.dataset.shape
     result = Inference(made.predictor, shape, made.plan, candidate.training.loss).evaluate(part)
@@ -32,8 +42,10 @@ def score(
     assert result.answers is not None, "they were asked for"
     answers = problem.own_units(result.answers, shape)
     names = shape.target.names if shape.target else ()
-    folder.write("predictions.parquet", to_parquet(dataset.describe_test().assign(**problem.columns(answers, names))))
-    return result, scorer.measure(part.truth, answers)
+    predictions = dataset.describe_test().assign(**problem.columns(answers, names))
+    folder.write("predictions.parquet", to_parquet(predictions))
+    mistakes = describe_mistakes(dataset, predictions, problem.mistakes(part.truth, answers))
+    return Scored(result, scorer.measure(part.truth, answers), mistakes)
 
 
 def scorer_of_all(scorer: Scorer, kind: str) -> Scorer:

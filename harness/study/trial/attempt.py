@@ -93,7 +93,8 @@ class Attempt:
                 setup = self._built(progress.plan)
                 done = self._train(setup.fit)
         samples = (len(progress.epochs) - before) * len(self._job.dataset.train)
-        progress.figures |= memory.figures | resident.figures | progress.energy_per_sample(start_unix_s, samples)
+        progress.figures |= progress.share.divided(memory.figures | resident.figures)
+        progress.figures |= progress.energy_per_sample(start_unix_s, samples)
         check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
         if not done:
             progress.checkpoint = self._checkpoint(setup.fit)

@@ -13,7 +13,7 @@ from harness.errors import OutOfMemory, TooFewSamples, TrialEnd, described
 from harness.hardware import Sampler, meters_for
 from harness.measure import free_memory, is_out_of_memory, only_new_garbage
 from harness.records import Outcome
-from harness.study.contract import Assignment, Evaluation, Watcher
+from harness.study.contract import Assignment, Evaluation, Group, Watcher
 from harness.study.job import Job
 from harness.study.stop import Stop
 from harness.study.trial.attempt import Attempt
@@ -56,12 +56,16 @@ class Evaluator:
         self._sampler = sampler
         self._stop = stop
 
-    def evaluate(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
-        """Train and measure the candidate, from its checkpoint if it has one.
+    def evaluate(self, group: Group, watcher: Watcher) -> Iterator[Evaluation]:
+        """Train and measure the candidates one after the other, each from its checkpoint if it has one.
 
-        Whatever the candidate raises becomes an outcome; only what the watcher raises, which is no fault of the
+        Whatever a candidate raises becomes an outcome; only what the watcher raises, which is no fault of the
         candidate, leaves this function.
         """
+        for assignment in group:
+            yield self._evaluation(assignment, watcher)
+
+    def _evaluation(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
         job = self._job.of_trial(assignment.seed)
         samples = len(job.dataset.train)
         batch = min(samples, largest_batch(assignment.candidate, samples))

@@ -15,6 +15,7 @@ from harness.study.folds import best_epochs, means
 from harness.study.objectives import Objective
 from harness.study.trial.carried import Carried, joined
 from harness.study.trial.gates import Gates
+from harness.study.trial.share import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Progress:
     """What predicts it."""
     batch: int
     """Samples of a whole batch."""
+    share: Share = field(default_factory=Share)
+    """Its part of what the program takes that trains it, which all that are trained in it hold together."""
     started: float = field(default_factory=time.perf_counter)
     started_unix_s: float = field(default_factory=time.time)
     carried: Carried | None = None
@@ -54,7 +57,8 @@ class Progress:
     @property
     def seconds(self) -> float:
         """Device-seconds behind what is known: of this stretch, and of those that its checkpoint stands for."""
-        return time.perf_counter() - self.started + (self.carried.seconds if self.carried else 0.0)
+        elapsed_s = self.share.of("seconds", time.perf_counter() - self.started)
+        return elapsed_s + (self.carried.seconds if self.carried else 0.0)
 
     @property
     def trained_s(self) -> float:
@@ -67,7 +71,7 @@ class Progress:
 
     def energy_per_sample(self, start_unix_s: float, samples: int) -> Figures:
         """Return ``energy_j_per_sample`` of so many samples that were trained on since a time."""
-        energy = self.sampler.window(start_unix_s, max(time.time(), start_unix_s))
+        energy = self.share.divided(self.sampler.window(start_unix_s, max(time.time(), start_unix_s)))
         name, value = "energy_j_per_sample", energy.values["energy_j"]
         if not samples:
             return Figures.missing("no sample was trained on", name)
@@ -83,7 +87,7 @@ class Progress:
     def metered(self) -> Figures:
         """Return the meters' figures from the trial's start to now."""
         now = max(time.time(), self.started_unix_s)  # the clock may have been set back
-        figures = self.sampler.window(self.started_unix_s, now)
+        figures = self.share.divided(self.sampler.window(self.started_unix_s, now))
         if self.carried is None:
             return figures
         return joined(self.carried.metered, self.carried.seconds, figures, now - self.started_unix_s)
@@ -140,6 +144,7 @@ class Progress:
             notes=self._noticed(),
             started_unix_s=self._begun_unix_s,
             seconds=seconds,
+            shared_with=self.share.members - 1,
             lost_s=max(0.0, assignment.spent_s - (carried.seconds if carried else 0.0)),
             attempts=assignment.attempt,
         )

@@ -1,4 +1,4 @@
-"""What runs in an actor on a node of a Ray cluster: a trainer that stays warm and carries out one assignment at a time.
+"""What runs in an actor on a node of a Ray cluster: a trainer that stays warm and carries out one group at a time.
 
 It does not import Ray, which calls each method in some thread of its own. The trainer has one thread for good, because
 torch counts its computing threads by the thread that asked for them.

@@ -1,7 +1,7 @@
-"""Actors on the nodes of a Ray cluster: each trains one trial at a time, and losing one, or its node, costs no more.
+"""Actors on the nodes of a Ray cluster: each trains one group at a time, and losing one, or its node, costs no more.
 
 The workshop is sent to each node once. An actor starts when it is first needed and stays warm. One that dies is
-replaced when the next assignment comes, if the cluster still has room; else the assignment waits for another slot.
+replaced when the next assignment comes, if the cluster still has room; else the group waits for another slot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.errors import HardwareError
 from harness.records import Outcome
-from harness.study.contract import Assignment, Capabilities, Evaluation, Lost, Report, Watcher, Workshop
+from harness.study.contract import Capabilities, Evaluation, Group, Lost, Report, Watcher, Workshop
 from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Verdict
 from harness.study.execute.ray.actor import Failed, TrainingActor
 from harness.study.execute.ray.joining import join, load_ray
@@ -44,7 +44,7 @@ class _Slot:
 
 
 class RayActors:
-    """Carries out assignments in actors of a Ray cluster, each on ``threads`` CPUs and, for cuda, ``gpus`` GPUs.
+    """Carries out groups in actors of a Ray cluster, each on ``threads`` CPUs and, for cuda, ``gpus`` GPUs.
 
     ``address`` is ``auto``, ``host:port`` or, for a cluster of this machine alone, ``local`` or None; a connection that
     this process already has is used as it is. ``workers`` None: as many as fit beside what else runs there. An actor
@@ -69,7 +69,7 @@ class RayActors:
         self._grace_s, self._place_s = grace_s, place_s
         self._places = Places(self._ray, {"CPU": float(threads)} | ({"GPU": gpus} if device == "cuda" else {}))
         self._slots: list[_Slot] = []
-        self._waiting: deque[Assignment] = deque()
+        self._waiting: deque[Group] = deque()
         self._ended: list[Evaluation | Lost] = []
         with ExitStack() as giving_back:
             if join(self._ray, address):
@@ -82,18 +82,18 @@ class RayActors:
             self._given_back = giving_back.pop_all()
 
     def capabilities(self) -> Capabilities:
-        """Return how many assignments can be carried out at once; fewer than at first while a node is missing."""
+        """Return how many groups can be carried out at once; fewer than at first while a node is missing."""
         nodes = [slot.place.node for slot in self._slots if slot.place.node]
         actors, hosts = max(1, len(nodes)), max(1, len(set(nodes)))
         where = f"{actors} actor{'s' * (actors > 1)} on {hosts} node{'s' * (hosts > 1)}"
         return Capabilities(actors, self._threads, self._device, where, exclusive=True)
 
-    def submit(self, assignment: Assignment) -> int:
-        """Take an assignment; it waits where a lost node has left fewer slots than there were.
+    def submit(self, group: Group) -> int:
+        """Take a group; it waits where a lost node has left fewer slots than there were.
 
         Every actor has a device of its own, so the number says nothing.
         """
-        self._waiting.append(assignment)
+        self._waiting.append(group)
         return 0
 
     def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
@@ -114,19 +114,20 @@ class RayActors:
         return ended
 
     def cancel(self, trial: int, reason: str) -> None:
-        """Ask an assignment to end soon; an actor that does not answer is killed."""
-        for assignment in [waiting for waiting in self._waiting if waiting.trial == trial]:
-            self._waiting.remove(assignment)
-            self._ended.append(Lost(trial, Outcome.INTERRUPTED, reason, 0.0))
+        """Ask the group of a trial to end soon; an actor that does not answer is killed."""
+        for group in list(self._waiting):
+            if any(assignment.trial == trial for assignment in group):
+                self._waiting.remove(group)
+                self._ended += [Lost(assignment.trial, Outcome.INTERRUPTED, reason, 0.0) for assignment in group]
         for slot in self._slots:
-            if slot.task is None or slot.task.assignment.trial != trial:
+            if slot.task is None or trial not in slot.task.pending:
                 continue
             if slot.ready:
                 slot.actor.hear.remote(Interrupt(reason))
                 late = f"{reason}; it did not answer for {self._grace_s:g} s and was killed"
                 slot.task.end_within(self._grace_s, Outcome.INTERRUPTED, late)
             else:
-                self._ended.append(slot.task.lost(Outcome.INTERRUPTED, reason))
+                self._ended += slot.task.lost(Outcome.INTERRUPTED, reason)
                 slot.task = None
 
     def close(self) -> None:
@@ -174,7 +175,7 @@ class RayActors:
         """Send an actor that is ready its task; from here on its time counts."""
         assert slot.task is not None
         slot.task.hand_over(self._grace_s)
-        slot.actor.hear.remote(slot.task.assignment)
+        slot.actor.hear.remote(slot.task.group)
 
     def _listen(self, watcher: Watcher, timeout_s: float) -> None:
         """Attend to every actor that has something to say, as soon as one has."""
@@ -199,19 +200,26 @@ class RayActors:
                 slot.ready = True
                 if slot.task:
                     self._hand_over(slot)
-            case Report():
-                verdict = watcher.judge(event)
-                if slot.task and slot.task.assignment.judged:
-                    slot.actor.hear.remote(Verdict(verdict))
-            case Checkpoint(trial, data):
-                watcher.keep(trial, data)
-            case Evaluation():
-                slot.task = None
-                self._ended.append(event)
             case Failed(reason, known):
                 self._lose(slot, Outcome.CRASHED, f"its actor failed: {reason}")
                 if known is not None:
                     raise known
+            case _ if slot.task:
+                self._serve(slot, slot.task, event, watcher)
+
+    def _serve(self, slot: _Slot, task: Task, event: Any, watcher: Watcher) -> None:
+        """Do what an actor asks for on behalf of its task."""
+        match event:
+            case Report():
+                verdict = watcher.judge(event)
+                if task.pending[event.epoch.trial].judged:
+                    slot.actor.hear.remote(Verdict(verdict))
+            case Checkpoint(trial, data):
+                watcher.keep(trial, data)
+            case Evaluation():
+                if task.end(event):
+                    slot.task = None
+                self._ended.append(event)
 
     def _kill_overdue(self) -> None:
         for slot in self._slots:
@@ -222,7 +230,7 @@ class RayActors:
         """Let go of an actor, dead or to be killed; the next assignment for its place gets a new one."""
         self._ray.kill(slot.actor)
         if slot.task is not None:
-            self._ended.append(slot.task.lost(outcome, reason))
+            self._ended += slot.task.lost(outcome, reason)
         slot.actor, slot.event, slot.task, slot.ready = None, None, None, False
         self._places.renew(slot.place)
 

@@ -1,0 +1,264 @@
+"""What runs there are below a folder, by the few small files that say what each one is; nothing large is read.
+
+A folder may hold anything else as well, and runs that are damaged: these are told, and end nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from harness.errors import InputError, StorageError
+from harness.records import NAN
+from harness.store.files import read_object, storage_errors
+from harness.store.parts import part_files
+from harness.store.run import MANIFEST, STATUS, boot_id, read_status
+
+DEPTH = 8
+"""Folders within folders that are looked through."""
+SILENT_S = 900.0
+"""A benchmark that wrote nothing for so long is over: it does so after each of its groups."""
+
+REPLICATES = "replicates.json"
+"""The list of what was to be trained, in a run that searched for nothing."""
+
+_NAME = re.compile(r"(\d{8}-\d{6})-(.+)-[0-9a-f]{4}")
+_NO_RUN = "no run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A run in a few words. What is not known is empty, None or NaN."""
+
+    run: Path
+    command: str
+    """``search``, ``train``, ``compare`` or ``bench``."""
+    task: str
+    """Of a benchmark the device."""
+    state: str
+    """``complete``, ``interrupted``, ``failed``, ``running``, or ``killed`` where the process is gone."""
+    metric: str = ""
+    value: float = NAN
+    """The best trial's first objective, named by ``metric``; of a comparison the recommended winner's on the test."""
+    trials: int | None = None
+    seconds: float = NAN
+    """Of all commands that worked on it."""
+    started_unix_s: float = NAN
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A folder that is not listed, and why."""
+
+    path: Path
+    why: str
+
+    @property
+    def foreign(self) -> bool:
+        """Whether nothing says that it should be a run."""
+        return self.why == _NO_RUN
+
+
+def list_runs(folder: Path) -> tuple[list[Listed], list[Skipped]]:
+    """Return the runs below a folder, the newest first, and what else is there.
+
+    Runs within a run, as a comparison has them, are listed where that run is the folder. No link is followed. Raises
+    :class:`InputError` where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name one that holds runs, as results/ does after a search")
+    found, skipped = _folders(folder, DEPTH)
+    if _reader(folder):
+        found = [folder, *found]
+    runs = []
+    for path in found:
+        try:
+            runs.append(listed(path))
+        except StorageError as error:
+            skipped.append(Skipped(path, str(error).removeprefix(f"{path}{os.sep}")))
+    newest = sorted(runs, key=lambda run: -math.inf if math.isnan(run.started_unix_s) else run.started_unix_s)
+    return newest[::-1], skipped
+
+
+def _folders(folder: Path, depth: int) -> tuple[list[Path], list[Skipped]]:
+    """Return the run folders below one, and the outermost folders that have none."""
+    runs, skipped = [], []
+    try:
+        with os.scandir(folder) as entries:
+            inner = sorted(
+                entry.path
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+            )
+    except OSError as error:
+        return [], [Skipped(folder, f"cannot be read: {error.strerror or error}")]
+    for path in map(Path, inner):
+        if _reader(path):
+            runs.append(path)
+            continue
+        below, others = _folders(path, depth - 1) if depth else ([], [])
+        runs += below
+        told = below or any(not each.foreign for each in others)
+        skipped += others if told else [Skipped(path, _NO_RUN)]
+    return runs, skipped
+
+
+def _reader(path: Path) -> Callable[[Path], Listed] | None:
+    """Return what reads a run folder of this kind; None where nothing says that it is one."""
+    for marks, read in _KINDS.items():
+        if all((path / name).is_file() for name in marks):
+            return read
+    return None
+
+
+def listed(run: Path) -> Listed:
+    """Return a run in a few words.
+
+    Raises :class:`InputError` where a folder is none, and :class:`StorageError` where one of its files is damaged.
+    """
+    read = _reader(run)
+    if read is None:
+        raise InputError(f"{run}: not a run folder; `harness runs` lists those of results/")
+    with storage_errors(run):  # a file that is gone by now
+        return read(run)
+
+
+def _searched(run: Path) -> Listed:
+    """Read a run of trials."""
+    if not (run / STATUS).is_file():
+        raise StorageError(f"no {STATUS}; the folder was copied in part: copy it again")
+    status = read_status(run)
+    if "state" not in status or "pid" not in status:
+        raise StorageError(f"{STATUS}: says no state of a run")
+    state = status["state"]
+    if state != "failed" and not (run / MANIFEST).is_file():
+        # The manifest comes last: until then the state is that of the trials, and the report is still to be written.
+        alive = _alive(status["pid"], status.get("boot_id"), (run / STATUS).stat().st_mtime)
+        state = "running" if alive else "killed"
+    stats = read_object(run / "stats.json") if (run / "stats.json").is_file() else {}
+    best, metric = _at(stats, "best"), _text(_at(stats, "objective", 0, "metric"))
+    values = [_at(best, "values", 0), _at(best, "validation", metric)]
+    outcomes = _at(stats, "outcomes")
+    return Listed(
+        run=run,
+        command="train" if (run / REPLICATES).is_file() else "search",
+        task=_text(_at(stats, "task", "name")) or _named(run)[1],
+        state=state,
+        metric=metric,
+        value=next((value for value in map(_number, values) if not math.isnan(value)), NAN),
+        trials=_total(outcomes.values()) if isinstance(outcomes, Mapping) else None,
+        seconds=status.get("elapsed_s", NAN),
+        started_unix_s=_started(run),
+    )
+
+
+def _compared(run: Path) -> Listed:
+    """Read a comparison of architectures."""
+    known = read_object(run / "comparison.json")
+    families = [each for each in _at(known, "families") or [] if isinstance(each, Mapping)]
+    chosen = (each for each in families if each.get("name") == known.get("cheapest_not_worse"))
+    return Listed(
+        run=run,
+        command="compare",
+        task=_text(_at(known, "task", "name")) or _named(run)[1],
+        state=_text(known.get("state")),
+        metric=_text(_at(known, "task", "metric")),
+        value=_number(_at(next(chosen, None), "mean")),
+        trials=_total(each.get("trials") for each in families),
+        seconds=sum(_number(each.get("device_seconds")) for each in families),
+        started_unix_s=_started(run),
+    )
+
+
+def _benched(run: Path) -> Listed:
+    """Read a benchmark."""
+    env = read_object(run / "env.json")
+    state = _text(env.get("state")) or "complete"
+    silent_s = time.time() - (run / "env.json").stat().st_mtime
+    return Listed(
+        run=run,
+        command="bench",
+        task=_text(env.get("device_name")) or _text(env.get("device")),
+        state="killed" if state == "running" and silent_s > SILENT_S else state,
+        seconds=_number(env.get("seconds")),
+        started_unix_s=_moment(env.get("started_unix_s")),
+    )
+
+
+_KINDS: Mapping[tuple[str, ...], Callable[[Path], Listed]] = {
+    ("comparison.json",): _compared,
+    ("env.json", "bench.parquet"): _benched,
+    ("status.json",): _searched,
+    ("stats.json", "space.yaml"): _searched,
+}
+"""What reads a run, by the files that tell its kind."""
+
+
+def _alive(pid: int, boot: str | None, written_unix_s: float) -> bool:
+    """Tell whether the process that wrote a status still runs: not another one that has its number by now.
+
+    After a new start of the machine, or on another one, nobody can be that process.
+    """
+    if boot != boot_id() or pid <= 0:
+        return False
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= written_unix_s + 1.0
+    return False
+
+
+def _started(run: Path) -> float:
+    """Return when a run began, by its name, or by its first part where it was given another one."""
+    when, _ = _named(run)
+    if when:
+        with suppress(ValueError, OverflowError):
+            return time.mktime(time.strptime(when, "%Y%m%d-%H%M%S"))
+    first = next(iter(part_files(run).values()), None)
+    return NAN if first is None else _moment(read_object(first).get("begun_unix_s"))
+
+
+def _named(run: Path) -> tuple[str, str]:
+    """Return time and task from the name of a run folder, both empty where it was given another one."""
+    match = _NAME.fullmatch(run.resolve().name)
+    return (match[1], match[2]) if match else ("", "")
+
+
+def _at(value: Any, *path: str | int) -> Any:
+    """Return what stands at a path of keys and positions in data that may hold anything; None where nothing does."""
+    for key in path:
+        if isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            return None
+    return value
+
+
+def _number(value: Any) -> float:
+    with suppress(OverflowError):
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else NAN
+    return NAN
+
+
+def _moment(value: Any) -> float:
+    """Return a time that a calendar has."""
+    return number if 0.0 <= (number := _number(value)) < 1.0e11 else NAN
+
+
+def _total(counts: Iterable[Any]) -> int | None:
+    total = sum(map(_number, counts))
+    return int(total) if math.isfinite(total) else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,75 @@
+"""The test samples that the final model got most wrong, small enough to be shown in a report."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from harness.data import Dataset
+
+SHOWN = 24
+"""Samples that are kept."""
+COLUMNS = 12
+"""Columns of a table that are kept of each, the first ones of more."""
+SIDE = 96
+"""Pixels of a picture's longer side at most."""
+
+
+def describe_mistakes(dataset: Dataset, predictions: pd.DataFrame, worst: np.ndarray) -> list[dict[str, Any]]:
+    """Return what ``stats.json`` says of the first of the ``worst`` places in ``predictions``.
+
+    ``predictions`` are those of the test samples as ``predictions.parquet`` has them.
+    """
+    worst = worst[:SHOWN]
+    raw = dataset.raw_test(worst)
+    rows = predictions.iloc[worst].to_dict("records")
+    seen: list[dict[str, Any]]
+    if isinstance(raw, pd.DataFrame):
+        first = raw[list(raw.columns[:COLUMNS])]
+        seen = [{"row": {str(name): _text(value) for name, value in row.items()}} for row in first.to_dict("records")]
+    else:
+        seen = [{"picture": _png(x_CHW)} if x_CHW.shape[0] in (1, 3) else {} for x_CHW in raw]
+    return [{**_told(row), **shown} for row, shown in zip(rows, seen, strict=True)]
+
+
+def _told(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return which sample it is, what is right and what was predicted."""
+    name = row.get("file", row.get("row"))
+    named = {"name": str(name)} if name is not None else {}
+    if "target_name" not in row:
+        return {
+            "index": row["index"],
+            **named,
+            "target": row["target"],
+            "predicted": row["predicted"],
+            "confidence": None,
+        }
+    told = {"target": row["target_name"], "predicted": row["predicted_name"]}
+    return {"index": row["index"], **named, **told, "confidence": row[f"probability_{row['predicted']}"]}
+
+
+def _text(value: Any) -> str:
+    """Return a cell as a reader of the file would expect it; nothing for a missing one."""
+    if pd.isna(value):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _png(x_CHW: np.ndarray) -> str:
+    """Return an image as a small PNG in base64; levels that are not 8 bits go from the darkest to the brightest."""
+    levels = x_CHW.astype(np.float64)
+    if x_CHW.dtype != np.uint8:
+        low, high = float(levels.min()), float(levels.max())
+        levels = (levels - low) * (255.0 / (high - low) if high > low else 0.0)
+    pixels_HWC = levels.round().astype(np.uint8).transpose(1, 2, 0)
+    image = Image.fromarray(pixels_HWC[:, :, 0] if pixels_HWC.shape[2] == 1 else pixels_HWC)
+    image.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

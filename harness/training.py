@@ -1,0 +1,133 @@
+"""One candidate, trained and measured as a trial is: ``harness.train_candidate``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.api import SearchResult, abort, publish, request_of
+from harness.data import derive_seed
+from harness.errors import InputError, NoSuccessfulTrialError
+from harness.signals import asked_to_end
+from harness.spec.parameters import NodeError, Scalar
+from harness.spec.params_file import point_of_params, read_params
+from harness.store import check_run
+from harness.store.files import read_object, read_parquet
+from harness.study import Observer, Request, Stop, open_search, run_search
+from harness.study.decide.fixed import Replicate
+from harness.study.decide.suggest import locate
+from harness.study.ending import Ending
+from harness.study.replicates import listed_spec, read_replicates
+
+
+def train_candidate(
+    space: str | Mapping[str, Any] | None = None,
+    *,
+    params: Mapping[str, Any] | str | Path | None = None,
+    run: str | Path | None = None,
+    trial: int | None = None,
+    seeds: int | None = None,
+    test: bool = False,
+    timeout_s: float | None = None,
+    resume: str | Path | None = None,
+    observer: Observer | None = None,
+    started_s: float | None = None,
+    **options: Any,
+) -> SearchResult:
+    """Train one candidate as a trial is trained, and leave a sealed run folder with its weights and a report.
+
+    The candidate is a point of ``space`` that ``params`` name (a mapping, or a YAML or JSON file), or the winner of a
+    ``run``, or a ``trial`` of it. A trial of a run is trained with the seed and the measured choices that it had, so
+    that it comes to the same metrics. ``seeds`` trains it so many times, each time with another split of the samples
+    to learn from, other weights and another order. The test samples are only scored with ``test``. ``resume`` goes on
+    with an earlier training that was interrupted. ``options`` are those of :func:`harness.search`.
+
+    >>> harness.train_candidate("digits", params="params.yaml", seeds=5)  # doctest: +SKIP
+
+    Raises the errors of :mod:`harness.errors`.
+    """
+    started_s = time.monotonic() if started_s is None else started_s
+    if resume is not None:
+        _check_alone(resume, space=space, params=params, run=run, trial=trial, seeds=seeds)
+        check_run(Path(resume))
+        if not (listed := read_replicates(Path(resume))):
+            raise InputError(f"{resume}: not a run of `harness train`; go on with the command that began it")
+        request = replace(request_of({**options, "resume": resume}), replicates=listed, final=False)
+    elif run is not None:
+        _check_alone(run, space=space, params=params)
+        request = _of_run(Path(run), trial, seeds, options)
+    else:
+        if trial is not None:
+            raise InputError(f"trial {trial}: of which run? Name it with run (--from)")
+        request = _of_params(space, params, seeds, options)
+    # The time that a space gives to its search is none of a training.
+    stop = Stop(timeout_s, started_s=started_s)
+    opened = open_search(request)
+    ending = Ending(opened, stop, observer or Observer(), test)
+    with asked_to_end(stop.request, again=abort):
+        finished = run_search(request, opened, stop, ending.observer)
+        finished = replace(finished, stats=ending.finish(finished))
+        publish(finished)
+    if finished.failure and not stop.signal:
+        raise NoSuccessfulTrialError(f"{finished.run}: the training did not complete; {finished.failure}")
+    return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
+
+
+def _check_alone(run: str | Path, /, **others: Any) -> None:
+    """Refuse what a run decides by itself."""
+    if named := next((name for name, value in others.items() if value is not None), None):
+        raise InputError(f"{run}: decides what is trained by itself; leave out {named}")
+
+
+def _of_params(space: Any, params: Any, seeds: int | None, options: Mapping[str, Any]) -> Request:
+    if params is None:
+        raise InputError("name what to train: params (--params FILE) of a space, or a run (--from RUN)")
+    base = request_of({**options, "space": space})
+    given, origin = (params, "params") if isinstance(params, Mapping) else (read_params(Path(params)), str(params))
+    try:
+        point = point_of_params(base.spec.group, given)
+        locate(base.spec.group, point)
+    except NodeError as error:
+        raise InputError(f"{origin}: {'.'.join(map(str, error.path))}: {error}") from None
+    except ValueError as error:
+        raise InputError(f"{origin}: {error}") from None
+    return _listed(base, point, derive_seed(base.spec.search.seed, "trial", 0), seeds)
+
+
+def _of_run(run: Path, trial: int | None, seeds: int | None, options: Mapping[str, Any]) -> Request:
+    check_run(run)
+    trials = read_parquet(run / "trials.parquet")
+    if trial is None:
+        trial = _winner(run)
+    rows = trials[trials["trial"] == trial]
+    if rows.empty:
+        raise InputError(f"{run}: has no trial {trial}; its trials are 0 to {trials['trial'].max()}")
+    row = rows.iloc[0]
+    # The choices that the clock made then are part of what the trial was.
+    asked = {"plan_from": run, **options, "space": str(run / "space.yaml")}
+    base = request_of(asked)
+    return _listed(base, json.loads(row["params"]), int(row["seed"]), seeds)
+
+
+def _winner(run: Path) -> int:
+    """Return the trial that won. Raises :class:`InputError` where none did."""
+    path = run / "stats.json"
+    best = read_object(path).get("best") if path.is_file() else None
+    if best is None:
+        raise InputError(f"{run}: has no winner; name one of its trials with trial (--trial N)")
+    return int(best["trial"])
+
+
+def _listed(base: Request, point: Mapping[str, Scalar], seed: int, seeds: int | None) -> Request:
+    """Return the request to train a point once as a trial, or with so many seeds of its own."""
+    if seeds is not None and seeds < 1:
+        raise InputError(f"seeds {seeds}: expected a number from 1 on")
+    listed = [Replicate(point, seed)]
+    if seeds is not None:
+        each = range(seeds)
+        listed = [Replicate(point, derive_seed(seed, "replicate", n), derive_seed(seed, "split", n)) for n in each]
+    return replace(base, spec=listed_spec(base.spec, len(listed)), replicates=tuple(listed), final=False)

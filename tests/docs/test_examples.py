@@ -1,0 +1,105 @@
+"""Each script and package of examples/ does what it says, in a process of its own."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+pytestmark = pytest.mark.slow
+
+
+def run(folder, *command, path=()):
+    """Run Python in a folder, with ``path`` before the checkout, and return what it printed."""
+    found = os.pathsep.join(map(str, [*path, ROOT]))
+    environment = {**os.environ, "PYTHONPATH": found, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", *map(str, command)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A folder with two searches of the same frame, and what the first one printed."""
+    folder = tmp_path_factory.mktemp("frames")
+    printed = [run(folder, EXAMPLES / "search_frame.py") for _ in range(2)]
+    return folder, printed
+
+
+def test_a_built_in_task_is_searched(tmp_path):
+    printed = run(tmp_path, EXAMPLES / "search_task.py")
+    assert re.search(r"^test accuracy 0\.\d{3}; report: results/\S+/report.html$", printed, re.MULTILINE)
+    assert printed.count("mlp") + printed.count("cnn") >= 4
+
+
+def test_a_frame_is_searched_by_a_metric_of_ones_own(searched):
+    folder, (printed, _) = searched
+    trials = pd.read_parquet(folder / printed.split()[-1] / "trials.parquet")
+    assert trials["outcome"].tolist() == ["complete"] * 4
+    assert (trials["value"] == trials["validation_regret"]).all()
+
+
+def test_the_winner_predicts(searched):
+    folder, (printed, _) = searched
+    rows = run(folder, EXAMPLES / "predict.py", printed.split()[-1]).splitlines()
+    assert rows[0].startswith("<Predictor of data: mlp, values;")
+    assert len(rows) == 7
+    for row in rows[2:]:
+        price, predicted = map(float, row.split()[-2:])
+        assert predicted == pytest.approx(price, rel=0.6)
+
+
+def test_two_runs_stand_side_by_side(searched):
+    folder, printed = searched
+    lines = run(folder, EXAMPLES / "compare_runs.py", *(text.split()[-1] for text in printed)).splitlines()
+    assert len(lines) == 3
+    assert all(re.search(r"mlp, [\d,]+ parameters, [\d.]+ ms, \d+ s of search; mean error", line) for line in lines[:2])
+    assert lines[2].endswith("over 36 test samples")
+
+
+def test_two_benchmarks_are_compared(tmp_path):
+    lines = run(tmp_path, EXAMPLES / "compare_benchmarks.py").splitlines()
+    assert lines
+    assert all(re.match(r"copy.*: (same|inconclusive|faster|slower|confounded), ratio \d", line) for line in lines)
+    assert len(list((tmp_path / "results").iterdir())) == 2
+
+
+def test_a_package_adds_a_family_and_a_metric(tmp_path):
+    """The package as its pyproject.toml would have it installed: the module, and its entry points."""
+    project = tomllib.loads((EXAMPLES / "package" / "pyproject.toml").read_text())["project"]
+    information = tmp_path / f"harness_additive-{project['version']}.dist-info"
+    information.mkdir()
+    name, version = project["name"], project["version"]
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    groups = project["entry-points"].items()
+    sections = [f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in each.items()) for group, each in groups]
+    (information / "entry_points.txt").write_text("".join(sections))
+    space = EXAMPLES / "package" / "space.yaml"
+    command = ["-m", "harness", "search", space, "--trials", "4", "--json"]
+    stats = json.loads(run(tmp_path, *command, path=[tmp_path, EXAMPLES / "package"]))
+    trials = pd.read_parquet(tmp_path / stats["run"] / "trials.parquet")
+    assert trials["outcome"].isin(["complete", "pruned"]).all()
+    assert "additive" in set(trials["architecture"])
+    assert trials["validation_within_a_quarter"].between(0.0, 1.0).all()
+    assert 0.0 <= stats["test"]["within_a_quarter"] <= 1.0
+
+
+def test_every_example_stands_in_the_list():
+    text = (EXAMPLES / "README.md").read_text()
+    for path in EXAMPLES.iterdir():
+        name = f"{path.name}/" if path.is_dir() else path.name
+        assert path.name in ("README.md", "__pycache__") or f"`{name}`" in text, name
