@@ -1,14 +1,46 @@
 """How often `harness compare` is wrong: winners called among equals, differences missed, and how many seeds that takes.
 
-    python benchmarks/verdicts.py [--comparisons 4000]
+    python benchmarks/verdicts.py [--comparisons 4000]        some ten minutes
 
-RESULTS
+Simulated comparisons, 4,000 of each kind: 2 to 5 candidates whose scores under a seed differ by noise of which the
+difference of two has the standard deviation 1. "Called wrongly" is the share of comparisons in which any two that are
+equal were called different (with a margin: any two that are a margin apart equivalent), after all looks and with the
+correction for all pairs; "called rightly" the share of the pairs that differ (are within the margin) that were called.
+
+| candidates | called wrongly | called rightly | mean pairs | intervals that hold the difference |
+| --- | ---: | ---: | ---: | ---: |
+| 2 equals, normal | 4.2 % |  | 19.7 | 94.8 % |
+| 2 equals, heavy tails (t, 3 degrees) | 4.7 % |  | 19.7 | 90.6 % |
+| 2 equals, skewed (exponential) | 4.9 % |  | 19.7 | 91.5 % |
+| 2 equals, accuracies of 40 samples | 3.1 % |  | 19.8 | 94.4 % |
+| 2 equals in the mean, normal and skewed | 5.5 % |  | 19.6 | 91.9 % |
+| 3 equals, normal | 3.3 % |  | 20.0 | 96.6 % |
+| 5 equals, normal | 3.5 % |  | 20.0 | 96.4 % |
+| 5 equals, accuracies of 40 samples | 1.9 % |  | 20.0 | 94.6 % |
+| 2 equals and one far behind | 3.5 % | 100.0 % | 19.8 | 95.8 % |
+| 2 equals, 20 seeds | 4.5 % |  | 20.0 | 93.3 % |
+| 2, 1 deviation apart | 0.0 % | 96.8 % | 12.7 | 94.3 % |
+| 2, 1 deviation apart, heavy tails | 0.0 % | 97.0 % | 10.9 | 91.7 % |
+| 2, 1 deviation apart, 20 seeds | 0.0 % | 98.9 % | 20.0 | 93.3 % |
+| 2, 2 deviations apart | 0.0 % | 100.0 % | 7.5 | 92.7 % |
+| 2, half a deviation apart | 0.0 % | 45.0 % | 17.9 | 93.4 % |
+| 3, of which one is 1 deviation better | 2.5 % | 94.1 % | 20.0 | 94.8 % |
+| 2, a margin of 1 apart | 3.3 % |  | 12.5 | 92.7 % |
+| 3, a margin of 1 apart from the first | 2.9 % | 90.5 % | 19.1 | 94.4 % |
+| 2 equals, margin of 1 | 0.0 % | 95.8 % | 13.5 | 95.0 % |
+| 2 equals, margin of 2 | 0.0 % | 99.7 % | 7.2 | 92.4 % |
+
+So of equals at most 5 % have a false winner, and a difference of one standard deviation of the pairs is found in 97 %
+with 13 pairs on average. The test assumes that the differences are symmetric, which they are when both candidates are
+equal in all: where one has the same mean but a very skewed noise, it is 5.5 %. The bootstrap's intervals are a little
+too narrow: where they promise 95 % over all looks they hold the difference in 91 to 97 %.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +56,7 @@ Draw = Callable[[np.random.Generator, int], np.ndarray]
 NOISE: Mapping[str, Draw] = {
     "normal": lambda rng, size: rng.normal(0, np.sqrt(0.5), size),
     "heavy tails (t, 3 degrees)": lambda rng, size: rng.standard_t(3, size) / np.sqrt(6),
-    "skewed (exponential)": lambda rng, size: rng.exponential(np.sqrt(0.5), size),
+    "skewed (exponential)": lambda rng, size: rng.exponential(np.sqrt(0.5), size) - np.sqrt(0.5),
     "accuracies of 40 samples": lambda rng, size: (rng.binomial(40, 0.9, size) - 36) / np.sqrt(7.2),
 }
 MARGIN = Margin(1.0, "one standard deviation")
@@ -43,21 +75,26 @@ class Rates(NamedTuple):
     """Share of the intervals of the first two candidates that hold their difference, of :data:`INTERVALS`."""
 
 
-def comparisons(count: int, draw: Draw, shifts: tuple[float, ...], seed: int) -> Iterator[dict[str, np.ndarray]]:
-    """Yield scores of candidates that differ by these shifts, in standard deviations of a pair."""
+def comparisons(
+    count: int, draws: Sequence[Draw], shifts: tuple[float, ...], seed: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield scores of candidates, each drawn in its way; the shifts are in standard deviations of a pair."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        yield {f"{place}": draw(rng, PAIRS) + shift for place, shift in enumerate(shifts)}
+        drawn = zip(cycle(draws), shifts, strict=False)
+        yield {f"{place}": draw(rng, PAIRS) + shift for place, (draw, shift) in enumerate(drawn)}
 
 
-def rates(count: int, draw: Draw, shifts: tuple[float, ...], *, design: Design, margin: Margin | None = None) -> Rates:
+def rates(
+    count: int, draws: Sequence[Draw], shifts: tuple[float, ...], *, design: Design, margin: Margin | None = None
+) -> Rates:
     """Return what so many comparisons of these candidates came to.
 
     With a margin the calls that count are those of equivalence, else those of a difference.
     """
     wrong, found, due, pairs, holds = 0, 0, 0, 0.0, []
     wanted = Word.BETTER if margin is None else Word.EQUIVALENT
-    for values in comparisons(count, draw, shifts, seed=1):
+    for values in comparisons(count, draws, shifts, seed=1):
         calls = design.calls(values, margin=margin)
         false = 0
         for (a, b), call in calls.items():
@@ -76,8 +113,9 @@ def rates(count: int, draw: Draw, shifts: tuple[float, ...], *, design: Design, 
     return Rates(wrong / count, found / due if due else float("nan"), pairs / count, float(np.mean(holds)))
 
 
-CASES: Mapping[str, tuple[str, tuple[float, ...], Design, Margin | None]] = {
+CASES: Mapping[str, tuple[str | tuple[str, str], tuple[float, ...], Design, Margin | None]] = {
     **{f"2 equals, {noise}": (noise, (0.0, 0.0), Design.auto(), None) for noise in NOISE},
+    "2 equals in the mean, normal and skewed": (("normal", "skewed (exponential)"), (0.0, 0.0), Design.auto(), None),
     "3 equals, normal": ("normal", (0.0,) * 3, Design.auto(), None),
     "5 equals, normal": ("normal", (0.0,) * 5, Design.auto(), None),
     "5 equals, accuracies of 40 samples": ("accuracies of 40 samples", (0.0,) * 5, Design.auto(), None),
@@ -104,7 +142,8 @@ def main() -> None:
     print("| candidates | called wrongly | called rightly | mean pairs | intervals that hold the difference |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for name, (noise, shifts, design, margin) in CASES.items():
-        found = rates(options.comparisons, NOISE[noise], shifts, design=design, margin=margin)
+        draws = [NOISE[each] for each in ([noise] if isinstance(noise, str) else noise)]
+        found = rates(options.comparisons, draws, shifts, design=design, margin=margin)
         cells = ("" if share != share else f"{100 * share:.1f} %" for share in (found.wrong, found.found, found.holds))
         wrong, right, holds = cells
         print(f"| {name} | {wrong} | {right} | {found.pairs:.1f} | {holds} |", flush=True)

@@ -146,6 +146,7 @@ def test_only_one_module_imports_pynvml():
         ("harness.cli", ("torch", "optuna", "pandas", "numpy", "sklearn", "plotly")),
         ("harness.spec", ("torch", "optuna", "pandas", "numpy")),
         ("harness.hardware", ("torch", "optuna", "pandas")),
+        ("harness.statistics", ("torch", "optuna", "pandas", "scipy", "sklearn")),
         ("harness.store", ("torch", "optuna")),
         ("harness.report", ("torch", "optuna")),
         ("harness.study.execute.worker", ("optuna", "pandas", "sklearn", "scipy")),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from harness.report.bench_page import build_bench, build_comparison, write_bench_report
 from harness.report.build import build
+from harness.report.compare_page import build_compare, write_comparison
+from harness.report.compare_tasks import build_tasks
 from harness.report.figures import Plots
 from harness.report.findings import Findings, analyse
 from harness.report.load import RunFiles, load_run
@@ -23,8 +25,10 @@ __all__ = [
     "best_baseline",
     "build",
     "build_bench",
+    "build_compare",
     "build_comparison",
     "build_side_by_side",
+    "build_tasks",
     "headline",
     "importances",
     "load_run",
@@ -34,6 +38,7 @@ __all__ = [
     "run_line",
     "summary_table",
     "write_bench_report",
+    "write_comparison",
     "write_report",
     "write_side_by_side",
 ]

@@ -44,6 +44,7 @@ FILE, SCHEMA_VERSION = "comparison.json", 1
 
 _DRAWN = ("latency_ms", "parameters", "train_seconds", "energy_j")
 """Prices over which quality is drawn."""
+_CHEAPEST = "the cheapest that is not detectably worse"
 _CSV = ("name", "run", "trial", "mean", "low", "high", *PRICES, "trials", "complete", "device_seconds")
 
 
@@ -107,13 +108,11 @@ def _verdict(document: Document) -> Iterator[str]:
     beaten = {pair["b"] for pair in pairs if pair["a"] == best["name"] and pair["verdict"] == Word.BETTER}
     if len(beaten) == len(families) - 1:
         yield f"{best['name']} is better than {_every(len(beaten))}: {_quality(best, metric)}."
+    elif cheapest is best:
+        yield f"{best['name']} has the best mean, and is {_CHEAPEST}: {_quality(best, metric)}."
     else:
-        yield (
-            f"{cheapest['name']} is the cheapest that is not detectably worse than the best: "
-            f"{_quality(cheapest, metric)}."
-        )
-        if cheapest is not best:
-            yield f"The best mean is that of {best['name']}: {_quality(best, metric)}."
+        yield f"{cheapest['name']} is {_CHEAPEST} than the best: {_quality(cheapest, metric)}."
+        yield f"The best mean is that of {best['name']}: {_quality(best, metric)}."
     if len(pairs) <= 3:
         for pair in pairs:
             yield f"{pair['a']} against {pair['b']}: {pair['verdict']} ({_difference(pair)})."

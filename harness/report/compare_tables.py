@@ -52,8 +52,10 @@ def margin_of(document: Document) -> Margin | None:
 
 
 def signed(value: float | None) -> str:
-    """Write a difference with its sign."""
-    return f"+{score(value)}" if value is not None and value > 0 else score(value)
+    """Write a difference with its sign, with four decimals unless it is very small or large."""
+    if value is None or not 5e-5 <= abs(value) < 1000:
+        return score(value)
+    return f"{value:+.4f}"
 
 
 def family_table(document: Document) -> Table:

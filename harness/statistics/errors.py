@@ -15,7 +15,7 @@ def share_error(hits: int, total: int) -> float:
     A few hundred samples that are all hits do not make sure of the next.
 
     >>> round(share_error(90, 100), 4)
-    0.0309
+    0.0313
     """
     share = (hits + 2) / (total + 4)
     return math.sqrt(share * (1.0 - share) / (total + 4))
@@ -24,7 +24,7 @@ def share_error(hits: int, total: int) -> float:
 def mean_error(values: NDArray[np.floating[Any]]) -> float:
     """Return the standard error of a mean of independent values.
 
-    >>> mean_error(np.array([1.0, 2.0, 3.0, 4.0])) == np.std([1, 2, 3, 4], ddof=1) / 2
-    True
+    >>> mean_error(np.array([1.0, 2.0, 3.0]))
+    0.5773502691896258
     """
     return float(np.std(values.astype(np.float64), ddof=1) / math.sqrt(len(values)))

@@ -48,6 +48,14 @@ def test_every_pair_has_its_words(usual):
     assert not re.search(r"\bequal\b", " ".join(compare_content(usual).verdict))
 
 
+def test_the_best_mean_may_be_the_cheapest_itself(comparisons):
+    content = compare_content(comparisons.document(means={"mlp": 0.953, "cnn": 0.947}))
+    assert content.verdict[0].startswith(
+        "mlp has the best mean, and is the cheapest that is not detectably worse: test accuracy"
+    )
+    assert len(content.verdict) == 2
+
+
 def test_who_beats_all_others_is_said_to(comparisons):
     content = compare_content(comparisons.document(means={"mlp": 0.5, "cnn": 0.9, "linear": 0.4}))
     assert content.verdict[0].startswith("cnn is better than all 2 others: test accuracy 0.9")

@@ -162,3 +162,21 @@ def test_equals_are_seldom_called_and_a_difference_of_one_deviation_is_found():
     apart = [design.calls(values)["a", "b"] for values in simulated(300, 1, a=1.0, b=0.0)]
     assert np.mean([call.decided for call in apart]) > 0.93
     assert np.mean([call.look for call in apart]) < 13.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("shifts", "margin"),
+    [((0.0, 0.0), None), ((0.0,) * 3, None), ((0.0,) * 5, None), ((0.0, 0.0, -5.0), None), ((1.0, 0.0), 1.0)],
+)
+def test_the_whole_procedure_is_wrong_in_at_most_five_percent(shifts, margin):
+    """No winner among equals, however many they are, and no equivalence of what lies a margin apart; see benchmarks."""
+    comparisons, design = 2000, Design.auto()
+    asked = None if margin is None else Margin(margin, "a deviation")
+    wanted = Word.BETTER if margin is None else Word.EQUIVALENT
+    wrong = 0
+    for values in simulated(comparisons, 3, **{str(place): shift for place, shift in enumerate(shifts)}):
+        calls = design.calls(values, margin=asked)
+        bad = {pair for pair in calls if (shifts[int(pair[0])] == shifts[int(pair[1])]) == (margin is None)}
+        wrong += any(calls[pair].word is wanted for pair in bad)
+    assert wrong / comparisons < 0.05 + 2 * np.sqrt(0.05 * 0.95 / comparisons)
