@@ -55,7 +55,7 @@ def main() -> None:
     for name, times in seconds.items():
         print(f"{name:5} {np.median(times) / steps * 1e6:7.1f} us/step")
     ratios = np.divide(seconds["fit"], seconds["bare"])
-    middle, low, high = median_interval(ratios)
+    middle, low, high = median_interval(ratios.tolist())
     print(f"fit / bare: {middle:.3f}, 95 % interval {low:.3f} to {high:.3f}, {len(ratios)} blocks")
 
 

@@ -77,12 +77,12 @@ class Rates(NamedTuple):
 
 def comparisons(
     count: int, draws: Sequence[Draw], shifts: tuple[float, ...], seed: int
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Iterator[dict[str, list[float]]]:
     """Yield scores of candidates, each drawn in its way; the shifts are in standard deviations of a pair."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         drawn = zip(cycle(draws), shifts, strict=False)
-        yield {f"{place}": draw(rng, PAIRS) + shift for place, (draw, shift) in enumerate(drawn)}
+        yield {f"{place}": (draw(rng, PAIRS) + shift).tolist() for place, (draw, shift) in enumerate(drawn)}
 
 
 def rates(
@@ -92,7 +92,8 @@ def rates(
 
     With a margin the calls that count are those of equivalence, else those of a difference.
     """
-    wrong, found, due, pairs, holds = 0, 0, 0, 0.0, []
+    wrong, found, due, pairs = 0, 0, 0, 0.0
+    holds: list[bool] = []
     wanted = Word.BETTER if margin is None else Word.EQUIVALENT
     for values in comparisons(count, draws, shifts, seed=1):
         calls = design.calls(values, margin=margin)
@@ -107,8 +108,8 @@ def rates(
         pairs += max(call.look for call in calls.values())
         if len(holds) < INTERVALS:
             first = calls["0", "1"]
-            a, b = (values[name][: first.look] for name in ("0", "1"))
-            interval = compare_paired(a, b, confidence=1 - first.threshold)
+            one, other = (values[name][: first.look] for name in ("0", "1"))
+            interval = compare_paired(one, other, confidence=1 - first.threshold)
             holds.append(interval.low <= shifts[0] - shifts[1] <= interval.high)
     return Rates(wrong / count, found / due if due else float("nan"), pairs / count, float(np.mean(holds)))
 

@@ -14,7 +14,6 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
     from harness.comparison import ComparisonResult, compare
-    from harness.records import EpochRecord, TrialRecord
     from harness.study import Observer, Predictor, StopSearch
     from harness.training import train_candidate
 
@@ -22,12 +21,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ComparisonResult",
-    "EpochRecord",
     "Observer",
     "Predictor",
     "SearchResult",
     "StopSearch",
-    "TrialRecord",
     "__version__",
     "compare",
     "load",
@@ -41,7 +38,6 @@ __getattr__, __dir__ = lazy_names(
     {
         "api": ("SearchResult", "load", "open_run", "search"),
         "comparison": ("ComparisonResult", "compare"),
-        "records": ("EpochRecord", "TrialRecord"),
         "study": ("Observer", "Predictor", "StopSearch"),
         "training": ("train_candidate",),
     },

@@ -162,11 +162,11 @@ def search(
     docs/spaces.md. ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``)
     where that came before it. Raises the errors of :mod:`harness.errors`.
 
-    ``on_epoch`` is called with the :class:`EpochRecord` of every epoch that has ended, ``on_trial`` with the
-    :class:`TrialRecord` of every trial; ``observer`` is an :class:`Observer`, which hears of the rest as well. All of
-    them run in the process and thread of this call, between other work, so they should be quick.
-    :class:`StopSearch` from one of them ends the search early; any other error ends it with everything saved, as a
-    signal would, and is then raised here: ``resume`` goes on.
+    ``on_epoch`` is called with the :class:`~harness.records.EpochRecord` of every epoch that has ended, ``on_trial``
+    with the :class:`~harness.records.TrialRecord` of every trial; ``observer`` is an :class:`Observer`, which hears of
+    the rest as well. All of them run in the process and thread of this call, between other work, so they should be
+    quick. :class:`StopSearch` from one of them ends the search early; any other error ends it with everything saved, as
+    a signal would, and is then raised here: ``resume`` goes on.
     """
     arguments = {**locals(), "overrides": tuple(overrides)}
     started_s = time.monotonic() if started_s is None else started_s
@@ -285,7 +285,10 @@ def open_run(run: str | Path) -> SearchResult:
     Raises :class:`InputError` where it is no run of a search, and :class:`StorageError` where it is damaged, was made
     by another version's schema, or ended before its tables were written.
 
-    >>> harness.open_run("results/20260101-120000-digits-1a2b").plot.history()  # doctest: +SKIP
+    >>> import harness
+    >>> opened = harness.open_run(run)  # doctest: +SKIP
+    >>> opened.best == result.best, opened.plot.history().layout.title.text  # doctest: +SKIP
+    (True, 'Every trial and the best so far')
     """
     path = Path(run)
     check_run(path)

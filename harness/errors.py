@@ -122,14 +122,15 @@ class Interrupted(TrialEnd):
     outcome = Outcome.INTERRUPTED
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says."""
-    return (str(error).strip() or "no message").splitlines()[0]
+def first_line(error: BaseException | str) -> str:
+    """Return the first line of what an error says, the kind of error where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def described(error: BaseException) -> str:
     """Return the kind of an error with the first line of what it says, as ``ValueError: no digits``."""
-    return f"{type(error).__name__}: {first_line(error)}"
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -269,7 +269,7 @@ class TrialRecord:
     attempts: int = 1
     """How often it was started; above 1 after the death of a worker, an interruption or running out of memory."""
     same_as: int | None = None
-    """The earlier trial of the same candidate, whose result this one was told without being trained."""
+    """The earlier trial of the same candidate, whose result this one took without being trained."""
 
 
 FIGURES = (

@@ -238,8 +238,8 @@ class _Suite:
         missed = self._plan.missed[row.case.bench]
         if not missed or not row.blocks_s:
             return row
-        told = f"no time was left for {missed} of {ROUNDS[self._level]} rounds"
-        return replace(row, note="; ".join(filter(None, (row.note, told))))
+        missed_note = f"no time was left for {missed} of {ROUNDS[self._level]} rounds"
+        return replace(row, note="; ".join(filter(None, (row.note, missed_note))))
 
 
 def _described(peaks: Peaks) -> dict[str, Any]:

@@ -12,11 +12,10 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.data.batches import Batch, Batches, place
     from harness.data.catalog import tasks
-    from harness.data.dataset import Dataset
+    from harness.data.dataset import Dataset, load
     from harness.data.download import fetch
     from harness.data.fitted import check_preprocessing
     from harness.data.learning import Learning
-    from harness.data.loading import load
     from harness.data.part import Part
     from harness.data.preprocessing import prepare, unknown_columns
     from harness.data.seeding import derive_seed
@@ -53,13 +52,12 @@ __getattr__, __dir__ = lazy_names(
             "place",
         ),
         "catalog": ("tasks",),
-        "dataset": ("Dataset",),
+        "dataset": ("Dataset", "load"),
         "download": ("fetch",),
         "sources.fashion_mnist": ("cache_folder",),
         "sources.given": ("Given", "given"),
         "fitted": ("check_preprocessing",),
         "learning": ("Learning",),
-        "loading": ("load",),
         "part": ("Part",),
         "preprocessing": ("prepare", "unknown_columns"),
         "seeding": ("derive_seed",),

@@ -113,12 +113,12 @@ def clean_columns(frame: pd.DataFrame, reading: Reading) -> Cleaned:
     readings: dict[str, dict[str, Any]] = {}
     for name in frame.columns:
         label = f"{reading.where}: column {name!r}"
-        values, how, told = _read(frame[name], label, reading)
+        values, how, remarks = _read(frame[name], label, reading)
         reason = _why_dropped(values, asked_for=name in reading.categorical)
         if reason:
             notes.append(f"{label} {reason}: dropped")
             continue
-        notes += [f"{label} {what}" for what in (*told, *_remarks(frame[name], values))]
+        notes += [f"{label} {what}" for what in (*remarks, *_remarks(frame[name], values))]
         kept[name] = values
         readings[name] = replace(how, missing=tuple(reading.missing(name))).as_dict()
     if not kept:
@@ -138,16 +138,16 @@ def _read(column: pd.Series, label: str, reading: Reading) -> _Read:
         return values, ColumnReading("dates", form=form, day_first=None if form else day_first(column)), ()
     if name in reading.categorical:
         return categories_of(column), ColumnReading("categories", whole=_are_numbers(column)), ()
-    held = infer_dtype(column, skipna=True)
-    if held in _TIMES or (is_integer_dtype(column.dtype) and holds_dates(column)):
-        raise _is_time(label, f"typed as {held}" if held in _TIMES else "as whole numbers: 20240314")
-    if is_bool_dtype(column.dtype) or held in ("boolean", "categorical"):
+    dtype = infer_dtype(column, skipna=True)
+    if dtype in _TIMES or (is_integer_dtype(column.dtype) and holds_dates(column)):
+        raise _is_time(label, f"typed as {dtype}" if dtype in _TIMES else "as whole numbers: 20240314")
+    if is_bool_dtype(column.dtype) or dtype in ("boolean", "categorical"):
         return as_text(column), ColumnReading("categories"), ()
     if is_text(column):
         return _from_text(column, label, reading)
-    if held in _NUMBERS or (is_numeric_dtype(column.dtype) and not is_complex_dtype(column.dtype)):
+    if dtype in _NUMBERS or (is_numeric_dtype(column.dtype) and not is_complex_dtype(column.dtype)):
         return numbers_of(column, label, reading), ColumnReading("numbers"), ()
-    raise DataError(f"{label} holds {held} values, neither numbers nor text; put it under `drop`")
+    raise DataError(f"{label} holds {dtype} values, neither numbers nor text; put it under `drop`")
 
 
 def _from_text(column: pd.Series, label: str, reading: Reading) -> _Read:
@@ -156,8 +156,8 @@ def _from_text(column: pd.Series, label: str, reading: Reading) -> _Read:
         if found.integers and integers_look_like_dates(found.values[~np.isnan(found.values)]):
             raise _is_time(label, "as whole numbers: 20240314")
         values = _finite(column, found.values, label, reading)
-        told = (f"is read as numbers: {found.told}",) if found.told else ()
-        return values, ColumnReading("numbers", decimal=found.decimal or ".", unit=found.unit), told
+        remarks = (f"is read as numbers: {found.remark}",) if found.remark else ()
+        return values, ColumnReading("numbers", decimal=found.decimal or ".", unit=found.unit), remarks
     times = looks_like_dates(column)
     if times:
         raise _is_time(label, times)

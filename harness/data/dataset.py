@@ -12,12 +12,14 @@ import pandas as pd
 from harness.data.examine import suspicions
 from harness.data.part import Part
 from harness.data.preprocessing import beyond_training, fit_preprocessing, prepare
+from harness.data.sources import read_source
+from harness.data.sources.given import Given
 from harness.data.sources.source import Source
-from harness.data.splits import Indices, split_again, split_folds
+from harness.data.splits import Indices, split_again, split_folds, split_samples
 from harness.data.training_data import TrainingData
 from harness.problems.regression import value_columns
 from harness.records import Target, TaskShape, image_inputs, table_inputs
-from harness.spec.task import Split
+from harness.spec.task import Split, TaskSpec
 
 
 @dataclass
@@ -25,6 +27,16 @@ class _Door:
     """Counts how often the test samples were opened; shared by the data sets that have the same test samples."""
 
     opened: int = 0
+
+
+def load(task: TaskSpec, *, seed: int, given: Given | None = None) -> Dataset:
+    """Read, clean, split and preprocess the data of ``task``; the same data and seed of the split give the same set.
+
+    ``given`` is the data of a task that has it from Python.
+    Raises :class:`~harness.errors.DataError` when the data cannot be used as it is.
+    """
+    source = read_source(task) if given is None else given.read(task)
+    return Dataset(source, split_samples(source, task.split, task.limit, seed))
 
 
 class Dataset(TrainingData):

@@ -28,14 +28,14 @@ class Drawing:
         """Return the other rows, and about ``wanted``: the last in order, whole groups, or drawn class by class."""
         count = max(1, round(wanted))
         if self._source.order is not None:
-            held = rows[np.argsort(self._source.order[rows], kind="stable")[-count:]]
+            held_out = rows[np.argsort(self._source.order[rows], kind="stable")[-count:]]
         elif self._groups is not None:
-            held = self._whole_groups(rows, count, seed)
+            held_out = self._whole_groups(rows, count, seed)
         else:
             strata = self._source.strata
             stratify = None if strata is None else strata[rows]
-            held = resample(rows, replace=False, n_samples=count, random_state=seed % 2**32, stratify=stratify)
-        return np.setdiff1d(rows, held, assume_unique=True), np.sort(held)
+            held_out = resample(rows, replace=False, n_samples=count, random_state=seed % 2**32, stratify=stratify)
+        return np.setdiff1d(rows, held_out, assume_unique=True), np.sort(held_out)
 
     def folds(self, rows: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
         """Deal the rows into so many folds, class by class and in whole groups; return the rows of each."""
@@ -46,7 +46,7 @@ class Drawing:
             dealt = StratifiedGroupKFold(**options).split(rows, stratify, self._groups[rows])
         else:
             dealt = (KFold if strata is None else StratifiedKFold)(**options).split(rows, stratify)
-        return [rows[held] for _, held in dealt]
+        return [rows[held_out] for _, held_out in dealt]
 
     def group_count(self, rows: np.ndarray) -> int:
         """Return how many of the rows could be drawn apart from each other: groups, or single rows."""

@@ -26,8 +26,8 @@ def suspicions(source: Source, indices: Indices) -> Iterator[str]:
         for name in source.inputs.columns:
             column = source.inputs[name].iloc[indices.train]
             each = (_gives_away(column, values, bool(source.class_names)) for values in np.atleast_2d(targets.T))
-            if told := next(filter(None, each), ""):
-                yield f"{source.name}: column {name!r} {told}; if it is known only afterwards, put it under `drop`"
+            if remark := next(filter(None, each), ""):
+                yield f"{source.name}: column {name!r} {remark}; if it is known only afterwards, put it under `drop`"
 
 
 def _copies(source: Source, indices: Indices) -> Iterator[str]:

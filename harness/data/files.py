@@ -46,12 +46,6 @@ def _look_up(path: Path, what: str) -> tuple[Path, int]:
         raise DataError(f"{path}: {error.strerror}; check the path and its permissions") from None
 
 
-def sha256_of_file(path: Path) -> str:
-    """Return the hex digest of the bytes of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def sha256_of_bytes(content: bytes) -> str:
     """Return the hex digest of bytes."""
     return hashlib.sha256(content).hexdigest()

@@ -93,15 +93,15 @@ def split_folds(source: Source, split: Split, indices: Indices, count: int) -> t
     if counts.min() < count:
         what = f"class {names[int(counts.argmin())]!r} has" if names else "there are"
         raise DataError(f"{source.name}: {what} {counts.min()} samples, fewer than one for each fold; {fix}")
-    held = drawing.folds(rows, count, derive_seed(split.seed, "folds"))
-    for number, fold in enumerate(held, start=1):
+    held_out = drawing.folds(rows, count, derive_seed(split.seed, "folds"))
+    for number, fold in enumerate(held_out, start=1):
         there = _per_class(source, fold)
         if there.min() == 0:
             what = (
                 f"has none of class {source.class_names[int(there.argmin())]!r}" if source.class_names else "is empty"
             )
             raise DataError(f"{source.name}: fold {number} {what}, since groups stay together; {fix}")
-    return tuple(Indices(np.setdiff1d(rows, fold, assume_unique=True), fold, indices.test) for fold in held)
+    return tuple(Indices(np.setdiff1d(rows, fold, assume_unique=True), fold, indices.test) for fold in held_out)
 
 
 def _per_class(source: Source, rows: np.ndarray) -> np.ndarray:

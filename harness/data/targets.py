@@ -35,7 +35,7 @@ def encode_targets(column: pd.Series, kind: str, where: str, reading: Reading) -
     """
     _refuse_times(column, where)
     classes = _of_classes(kind)
-    numbers, told = _as_numbers(column, classes, where, reading)
+    numbers, how = _as_numbers(column, classes, where, reading)
     if classes or (classes is None and _are_classes(numbers)):
         codes, names = _encode_classes(column, numbers, where)
         return codes, names, tuple(_class_notes(column, numbers, names, classes, where))
@@ -43,7 +43,7 @@ def encode_targets(column: pd.Series, kind: str, where: str, reading: Reading) -
         bad = reprlib.repr(as_text(column)[0])
         raise DataError(f"{where} holds {bad}, which is not a number; correct it or say `kind: classification`")
     values = _encode_values(numbers, where, reading)
-    return values, (), (f"{where} is read as values{told}{_value_hint(numbers, classes)}",)
+    return values, (), (f"{where} is read as values{how}{_value_hint(numbers, classes)}",)
 
 
 def encode_several(values_NV: np.ndarray, kind: str, where: str, reading: Reading) -> Encoded:
@@ -72,12 +72,12 @@ def _refuse_times(column: pd.Series, where: str) -> None:
 
 def _as_numbers(column: pd.Series, classes: bool | None, where: str, reading: Reading) -> tuple[pd.Series | None, str]:
     """Return the column as numbers with how they were read, or None where it holds classes."""
-    held = infer_dtype(column)
+    dtype = infer_dtype(column)
     if is_text(column):
         return _text_as_numbers(column, classes, where, reading)
-    if is_bool_dtype(column.dtype) or held in ("categorical", "boolean"):
-        return (column.astype(np.float64) if classes is False and held == "boolean" else None), ""
-    if held == "decimal":
+    if is_bool_dtype(column.dtype) or dtype in ("categorical", "boolean"):
+        return (column.astype(np.float64) if classes is False and dtype == "boolean" else None), ""
+    if dtype == "decimal":
         whole = all(value.as_tuple().exponent == 0 for value in column)
         return pd.Series([int(value) if whole else float(value) for value in column], index=column.index), ""
     return column, ""
@@ -91,11 +91,11 @@ def _text_as_numbers(
         if classes is None and column.nunique() <= MOST_INTEGER_CLASSES:
             return None, ""
         raise DataError(f"{where} {reading.unclear(found, column)}; or say `kind: classification`")
-    if not isinstance(found, Numbers) or (found.told and classes):
+    if not isinstance(found, Numbers) or (found.remark and classes):
         return None, ""
-    if found.integers and not found.told:
+    if found.integers and not found.remark:
         return pd.Series([int(text) for text in column], index=column.index), ""
-    return pd.Series(found.values, index=column.index), f": {found.told}" if found.told else ""
+    return pd.Series(found.values, index=column.index), f": {found.remark}" if found.remark else ""
 
 
 def _are_classes(numbers: pd.Series | None) -> bool:

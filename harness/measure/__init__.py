@@ -1,12 +1,11 @@
-"""Measuring: time, memory, and what a model costs. What cannot be measured is NaN, with why."""
+"""Measuring: time and memory. What cannot be measured is NaN, with why."""
 
 from __future__ import annotations
 
 from harness.hardware import synchronize
-from harness.measure.cost import count_flops, count_parameters
 from harness.measure.footprint import training_footprint
 from harness.measure.memory import MemoryPeak, free_memory, is_out_of_memory, only_new_garbage
-from harness.measure.resident import PeakMemory, ResidentPeak, held_mib
+from harness.measure.resident import PeakMemory, ResidentPeak, allocated_mib
 from harness.measure.timing import Timings, inference_throughput, latency, throughput, time_calls
 from harness.measure.uncertainty import standard_error
 
@@ -15,10 +14,8 @@ __all__ = [
     "PeakMemory",
     "ResidentPeak",
     "Timings",
-    "count_flops",
-    "count_parameters",
+    "allocated_mib",
     "free_memory",
-    "held_mib",
     "inference_throughput",
     "is_out_of_memory",
     "latency",

@@ -20,6 +20,7 @@ from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.data import Batch
+from harness.errors import described
 from harness.models import Outputs, leaves
 from harness.records import MIB, Figures
 
@@ -89,7 +90,7 @@ def training_footprint(
             *inputs, targets = (torch.zeros(batch, *x.shape[1:], dtype=x.dtype) for x in (*like.inputs, like.targets))
             torch.autograd.backward(loss(model(*inputs), targets))
     except Exception as error:  # noqa: BLE001 - a model may fail in any way where tensors hold nothing
-        reason = f"the model cannot run without values: {type(error).__name__}: {error}".splitlines()[0]
+        reason = f"the model cannot run without values: {described(error)}"
         return Figures.missing(reason, NAME)
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     return Figures({NAME: (alive.peak + state_per_parameter * trained) / MIB})

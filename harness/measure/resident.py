@@ -1,4 +1,4 @@
-"""What is held of a memory now, and the peak of it over a stretch of work: a GPU's, or this process's to the page."""
+"""Memory that is allocated now, and its peak over a stretch of work: a GPU's, or this process's to the page."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class PeakMemory:
         self.mib = memory_mib(self._meter.figures.values)
 
 
-def held_mib(device: torch.device) -> float:
-    """Return what is held now: on a GPU by torch's live tensors, else by the process with all that it has loaded.
+def allocated_mib(device: torch.device) -> float:
+    """Return what is allocated now: on a GPU by torch's live tensors, else by the process with all that it has loaded.
 
     What the C library keeps of freed memory is given back first, where it can be.
     """

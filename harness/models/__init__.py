@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from harness.models.build import build, configuration, schema, validate
 from harness.models.calling import evaluating, example_inputs
-from harness.models.ensemble import Ensemble
+from harness.models.cost import count_flops, count_parameters, flops_of
+from harness.models.ensemble import Ensemble, Tempered
 from harness.models.families.own import is_own, own_sha256
 from harness.models.family import Family, families, takes
-from harness.models.tempered import Tempered
 from harness.models.weights import load_weights
 from harness.problems.outputs import Outputs, leaves, mapped, prediction
 
@@ -21,9 +21,12 @@ __all__ = [
     "Tempered",
     "build",
     "configuration",
+    "count_flops",
+    "count_parameters",
     "evaluating",
     "example_inputs",
     "families",
+    "flops_of",
     "is_own",
     "leaves",
     "load_weights",

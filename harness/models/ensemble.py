@@ -1,4 +1,4 @@
-"""Several models of one task as one: their predictions averaged.
+"""Trained models behind a module of their own: several averaged, or one softened by a temperature.
 
 Shape legend: N models, B batch, C outputs.
 """
@@ -32,3 +32,19 @@ class Ensemble(nn.Module):
         """Return float32 ``B x C``."""
         outputs_NBC = torch.stack([prediction(member(*inputs)).float() for member in self.members])
         return problems[self._kind].averaged(outputs_NBC)
+
+
+class Tempered(nn.Module):
+    """Softens (above 1) or sharpens (below 1) what a model says of classes; its order of them stays.
+
+    Guo et al., 2017, arXiv:1706.04599. Its weights are the model's own.
+    """
+
+    def __init__(self, model: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.model = model
+        self.temperature = temperature
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return float32 ``B x C`` logits, or ``B x 1`` of the second of two classes."""
+        return prediction(self.model(*inputs)).float() / self.temperature

@@ -87,8 +87,10 @@ class Memory:
         """
 
         def valid(entry: Entry) -> bool:
-            held = entry.get("figures")
-            return isinstance(held, dict) and all(isinstance(value, float | int | None) for value in held.values())
+            figures = entry.get("figures")
+            return isinstance(figures, dict) and all(
+                isinstance(value, float | int | None) for value in figures.values()
+            )
 
         found = self._recall(what, (("figures", what), key), valid, lambda: {"figures": dict(measure())})
         return {name: _number(value) for name, value in found["figures"].items()}

@@ -15,10 +15,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
 
-import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from harness.models import flops_of
 from harness.plan.calibration import Choice, Probe
 from harness.plan.memory import Memory
 from harness.plan.running import forward_of, thread_count
@@ -73,9 +72,7 @@ def _flops(probe: Probe) -> float:
     if any(isinstance(layer, nn.RNNBase) for layer in probe.model.modules()):
         return math.inf
     forward = forward_of(probe.model, device=probe.device, precision="fp32", layout="contiguous")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        forward(probe.batch.inputs)
-    return float(counter.get_total_flops())
+    return flops_of(lambda: forward(probe.batch.inputs))
 
 
 def _measure(probe: Probe, precision: str, counts: tuple[int, ...], *, earlier: int = 0) -> Choice:

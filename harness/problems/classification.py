@@ -187,9 +187,9 @@ class Classification(Problem):
         import numpy as np
 
         codes = answers.argmax(axis=1)
-        told = np.array(names, dtype=object)[codes]
+        predicted_names = np.array(names, dtype=object)[codes]
         probabilities = {f"probability_{k}": answers[:, k].astype(np.float64) for k in range(answers.shape[1])}
-        return {"predicted": codes, "predicted_name": told, **probabilities}
+        return {"predicted": codes, "predicted_name": predicted_names, **probabilities}
 
     def details(self, quality: Quality, class_names: Sequence[str]) -> dict[str, Any]:
         """Return the scores of each class and the confusion matrix."""

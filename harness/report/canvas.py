@@ -36,8 +36,8 @@ OUTCOME_STYLE: Mapping[str, tuple[str, str]] = {
 """Colour and symbol of each outcome: told apart without colour too."""
 
 FRONT_COLOUR = "#2fa572"
-SHOWN_TRIALS = 1000
-"""Trials of one figure, of more every so many-th: what stands there in thousands is not told apart any more."""
+SHOWN_TRIALS = 600
+"""Trials of one figure: what stands there in thousands is not told apart any more."""
 
 
 def label(text: object, limit: int = 28) -> str:
@@ -91,9 +91,12 @@ def floats(values: npt.ArrayLike) -> list[float | None]:
 
 
 def thinned(keep: Flags) -> Flags:
-    """Return which points to draw: those to keep whatever comes, and SHOWN_TRIALS evenly spaced others."""
+    """Return which points to draw: all of a few; else those to keep whatever comes, and SHOWN_TRIALS drawn at random.
+
+    The same ones each time: not every so many-th, which may have something in common.
+    """
     chosen = keep.copy()
-    chosen[:: max(1, math.ceil(len(keep) / SHOWN_TRIALS))] = True
+    chosen[np.random.default_rng(0).permutation(len(keep))[:SHOWN_TRIALS]] = True
     return chosen
 
 

@@ -36,8 +36,8 @@ def build_tasks(folders: Sequence[Path]) -> dict[str, str]:
         sections=tuple(_sections(documents, ranks)),
     )
     note = "A grey bar lies over those that cannot be told apart."
-    charts = {"ranks": (Chart("Critical-difference diagram", critical_difference(ranks), note, wide=True),)}
-    return {"tasks.md": render_markdown(content), "tasks.html": render_html(content, charts)}
+    diagram = Chart("Critical-difference diagram", critical_difference(ranks), note, wide=True)
+    return {"tasks.md": render_markdown(content), "tasks.html": render_html(content, {"ranks": (diagram,)})}
 
 
 def oriented_means(documents: Sequence[Document]) -> dict[str, list[float]]:
@@ -88,8 +88,8 @@ def _sections(documents: Sequence[Document], ranks: Ranks) -> Iterator[Section]:
     metrics = {each["task"]["metric"] for each in documents}
     if len(metrics) == 1 and None not in margins and len(set(margins)) == 1 and margins[0] is not None:
         text = (
-            "How probable it is that over such tasks the first is better, that both are within "
-            f"{margins[0].text}, or that the second is better: Bayesian signed-rank test (Benavoli et al., 2017)."
+            f"How probable it is that over such tasks the first is better, that both are within {margins[0].text}, or "
+            "that the second is better: Bayesian signed-rank test (Benavoli et al., 2017)."
         )
         block = _agreement_table(documents, ranks, margins[0].value)
         yield Section(anchor="pairs", title="Practical equivalence", text=(text,), blocks=(block,))

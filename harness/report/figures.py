@@ -25,6 +25,7 @@ class Plots:
     The run is read when the first one is asked for. A figure that the run has no data for is an :class:`InputError`
     that says why.
 
+    >>> import harness
     >>> plot = harness.open_run("results/20260101-120000-digits-1a2b").plot  # doctest: +SKIP
     >>> plot.history().show(), plot.learning_curves("accuracy").write_image("curves.pdf")  # doctest: +SKIP
     """

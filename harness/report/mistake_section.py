@@ -24,7 +24,7 @@ def mistakes(findings: Findings) -> Iterator[Block]:
     pictures = tuple(Picture(each["picture"], tuple(_lines(each))) for each in found if each.get("picture"))
     if pictures:
         yield Pictures(pictures, caption)
-    yield mistake_table(found, caption, folded=bool(pictures))
+    yield mistake_table(found, f"{caption}, as a table" if pictures else caption, folded=bool(pictures))
 
 
 def _lines(mistake: MistakeStats) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from harness.report.load import PARAMETER
 from harness.report.wording import number, setting, short_names
 from harness.study.pareto import Floats
 
-_FIFTHS = ("#c3c7ce", "#a9b7cf", "#7fa3dc", "#4a86e8", "#e8833a")
+_FIFTHS = ("#b0b5be", "#93a5c4", "#6b93d6", "#3f78d8", "#e8833a")
 """From the worst fifth of the trials to the best."""
 _GRID = 30
 _MOST_LEVELS = 6
@@ -67,7 +68,12 @@ def parallel(trials: pd.DataFrame, columns: Sequence[str], metric: str, *, log: 
             look = {"showarrow": False, "font": {"size": 10}, "xanchor": "left", "xshift": 3}
             figure.add_annotation(x=position, y=height, text=text, **look)
     figure.update_layout(
-        xaxis={"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.1, len(names) - 0.55]},
+        xaxis={
+            "tickvals": list(range(len(names))),
+            "ticktext": names,
+            "range": [-0.3, len(names) - 0.5],
+            "ticklabeloverflow": "allow",
+        },
         yaxis={"visible": False, "range": [-0.05, 1.05]},
         showlegend=True,
     )
@@ -77,21 +83,22 @@ def parallel(trials: pd.DataFrame, columns: Sequence[str], metric: str, *, log: 
 def _axis(column: pd.Series, *, log: bool) -> _Axis:
     if is_numeric(column):
         return _numbers(column.to_numpy(np.float64, na_value=NAN), log=log)
-    levels = sorted({str(value) for value in column.dropna()})
+    levels = sorted({setting(value) for value in column.dropna()})
     steps = {level: place / max(1, len(levels) - 1) for place, level in enumerate(levels)}
-    places = np.array([NAN if pd.isna(value) else steps[str(value)] for value in column], dtype=np.float64)
+    places = np.array([NAN if pd.isna(value) else steps[setting(value)] for value in column], dtype=np.float64)
     shown = levels if len(levels) <= _MOST_LEVELS else [levels[0], levels[-1]]
-    return _Axis(places, tuple((steps[level], label(setting(level), 14)) for level in shown))
+    return _Axis(places, tuple((steps[level], label(level, 14)) for level in shown))
 
 
 def _numbers(values: Floats, *, log: bool = False) -> _Axis:
     known = values[np.isfinite(values)]
     low, high = float(known.min()), float(known.max())
     ticks = ((0.0, number(low)), (1.0, number(high))) if high > low else ((0.5, number(low)),)
-    ends = np.log([low, high]) if log and low > 0 else np.array([low, high])
-    shifted = np.log(values) if log and low > 0 else values
-    places = (shifted - ends[0]) / (ends[1] - ends[0]) if high > low else np.where(np.isfinite(values), 0.5, NAN)
-    return _Axis(places, ticks)
+    if high == low:
+        return _Axis(np.where(np.isfinite(values), 0.5, NAN), ticks)
+    if scale(known, log=log).get("type") == "log":
+        values, low, high = np.log(values), math.log(low), math.log(high)
+    return _Axis((values - low) / (high - low), ticks)
 
 
 def contour(
@@ -100,14 +107,14 @@ def contour(
     """Draw the first objective over two numeric parameters, interpolated between the trials that have both.
 
     Linear interpolation on Delaunay triangles of the parameters, each from 0 to 1; darker is better, and beyond the
-    trials nothing is drawn. None where fewer than four different points are known.
+    trials nothing is drawn. None where all of them lie on one line.
     """
     present = trials.dropna(subset=[*pair, "value"])
     places = [present[name].to_numpy(np.float64) for name in pair]
     values = present["value"].to_numpy(np.float64)
-    by_log = [name in log and bool((side > 0).all()) for name, side in zip(pair, places, strict=True)]
+    by_log = [scale(side, log=name in log).get("type") == "log" for name, side in zip(pair, places, strict=True)]
     scaled = [np.log(side) if is_log else side for side, is_log in zip(places, by_log, strict=True)]
-    if len(np.unique(np.column_stack(scaled), axis=0)) < 4 or any(np.ptp(side) == 0 for side in scaled):
+    if np.linalg.matrix_rank(np.column_stack([side - side.mean() for side in scaled])) < 2:
         return None
     lines, heights = _interpolated(scaled, values)
     x, y = (np.exp(line) if is_log else line for line, is_log in zip(lines, by_log, strict=True))
@@ -148,13 +155,11 @@ def _within(values: Floats, is_log: bool) -> dict[str, object]:
 def _interpolated(sides: Sequence[Floats], values: Floats) -> tuple[list[Floats], Floats]:
     """Return the lines of a grid over the points, and the values on it, NaN outside of them."""
     from scipy.interpolate import LinearNDInterpolator
-    from scipy.spatial import Delaunay
 
     points = np.column_stack([(side - side.min()) / np.ptp(side) for side in sides])
     unique, place = np.unique(points, axis=0, return_inverse=True)
     means = np.bincount(place.ravel(), weights=values) / np.bincount(place.ravel())
-    # Joggled (QJ), so that points on one line have triangles too.
-    surface = LinearNDInterpolator(Delaunay(unique, qhull_options="QJ Qbb Qc Qz"), means)
+    surface = LinearNDInterpolator(unique, means)
     unit = np.linspace(0.0, 1.0, _GRID)
     grid: Floats = surface(*np.meshgrid(unit, unit))
     return [side.min() + unit * np.ptp(side) for side in sides], grid

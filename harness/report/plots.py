@@ -83,8 +83,8 @@ def every_curve(epochs: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.F
             text=[setting(name) if math.isfinite(name) else "" for name in names],
             mode="lines+markers",
             line={"color": colour, "width": 1},
-            marker={"size": 3},
-            opacity=0.6,
+            marker={"size": 4},
+            opacity=0.7,
             name=label(outcome),
             hovertemplate="trial %{text}, epoch %{x}: %{y:.4g}<extra></extra>",
         )

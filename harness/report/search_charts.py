@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness.report import parameter_plots, plots
-from harness.report.canvas import SHOWN_TRIALS
+from harness.report.canvas import SHOWN_TRIALS, thinned
 from harness.report.chart import Chart
 from harness.report.findings import Findings
 from harness.report.load import PARAMETER, decoded, parameter_columns
@@ -22,6 +22,8 @@ _ALL_CURVES = 200
 _SLICES = 6
 _LINES = 300
 _AXES = 7
+_COMMON = 0.5
+"""Share of the complete trials that a parameter must exist in to have an axis: the lines of others have a gap there."""
 _LEAST_LINES = 5
 _CONTOURS_OF = 3
 """The most important numeric parameters, of which each pair has a contour."""
@@ -42,8 +44,8 @@ def history(findings: Findings) -> Iterator[Chart]:
         yield Chart(title, figure, f"{note}{_of_many(len(trials))}", wide=True)
 
 
-def _of_many(count: int, shown: int = SHOWN_TRIALS, how: str = "evenly spaced") -> str:
-    return f" About {shown:,} of {count:,} are drawn, {how}." if count > shown else ""
+def _of_many(count: int, shown: int = SHOWN_TRIALS, how: str = "drawn at random") -> str:
+    return f" About {shown:,} of {count:,} are shown, {how}." if count > shown else ""
 
 
 def curves(findings: Findings) -> Iterator[Chart]:
@@ -102,12 +104,13 @@ def _numbered(trials: Sequence[int]) -> str:
 def importances(findings: Findings) -> Iterator[Chart]:
     """Yield both importances, then the objective over one parameter, over all of them, and over two."""
     if len(findings.importances.table["importance"].dropna()):
-        yield Chart("Permutation importance", plots.importance_bars(findings.importances.table), "")
+        figure = plots.importance_bars(findings.importances.table)
+        yield Chart("Permutation importance", figure, "", wide=not findings.ped_anova.shares)
     if shares := findings.ped_anova.shares:
         note = f"Share in what sets the best {findings.ped_anova.best} trials apart from all others."
         yield Chart("PED-ANOVA", plots.parameter_bars(shares, "share"), note)
     varied = [name for name in _by_importance(findings) if findings.best[name].nunique() > 1]
-    yield from _parallel(findings, varied[:_AXES])
+    yield from _parallel(findings, [name for name in varied if findings.best[name].notna().mean() >= _COMMON][:_AXES])
     log, first = findings.run.log_sampled, findings.metrics[0]
     for column in varied[:_SLICES]:
         path = column.removeprefix(PARAMETER)
@@ -143,7 +146,7 @@ def _contours(findings: Findings, columns: Sequence[str]) -> Iterator[Chart]:
         if len(present) < _LEAST_POINTS:
             continue
         figure = parameter_plots.contour(
-            present.iloc[:SHOWN_TRIALS],
+            present[thinned(np.zeros(len(present), dtype=np.bool_))],
             pair,
             findings.metrics[0],
             maximize=findings.maximize[0],
@@ -151,9 +154,8 @@ def _contours(findings: Findings, columns: Sequence[str]) -> Iterator[Chart]:
         )
         if figure is not None:
             names = " and ".join(name.removeprefix(PARAMETER) for name in pair)
-            note = "Interpolated between trials (points); darker is better."
-            how = "the best ones"
-            yield Chart(names, figure, f"{note}{_of_many(len(present), how=how)}")
+            note = f"Interpolated between trials (points); darker is better.{_of_many(len(present))}"
+            yield Chart(names, figure, note)
 
 
 def _log_columns(findings: Findings) -> set[str]:

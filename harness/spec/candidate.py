@@ -23,7 +23,7 @@ CONSTANT = Named("constant")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An architecture with its hyperparameters: all that training needs to be told."""
+    """An architecture with its hyperparameters: all that training needs."""
 
     architecture: Named
     optimizer: Named

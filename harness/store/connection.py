@@ -112,7 +112,7 @@ def configure(connection: Any, _record: Any) -> None:
 
 
 def patience(target: sqlalchemy.URL) -> dict[str, Any]:
-    """Return what libpq is told of waiting, as far as the URL does not say it."""
+    """Return what libpq is to be given on waiting, as far as the URL does not say it."""
     return {name: value for name, value in PATIENCE.items() if name not in target.query}
 
 

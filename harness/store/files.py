@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -13,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import StorageError
+from harness.digest import sha256_of_file
+from harness.errors import StorageError, first_line
 from harness.text import plain, readable
 
 if TYPE_CHECKING:
@@ -116,14 +116,13 @@ def read_parquet(path: Path) -> pd.DataFrame:
         return frame
     # What pyarrow says of a damaged file, and pandas of the description of its columns in one.
     except (OSError, ValueError, LookupError, TypeError, RecursionError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise StorageError(f"{path}: cannot be read ({reason})") from error
+        raise StorageError(f"{path}: cannot be read ({first_line(error)})") from error
 
 
 def sha256_file(path: Path) -> str:
-    """Return the sha256 of a file, read in pieces."""
-    with storage_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the sha256 of a file. Raises :class:`StorageError`."""
+    with storage_errors(path):
+        return sha256_of_file(path)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ SAVED_BY_GATES = "saved by gates, as predicted"
 
 _WHY = {
     LOST: "attempts that left nothing: a worker that died, an epoch that was cut off",
-    SAVED: "told the result of an earlier trial of the same candidate; not spent, so no part of the whole",
+    SAVED: "given the result of an earlier trial of the same candidate; not spent, so no part of the whole",
     SAVED_BY_GATES: "all epochs of what was rejected before training: predicted, not measured; no part of the whole",
 }
 

@@ -9,25 +9,27 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from harness.errors import InputError, StorageError
 from harness.records import NAN
 from harness.store.files import read_object, storage_errors
+from harness.store.loose import at, moment, number, text, total
 from harness.store.parts import part_files
-from harness.store.run import MANIFEST, STATUS, boot_id, read_status
+from harness.store.run import MANIFEST, STATUS, Status, boot_id, read_status
 
 DEPTH = 8
 """Folders within folders that are looked through."""
 SILENT_S = 900.0
 """A benchmark that wrote nothing for so long is over: it does so after each of its groups."""
 
+COMPARISON = "comparison.json"
+"""What a comparison found; until its first look there is its design."""
 REPLICATES = "replicates.json"
 """The list of what was to be trained, in a run that searched for nothing."""
 
@@ -134,28 +136,19 @@ def listed(run: Path) -> Listed:
 
 def _searched(run: Path) -> Listed:
     """Read a run of trials."""
-    if not (run / STATUS).is_file():
-        raise StorageError(f"no {STATUS}; the folder was copied in part: copy it again")
-    status = read_status(run)
-    if "state" not in status or "pid" not in status:
-        raise StorageError(f"{STATUS}: says no state of a run")
-    state = status["state"]
-    if state != "failed" and not (run / MANIFEST).is_file():
-        # The manifest comes last: until then the state is that of the trials, and the report is still to be written.
-        alive = _alive(status["pid"], status.get("boot_id"), (run / STATUS).stat().st_mtime)
-        state = "running" if alive else "killed"
+    status = _status(run)
     stats = read_object(run / "stats.json") if (run / "stats.json").is_file() else {}
-    best, metric = _at(stats, "best"), _text(_at(stats, "objective", 0, "metric"))
-    values = [_at(best, "values", 0), _at(best, "validation", metric)]
-    outcomes = _at(stats, "outcomes")
+    best, metric = at(stats, "best"), text(at(stats, "objective", 0, "metric"))
+    values = [at(best, "values", 0), at(best, "validation", metric)]
+    outcomes = at(stats, "outcomes")
     return Listed(
         run=run,
         command="train" if (run / REPLICATES).is_file() else "search",
-        task=_text(_at(stats, "task", "name")) or _named(run)[1],
-        state=state,
+        task=text(at(stats, "task", "name")) or _named(run)[1],
+        state=_state(run, status),
         metric=metric,
-        value=next((value for value in map(_number, values) if not math.isnan(value)), NAN),
-        trials=_total(outcomes.values()) if isinstance(outcomes, Mapping) else None,
+        value=next((value for value in map(number, values) if not math.isnan(value)), NAN),
+        trials=total(outcomes.values()) if isinstance(outcomes, Mapping) else None,
         seconds=status.get("elapsed_s", NAN),
         started_unix_s=_started(run),
     )
@@ -163,18 +156,20 @@ def _searched(run: Path) -> Listed:
 
 def _compared(run: Path) -> Listed:
     """Read a comparison of architectures."""
-    known = read_object(run / "comparison.json")
-    families = [each for each in _at(known, "families") or [] if isinstance(each, Mapping)]
+    status = _status(run)
+    known = read_object(run / COMPARISON) if (run / COMPARISON).is_file() else {}
+    told = at(known, "families")
+    families = [each for each in told if isinstance(each, Mapping)] if isinstance(told, list) else []
     chosen = (each for each in families if each.get("name") == known.get("cheapest_not_worse"))
     return Listed(
         run=run,
         command="compare",
-        task=_text(_at(known, "task", "name")) or _named(run)[1],
-        state=_text(known.get("state")),
-        metric=_text(_at(known, "task", "metric")),
-        value=_number(_at(next(chosen, None), "mean")),
-        trials=_total(each.get("trials") for each in families),
-        seconds=sum(_number(each.get("device_seconds")) for each in families),
+        task=text(at(known, "task", "name")) or _named(run)[1],
+        state=_state(run, status),
+        metric=text(at(known, "task", "metric")),
+        value=number(at(next(chosen, None), "mean")),
+        trials=total(each.get("trials") for each in families) if families else None,
+        seconds=status.get("elapsed_s", NAN),
         started_unix_s=_started(run),
     )
 
@@ -182,25 +177,44 @@ def _compared(run: Path) -> Listed:
 def _benched(run: Path) -> Listed:
     """Read a benchmark."""
     env = read_object(run / "env.json")
-    state = _text(env.get("state")) or "complete"
+    state = text(env.get("state")) or "complete"
     silent_s = time.time() - (run / "env.json").stat().st_mtime
     return Listed(
         run=run,
         command="bench",
-        task=_text(env.get("device_name")) or _text(env.get("device")),
+        task=text(env.get("device_name")) or text(env.get("device")),
         state="killed" if state == "running" and silent_s > SILENT_S else state,
-        seconds=_number(env.get("seconds")),
-        started_unix_s=_moment(env.get("started_unix_s")),
+        seconds=number(env.get("seconds")),
+        started_unix_s=moment(env.get("started_unix_s")),
     )
 
 
 _KINDS: Mapping[tuple[str, ...], Callable[[Path], Listed]] = {
-    ("comparison.json",): _compared,
+    (COMPARISON,): _compared,
+    (STATUS, "design.json"): _compared,
     ("env.json", "bench.parquet"): _benched,
-    ("status.json",): _searched,
+    (STATUS,): _searched,
     ("stats.json", "space.yaml"): _searched,
 }
 """What reads a run, by the files that tell its kind."""
+
+
+def _status(run: Path) -> Status:
+    """Return what a run says of itself. Raises :class:`StorageError` where it says nothing."""
+    if not (run / STATUS).is_file():
+        raise StorageError(f"no {STATUS}; the folder was copied in part: copy it again")
+    status = read_status(run)
+    if "state" not in status or "pid" not in status:
+        raise StorageError(f"{STATUS}: says no state of a run")
+    return status
+
+
+def _state(run: Path, status: Status) -> str:
+    """Return the state of a run; it is sealed last, and until then its report at least is still to be written."""
+    if status["state"] == "failed" or (run / MANIFEST).is_file():
+        return status["state"]
+    alive = _alive(status["pid"], status.get("boot_id"), (run / STATUS).stat().st_mtime)
+    return "running" if alive else "killed"
 
 
 def _alive(pid: int, boot: str | None, written_unix_s: float) -> bool:
@@ -223,42 +237,10 @@ def _started(run: Path) -> float:
         with suppress(ValueError, OverflowError):
             return time.mktime(time.strptime(when, "%Y%m%d-%H%M%S"))
     first = next(iter(part_files(run).values()), None)
-    return NAN if first is None else _moment(read_object(first).get("begun_unix_s"))
+    return NAN if first is None else moment(read_object(first).get("begun_unix_s"))
 
 
 def _named(run: Path) -> tuple[str, str]:
     """Return time and task from the name of a run folder, both empty where it was given another one."""
     match = _NAME.fullmatch(run.resolve().name)
     return (match[1], match[2]) if match else ("", "")
-
-
-def _at(value: Any, *path: str | int) -> Any:
-    """Return what stands at a path of keys and positions in data that may hold anything; None where nothing does."""
-    for key in path:
-        if isinstance(value, Mapping):
-            value = value.get(key)
-        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-            value = value[key]
-        else:
-            return None
-    return value
-
-
-def _number(value: Any) -> float:
-    with suppress(OverflowError):
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else NAN
-    return NAN
-
-
-def _moment(value: Any) -> float:
-    """Return a time that a calendar has."""
-    return number if 0.0 <= (number := _number(value)) < 1.0e11 else NAN
-
-
-def _total(counts: Iterable[Any]) -> int | None:
-    total = sum(map(_number, counts))
-    return int(total) if math.isfinite(total) else None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -180,10 +180,10 @@ class Archive:
         return Result(record, epochs)
 
     def _observed(self, stored: StoredTrial) -> tuple[int, ...]:
-        """Return whose results were told to the sampler before a trial: those of earlier ones."""
+        """Return whose results the sampler had observed before a trial: those of earlier ones."""
         observed = stored.note.get("shown", [])
         if not isinstance(observed, list) or not all(type(n) is int and 0 <= n < stored.number for n in observed):
-            raise self._damaged(stored, "it does not say whose results were shown before")
+            raise self._damaged(stored, "it does not say whose results its sampler had observed")
         return tuple(observed)
 
     def _seed(self, stored: StoredTrial) -> int | None:

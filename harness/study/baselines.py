@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.data import Part, TrainingData, derive_seed
+from harness.errors import first_line
 from harness.problems import LOSS, Estimator, problems
 from harness.problems.scoring import Scorer
 from harness.records import NAN
@@ -135,8 +136,8 @@ def _scored(
                 recipe.model.fit(*drawn(columns, (final.train, final.validation), most, seed))
                 test = _measured(recipe, columns, final, scene.test, scene.scorer)
         except FAILURES as error:
-            notes.append(f"failed: {_first_line(error)}")
-    notes += [f"{warning.category.__name__}: {_first_line(warning.message)}" for warning in caught]
+            notes.append(f"failed: {first_line(error)}")
+    notes += [f"{warning.category.__name__}: {first_line(warning.message)}" for warning in caught]
     note = "; ".join(dict.fromkeys(filter(None, notes)))
     return Baseline(recipe.name, validation, test, time.perf_counter() - started, rows, note)
 
@@ -163,7 +164,3 @@ def _measured(
     answers = models.answers_of(recipe.model, columns.inputs(part), shape.outputs)
     loss = problem.losses_of(answers, part.targets, loss=problem.losses[0], scale=shape.scale).mean()
     return {LOSS: float(loss), **scorer.measure(part.truth, problem.own_units(answers, shape)).values}
-
-
-def _first_line(message: object) -> str:
-    return " ".join(str(message).partition("\n")[0].split()) or type(message).__name__

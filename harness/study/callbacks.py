@@ -24,6 +24,7 @@ class StopSearch(Exception):
     the report is written, and a resumed search goes on. After the last trial it changes nothing. Its text is the reason
     that is recorded of the trials under way.
 
+    >>> import harness
     >>> def enough(trial):
     ...     if trial.values and trial.values[0] > 0.99:
     ...         raise harness.StopSearch("good enough")

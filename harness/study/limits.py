@@ -10,7 +10,7 @@ from harness.records import NAN, Outcome, TrialRecord, memory_mib
 from harness.spec import Limits
 
 UNDESIRABLE = (Outcome.INFEASIBLE, Outcome.OOM, Outcome.DIVERGED)
-"""Outcomes that say something of the candidate: told as broken constraints, so that the sampler keeps away."""
+"""Outcomes that say something of the candidate: the sampler takes them for broken constraints, and keeps away."""
 
 WHOLE = (Outcome.COMPLETE, Outcome.INFEASIBLE)
 """Outcomes of trials whose training seconds count as all that they take."""
@@ -39,7 +39,7 @@ def measured(figures: Mapping[str, float], epochs: int) -> dict[str, float]:
 def check(limits: Limits, values: Mapping[str, float], how: str) -> None:
     """Raise :class:`Infeasible` for the first value beyond its limit; what is not known breaks none.
 
-    ``how`` the values were found, ``predicted`` or ``measured``, is told with them.
+    ``how`` the values were found, ``predicted`` or ``measured``, is named with them.
     """
     for name, limit in limits_of(limits).items():
         value = values.get(name, NAN)
@@ -49,7 +49,7 @@ def check(limits: Limits, values: Mapping[str, float], how: str) -> None:
 
 
 def constraints(limits: Limits, record: TrialRecord) -> dict[str, float]:
-    """Return what a sampler is told of a trial's limits: at most 0 for what is kept, above by as much as it is broken.
+    """Return what a sampler is given of a trial's limits: at most 0 for what is kept, above by as much as it is broken.
 
     Each is the value over its limit, less 1; what was measured counts before what was predicted, and what is not known
     is 0. An outcome that says something against the candidate, and no limit does, is a broken constraint of its own.
@@ -59,11 +59,11 @@ def constraints(limits: Limits, record: TrialRecord) -> dict[str, float]:
         del found["train_seconds"]  # of a part of the epochs
     values = {"memory_mb": record.predicted.get("static_memory_mb", NAN), **record.predicted}
     values |= {name: value for name, value in found.items() if not math.isnan(value)}
-    told = {name: values.get(name, limit) / limit - 1.0 for name, limit in limits_of(limits).items()}
-    told = {name: margin if math.isfinite(margin) else 0.0 for name, margin in told.items()}
-    if record.outcome in UNDESIRABLE and not any(margin > 0.0 for margin in told.values()):
-        told[str(record.outcome)] = 1.0
-    return told
+    margins = {name: values.get(name, limit) / limit - 1.0 for name, limit in limits_of(limits).items()}
+    margins = {name: margin if math.isfinite(margin) else 0.0 for name, margin in margins.items()}
+    if record.outcome in UNDESIRABLE and not any(margin > 0.0 for margin in margins.values()):
+        margins[str(record.outcome)] = 1.0
+    return margins
 
 
 def _number(value: float) -> str:

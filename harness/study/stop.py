@@ -12,7 +12,7 @@ class Stop:
     """Asked between training steps, so it must cost next to nothing; raises when the work should end.
 
     ``seconds`` are those of the whole command, None without an end; they count from ``started_s``, in
-    ``time.monotonic`` seconds, or from now. What is set aside of them is told as the search learns.
+    ``time.monotonic`` seconds, or from now. What is set aside of them changes as the search learns.
     """
 
     def __init__(self, seconds: float | None = None, *, started_s: float | None = None) -> None:

@@ -84,7 +84,7 @@ class Snapshots:
             parts=parts,
             caller=dict(caller),
         )
-        tensors = {f"{group}.{name}": tensor for group, held in groups.items() for name, tensor in held.items()}
+        tensors = {f"{group}.{name}": tensor for group, members in groups.items() for name, tensor in members.items()}
         return pack(tensors, facts.model_dump())
 
     def put_back(self, data: bytes) -> tuple[Course, dict[str, Any]]:
@@ -117,9 +117,9 @@ class Snapshots:
 
     def _states(self, name: str, facts: _PartFacts, tensors: Mapping[str, Tensor]) -> list[dict[str, Any]]:
         """Return what the optimisers of a part can load."""
-        held = _group(f"optimizer.{name}", tensors)
+        stored = _group(f"optimizer.{name}", tensors)
         return [
-            fitted(optimizer, unflatten(node, held))
+            fitted(optimizer, unflatten(node, stored))
             for optimizer, node in zip(self._parts[name].optimizers, facts.optimizers, strict=True)
         ]
 

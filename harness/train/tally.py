@@ -60,7 +60,7 @@ class Tally:
             self.samples += taken.samples
             self._judge(means, norms)
         self._seen.update(waiting)
-        if any(part.hopeless for part in self._parts.values()):
+        if any(part.scale_exhausted for part in self._parts.values()):
             raise Diverged(
                 f"fp16 gradients overflow without any loss scale {self._where}; use bf16 or fp32, or {REMEDY}"
             )
@@ -110,7 +110,7 @@ class _Norms:
         self._depth_ratios: list[float] = []
 
     @property
-    def hopeless(self) -> bool:
+    def scale_exhausted(self) -> bool:
         """Whether its loss scale can fall no more."""
         return self._learner.scaler is not None and self._learner.scaler.get_scale() < MIN_SCALE
 

@@ -64,8 +64,8 @@ def _factors(model: nn.Module) -> dict[int, tuple[float, float]]:
         return {}
     found: dict[int, tuple[float, float]] = {}
     for name, factors in sorted(declared().items(), key=lambda item: item[0].count(".")):
-        held = [p for own, p in model.named_parameters() if own == name or own.startswith(f"{name}.")]
-        if not held:
+        parameters = [p for own, p in model.named_parameters() if own == name or own.startswith(f"{name}.")]
+        if not parameters:
             raise InputError(f"learning_factors: the model has no parameter {name!r}")
-        found.update((id(parameter), factors) for parameter in held)
+        found.update((id(parameter), factors) for parameter in parameters)
     return found

@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.bench.macro.models import BACKWARD, CLASSES, FULL, LSTM, SMALL, Layer, flops, references
-from harness.measure import count_parameters
+from harness.models import count_parameters
 
 
 def counted(work):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.bench.catalog import CATALOG
-from harness.bench.micro import attention, convolution, lstm_cell, matmul, memory, threads
+from harness.bench.micro import layers, matmul, memory, threads
 from harness.bench.peaks import IN_CACHE
 from harness.bench.rows import Row
 from harness.bench.workload import Setting, groups
@@ -67,7 +67,7 @@ def test_a_product_of_bytes_is_exact():
     "workload",
     [
         matmul.product((4, 5, 6), "fp32", SETTING),
-        convolution.convolution(2, "fp32", "channels_last", SETTING),
+        layers.convolution(2, "fp32", "channels_last", SETTING),
     ],
 )
 def test_flops_by_formula_are_those_that_torch_counts(workload):
@@ -80,15 +80,15 @@ def test_flops_by_formula_are_those_that_torch_counts(workload):
 def test_flops_of_attention_are_those_of_its_two_products():
     batch, heads, length = 2, 3, 16
     with FlopCounterMode(display=False) as counter:
-        q_BHSD = torch.randn(batch, heads, length, attention.WIDTH)
+        q_BHSD = torch.randn(batch, heads, length, layers.WIDTH)
         (q_BHSD @ q_BHSD.mT) @ q_BHSD
-    assert attention.attend((batch, heads, length), "fp32", SETTING).flops == counter.get_total_flops()
+    assert layers.attend((batch, heads, length), "fp32", SETTING).flops == counter.get_total_flops()
 
 
 def test_flops_of_a_cell_are_those_of_its_weights():
     cell = torch.nn.LSTMCell(24, 24, bias=False)
     weights = sum(parameter.numel() for parameter in cell.parameters())
-    assert lstm_cell.step(8, 24, "fp32", SETTING).flops == 2 * 8 * weights
+    assert layers.step(8, 24, "fp32", SETTING).flops == 2 * 8 * weights
 
 
 def moved(prepare):
@@ -107,9 +107,9 @@ def moved(prepare):
 @pytest.mark.parametrize(
     "work",
     [
-        lambda dtype: convolution.convolution(2, dtype, "contiguous", SETTING),
-        lambda dtype: attention.attend((2, 3, 16), dtype, SETTING),
-        lambda dtype: lstm_cell.step(8, 24, dtype, SETTING),
+        lambda dtype: layers.convolution(2, dtype, "contiguous", SETTING),
+        lambda dtype: layers.attend((2, 3, 16), dtype, SETTING),
+        lambda dtype: layers.step(8, 24, dtype, SETTING),
     ],
 )
 def test_an_operation_moves_what_it_reads_and_returns(work, dtype):
@@ -119,8 +119,8 @@ def test_an_operation_moves_what_it_reads_and_returns(work, dtype):
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_a_convolution_keeps_its_layout(layout):
-    call = convolution.convolution(2, "fp32", layout, SETTING).prepare()
-    assert call().is_contiguous(memory_format=convolution.LAYOUTS[layout])
+    call = layers.convolution(2, "fp32", layout, SETTING).prepare()
+    assert call().is_contiguous(memory_format=layers.LAYOUTS[layout])
 
 
 def test_layouts_and_formats_of_a_convolution_have_one_shape_so_that_they_take_turns():

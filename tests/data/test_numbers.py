@@ -75,8 +75,8 @@ def test_numbers_are_read(values, expected, told):
     numbers = read(*values, None)
     assert isinstance(numbers, Numbers)
     assert np.array_equal(numbers.values, [*expected, np.nan], equal_nan=True)
-    assert numbers.told.endswith(told)
-    assert bool(numbers.told) == bool(told)
+    assert numbers.remark.endswith(told)
+    assert bool(numbers.remark) == bool(told)
 
 
 CATEGORIES = [
@@ -242,7 +242,7 @@ def test_words_for_missing_values_are_counted():
 
 
 def test_texts_of_object_type_are_read():
-    assert read_numbers(pd.Series(["1,5", None, np.nan], dtype=object)).told == "decimal commas"
+    assert read_numbers(pd.Series(["1,5", None, np.nan], dtype=object)).remark == "decimal commas"
 
 
 def grouped(value, comma, point):

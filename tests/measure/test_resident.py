@@ -4,7 +4,7 @@ import psutil
 import pytest
 import torch
 
-from harness.measure.resident import PeakMemory, ResidentPeak, held_mib
+from harness.measure.resident import PeakMemory, ResidentPeak, allocated_mib
 
 MIB = 2**20
 CPU = torch.device("cpu")
@@ -17,7 +17,7 @@ def taken(mib):
 
 @linux
 def test_a_peak_that_is_over_at_once_is_seen():
-    before = held_mib(CPU)
+    before = allocated_mib(CPU)
     with ResidentPeak() as peak:
         taken(200)
     held = psutil.Process().memory_info().rss / MIB
@@ -28,7 +28,7 @@ def test_a_peak_that_is_over_at_once_is_seen():
 @linux
 def test_an_earlier_peak_does_not_count():
     taken(200)
-    before = held_mib(CPU)
+    before = allocated_mib(CPU)
     with ResidentPeak() as peak:
         taken(20)
     assert peak.figures.values["memory_rss_peak_mib"] - before < 100
@@ -37,16 +37,16 @@ def test_an_earlier_peak_does_not_count():
 @linux
 def test_memory_that_was_freed_is_not_held():
     """Small pieces: the C library keeps what is between them unless it is told to give it back."""
-    before = held_mib(CPU)
+    before = allocated_mib(CPU)
     pieces = [taken(1)[: 2**14].clone() for _ in range(8000)]
-    assert held_mib(CPU) - before > 60
+    assert allocated_mib(CPU) - before > 60
     del pieces
-    assert held_mib(CPU) - before < 40
+    assert allocated_mib(CPU) - before < 40
 
 
 @linux
 def test_the_peak_of_work_on_a_host_is_that_of_the_process():
-    before = held_mib(CPU)
+    before = allocated_mib(CPU)
     with PeakMemory(CPU) as peak:
         taken(100)
     assert peak.mib - before == pytest.approx(100, rel=0.2)

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 
 from harness.problems import problems
 from harness.records import FIGURES, PREDICTED, TELEMETRY
-from harness.report import build
+from harness.report import Findings, analyse, build, load_run
 
 START = 1_767_225_600.0
 NO_GPU = "no NVIDIA GPU on this machine"
@@ -294,7 +294,8 @@ def final_stats(wish: Wish, rng: np.random.Generator) -> tuple[dict[str, Any], p
         "confusion": confusion_matrix(target, predicted, labels=labels).tolist(),
     }
     frame = pd.DataFrame({"index": np.arange(len(target)), "target": target, "predicted": predicted})
-    return stats, frame.assign(**{f"probability_{k}": 1 / count for k in labels})
+    probabilities = pd.DataFrame(np.full((len(frame), count), 1 / count), columns=[f"probability_{k}" for k in labels])
+    return stats, pd.concat([frame, probabilities], axis=1)
 
 
 def front(complete: pd.DataFrame, wish: Wish) -> list[int]:
@@ -422,6 +423,12 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
 def usual_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of thirty trials; read it only."""
     return write_run(tmp_path_factory.mktemp("runs") / "usual", Wish())
+
+
+@pytest.fixture(scope="session")
+def usual_findings(usual_run: Path) -> Findings:
+    """What is computed from the usual run."""
+    return analyse(load_run(usual_run))
 
 
 @pytest.fixture(scope="session")

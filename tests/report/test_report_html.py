@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from harness.errors import StorageError
 from harness.report import build
 
 ATTACK = '</script><script>alert(1)</script><img src=x onerror="alert(2)"><a href="javascript:alert(3)">&lt;'
@@ -152,6 +153,44 @@ def test_text_in_the_files_cannot_end_the_element_it_stands_in(make_run):
     assert page.unclosed == []
     assert len([attrs for attrs, _ in page.scripts if "type" not in attrs]) == 2
     assert "img" not in {tag for tag, _ in page.tags}
+
+
+def with_mistakes(folder, *found):
+    """Record mistakes of the final model in a run."""
+    path = folder / "stats.json"
+    stats = json.loads(path.read_text("utf-8"))
+    stats["test"]["mistakes"] = list(found)
+    path.write_text(json.dumps(stats), "utf-8")
+    return folder
+
+
+WRONG = {"index": 7, "name": f"{ATTACK}.png", "target": ATTACK, "predicted": "dog", "confidence": 0.75}
+
+
+def test_the_worst_mistakes_are_shown_and_their_names_never_act(make_run, page):
+    pictured = WRONG | {"picture": base64.b64encode(b"png").decode()}
+    shown = Page(build(with_mistakes(make_run(trials=3), pictured))["report.html"])
+    assert shown.attribute("src") == [f"data:image/png;base64,{pictured['picture']}"]
+    assert shown.attribute("alt") == [f"dog instead of {ATTACK[:23]}…"]
+    assert {tag for tag, _ in shown.tags} - {tag for tag, _ in page.tags} == {"img"}
+    assert not [name for _, attrs in shown.tags for name in attrs if name.startswith("on")]
+    assert "75.0 % sure" in shown.text
+    assert f"{ATTACK}.png"[:39] in shown.text
+
+
+def test_a_picture_that_is_no_base64_is_refused(make_run):
+    folder = with_mistakes(make_run(trials=3), WRONG | {"picture": '"><script>alert(1)</script>'})
+    with pytest.raises(StorageError, match="mistakes"):
+        build(folder)
+
+
+def test_mistakes_without_a_picture_are_rows_in_both_forms(make_run):
+    row = {"predicted": "5", "alcohol": "13.2"}
+    values = {"index": 3, "target": 2.5, "predicted": 1.0, "confidence": None, "row": row}
+    pages = build(with_mistakes(make_run(trials=3, kind="regression", objective={"rmse": "minimize"}), values))
+    assert "| sample | actual | predicted | predicted | alcohol |" in pages["report.md"]
+    assert "| 3 | 2.5 | 1 | 5 | 13.2 |" in pages["report.md"]
+    assert "The largest errors" in Page(pages["report.html"]).text
 
 
 def test_unicode_names_reach_tables_and_charts(make_run):

@@ -17,9 +17,9 @@ from harness.report.content import write_content
 from harness.report.markdown import render_markdown
 
 
-@pytest.fixture(scope="module")
-def findings(usual_run):
-    return analyse(load_run(usual_run))
+@pytest.fixture
+def findings(usual_findings):
+    return usual_findings
 
 
 def test_the_history_shows_every_trial_once_and_the_running_best(findings):
@@ -44,6 +44,17 @@ def test_a_pointer_over_a_trial_tells_what_was_out_of_the_ordinary(make_run):
     assert texts[5].endswith("<br>same as trial 1, so not trained again")
     assert texts[2].endswith("<br>started 2 times")
     assert texts[0].count("<br>") == 1
+
+
+def test_the_curves_of_all_trials_end_where_they_were_pruned(findings):
+    trials, epochs = findings.run.trials, findings.run.epochs
+    figure = plots.every_curve(epochs, trials, "f1_macro")
+    pruned = next(trace for trace in figure.data if trace.name == "pruned")
+    numbers = trials["trial"][trials["outcome"] == "pruned"]
+    assert pruned.x.count(None) == len(numbers) - 1
+    drawn = [value for value in pruned.y if value is not None]
+    assert drawn == pytest.approx(list(epochs["validation_f1_macro"][epochs["trial"].isin(numbers)]), rel=1e-5)
+    assert max(x for x in pruned.x if x is not None) == 3
 
 
 def test_learning_curves_draw_both_parts_of_each_trial(findings):

@@ -117,14 +117,25 @@ def test_benchmarks_and_comparisons_are_told_apart(tmp_path, bench_runs):
     bench = bench_runs.write_run(tmp_path / "bench", bench_runs.usual_rows(0), bench_runs.GPU)
     comparison = tmp_path / "20260101-000000-compare-digits-ab12"
     write(comparison / "comparison.json", COMPARISON)
+    write(comparison / "status.json", {"state": "complete", "pid": 1, "elapsed_s": 60.0})
+    write(comparison / "manifest.json", {})
     inner = make(comparison / "searches")
     found, skipped = list_runs(tmp_path)
     assert skipped == []
     first, second = sorted(found, key=lambda run: run.command)
     assert (first.run, first.command, first.task, first.state) == (bench, "bench", "NVIDIA H100 80GB HBM3", "complete")
     assert (second.run, second.command, second.task, second.state) == (comparison, "compare", "digits", "complete")
-    assert (second.metric, second.value, second.trials, second.seconds) == ("f1_macro", 0.91, 16, 50.5)
+    assert (second.metric, second.value, second.trials, second.seconds) == ("f1_macro", 0.91, 16, 60.0)
     assert [run.run for run in list_runs(comparison)[0]] == [inner, comparison], "its own runs, where it is named"
+
+
+def test_a_comparison_before_its_first_look_is_known_by_its_design(tmp_path):
+    comparison = tmp_path / "20260101-000000-compare-digits-ab12"
+    write(comparison / "design.json", {})
+    write(comparison / "status.json", {"state": "running", "pid": 1, "boot_id": "another"})
+    run = listed(comparison)
+    assert (run.command, run.state, run.trials) == ("compare", "killed", None)
+    assert math.isnan(run.value)
 
 
 def test_a_benchmark_that_is_silent_is_over(tmp_path, bench_runs):
@@ -164,6 +175,7 @@ def test_what_is_no_run_and_what_is_damaged_end_nothing(tmp_path):
         list_runs(tmp_path / "nowhere")
 
 
+KEYS = [*STATS, *COMPARISON, "name", "trials", "values"]
 ANYTHING = st.recursive(
     st.none()
     | st.booleans()
@@ -171,13 +183,13 @@ ANYTHING = st.recursive(
     | st.just(10**400)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(list(STATS)), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
     max_leaves=6,
 )
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys(STATS, ANYTHING)), st.sampled_from(["stats", "comparison"]))
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(KEYS, ANYTHING)), st.sampled_from(["stats", "comparison"]))
 def test_whatever_the_files_hold_a_run_is_listed(tmp_path, values, name):
     write(tmp_path / "run" / "status.json", {"state": "failed", "pid": 1})
     for file in ("stats", "comparison"):

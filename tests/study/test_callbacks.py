@@ -5,6 +5,7 @@ import pytest
 
 import harness
 from harness.errors import Interrupted
+from harness.records import EpochRecord, TrialRecord
 from harness.store import read_json, read_status
 from harness.study.callbacks import Callbacks
 from harness.study.observer import Observer
@@ -52,8 +53,8 @@ def test_every_epoch_and_every_trial_is_told(watched):
     assert [record.trial for record in trials] == [0, 1]
     assert [record.values[0] for record in trials] == result.trials["value"].tolist()
     assert epochs[0].validation["accuracy"] == result.epochs["validation_accuracy"][0]
-    assert isinstance(epochs[0], harness.EpochRecord)
-    assert isinstance(trials[0], harness.TrialRecord)
+    assert isinstance(epochs[0], EpochRecord)
+    assert isinstance(trials[0], TrialRecord)
     asked = read_json(result.run / "environment.json")["asked"]
     assert not {"on_epoch", "on_trial"} & set(asked), "a function is no plain data"
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.measure import count_flops
+from harness.models import count_flops
 from harness.records import NAN
 from harness.registry import Registry
 

@@ -2,26 +2,6 @@
 
 from __future__ import annotations
 
-from harness.bench.micro import (
-    attention,
-    convolution,
-    fetch,
-    launch,
-    lstm_cell,
-    matmul,
-    memory,
-    threads,
-    transfers,
-)
+from harness.bench.micro import fetch, launch, layers, matmul, memory, threads, transfers
 
-__all__ = [
-    "attention",
-    "convolution",
-    "fetch",
-    "launch",
-    "lstm_cell",
-    "matmul",
-    "memory",
-    "threads",
-    "transfers",
-]
+__all__ = ["fetch", "launch", "layers", "matmul", "memory", "threads", "transfers"]

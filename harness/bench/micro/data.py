@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from harness.bench.rows import Case, Row
-from harness.bench.workload import Setting
+from harness.bench.workload import Setting, Workload
 from harness.hardware import native_precisions
 
 FLOATS: Mapping[str, torch.dtype] = {
@@ -48,6 +48,13 @@ def floats(setting: Setting, case: Case) -> tuple[list[str], list[Row]]:
     named = [name for name in FLOATS if native.get(name) == ""]
     others = [name for name in FLOATS if native.get(name)]
     return named, [skipped(replace(case, dtype=name, tf32=name == "tf32"), native[name]) for name in others]
+
+
+def in_every_format(setting: Setting, of: Callable[[str], Workload]) -> Iterator[Workload | Row]:
+    """Yield an operation in each floating format that is native to the device, after a skipped row for each other."""
+    native, others = floats(setting, of("fp32").case)
+    yield from others
+    yield from map(of, native)
 
 
 def skipped(case: Case, reason: str) -> Row:

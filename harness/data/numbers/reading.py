@@ -33,14 +33,14 @@ _MISSING = frozenset(
 class Numbers:
     """A column of numbers: float64, NaN where missing, infinite where it says so.
 
-    ``integers``: every value was written without a decimal mark or exponent. ``told``: what was done besides reading
+    ``integers``: every value was written without a decimal mark or exponent. ``remark``: what was done besides reading
     plain numbers, such as ``thousands separated by '.', decimal commas``, or "". ``decimal``: the decimal mark, or ""
     where none showed. ``unit``: the currency or unit that stood at them.
     """
 
     values: np.ndarray
     integers: bool
-    told: str = ""
+    remark: str = ""
     decimal: str = ""
     unit: str = ""
 
@@ -62,7 +62,7 @@ def read_numbers(texts: pd.Series, style: Style | None = None, hints: Hints = fr
     No word is a missing value: that is for the caller to settle before (:func:`looks_missing`). The cost is that of the
     different texts: about 0.1 s for 100,000 plain numbers, and 2 s for as many with currencies, units or thousands.
 
-    >>> read_numbers(pd.Series(["1.234,50 €", "2 €"])).told
+    >>> read_numbers(pd.Series(["1.234,50 €", "2 €"])).remark
     "thousands separated by '.', decimal commas, the currency sign € left out"
     """
     column, style = Column(texts), style or Style()

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import pandas as pd
 
-from harness.data.files import existing_file, sha256_of_file
+from harness.data.files import existing_file
 from harness.data.sources.source import Source, read_source
 from harness.data.sources.tables import RawTable, read_table
+from harness.digest import sha256_of_file
 from harness.errors import DataError
 from harness.spec.task import CsvTask
 
@@ -109,8 +110,8 @@ def read_csv_file(path: Path, separator: str) -> tuple[pd.DataFrame, Layout, tup
         raise DataError(f"{path}: is not a table with as many values in every line ({odd})") from None
     short = _short_lines(layout, frame)
     if short:
-        told = f"{path}: {len(short)} lines have fewer values than the header (the first is line {short[0]}): missing"
-        notes = (*notes, told)
+        note = f"{path}: {len(short)} lines have fewer values than the header (the first is line {short[0]}): missing"
+        notes = (*notes, note)
     return frame, layout, notes
 
 
@@ -149,9 +150,9 @@ def _find_layout(path: Path, separator: str) -> tuple[Layout, tuple[str, ...]]:
     chosen = separator or (directive[1] if directive else "") or _find_separator(lines)
     records = [record for record in _records(lines, chosen) if record]
     _refuse_titles(path, records)
-    told = () if chosen == "," or separator else (f"{path}: values are separated by {SEPARATORS.get(chosen, chosen)}",)
+    note = () if chosen == "," or separator else (f"{path}: values are separated by {SEPARATORS.get(chosen, chosen)}",)
     header = tuple(name.strip() for name in records[0])
-    return Layout(path, chosen, directive is not None, header), told
+    return Layout(path, chosen, directive is not None, header), note
 
 
 def _records(lines: Sequence[str], separator: str) -> list[list[str]]:

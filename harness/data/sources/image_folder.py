@@ -14,10 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from harness.data.files import check_fits_host, existing_folder, sha256_of_file
+from harness.data.files import check_fits_host, existing_folder
 from harness.data.sources.image_layout import find_images, readable
 from harness.data.sources.image_pixels import Picture, read_picture
 from harness.data.sources.source import Source, read_source
+from harness.digest import sha256_of_file
 from harness.spec.task import Ground, ImagesTask
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])

@@ -9,10 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.data.files import existing_file, sha256_of_file
+from harness.data.files import existing_file
 from harness.data.sources.source import Source, read_source
 from harness.data.sources.tables import RawTable, check_duplicates, read_table
 from harness.data.texts import row_of
+from harness.digest import sha256_of_file
 from harness.errors import DataError, first_line
 from harness.spec.task import ParquetTask
 

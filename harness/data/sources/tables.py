@@ -99,14 +99,14 @@ def _joined(task: TableTask, raw: RawTable, test: RawTable | None) -> RawTable:
                 f"{test.where}: has no column {name!r} as {raw.where} has; a test file has the same columns"
             )
     extra = [name for name in test.frame.columns if name not in raw.frame.columns]
-    told = (f"{test.where}: column {extra[0]!r} is not in {raw.where}: left out",) if extra else ()
+    notes = (f"{test.where}: column {extra[0]!r} is not in {raw.where}: left out",) if extra else ()
     first, places = len(raw.frame), (raw.place, test.place)
     return replace(
         raw,
         frame=pd.concat([raw.frame, test.frame[list(raw.frame.columns)]], ignore_index=True),
         place=lambda row: places[0](row) if row < first else f"{places[1](row - first)} of {test.where}",
         fingerprint=sha256_of_bytes(f"{raw.fingerprint}{test.fingerprint}".encode()),
-        notes=(*raw.notes, *test.notes, *told),
+        notes=(*raw.notes, *test.notes, *notes),
         labels=None,
         test_rows=len(test.frame),
     )
@@ -116,10 +116,10 @@ def _tidied(task: TableTask, raw: RawTable) -> RawTable:
     """Return the rows with their columns' names in one form; what stands for a missing value is missing."""
     names = [one_form(name) for name in raw.frame.columns]
     check_duplicates(names, raw.where)
-    frame, labels, told = _without_index(raw.frame.set_axis(names, axis="columns"), raw.where)
+    frame, labels, notes = _without_index(raw.frame.set_axis(names, axis="columns"), raw.where)
     for name in frame.columns:
         frame[name] = with_missing(frame[name], task.stand_for_missing(name))
-    return replace(raw, frame=frame, labels=labels, notes=(*raw.notes, *told))
+    return replace(raw, frame=frame, labels=labels, notes=(*raw.notes, *notes))
 
 
 def _without_index(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, np.ndarray | None, tuple[str, ...]]:

@@ -5,7 +5,6 @@ Importing it runs the user's code, so it happens only when trusted; a space file
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from harness import own
+from harness.digest import sha256_of_file
 from harness.errors import InputError, described
 from harness.models.calling import begin_training, evaluating, example_inputs
 from harness.problems.outputs import leaves
@@ -39,7 +39,7 @@ def own_sha256(architecture: Named) -> str | None:
     if not is_own(architecture):
         return None
     file = getattr(sys.modules.get(check_path(architecture)["module"]), "__file__", None)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else None
+    return sha256_of_file(Path(file)) if file and Path(file).is_file() else None
 
 
 def build(architecture: Named, shape: TaskShape, *, trust: bool) -> nn.Module:

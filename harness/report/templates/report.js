@@ -11,10 +11,11 @@
       automargin: true, gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--line"),
       tickfont: { color: colour("--muted") }, title: { standoff: 8, font: { color: colour("--muted") } },
     };
+    const heat = [[0, colour("--card")], [1, colour("--heat")]];
     return { layout: {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("--ink"), family: getComputedStyle(document.body).fontFamily, size: 12 },
-      colorscale: { sequential: [[0, colour("--card")], [1, colour("--heat")]] },
+      colorscale: { sequential: heat, sequentialminus: heat, diverging: heat },
       hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--muted"), font: { color: colour("--ink") }, align: "left" },
       xaxis: axis, yaxis: axis, dragmode: touch ? false : "zoom",
     } };
@@ -72,7 +73,8 @@
     const shown = (value, column) => {
       if (value === null || value === "") return "\u2013";
       if (!numeric[column] || column === 0) return String(value);
-      return Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(4)));
+      if (Number.isInteger(value) || Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en");
+      return String(Number(value.toPrecision(4)));
     };
     const words = make("input", { type: "search", placeholder: "words, all of them", oninput: filter });
     const selects = columns.flatMap((name, column) => {
@@ -117,13 +119,14 @@
     function show() {
       const first = page * SIZE, some = found.slice(first, first + SIZE);
       body.replaceChildren(...some.map((row) => make("tr", {}, ...row.map((value, column) =>
-        make(column ? "td" : "th", { className: numeric[column] ? "numeric" : "" }, shown(value, column))))));
+        make(column ? "td" : "th", { className: numeric[column] ? "numeric" : "", title: value ?? "" }, shown(value, column))))));
       heads.forEach((head, column) => {
         if (column === sorted) head.setAttribute("aria-sort", order > 0 ? "ascending" : "descending");
         else head.removeAttribute("aria-sort");
       });
-      const of = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
-      count.textContent = some.length ? `rows ${first + 1} to ${first + some.length} of ${of}` : `none of ${of.split(" of ")[1]}`;
+      const [all, those] = [rows.length, found.length].map((length) => length.toLocaleString("en"));
+      const among = found.length < rows.length ? ` found among ${all}` : "";
+      count.textContent = some.length ? `rows ${first + 1} to ${first + some.length} of ${those}${among}` : `none of ${all}`;
       back.disabled = page === 0;
       forth.disabled = first + SIZE >= found.length;
     }

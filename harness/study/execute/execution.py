@@ -54,7 +54,7 @@ def check_execution(execution: Execution) -> None:
 
 def open_executor(execution: Execution, job: Job, stop: Stop) -> Executor:
     """Start what trains. Raises :class:`HardwareError` when it cannot be had."""
-    # What trains is told of no source, so that a form of a user's own need not be importable there.
+    # What trains knows of no source, so that a form of a user's own need not be importable there.
     spec = job.spec.model_copy(update={"task": TaskSpec()})
     workshop = JobWorkshop(replace(job, spec=spec), devices_of(execution, job))
     kind = job.device.type

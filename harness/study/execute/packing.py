@@ -16,7 +16,7 @@ def usable_mib(total_mib: float, others_mib: float) -> float:
 
 
 class Packing:
-    """Says how many assignments may be under way at once; it is told how each one ended.
+    """Says how many assignments may be under way at once, by how earlier ones ended.
 
     A device gets one trial until a first peak is known, then as many as fit if each were as large as the largest one
     so far. A peak may be measured too low, or a later trial be larger: when one runs out of memory beside others, a

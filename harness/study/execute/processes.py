@@ -1,7 +1,7 @@
 """Worker processes on this machine: each trains one group of trials at a time, and none can take the search with it.
 
 A worker starts when it is first needed and stays warm. One that dies, or has to be killed, costs the assignments that
-it had, and is replaced when the next one comes. Nothing here waits for a worker longer than it is told to.
+it had, and is replaced when the next one comes. Nothing here waits for a worker longer than it is asked to.
 """
 
 from __future__ import annotations

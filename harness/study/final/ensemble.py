@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from harness.data import TrainingData
-from harness.errors import Infeasible
+from harness.errors import Infeasible, first_line
 from harness.models import Ensemble
 from harness.plan import prepare
 from harness.records import MIB, Figures, Plan, TrialRecord, memory_mib
-from harness.study.final.retraining import FAILURES, reason_of, settled_candidate
+from harness.study.final.retraining import FAILURES, settled_candidate
 from harness.study.job import Job
 from harness.study.limits import check, measured
 from harness.study.trial.building import build_model, place_evaluation, static_figures
@@ -43,5 +43,5 @@ def broken_limit(job: Job, dataset: TrainingData, winner: TrialRecord, plan: Pla
     except Infeasible as broken:
         return str(broken)
     except FAILURES as error:
-        return reason_of(error)
+        return first_line(error)
     return ""

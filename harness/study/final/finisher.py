@@ -9,6 +9,7 @@ from dataclasses import replace
 from torch import nn
 
 from harness.data import Dataset, Part, derive_seed
+from harness.errors import first_line
 from harness.models import Ensemble
 from harness.problems import problems
 from harness.records import Figures, Plan, TrialRecord
@@ -26,7 +27,7 @@ from harness.study.final.kept import kept_model
 from harness.study.final.outcome import Cost, Final, Made
 from harness.study.final.recipes import Recipe, recipes
 from harness.study.final.rehearsal import Rehearsal
-from harness.study.final.retraining import FAILURES, Retraining, reason_of, settled_candidate
+from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
 from harness.study.final.scoring import clipped, save_final, score, scorer_of_all
 from harness.study.job import Job
 from harness.study.observer import Observer
@@ -106,7 +107,7 @@ class Finisher:
         try:
             self._decision = rehearsal.run(kept.model, kept.plan, members)
         except FAILURES as error:
-            self._notes.append(f"the rehearsal failed ({reason_of(error)}); the weights of the search were kept")
+            self._notes.append(f"the rehearsal failed ({first_line(error)}); the weights of the search were kept")
             return kept
         finally:
             self._rehearsal_s = time.perf_counter() - start
@@ -164,7 +165,7 @@ class Finisher:
             ]
             model = self._averaged(models, retraining.plan) if members > 1 else models[0]
         except FAILURES as error:
-            self._notes.append(f"the refit failed ({reason_of(error)}); the weights of the search were kept")
+            self._notes.append(f"the refit failed ({first_line(error)}); the weights of the search were kept")
             return None
         finally:
             self._refit_s = time.perf_counter() - start

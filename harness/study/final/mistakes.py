@@ -34,7 +34,7 @@ def describe_mistakes(dataset: Dataset, predictions: pd.DataFrame, worst: np.nda
         first = raw[list(raw.columns[:COLUMNS])]
         seen = [{"row": {str(name): _text(value) for name, value in row.items()}} for row in first.to_dict("records")]
     else:
-        seen = [{"picture": _png(x_CHW)} if x_CHW.shape[0] in (1, 3) else {} for x_CHW in raw]
+        seen = [{"picture": _png(x_CHW)} if x_CHW.shape[0] in (1, 3) else {} for x_CHW in _levels(raw)]
     return [{**_told(row), **shown} for row, shown in zip(rows, seen, strict=True)]
 
 
@@ -61,13 +61,17 @@ def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def _levels(x_NCHW: np.ndarray) -> np.ndarray:
+    """Return images as uint8, from the darkest level of all of them to the brightest: some data use a few levels."""
+    levels = x_NCHW.astype(np.float64)
+    low, high = (float(levels.min()), float(levels.max())) if levels.size else (0.0, 0.0)
+    scaled: np.ndarray = ((levels - low) * (255.0 / (high - low) if high > low else 0.0)).round().astype(np.uint8)
+    return scaled
+
+
 def _png(x_CHW: np.ndarray) -> str:
-    """Return an image as a small PNG in base64; levels that are not 8 bits go from the darkest to the brightest."""
-    levels = x_CHW.astype(np.float64)
-    if x_CHW.dtype != np.uint8:
-        low, high = float(levels.min()), float(levels.max())
-        levels = (levels - low) * (255.0 / (high - low) if high > low else 0.0)
-    pixels_HWC = levels.round().astype(np.uint8).transpose(1, 2, 0)
+    """Return a grey or colour image as a small PNG in base64."""
+    pixels_HWC = x_CHW.transpose(1, 2, 0)
     image = Image.fromarray(pixels_HWC[:, :, 0] if pixels_HWC.shape[2] == 1 else pixels_HWC)
     image.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()

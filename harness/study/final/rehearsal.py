@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from harness.data import TrainingData, derive_seed
-from harness.errors import Diverged
+from harness.errors import Diverged, first_line
 from harness.measure.temperature import fit_temperature, tempered
 from harness.problems import LOSS, problems
 from harness.records import NAN, Plan, TrialRecord
 from harness.study.final.decision import KEPT, Decision, Tried, decide
 from harness.study.final.inference import Inference
 from harness.study.final.recipes import Recipe, by_schedule, recipes
-from harness.study.final.retraining import FAILURES, Retraining, reason_of, settled_candidate
+from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
 from harness.study.job import Job
 from harness.train.loss import loss_name
 
@@ -61,7 +61,7 @@ class Rehearsal:
                     yield self._tried(f"refit, {recipe.what}", outputs, recipe)
             except FAILURES as error:
                 failed = " and ".join(recipe.what for recipe in yet) or "its prediction"
-                self.notes.append(f"the rehearsal of a refit with {failed} failed ({reason_of(error)})")
+                self.notes.append(f"the rehearsal of a refit with {failed} failed ({first_line(error)})")
 
     def _average(self, recipe: Recipe, members: int) -> Tried | None:
         """Return what the average of so many seeds comes to; the first of them has been trained."""
@@ -72,7 +72,7 @@ class Rehearsal:
                     outputs.append(self._predicted(model, self._retraining.plan))
             return self._tried(f"average of {members} refits, {recipe.what}", _mean(outputs), recipe, members)
         except FAILURES as error:
-            self.notes.append(f"the rehearsal of {members} refits failed ({reason_of(error)})")
+            self.notes.append(f"the rehearsal of {members} refits failed ({first_line(error)})")
             return None
 
     def _seed(self, member: int) -> int:

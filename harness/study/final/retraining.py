@@ -27,11 +27,6 @@ def settled_candidate(winner: TrialRecord) -> Candidate:
     return candidate
 
 
-def reason_of(error: BaseException) -> str:
-    """Return the first line of what an error says."""
-    return (str(error).strip() or type(error).__name__).partition("\n")[0]
-
-
 class Retraining:
     """Trains the winner's candidate on the training part of a data set, with one plan for all seeds."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness import measure, models
+from harness import models
 from harness.data import Batch, Batches, Part, TrainingData, derive_seed, place
 from harness.hardware import usable_cores
 from harness.plan import Loss, make_plan, sizes_for
@@ -72,8 +72,8 @@ def refit_growth(job: Job) -> float:
 
 def static_figures(job: Job, model: nn.Module) -> Figures:
     """Return parameters and FLOPs of one sample's forward pass: what is known before anything runs."""
-    parameters = Figures({"parameters": float(measure.count_parameters(model))})
-    return parameters | measure.count_flops(model, one_sample(job.dataset, torch.device("cpu")).inputs)
+    parameters = Figures({"parameters": float(models.count_parameters(model))})
+    return parameters | models.count_flops(model, one_sample(job.dataset, torch.device("cpu")).inputs)
 
 
 def one_sample(dataset: TrainingData, device: torch.device) -> Batch:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from harness.errors import OutOfMemory, TooFewSamples, TrialEnd, described
+from harness.errors import OutOfMemory, TooFewSamples, TrialEnd, described, first_line
 from harness.hardware import Sampler, meters_for
 from harness.measure import free_memory, is_out_of_memory, only_new_garbage
 from harness.records import Outcome
@@ -41,7 +41,7 @@ class JobWorkshop:
 
 
 def current_device(device: torch.device) -> AbstractContextManager[object]:
-    """Make a GPU the one that torch takes where it is told none: libraries would begin on the first GPU as well.
+    """Make a GPU the one that torch takes where none is named: libraries would begin on the first GPU as well.
 
     Each process that has begun on a GPU holds some hundred MiB of it, whatever it does there.
     """
@@ -96,7 +96,7 @@ class Evaluator:
             except Exception as error:  # noqa: BLE001 - a candidate may hold any code, and none of it ends the study
                 if not is_out_of_memory(error):
                     return _crashed(error)
-                said = (str(error).strip() or type(error).__name__).splitlines()[0]
+                said = first_line(error)
             # Outside of the handler: until here the traceback held what is to be freed.
             if progress.assignment.shared:
                 return End(Outcome.OOM, f"out of memory while sharing the device: {said}")

@@ -17,7 +17,7 @@ import torch
 from harness import models
 from harness.errors import HardwareError, Interrupted, TimedOut
 from harness.hardware import Sampler, meters_for, native_precisions, read_limits
-from harness.measure import free_memory, held_mib, is_out_of_memory, training_footprint
+from harness.measure import allocated_mib, free_memory, is_out_of_memory, training_footprint
 from harness.plan import batch_size_by_rule, choose_batch_size, prepare, random_state_kept, sizes_for
 from harness.records import MIB, NAN, PREDICTED, Figures, Plan
 from harness.spec import Candidate, Spec
@@ -95,14 +95,14 @@ class Gates:
         def rate(size: int) -> float:
             if not growth.fits(size):
                 return NAN
-            held = held_mib(self._job.device)
+            allocated = allocated_mib(self._job.device)
             try:
                 step_s, memory_mb = self._prober.step(with_batch_size(candidate, size), plan, size)
             except Exception as error:
                 if is_out_of_memory(error):
                     return NAN
                 raise
-            growth.add(size, memory_mb - held)
+            growth.add(size, memory_mb - allocated)
             # Only a few of the samples were there, and all of them will be.
             return NAN if memory_mb + samples.placed_bytes / MIB > limit_mb else size / step_s
 
@@ -201,7 +201,7 @@ class Gates:
             batch=min(samples, largest_batch(candidate, samples)),
             state_per_parameter=state_per_parameter(candidate.optimizer) + candidate.training.averages,
         )
-        return footprint.values["static_memory_mb"] + held_mib(job.device)
+        return footprint.values["static_memory_mb"] + allocated_mib(job.device)
 
     def _plan(self, candidate: Candidate) -> Plan:
         train = place_training(self._job, candidate, self._job.dataset, seed=0)

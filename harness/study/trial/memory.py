@@ -23,7 +23,7 @@ class Growth:
         self._seen: list[tuple[int, float]] = []
 
     def add(self, batch: int, memory_mib: float) -> None:
-        """Learn what a step in batches of this size took beyond what was held before it; NaN says nothing."""
+        """Learn what a step in batches of this size took beyond what was allocated before it; NaN says nothing."""
         if memory_mib > 0:
             self._seen = [*self._seen[-1:], (batch, memory_mib)]
 

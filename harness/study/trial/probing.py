@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from harness.data import Part, place
 from harness.hardware import Sampler
-from harness.measure import PeakMemory, held_mib
+from harness.measure import PeakMemory, allocated_mib
 from harness.models import configuration, is_own
 from harness.plan import random_state_kept
 from harness.plan.calibration import shape_key
@@ -81,11 +81,11 @@ class Prober:
         """Return ``epoch_s``, ``memory_mb``, ``energy_j_per_sample`` and ``step_s`` of a candidate that is so planned.
 
         By the names in records.PREDICTED, in their units; memory is the peak of training and validation with all that
-        is held now; energy is NaN without a sampler. Raises whatever the candidate raises.
+        is allocated now; energy is NaN without a sampler. Raises whatever the candidate raises.
         """
         job, batch = self.job, min(plan.batch_size, len(self.job.dataset.train))
         candidate = with_batch_size(candidate, batch)
-        held = held_mib(job.device)
+        allocated = allocated_mib(job.device)
         with random_state_kept(job.device):
             key = self.key(candidate, plan)
             line = self.remembered("steps", candidate, key, lambda: self._line(candidate, plan, batch))
@@ -97,7 +97,7 @@ class Prober:
         return {
             "step_s": step_s,
             "epoch_s": epoch_s,
-            "memory_mb": held + line["memory_mib"],
+            "memory_mb": allocated + line["memory_mib"],
             # Validation and the rest draw about as much power as the steps.
             "energy_j_per_sample": line["energy_j_per_sample"] * epoch_s / steps_s,
         }
@@ -141,15 +141,15 @@ class Prober:
         return measure() if is_own(candidate.architecture) else self.job.memory.figures(what, key, measure)
 
     def _line(self, candidate: Candidate, plan: Plan, batch: int) -> Mapping[str, float]:
-        """Return the straight lines through what was measured at two batch sizes; memory is above what is held now."""
-        held = held_mib(self.job.device)
+        """Return the straight lines through two measured batch sizes; memory is above what is allocated now."""
+        allocated = allocated_mib(self.job.device)
         small = self._steps(candidate, plan, min(batch, max(2, batch // SMALL_SHARE)))
         soon = small.step_s * batch / small.batch * (WARM_UP + LEAST_STEPS) <= LARGE_S
         size = batch if soon else max(small.batch, batch // 2)
         large = self._steps(candidate, plan, size) if size > small.batch else small
         fixed_s, sample_s = straight((small.batch, small.step_s), (large.batch, large.step_s))
         fixed_mib, sample_mib = straight(
-            *((steps.batch, max(steps.memory_mib - held, 0.0)) for steps in (small, large))
+            *((steps.batch, max(steps.memory_mib - allocated, 0.0)) for steps in (small, large))
         )
         validation_sample_s, validation_mib = self._validation(candidate, plan)
         return {
@@ -157,7 +157,7 @@ class Prober:
             "sample_s": sample_s,
             "turn_s": 0.0 if math.isnan(small.turn_s) else small.turn_s,
             "validation_sample_s": validation_sample_s,
-            "memory_mib": max(fixed_mib + sample_mib * batch, validation_mib - held),
+            "memory_mib": max(fixed_mib + sample_mib * batch, validation_mib - allocated),
             "energy_j_per_sample": large.energy_j_per_sample,
         }
 

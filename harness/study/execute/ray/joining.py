@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.errors import HardwareError
+from harness.errors import HardwareError, first_line
 
 LOCAL = "local"
 """The address that stands for a cluster of this machine alone, started for the occasion."""
@@ -70,7 +70,9 @@ def join(ray: Any, address: str | None) -> bool:
         try:
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
-            raise HardwareError(f"no Ray cluster at {address!r}: {_first_line(str(error))}; {_START_ONE}") from error
+            raise HardwareError(
+                f"no Ray cluster at {address!r}: {first_line(error).rstrip('.')}; {_START_ONE}"
+            ) from error
     return True
 
 
@@ -119,7 +121,3 @@ def _signal_handlers_kept() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _first_line(text: str) -> str:
-    return (text.strip() or "no reason given").splitlines()[0].rstrip(".")

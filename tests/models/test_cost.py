@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from harness.measure import count_flops, count_parameters
-from harness.models import build, example_inputs
+from harness.models import build, count_flops, count_parameters, example_inputs
 from harness.records import Named, TaskKind, TaskShape, image_inputs, table_inputs
 
 TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(6))

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.report.charts import draw
+from harness.report.time_plots import lanes_of, ledger_bars
+
+STRETCHES = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), min_size=1, max_size=30)
+
+
+@given(STRETCHES)
+def test_no_two_trials_of_a_lane_ran_at_once_and_no_lane_is_wasted(stretches):
+    begins = np.array([begin for begin, _ in stretches], dtype=float)
+    ends = begins + [length for _, length in stretches]
+    lanes = lanes_of(begins, ends)
+    at_once = max(int(((begins <= moment) & (ends > moment)).sum()) for moment in begins)
+    assert lanes.max() + 1 == at_once
+    for lane in set(lanes):
+        mine = np.argsort(begins[lanes == lane], kind="stable")
+        assert (begins[lanes == lane][mine][1:] >= ends[lanes == lane][mine][:-1]).all()
+
+
+def test_the_timeline_has_a_bar_for_each_trial_where_it_ran(usual_findings):
+    figure = draw(usual_findings)["telemetry"][0].figure
+    bars = [trace for trace in figure.data if trace.type == "bar"]
+    assert sorted(start for trace in bars for start in trace.base) == [14.0 * trial for trial in range(30)]
+    assert sum(length for trace in bars for length in trace.x) == pytest.approx(
+        usual_findings.run.trials["seconds"].sum(), rel=1e-4
+    )
+    load = figure.data[0]
+    assert load.name == "CPU"
+    assert 0 <= load.x[0] < load.x[-1] < 14 * 30
+
+
+def test_the_bars_of_the_ledger_add_up_to_what_was_spent(usual_findings):
+    book = usual_findings.book
+    assert sum(ledger_bars(book).data[0].x) == pytest.approx(book.device_s, rel=1e-5)
