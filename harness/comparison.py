@@ -35,7 +35,10 @@ NOT_TAKEN = ("plan_from", "storage", "timeout_s", "observer")
 
 @dataclass(frozen=True, slots=True)
 class ComparisonResult:
-    """What a comparison found; everything in it is also in ``comparison.json`` of its folder."""
+    """What a comparison found; everything in it is also in ``comparison.json`` of its folder.
+
+    >>> result.families[["name", "mean", "latency_ms"]], result.pairs["verdict"]  # doctest: +SKIP
+    """
 
     folder: Path
     state: str

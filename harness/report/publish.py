@@ -6,18 +6,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from harness.report.build import USUAL, Format, build
+from harness.report.compare_page import FILE as COMPARISON
+from harness.report.compare_page import build_compare
 from harness.store import check_run, refresh_manifest, storage_errors, write_file
 
 
 def write_report(run: Path, formats: Iterable[Format] = USUAL, out: Path | None = None) -> list[Path]:
-    """Build the report of a run from its records, write it, and renew its entries in the manifest.
+    """Build the report of a run, or of a comparison, from its records, write it, and renew its entries in the manifest.
 
     The same records give the same bytes. With ``out`` it is written to that folder, and the run is left as it is.
     Raises :class:`InputError` when ``run`` is not a run folder and :class:`StorageError` when one of its files is
     missing or damaged, or the report cannot be written.
     """
     check_run(run)
-    pages = build(run, formats)
+    pages = build_compare(run) if (run / COMPARISON).is_file() else build(run, formats)
     written = write_pages(pages, out or run)
     if out is None or out.resolve() == run.resolve():
         refresh_manifest(run, pages)

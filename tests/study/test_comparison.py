@@ -230,28 +230,35 @@ def test_equals_are_called_different_at_most_once_in_twenty(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after_s", [4.0, 9.0])
-def test_a_killed_comparison_goes_on_to_the_same_verdict(after_s, tmp_path):
-    """SIGKILL at some time; what was trained before it is not trained again."""
+def test_a_killed_comparison_goes_on_to_the_same_verdict(tmp_path):
+    """SIGKILL in a search, and again among the trainings of the winners; what is trained is not trained again."""
     space = tmp_path / "wine.yaml"
     space.write_text(json.dumps(WINE))
     code = (
-        "import harness, sys; from pathlib import Path; resume = sys.argv[3] if len(sys.argv) > 3 else None; "
-        "harness.compare(None if resume else sys.argv[1], workers=0, out=sys.argv[2], resume=resume, "
-        f"families=None if resume else {ALIKE!r})"
+        "import harness, sys; space, out, resume = (each or None for each in sys.argv[1:]); "
+        f"harness.compare(space, workers=0, out=out, resume=resume, families=space and {ALIKE!r})"
     )
-    command = [sys.executable, "-c", code, str(space)]
-    subprocess.run([*command, str(tmp_path / "whole")], check=True)
-    killed = subprocess.Popen([*command, str(tmp_path / "cut")], start_new_session=True)
-    cut = tmp_path / "cut"
-    while not list(cut.glob("*/searches/first")):
-        time.sleep(0.05)
-        assert killed.poll() is None
-    time.sleep(after_s)
-    killed.kill()
-    killed.wait()
-    (folder,) = cut.iterdir()
-    trained = {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/trial-*.safetensors")}
-    subprocess.run([*command, str(cut), str(folder)], check=True)
+
+    def command(out, resume=""):
+        return [sys.executable, "-c", code, "" if resume else str(space), str(tmp_path / out), str(resume)]
+
+    def killed(arguments, pattern):
+        """Kill once there is such a file, and return the folder of the comparison."""
+        process = subprocess.Popen(arguments, start_new_session=True)
+        while not list((tmp_path / "cut").glob(pattern)):
+            time.sleep(0.02)
+            assert process.poll() is None
+        process.kill()
+        process.wait()
+        return next((tmp_path / "cut").iterdir())
+
+    folder = killed(command("cut"), "*/searches/second/study.db")
+    first = (folder / "searches" / "first" / "trials.parquet").read_bytes()
+    assert killed(command("cut", folder), "*/winners/checkpoints/trial-000005.safetensors") == folder
+    trained = {path: path.stat().st_mtime_ns for path in folder.glob("winners/checkpoints/trial-*.safetensors")}
+    assert len(trained) > 5
+    subprocess.run(command("cut", folder), check=True)
+    subprocess.run(command("whole"), check=True)
     assert told(folder) == told(next((tmp_path / "whole").iterdir()))
-    assert all(path.stat().st_mtime_ns == written for path, written in trained.items() if path.exists())
+    assert trained == {path: path.stat().st_mtime_ns for path in trained}
+    assert (folder / "searches" / "first" / "trials.parquet").read_bytes() == first
