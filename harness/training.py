@@ -46,7 +46,11 @@ def train_candidate(
     to learn from, other weights and another order. The test samples are only scored with ``test``. ``resume`` goes on
     with an earlier training that was interrupted. ``options`` are those of :func:`harness.search`.
 
-    >>> harness.train_candidate("digits", params="params.yaml", seeds=5)  # doctest: +SKIP
+    >>> import harness
+    >>> space = {"task": "wine", "budget": {"epochs": 2}, "space": {"architecture": {"mlp": {"width": [8, 16]}}}}
+    >>> result = harness.train_candidate(space, params={"architecture.mlp.width": 16}, seeds=2, workers=0)
+    >>> len(result.stats["replicates"]["validation"]["accuracy"]["values"])
+    2
 
     Raises the errors of :mod:`harness.errors`.
     """
