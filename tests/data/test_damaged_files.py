@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.data import load
-from harness.data.sources.idx import read_idx
+from harness.data.sources.fashion_mnist import read_idx
 from harness.data.sources.image_folder import read_images
 from harness.errors import DataError
 from harness.spec.task import CsvTask, NpzTask, ParquetTask

@@ -180,7 +180,7 @@ def test_everything_else_is_measured_on_the_threads_that_were_chosen(native, ima
 def test_measuring_leaves_the_random_generator_and_the_threads_alone(native, images, cpu, cnn, monkeypatch, squares):
     native("bf16")
     monkeypatch.setattr("harness.plan.precision.BUDGET_S", 0.05)
-    monkeypatch.setattr("harness.plan.layout.BUDGET_S", 0.05)
+    monkeypatch.setattr("harness.plan.plan.BUDGET_S", 0.05)
     torch.manual_seed(0)
     threads = torch.get_num_threads()
     state = torch.get_rng_state()
