@@ -12,7 +12,7 @@ from harness.report.final_section import final_section
 from harness.report.findings import Findings
 from harness.report.front_section import front_card, front_section
 from harness.report.gate_section import gate_section
-from harness.report.mistake_section import mistakes
+from harness.report.mistake_section import mistake_section
 from harness.report.parts_section import parts_table
 from harness.report.plan_section import plan_section
 from harness.report.provenance import command, versions
@@ -98,6 +98,7 @@ def _sections(findings: Findings) -> Iterator[Section]:
     )
     yield final_section(findings)
     yield _test_section(findings)
+    yield mistake_section(findings)
     yield Section(
         anchor="outcomes",
         title="Trial outcomes",
@@ -187,8 +188,7 @@ def _test_section(findings: Findings) -> Section:
         text = [f"95 % interval of {sure.metric}: {score(sure.low)} to {score(sure.high)} ({sure.method})."]
     if findings.stats["task"]["classes"] and table is None:
         text.append("No scores of each class were recorded.")
-    blocks = (*([table] if table else []), *mistakes(findings))
-    return Section(anchor="test", title="Test set", text=tuple(text), blocks=blocks)
+    return Section(anchor="test", title="Test set", text=tuple(text), blocks=(table,) if table else ())
 
 
 def _reproduction(findings: Findings) -> Section:

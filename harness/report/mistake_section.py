@@ -1,30 +1,31 @@
-"""The test samples that the final model got most wrong, as pictures or as rows."""
+"""The chapter on the test samples that the final model got most wrong, as pictures or as rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from harness.records import NAN
-from harness.report.blocks import Block, Picture, Pictures, Table
+from harness.report.blocks import Block, Picture, Pictures, Section, Table
 from harness.report.findings import Findings
 from harness.report.stats import MistakeStats
-from harness.report.wording import clipped, number, percent, setting
+from harness.report.wording import clipped, number, percent, plural, setting
 
 _LONGEST = 24
 
 
-def mistakes(findings: Findings) -> Iterator[Block]:
-    """Yield pictures and a table of them; nothing where none were recorded."""
+def mistake_section(findings: Findings) -> Section:
+    """Return the chapter; it is empty where no mistakes were recorded."""
     test = findings.stats["test"]
     found = test.get("mistakes") if test else None
     if not found:
-        return
-    sure = all(each.get("confidence") is not None for each in found)
-    caption = "Wrong with the highest confidence" if sure else "The largest errors"
-    pictures = tuple(Picture(each["picture"], tuple(_lines(each))) for each in found if each.get("picture"))
-    if pictures:
-        yield Pictures(pictures, caption)
-    yield mistake_table(found, f"{caption}, as a table" if pictures else caption, folded=bool(pictures))
+        return Section(anchor="mistakes", title="Mistakes")
+    classes = all(each["confidence"] is not None for each in found)
+    what = "The wrong answers of the highest confidence" if classes else "The largest errors"
+    text = f"{what}, of the final model on the test samples; {plural(len(found), 'sample')}."
+    pictures = tuple(Picture(each["picture"], tuple(_lines(each))) for each in found if "picture" in each)
+    table = mistake_table(found, folded=bool(pictures))
+    blocks: tuple[Block, ...] = (Pictures(pictures, "Pictures"), table) if pictures else (table,)
+    return Section(anchor="mistakes", title="Mistakes", text=(text,), blocks=blocks)
 
 
 def _lines(mistake: MistakeStats) -> Iterator[str]:
@@ -36,7 +37,7 @@ def _lines(mistake: MistakeStats) -> Iterator[str]:
     yield mistake.get("name") or f"sample {mistake['index']}"
 
 
-def mistake_table(found: Sequence[MistakeStats], caption: str, *, folded: bool) -> Table:
+def mistake_table(found: Sequence[MistakeStats], *, folded: bool) -> Table:
     """Return the samples with what was predicted of them, and their columns."""
     features = list(dict.fromkeys(name for each in found for name in each.get("row", {})))
     rows: dict[str, list[str]] = {"sample": [str(each["index"]) for each in found]}
@@ -51,7 +52,7 @@ def mistake_table(found: Sequence[MistakeStats], caption: str, *, folded: bool) 
     columns = (*rows, *(f"{clipped(name, _LONGEST)}" for name in features))
     cells = [*rows.values(), *([clipped(each.get("row", {}).get(name, ""), 40) for each in found] for name in features)]
     return Table(
-        caption=caption,
+        caption="Samples",
         columns=columns,
         rows=tuple(zip(*cells, strict=True)),
         numeric=frozenset(numeric & set(rows)),

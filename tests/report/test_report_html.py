@@ -190,6 +190,7 @@ def test_mistakes_without_a_picture_are_rows_in_both_forms(make_run):
     pages = build(with_mistakes(make_run(trials=3, kind="regression", objective={"rmse": "minimize"}), values))
     assert "| sample | actual | predicted | predicted | alcohol |" in pages["report.md"]
     assert "| 3 | 2.5 | 1 | 5 | 13.2 |" in pages["report.md"]
+    assert "The largest errors, of the final model on the test samples; 1 sample." in pages["report.md"]
     assert "The largest errors" in Page(pages["report.html"]).text
 
 
