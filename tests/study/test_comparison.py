@@ -225,7 +225,7 @@ def test_arguments_that_only_a_search_has_are_refused(tmp_path):
 @pytest.mark.slow
 def test_equals_are_called_different_at_most_once_in_twenty(tmp_path):
     """One architecture under two names, in 20 comparisons with seeds of their own."""
-    results = [compare(tmp_path, families=ALIKE, seed=seed) for seed in range(20)]
+    results = [compare(tmp_path, families=ALIKE, seed=seed, seeds=7) for seed in range(20)]
     assert sum(result.pairs["verdict"].item() == "better" for result in results) <= 1
 
 
@@ -256,7 +256,8 @@ def test_a_killed_comparison_goes_on_to_the_same_verdict(tmp_path):
     first = (folder / "searches" / "first" / "trials.parquet").read_bytes()
     assert killed(command("cut", folder), "*/winners/checkpoints/trial-000005.safetensors") == folder
     trained = {path: path.stat().st_mtime_ns for path in folder.glob("winners/checkpoints/trial-*.safetensors")}
-    assert len(trained) > 5
+    del trained[max(trained)]  # its weights were written, and perhaps not yet its record
+    assert len(trained) >= 5
     subprocess.run(command("cut", folder), check=True)
     subprocess.run(command("whole"), check=True)
     assert told(folder) == told(next((tmp_path / "whole").iterdir()))
