@@ -113,6 +113,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_children_and_keeps_the_groups_that_ended(tmp_path):
     (tmp_path / "a_stub_of_a_child.py").write_text(CHILD)
     said = tmp_path / "pid"

@@ -157,6 +157,7 @@ def test_devices_tells_what_nvml_shows_and_names_neither_the_machine_nor_its_gpu
     assert gpu["not available (1)"] == "NVML: Not Supported: ecc"
 
 
+@pytest.mark.slow
 def test_devices_without_any_gpu_says_why_and_goes_on(nvml_stub_module, tmp_path):
     (tmp_path / "libnvidia-ml.so.1").touch()  # hides a real one, and cannot be loaded
     table, text, _ = nvml_stub_module.NvmlStub(tmp_path).run(DEVICES).split("=====")

@@ -71,6 +71,7 @@ def test_a_new_search_that_cannot_begin_leaves_nothing(harness, tiny, tmp_path, 
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_elsewhere_says_where_each_part_was(harness, finished, monkeypatch):
     from harness.study import part
 

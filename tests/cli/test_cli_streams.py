@@ -220,6 +220,7 @@ def test_a_table_stays_in_line_where_letters_are_escaped(monkeypatch):
     assert len({len(row) for row in rows}) == 1
 
 
+@pytest.mark.slow
 def test_bytes_in_names_that_are_no_text_end_up_as_escapes(harness, folder):
     odd = os.fsdecode(b"\xff")
     (folder / odd).mkdir()

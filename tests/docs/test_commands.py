@@ -45,7 +45,7 @@ OTHERS = {
 }
 """Commands of other programs."""
 
-SLOW = re.compile(r"fashion-mnist|--workers")
+SLOW = re.compile(r"fashion-mnist|--workers|--seeds")
 """What takes over a few seconds even on a small budget: a large data set, worker processes."""
 
 

@@ -118,6 +118,7 @@ def test_every_step_that_is_named_is_there(modules):
     assert list(modules.check.STEPS) == list(modules.steps.STEPS)
 
 
+@pytest.mark.slow
 def test_without_a_gpu_there_is_one_line_and_no_folder(tmp_path):
     done = run(CHECK, "--out", tmp_path / "out", env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
     assert (done.returncode, done.stdout) == (4, "")

@@ -29,6 +29,7 @@ def test_a_user_who_has_said_how_threads_wait_is_left_alone():
         assert waiting_asleep({said: "1"}) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks GNU's OpenMP, with which torch comes on Linux")
 def test_a_thread_with_nothing_to_do_leaves_its_core_to_others():
     def cpu_seconds(environment):

@@ -34,6 +34,7 @@ def test_an_earlier_peak_does_not_count():
     assert peak.figures.values["memory_rss_peak_mib"] - before < 100
 
 
+@pytest.mark.slow
 @linux
 def test_memory_that_was_freed_is_not_held():
     """Small pieces: the C library keeps what is between them unless it is told to give it back."""

@@ -80,6 +80,7 @@ def test_a_run_that_ended_before_its_first_trial_gets_a_report(make_run):
     assert "No winner: none of the 0 trials completed." in text
 
 
+@pytest.mark.slow
 def test_five_hundred_trials_stay_one_readable_page(make_run):
     texts = build(make_run(trials=500))
     assert len(texts["report.md"]) < 20_000

@@ -131,6 +131,7 @@ def test_a_trial_in_many_stretches_is_the_trial_in_one(real, evaluate, monkeypat
     assert last.record.figures.keys() == whole.record.figures.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="worker processes inherit descriptors")
 def test_another_process_goes_on_the_same(real, job, whole, rung):
     workshop = JobWorkshop(job, (job.device,))

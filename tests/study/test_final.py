@@ -325,6 +325,7 @@ def test_predictions_that_are_no_numbers_are_no_candidate(train, monkeypatch):
     assert "failed (its loss on validation is nan)" in made["note"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_rehearsal_is_done_again_by_a_resumed_search(tmp_path):
     class Interrupting(Watch):
         def epoch_ended(self, epoch):

@@ -137,6 +137,7 @@ def test_one_after_the_other_samplers_offer_what_they_offer_a_study_of_optuna(na
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names("tpe", "random", "gp", "nsga2", "qmc"))
 def test_several_objectives_are_searched_in_two_parts_as_in_one(name):
     spec = spec_of(SPACE, "objective=[accuracy, loss]", sampler=name)

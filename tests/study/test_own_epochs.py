@@ -98,6 +98,7 @@ def test_an_estimate_does_not_fail_where_some_trials_will(real):
     assert estimate.trial_s > 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real")
 def test_a_search_trains_each_candidate_for_as_long_as_it_says(tmp_path):
     overrides = [SEARCHED, "budget.epochs=5", "search.pruner=asha", "search.sampler=random", "objective=accuracy"]
