@@ -177,8 +177,13 @@ def search(
         watching = Callbacks(stop, observer or Observer(), on_epoch, on_trial)
         finished = run_search(request, opened, stop, watching)
         publish(finished)
+    return result_of(finished, stop)
+
+
+def result_of(finished: Finished, stop: Stop) -> SearchResult:
+    """Return what a run has come to, or raise what ended it."""
     if stop.error is not None:
-        stop.error.add_note(f"raised by a callback; the search can go on: harness.search(resume={str(finished.run)!r})")
+        stop.error.add_note(f"raised by a callback; {finished.run} has everything so far, and can be resumed")
         raise stop.error
     if finished.failure and not stop.signal:
         raise NoSuccessfulTrialError(f"{finished.run}: no trial completed; {finished.failure}")

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.api import SearchResult, abort, publish, request_of
+import pandas as pd
+
+from harness.api import SearchResult, abort, publish, request_of, result_of
 from harness.data import derive_seed
-from harness.errors import InputError, NoSuccessfulTrialError
+from harness.errors import DataError, InputError
+from harness.records import EpochRecord, TrialRecord
+from harness.report import load_run
 from harness.signals import asked_to_end
 from harness.spec.parameters import NodeError, Scalar
 from harness.spec.params_file import point_of_params, read_params
 from harness.store import check_run
-from harness.store.files import read_object, read_parquet
+from harness.store.files import read_object
 from harness.study import Observer, Request, Stop, open_search, run_search
+from harness.study.callbacks import Callbacks
 from harness.study.decide.fixed import Replicate
 from harness.study.decide.suggest import locate
 from harness.study.ending import Ending
@@ -34,6 +39,8 @@ def train_candidate(
     test: bool = False,
     timeout_s: float | None = None,
     resume: str | Path | None = None,
+    on_epoch: Callable[[EpochRecord], object] | None = None,
+    on_trial: Callable[[TrialRecord], object] | None = None,
     observer: Observer | None = None,
     started_s: float | None = None,
     **options: Any,
@@ -60,6 +67,9 @@ def train_candidate(
         check_run(Path(resume))
         if not (listed := read_replicates(Path(resume))):
             raise InputError(f"{resume}: not a run of `harness train`; go on with the command that began it")
+        if (Path(resume).parent / "design.json").is_file():
+            whole = Path(resume).parent
+            raise InputError(f"{resume}: belongs to a comparison; go on with: harness compare --resume {whole}")
         request = replace(request_of({**options, "resume": resume}), replicates=listed, final=False)
     elif run is not None:
         _check_alone(run, space=space, params=params)
@@ -71,14 +81,14 @@ def train_candidate(
     # The time that a space gives to its search is none of a training.
     stop = Stop(timeout_s, started_s=started_s)
     opened = open_search(request)
-    ending = Ending(opened, stop, observer or Observer(), test)
+    if run is not None and opened.dataset.fingerprint != load_run(Path(run)).stats["task"]["fingerprint"]:
+        raise DataError(f"{run}: the data of task {opened.dataset.name!r} has changed since; search or train it anew")
+    ending = Ending(opened, stop, Callbacks(stop, observer or Observer(), on_epoch, on_trial), test)
     with asked_to_end(stop.request, again=abort):
         finished = run_search(request, opened, stop, ending.observer)
         finished = replace(finished, stats=ending.finish(finished))
         publish(finished)
-    if finished.failure and not stop.signal:
-        raise NoSuccessfulTrialError(f"{finished.run}: the training did not complete; {finished.failure}")
-    return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
+    return result_of(finished, stop)
 
 
 def _check_alone(run: str | Path, /, **others: Any) -> None:
@@ -104,17 +114,24 @@ def _of_params(space: Any, params: Any, seeds: int | None, options: Mapping[str,
 
 def _of_run(run: Path, trial: int | None, seeds: int | None, options: Mapping[str, Any]) -> Request:
     check_run(run)
-    trials = read_parquet(run / "trials.parquet")
-    if trial is None:
-        trial = _winner(run)
-    rows = trials[trials["trial"] == trial]
-    if rows.empty:
-        raise InputError(f"{run}: has no trial {trial}; its trials are 0 to {trials['trial'].max()}")
-    row = rows.iloc[0]
+    trials = load_run(run).trials.set_index("trial", drop=False)
+    trial = _winner(run) if trial is None else trial
+    if trial not in trials.index:
+        known = f"its trials are 0 to {trials.index.max()}" if len(trials) else "it has none"
+        raise InputError(f"{run}: has no trial {trial}; {known}")
+    row = trials.loc[trial].to_dict()
+    if pd.notna(row["same_as"]):
+        row = trials.loc[row["same_as"]].to_dict()  # the one that was trained
     # The choices that the clock made then are part of what the trial was.
     asked = {"plan_from": run, **options, "space": str(run / "space.yaml")}
-    base = request_of(asked)
-    return _listed(base, json.loads(row["params"]), int(row["seed"]), seeds)
+    base, point = request_of(asked), json.loads(row["params"])
+    try:
+        locate(base.spec.group, point)
+    except ValueError as error:
+        raise InputError(f"trial {trial} of {run}: {error}; the space was changed since, or by --set") from None
+    listed = read_replicates(run)
+    split = listed[row["trial"]].split if listed else None
+    return _listed(base, point, int(row["seed"]), seeds, split=split)
 
 
 def _winner(run: Path) -> int:
@@ -126,11 +143,13 @@ def _winner(run: Path) -> int:
     return int(best["trial"])
 
 
-def _listed(base: Request, point: Mapping[str, Scalar], seed: int, seeds: int | None) -> Request:
+def _listed(
+    base: Request, point: Mapping[str, Scalar], seed: int, seeds: int | None, *, split: int | None = None
+) -> Request:
     """Return the request to train a point once as a trial, or with so many seeds of its own."""
     if seeds is not None and seeds < 1:
         raise InputError(f"seeds {seeds}: expected a number from 1 on")
-    listed = [Replicate(point, seed)]
+    listed = [Replicate(point, seed, split)]
     if seeds is not None:
         each = range(seeds)
         listed = [Replicate(point, derive_seed(seed, "replicate", n), derive_seed(seed, "split", n)) for n in each]

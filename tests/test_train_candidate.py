@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import harness
-from harness.errors import InputError, SpecError
+from harness.errors import DataError, InputError, SpecError
+from harness.study.replicates import spread
 
 SPACE = {
     "task": "wine",
@@ -129,8 +130,39 @@ def test_the_test_samples_are_scored_when_asked_and_opened_once(seeded):
     again = harness.train_candidate(resume=seeded.run, test=True, workers=0)
     assert repr(again.stats["replicates"]) == repr(scored.stats["replicates"])
     log = json.loads((seeded.run / "openings.json").read_text())["openings"]
-    assert [(each["trials"], each["reopened"], each["finished"]) for each in log] == [([0, 1, 2], False, True)]
+    assert [each["trials"] for each in log] == [[0, 1, 2]]
     assert json.loads((seeded.run / "status.json").read_text())["test_opened"] == 1
+
+
+def test_a_training_of_a_list_comes_to_the_same_metrics_on_its_own_split(seeded, tmp_path):
+    trained = train(tmp_path, run=seeded.run, trial=2)
+    rows = seeded.trials[seeded.trials["trial"] == 2]
+    pd.testing.assert_frame_equal(measured(trained.trials), measured(rows))
+
+
+def test_what_did_not_complete_leaves_its_place_in_the_spread_empty():
+    told = spread(range(3), {0: {"accuracy": 0.5}, 2: {"accuracy": 0.75}})["accuracy"]
+    assert (told["mean"], told["count"], told["values"][::2]) == (0.625, 2, [0.5, 0.75])
+    assert np.isnan(told["values"][1])
+    assert told["sd"] == pytest.approx(np.std([0.5, 0.75], ddof=1))
+
+
+def test_data_that_has_changed_since_is_no_data_of_the_run(tmp_path):
+    rows = [f"{n},{n % 5},{n % 2}" for n in range(120)]
+    table = tmp_path / "data.csv"
+    table.write_text("\n".join(["x,z,y", *rows]))
+    space = {**SPACE, "task": {"csv": str(table), "target": "y"}}
+    begun = train(tmp_path / "a", space, params=POINT)
+    table.write_text("\n".join(["x,z,y", *rows[1:]]))
+    with pytest.raises(DataError, match="has changed since"):
+        train(tmp_path / "b", run=begun.run)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_callback_hears_of_its_epochs_and_trials(tmp_path):
+    heard = []
+    train(tmp_path, SPACE, params=POINT, on_epoch=heard.append, on_trial=heard.append)
+    assert [type(each).__name__ for each in heard] == ["EpochRecord"] * 3 + ["TrialRecord"]
 
 
 def test_no_search_goes_on_with_it(seeded):

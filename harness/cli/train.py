@@ -113,14 +113,18 @@ def _show(result: SearchResult, *, json: bool) -> None:
         )
         return
     if replicates is not None:
-        print_table(_rows(replicates), title="\n" + _title(len(replicates["trials"])))
+        print_table(_rows(replicates), title="\n" + _title(replicates))
     if result.state == "interrupted":
         print(f"Interrupted; go on with: harness train --resume {result.run}")
     print(f"Report: {result.report}")
 
 
-def _title(count: int) -> str:
-    return "Trained once" if count == 1 else f"Trained with {count} seeds, each on a split of its own"
+def _title(replicates: Mapping[str, Any]) -> str:
+    count = len(replicates["trials"])
+    complete = max((spread["count"] for spread in replicates["validation"].values()), default=0)
+    if count == 1:
+        return "Trained once"
+    return f"Trained with {count if complete == count else f'{complete} of {count}'} seeds, each on a split of its own"
 
 
 def _rows(replicates: Mapping[str, Any]) -> list[dict[str, Any]]:

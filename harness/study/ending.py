@@ -9,12 +9,11 @@ from typing import Any
 from harness.data import Dataset
 from harness.plan.running import thread_count
 from harness.records import Outcome, TrialRecord
-from harness.store import RunFolder, read_status
-from harness.store.run import STATUS
+from harness.store import RunFolder
 from harness.study.execute.execution import threads_of
 from harness.study.final import Finisher
 from harness.study.final.kept import score_trial
-from harness.study.final.openings import Opening, begin_opening, end_opening
+from harness.study.final.openings import note_opening, read_opening
 from harness.study.observer import Observer
 from harness.study.part import Finished
 from harness.study.replicates import spread
@@ -43,44 +42,35 @@ class Ending:
         complete = [record for record in finished.records.values() if record.outcome is Outcome.COMPLETE]
         folder = RunFolder.open(finished.run)
         try:
+            opening = note_opening(folder, complete) if self.test else read_opening(folder.path)
+            opened = [record for record in complete if opening and record.trial in opening["trials"]]
             with thread_count(threads_of(self.opened.job, 1)):
-                finisher = self._finisher(finished.records[stats["best"]["trial"]], folder)
-                if self.test and not stats["test"]:
-                    stats["test"] = self._scored(finisher, complete, folder)
-                else:
-                    finisher.keep()
-                if stats["test"]:
-                    test = spread(self._scores(complete, folder))
-                    stats["replicates"] = {**stats["replicates"], "test": test or spread([stats["test"]["metrics"]])}
+                stats["test"] = self._make(finished.records[stats["best"]["trial"]], opened, folder)
+                scores = self._scores(opened, folder, stats["test"])
+            listed = [each["trial"] for each in stats["replicates"]["trials"]]
+            stats["replicates"] = {**stats["replicates"], "test": spread(listed, scores)}
             folder.write_json("stats.json", stats)
         finally:
             folder.close()
         return stats
 
-    def _finisher(self, best: TrialRecord, folder: RunFolder) -> Finisher:
+    def _make(self, best: TrialRecord, opened: Sequence[TrialRecord], folder: RunFolder) -> dict[str, Any] | None:
+        """Write the best training's model, scored where the test samples are open to it."""
         job = self.opened.job.of_trial(best.seed)
-        return Finisher(job, self._dataset(best), folder, best, self.stop, self.observer)
+        finisher = Finisher(job, self._dataset(best), folder, best, self.stop, self.observer)
+        if best in opened:
+            return finisher.finish(lambda: 1).as_dict()
+        finisher.keep()
+        return None
 
-    def _scored(self, finisher: Finisher, complete: Sequence[TrialRecord], folder: RunFolder) -> dict[str, Any]:
-        """Score the best training, and each where there are several, in one look at the test samples."""
-        log: list[Opening] = []
-
-        def count() -> int:
-            log.extend(begin_opening(folder, complete, reopen=False))
-            status = read_status(folder.path)
-            folder.write_json(STATUS, {**status, "test_opened": len(log)})
-            return len(log)
-
-        test = finisher.finish(count).as_dict()
-        self._scores(complete, folder)
-        end_opening(folder, log)
-        return test
-
-    def _scores(self, complete: Sequence[TrialRecord], folder: RunFolder) -> list[Mapping[str, float]]:
-        """Return the test metrics of each training where there are several."""
+    def _scores(
+        self, opened: Sequence[TrialRecord], folder: RunFolder, best: Mapping[str, Any] | None
+    ) -> dict[int, Mapping[str, float]]:
+        """Return the test metrics by the trial; with one split there is only the best."""
         if not self.opened.job.splits:
-            return []
-        return [score_trial(self.opened.job, self.opened.dataset, folder, record) for record in complete]
+            return {record.trial: best["metrics"] for record in opened if best}
+        job, dataset = self.opened.job, self.opened.dataset
+        return {record.trial: score_trial(job, dataset, folder, record) for record in opened}
 
     def _dataset(self, record: TrialRecord) -> Dataset:
         """Return the data as it was split for a training."""

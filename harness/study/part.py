@@ -198,14 +198,12 @@ class SearchPart:
 
     def _score(self, best: TrialRecord | None) -> _Scored:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
-        if best is None or self._stop.at_once:
+        if best is None or self._stop.at_once or not self._means.final:
             return _Scored(None, ())
         earlier, winner = self._scored.get("test"), self._scored.get("best")
         if earlier and isinstance(winner, dict) and winner.get("trial") == best.trial:
             baselines = self._scored.get("baselines", ()) if self._job.spec.search.baselines else ()
             return _Scored(cast("Mapping[str, Any]", earlier), cast("Sequence[Mapping[str, Any]]", baselines))
-        if not self._means.final:
-            return _Scored(None, ())
         try:
             finisher = Finisher(self._job, self._dataset, self._folder, best, self._stop, self._observer)
             with Sampler(meters_for(self._job.device)) as sampler:

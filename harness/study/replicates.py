@@ -95,12 +95,17 @@ def as_record(replicates: Sequence[Replicate]) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "trials": trials}
 
 
-def spread(metrics: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
-    """Return each metric of all trainings with its mean and sample standard deviation; of one training that is NaN."""
-    names = dict.fromkeys(name for each in metrics for name in each)
-    return {name: _spread([float(each.get(name, NAN)) for each in metrics]) for name in names}
+def spread(trials: Sequence[int], measured: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+    """Return each metric of all trials, NaN where one has none, with mean and sample standard deviation of the others.
+
+    ``count`` is how many these are; the deviation of a single one is NaN.
+    """
+    names = dict.fromkeys(name for metrics in measured.values() for name in metrics)
+    return {name: _spread([float(measured.get(trial, {}).get(name, NAN)) for trial in trials]) for name in names}
 
 
 def _spread(values: list[float]) -> dict[str, Any]:
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else NAN
-    return {"mean": float(np.mean(values)), "sd": deviation, "values": values}
+    finite = [value for value in values if np.isfinite(value)]
+    deviation = float(np.std(finite, ddof=1)) if len(finite) > 1 else NAN
+    mean = float(np.mean(finite)) if finite else NAN
+    return {"mean": mean, "sd": deviation, "count": len(finite), "values": values}

@@ -77,11 +77,12 @@ def told_of_list(
 
     Mean and standard deviation are told where all are of one candidate.
     """
-    best, complete = stats["best"], [each for each in records.values() if each.outcome is Outcome.COMPLETE]
+    best = stats["best"]
+    complete = {trial: each.validation for trial, each in records.items() if each.outcome is Outcome.COMPLETE}
     alike = all(each.params == replicates[0].params for each in replicates)
     told = {
         "trials": [{"trial": n, "seed": each.seed, "split": each.split} for n, each in enumerate(replicates)],
-        "validation": spread([record.validation for record in complete]) if alike else {},
+        "validation": spread(range(len(replicates)), complete) if alike else {},
         "test": {},
     }
     return {

@@ -13,13 +13,13 @@ from harness.data import Dataset, Learning, load
 from harness.data.splits import split_samples
 from harness.errors import InputError, StorageError
 from harness.spec import parse_spec
-from harness.store import RunFolder
+from harness.store import RunFolder, read_status
 from harness.study import Observer, Stop
 from harness.study.archive import weights_file
 from harness.study.decide.fixed import Replicate
 from harness.study.execute.execution import Execution
 from harness.study.final.kept import score_trial
-from harness.study.final.openings import begin_opening, end_opening, read_openings
+from harness.study.final.openings import note_opening, read_opening
 from harness.study.replicates import read_replicates, with_recorded
 from harness.study.search import Request, open_search, run_search
 
@@ -161,14 +161,20 @@ def test_a_source_with_validation_samples_of_its_own_keeps_them(wine):
     assert "it comes with validation samples of its own" in learning.notes[0]
 
 
-def test_an_opening_is_logged_once_and_one_that_was_cut_off_goes_on(tmp_path):
+def test_an_opening_grows_with_the_trials_that_are_scored_and_stays_one(listed, tmp_path):
+    records = list(listed[2].records.values())
     folder = RunFolder.create(tmp_path, "wine")
     try:
-        begun = begin_opening(folder, [], reopen=False)
-        assert read_openings(folder.path) == begun == begin_opening(folder, [], reopen=False)
-        end_opening(folder, begun)
-        with pytest.raises(InputError, match=r"were opened on 20.*--reopen-test"):
-            begin_opening(folder, [], reopen=False)
-        assert [each["reopened"] for each in begin_opening(folder, [], reopen=True)] == [False, True]
+        assert read_opening(folder.path) is None
+        folder.set_state("running")
+        first = note_opening(folder, records[:2])
+        assert read_opening(folder.path) == first == note_opening(folder, records[:1])
+        more = note_opening(folder, records)
+        assert (more["when"], more["trials"]) == (first["when"], [0, 1, 2, 3])
+        assert more["seeds"] == [record.seed for record in records]
+        assert read_status(folder.path)["test_opened"] == 1
+        folder.write_json("openings.json", {"schema_version": 1, "openings": [{"when": 3}]})
+        with pytest.raises(StorageError, match=r"openings\.0\.when: .*; the file is damaged"):
+            read_opening(folder.path)
     finally:
         folder.close()
