@@ -71,6 +71,13 @@ def test_two_runs_stand_side_by_side(searched):
     assert lines[2].endswith("over 36 test samples")
 
 
+def test_two_architectures_are_compared(tmp_path):
+    lines = run(tmp_path, EXAMPLES / "compare_architectures.py").splitlines()
+    assert re.match(r"(mlp|cnn) .*the cheapest that is not detectably worse.*: test accuracy 0\.\d+ \(", lines[0])
+    assert re.search(r"better|no difference detected|equivalent within 1 point", "\n".join(lines))
+    assert (tmp_path / lines[-1].removeprefix("report: ")).is_file()
+
+
 def test_two_benchmarks_are_compared(tmp_path):
     lines = run(tmp_path, EXAMPLES / "compare_benchmarks.py").splitlines()
     assert lines
