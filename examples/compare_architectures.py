@@ -1,4 +1,4 @@
-"""Which of two architectures is better on the handwritten digits, how sure is that, and what does each cost?
+"""Compare two architectures on the handwritten digits: which is better, how sure that is, and what each costs.
 
 A small comparison, to see how it goes: two candidates of each, seven seeds, few epochs. For an answer leave out the
 options: ``harness compare digits``. Takes about a minute. From the top of the checkout:
