@@ -78,6 +78,18 @@ class Opened:
     """What is trained instead of searching."""
 
 
+def spec_of_run(run: Path) -> Spec:
+    """Return the spec that a run was made with; what is drawn by it are the samples that the run trained on.
+
+    Raises :class:`InputError` where it is no run, and :class:`StorageError` where its space was changed.
+    """
+    check_run(run)
+    spec = load_spec(str(run / "space.yaml"))
+    spec = spec if _says_split_seed(spec) else _split_by_search(spec)
+    check_space(run, spec_hash(spec))
+    return spec
+
+
 def spec_to_resume(
     run: Path, space: str | Mapping[str, Any] | None, overrides: Iterable[str], given: Mapping[str, str] | None = None
 ) -> Spec:
@@ -86,11 +98,8 @@ def spec_to_resume(
     ``space``, when given, must be the space of that run. Raises :class:`InputError` where anything that decides the
     trials differs.
     """
-    check_run(run)
-    original = load_spec(str(run / "space.yaml"))
-    older = not _says_split_seed(original)
-    original = _split_by_search(original) if older else original
-    check_space(run, spec_hash(original))
+    original = spec_of_run(run)
+    older = not _says_split_seed(load_spec(str(run / "space.yaml")))
     resumed = load_spec(space or str(run / "space.yaml"), overrides, given)
     resumed = _split_by_search(resumed) if older and not _says_split_seed(resumed) else resumed
     if resumed.evaluation.folds == "auto":
