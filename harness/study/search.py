@@ -105,7 +105,7 @@ def spec_to_resume(
     if resumed.evaluation.folds == "auto":
         resumed = resumed.model_copy(update={"evaluation": original.evaluation})
     if spec_hash(resumed) != spec_hash(original):
-        changed = _differences(canonical(original), canonical(resumed))
+        changed = differences(canonical(original), canonical(resumed))
         free = ("budget.", "search.baselines")
         key = next(path for path in changed if not path.startswith(free) or path == "budget.epochs")
         raise InputError(
@@ -114,6 +114,15 @@ def spec_to_resume(
             "Start a new run for the changed space"
         )
     return resumed
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Yield the key paths at which two canonical specs part."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif old != new:
+        yield path
 
 
 def _says_split_seed(spec: Spec) -> bool:
@@ -229,12 +238,3 @@ def _storage(request: Request) -> str | None:
             f"{request.resume}: its study is in a database, {known!r}; if you trust it, give it as --storage"
         )
     return request.storage
-
-
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Yield the key paths at which two canonical specs part."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in dict.fromkeys([*old, *new]):
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-    elif old != new:
-        yield path

@@ -13,9 +13,11 @@ import pytest
 
 import harness
 from harness.cli.compare import _show
+from harness.comparison import _of_runs
 from harness.errors import InputError
 from harness.store import read_status
 from harness.study import Observer
+from harness.study.comparison.asked import Asked
 from harness.study.comparison.story import Watch
 
 WINE = {
@@ -203,6 +205,53 @@ def test_runs_that_do_not_go_together_are_refused(name, change, said, runs, tmp_
     with pytest.raises(InputError, match=said):
         compare(tmp_path / "out", space=[first, second], reopen_test=True)
     assert not (tmp_path / "out").exists()
+
+
+def _searched_on_other_data(text):
+    return json.dumps({**json.loads(text), "fingerprint": "f" * 64})
+
+
+def test_data_that_changed_since_the_runs_are_refused(runs, tmp_path):
+    """Both runs agree with each other, but not with what their task reads now."""
+    copies = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    for copy in copies:
+        changed(copy, "stats.json", _other_data)
+        changed(copy, "status.json", _searched_on_other_data)
+    with pytest.raises(InputError, match="has changed since .*fingerprint ffff"):
+        compare(tmp_path / "out", space=copies, reopen_test=True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"overrides": ["task.split.seed=9"]}, "task.split.seed differs"),
+        ({"overrides": ["task=digits"]}, "task.* differs"),
+        ({"overrides": ["budget.epochs=1"]}, "budget.epochs differs"),
+        ({"overrides": ["objective={loss: minimize}"]}, "objective.* differs"),
+        ({"trials": 3}, "budget.trials differs"),
+        ({"sampler": "tpe"}, "search.sampler differs"),
+        ({"precision": "bf16"}, "training.precision differs"),
+    ],
+)
+def test_what_decided_the_winners_of_runs_cannot_be_changed(options, said, runs, tmp_path):
+    with pytest.raises(InputError, match=said):
+        compare(tmp_path / "out", space=runs, reopen_test=True, **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_of_before_the_split_had_a_seed_are_scored_on_their_own_test_samples(runs, tmp_path):
+    """Their spaces do not say it: it was that of the search."""
+    copies = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    for copy in copies:
+        changed(
+            copy, "space.yaml", lambda text: text.replace("    seed: 0\n", "").replace("  seed: 0\n", "  seed: 5\n")
+        )
+        changed(copy, "status.json", lambda text: text.replace("spec_sha256", "of_another_seed"))
+    with pytest.raises(InputError, match="task.split.seed differs"):
+        compare(tmp_path / "out", space=copies, reopen_test=True, overrides=["task.split.seed=0"])
+    design = _of_runs(copies, Asked(), {"seed": 3})
+    assert (design.base.spec.task.split.seed, design.base.spec.search.seed) == (5, 3)
 
 
 @pytest.mark.parametrize("chosen", [[0], [0, 0], []])
