@@ -76,7 +76,9 @@ class ComparisonResult:
         return self.folder / "compare.html"
 
     def family_rows(self) -> list[dict[str, Any]]:
-        """Return the table of the architectures, for people."""
+        """Return the table of the architectures, for people; empty where there was no look."""
+        if not self.content:
+            return []
         metric = self.content["task"]["metric"]
         return [
             {
