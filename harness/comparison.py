@@ -18,16 +18,23 @@ from harness.report.compare_page import compare_content, read_comparison, write_
 from harness.report.notebook import table_html
 from harness.report.wording import duration, number, score
 from harness.signals import asked_to_end
-from harness.spec import canonical, load_spec
+from harness.spec import canonical
 from harness.store import RunFolder, check_run, environment, seal
 from harness.study import Request, open_search
 from harness.study.comparison.asked import FILE as DESIGN
 from harness.study.comparison.asked import Asked, read_asked
+from harness.study.comparison.checks import (
+    check_alike,
+    check_data,
+    check_finished,
+    check_unchanged,
+    check_unopened,
+)
 from harness.study.comparison.clock import Clock, check_fits
 from harness.study.comparison.contestants import Contestant, contestants_of
 from harness.study.comparison.document import design_of, margin_of
 from harness.study.comparison.story import Comparison, Watch
-from harness.study.comparison.winners import check_alike, check_finished, check_unopened
+from harness.study.search import spec_of_run
 
 NOT_TAKEN = ("plan_from", "storage", "timeout_s", "observer")
 """Arguments of a search that a comparison of several has no use for."""
@@ -69,7 +76,9 @@ class ComparisonResult:
         return self.folder / "compare.html"
 
     def family_rows(self) -> list[dict[str, Any]]:
-        """Return the table of the architectures, for people."""
+        """Return the table of the architectures, for people; empty where there was no look."""
+        if not self.content:
+            return []
         metric = self.content["task"]["metric"]
         return [
             {
@@ -197,10 +206,15 @@ def _of_runs(runs: Sequence[str | Path], asked: Asked, options: Mapping[str, Any
     if len({path.resolve() for path in paths}) < max(2, len(paths)):
         raise InputError(f"{', '.join(map(str, paths))}: a comparison takes at least two runs, each once")
     names = [_winning(path) for path in paths]
-    check_alike({path: load_spec(str(path / "space.yaml")) for path in paths})
+    specs = {path: spec_of_run(path) for path in paths}
+    check_alike(specs)
     if len(set(names)) < len(names):
         names = [path.name for path in paths]
-    base = request_of({**options, "space": str(paths[0] / "space.yaml")})
+    first, spec = next(iter(specs.items()))
+    # The space of a run from before the split had a seed of its own does not say it.
+    overrides = [f"task.split.seed={spec.task.split.seed}", *options.get("overrides", ())]
+    base = request_of({**options, "space": str(first / "space.yaml"), "overrides": overrides})
+    check_unchanged(first, spec, base.spec)
     return _Plan(replace(asked, runs=dict(zip(names, map(str, paths), strict=True)), seed=base.spec.search.seed), base)
 
 
@@ -235,6 +249,8 @@ def _checked(plan: _Plan, clock: Clock) -> str:
     """Check all that can be checked before anything is written, and return the name of the task."""
     if plan.asked.runs:
         opened = open_search(replace(plan.base, final=False))
+        for run in plan.asked.runs.values():
+            check_data(Path(run), opened.dataset)
     for contestant in plan.contestants:
         opened = open_search(replace(plan.base, spec=contestant.spec, final=False))
         if clock.share_s is not None:

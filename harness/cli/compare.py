@@ -88,7 +88,7 @@ def compare(
         families=families.split(",") if families is not None else None,
         seeds=_seeds(seeds),
         margin=margin,
-        time_s=_seconds(time),
+        time_s=options.seconds(time, "--time") if time is not None else None,
         reopen_test=reopen_test,
         resume=resume,
         watch=Stages(),
@@ -128,15 +128,6 @@ def _seeds(text: str) -> int | Literal["auto"]:
     raise InputError(f"--seeds {text}: a number from 2 on, or auto")
 
 
-def _seconds(text: str | None) -> float | None:
-    from harness.spec import parse_duration
-
-    try:
-        return None if text is None else parse_duration(text)
-    except ValueError as error:
-        raise InputError(f"--time: {error}") from None
-
-
 def _show(result: ComparisonResult, *, json: bool) -> None:
     from harness.cli.console import print_json, print_table
 
@@ -144,13 +135,16 @@ def _show(result: ComparisonResult, *, json: bool) -> None:
         print_json(result.content)
         return
     print(result.verdict)
-    print_table(
-        result.family_rows(), title="\nArchitectures, each trained with the same seeds and scored on the test samples"
-    )
-    print_table(
-        result.pair_rows(),
-        title="\nPairs: the difference is the first less the second, positive where the first is better",
-    )
+    if result.content:
+        print_table(
+            result.family_rows(),
+            title="\nArchitectures, each trained with the same seeds and scored on the test samples",
+        )
+        print_table(
+            result.pair_rows(),
+            title="\nPairs: the difference is the first less the second, positive where the first is better",
+        )
     if result.state == "interrupted":
         print(f"Interrupted; go on with: harness compare --resume {result.folder}")
-    print(f"Report: {result.report}")
+    if result.content:
+        print(f"Report: {result.report}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.study.observer import Observer
     from harness.study.part import Finished
     from harness.study.schema import space_schema
-    from harness.study.search import Opened, Request, open_search, run_search, spec_to_resume
+    from harness.study.search import Opened, Request, open_search, run_search, spec_of_run, spec_to_resume
     from harness.study.stop import Stop
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "replayed",
     "run_search",
     "space_schema",
+    "spec_of_run",
     "spec_to_resume",
     "total_seconds",
 ]
@@ -72,6 +73,7 @@ __getattr__, __dir__ = lazy_names(
             "Request",
             "open_search",
             "run_search",
+            "spec_of_run",
             "spec_to_resume",
         ),
         "stop": ("Stop",),

@@ -78,6 +78,18 @@ class Opened:
     """What is trained instead of searching."""
 
 
+def spec_of_run(run: Path) -> Spec:
+    """Return the spec that a run was made with; what is drawn by it are the samples that the run trained on.
+
+    Raises :class:`InputError` where it is no run, and :class:`StorageError` where its space was changed.
+    """
+    check_run(run)
+    spec = load_spec(str(run / "space.yaml"))
+    spec = spec if _says_split_seed(spec) else _split_by_search(spec)
+    check_space(run, spec_hash(spec))
+    return spec
+
+
 def spec_to_resume(
     run: Path, space: str | Mapping[str, Any] | None, overrides: Iterable[str], given: Mapping[str, str] | None = None
 ) -> Spec:
@@ -86,17 +98,14 @@ def spec_to_resume(
     ``space``, when given, must be the space of that run. Raises :class:`InputError` where anything that decides the
     trials differs.
     """
-    check_run(run)
-    original = load_spec(str(run / "space.yaml"))
-    older = not _says_split_seed(original)
-    original = _split_by_search(original) if older else original
-    check_space(run, spec_hash(original))
+    original = spec_of_run(run)
+    older = not _says_split_seed(load_spec(str(run / "space.yaml")))
     resumed = load_spec(space or str(run / "space.yaml"), overrides, given)
     resumed = _split_by_search(resumed) if older and not _says_split_seed(resumed) else resumed
     if resumed.evaluation.folds == "auto":
         resumed = resumed.model_copy(update={"evaluation": original.evaluation})
     if spec_hash(resumed) != spec_hash(original):
-        changed = _differences(canonical(original), canonical(resumed))
+        changed = differences(canonical(original), canonical(resumed))
         free = ("budget.", "search.baselines")
         key = next(path for path in changed if not path.startswith(free) or path == "budget.epochs")
         raise InputError(
@@ -105,6 +114,15 @@ def spec_to_resume(
             "Start a new run for the changed space"
         )
     return resumed
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Yield the key paths at which two canonical specs part."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif old != new:
+        yield path
 
 
 def _says_split_seed(spec: Spec) -> bool:
@@ -220,12 +238,3 @@ def _storage(request: Request) -> str | None:
             f"{request.resume}: its study is in a database, {known!r}; if you trust it, give it as --storage"
         )
     return request.storage
-
-
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Yield the key paths at which two canonical specs part."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in dict.fromkeys([*old, *new]):
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-    elif old != new:
-        yield path

@@ -13,9 +13,11 @@ import pytest
 
 import harness
 from harness.cli.compare import _show
-from harness.errors import InputError
+from harness.comparison import ComparisonResult, _of_runs
+from harness.errors import DataError, InputError
 from harness.store import read_status
 from harness.study import Observer
+from harness.study.comparison.asked import Asked
 from harness.study.comparison.story import Watch
 
 WINE = {
@@ -110,6 +112,19 @@ def test_the_command_prints_the_verdict_first_and_json_alone(whole, capsys):
     assert json.loads(capsys.readouterr().out) == json.loads((result.folder / "comparison.json").read_text())
 
 
+def test_a_comparison_that_ends_before_its_first_look_says_how_to_go_on(tmp_path, capsys):
+    result = ComparisonResult(tmp_path, "interrupted", {}, signal.SIGINT)
+    assert result.families.empty
+    assert "No verdict yet" in result._repr_html_()
+    _show(result, json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "No verdict yet.",
+        f"Interrupted; go on with: harness compare --resume {tmp_path}",
+    ]
+    _show(result, json=True)
+    assert json.loads(capsys.readouterr().out) == {}
+
+
 def test_an_opening_is_noted_here_and_in_the_run_of_the_winner(whole):
     result, looks = whole
     openings = json.loads((result.folder / "openings.json").read_text())["openings"]
@@ -129,6 +144,14 @@ def test_a_complete_comparison_that_is_resumed_trains_and_opens_nothing(whole):
     assert again.folder == result.folder
     assert (told(result.folder), (result.folder / "openings.json").read_bytes()) == before
     assert scores == {path: path.stat().st_mtime_ns for path in (result.folder / "winners" / "test").iterdir()}
+
+
+def test_a_test_score_that_is_undefined_is_told_and_its_pair_not_replaced(whole, tmp_path):
+    folder = shutil.copytree(whole[0].folder, tmp_path / "copy")
+    path = folder / "winners" / "test" / "trial-000003.json"
+    path.write_text(json.dumps({"trial": 3, "metrics": {"accuracy": None}, "reasons": {"accuracy": "one class only"}}))
+    with pytest.raises(DataError, match=r"trial-000003.json: accuracy of trial 3 is not defined.*one class only"):
+        compare(tmp_path, space=None, resume=folder)
 
 
 @pytest.mark.slow
@@ -203,6 +226,53 @@ def test_runs_that_do_not_go_together_are_refused(name, change, said, runs, tmp_
     with pytest.raises(InputError, match=said):
         compare(tmp_path / "out", space=[first, second], reopen_test=True)
     assert not (tmp_path / "out").exists()
+
+
+def _searched_on_other_data(text):
+    return json.dumps({**json.loads(text), "fingerprint": "f" * 64})
+
+
+def test_data_that_changed_since_the_runs_are_refused(runs, tmp_path):
+    """Both runs agree with each other, but not with what their task reads now."""
+    copies = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    for copy in copies:
+        changed(copy, "stats.json", _other_data)
+        changed(copy, "status.json", _searched_on_other_data)
+    with pytest.raises(InputError, match=r"has changed since .*fingerprint ffff"):
+        compare(tmp_path / "out", space=copies, reopen_test=True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"overrides": ["task.split.seed=9"]}, "task.split.seed differs"),
+        ({"overrides": ["task=digits"]}, "task.* differs"),
+        ({"overrides": ["budget.epochs=1"]}, "budget.epochs differs"),
+        ({"overrides": ["objective={loss: minimize}"]}, "objective.* differs"),
+        ({"trials": 3}, "budget.trials differs"),
+        ({"sampler": "tpe"}, "search.sampler differs"),
+        ({"precision": "bf16"}, "training.precision differs"),
+    ],
+)
+def test_what_decided_the_winners_of_runs_cannot_be_changed(options, said, runs, tmp_path):
+    with pytest.raises(InputError, match=said):
+        compare(tmp_path / "out", space=runs, reopen_test=True, **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_of_before_the_split_had_a_seed_are_scored_on_their_own_test_samples(runs, tmp_path):
+    """Their spaces do not say it: it was that of the search."""
+    copies = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    for copy in copies:
+        changed(
+            copy, "space.yaml", lambda text: text.replace("    seed: 0\n", "").replace("  seed: 0\n", "  seed: 5\n")
+        )
+        changed(copy, "status.json", lambda text: text.replace("spec_sha256", "of_another_seed"))
+    with pytest.raises(InputError, match=r"task\.split\.seed differs"):
+        compare(tmp_path / "out", space=copies, reopen_test=True, overrides=["task.split.seed=0"])
+    design = _of_runs(copies, Asked(), {"seed": 3})
+    assert (design.base.spec.task.split.seed, design.base.spec.search.seed) == (5, 3)
 
 
 @pytest.mark.parametrize("chosen", [[0], [0, 0], []])

@@ -6,7 +6,7 @@ import yaml
 
 import harness
 from harness.spec import parse_spec
-from harness.study.search import Request, open_search
+from harness.study.search import Request, open_search, spec_of_run
 
 SPACE = """
 task: {builtin: digits, limit: 100}
@@ -47,3 +47,11 @@ def test_a_run_from_before_goes_on_with_the_split_that_it_had(tmp_path):
     assert resumed.trials["value"].tolist() == whole.trials["value"].tolist()
     assert resumed.test == whole.test
     assert (run / "splits.parquet").read_bytes() == (whole.run / "splits.parquet").read_bytes()
+
+
+def test_the_spec_of_a_run_of_before_has_the_split_that_it_trained_on(tmp_path):
+    (tmp_path / "status.json").write_text("{}")
+    for text, seed in (("search: {seed: 5}", 5), ("search: {seed: 5}\ntask: {builtin: wine, split: {seed: 7}}", 7)):
+        task = "" if "task" in text else "task: wine\n"
+        (tmp_path / "space.yaml").write_text(f"{task}{text}\nspace: {{architecture: {{mlp: {{width: 8}}}}}}\n")
+        assert spec_of_run(tmp_path).task.split.seed == seed

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from harness.data import derive_seed
+from harness.errors import DataError
 from harness.plan.running import thread_count
 from harness.records import Outcome, TrialRecord
 from harness.spec import Limits, Resampling
 from harness.store import RunFolder
+from harness.store.files import read_object
 from harness.study.comparison.clock import Clock
 from harness.study.comparison.openings import Openings
 from harness.study.comparison.searches import begun
@@ -18,7 +22,7 @@ from harness.study.comparison.spanned import spanned
 from harness.study.comparison.winners import Winner
 from harness.study.decide.fixed import Replicate
 from harness.study.execute.execution import threads_of
-from harness.study.final.kept import score_trial
+from harness.study.final.kept import score_trial, scores_file
 from harness.study.observer import Observer
 from harness.study.part import Finished
 from harness.study.search import Opened, Request, open_search, run_search
@@ -135,10 +139,23 @@ class Trainings:
                 # Pair after pair, since each has a split of its own.
                 for records in zip(*by_name.values(), strict=True):
                     for name, record in zip(scores, records, strict=True):
-                        scores[name].append(score_trial(job, dataset, folder, record)[metric])
+                        value = score_trial(job, dataset, folder, record)[metric]
+                        if not math.isfinite(value):
+                            raise _undefined(folder.path, record.trial, metric)
+                        scores[name].append(value)
         finally:
             folder.close()
         return scores
 
     def _trials(self, pair: int) -> range:
         return range(pair * len(self._winners), (pair + 1) * len(self._winners))
+
+
+def _undefined(run: Path, trial: int, metric: str) -> DataError:
+    """Return what to say of a score that is none: to leave its pair out would choose by the test samples."""
+    path = run / scores_file(trial)
+    why = read_object(path)["reasons"].get(metric, "it is not finite")
+    return DataError(
+        f"{path}: {metric} of trial {trial} is not defined on the test samples ({why}), and a pair cannot be left out "
+        "by what the test samples say; start a new comparison with an objective that is defined for every model"
+    )

@@ -1,18 +1,17 @@
-"""The winners of searches, frozen: what they are, whether they may be compared, and who was scored before."""
+"""The winners of searches, frozen: what they are, and who was scored before."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError, NoSuccessfulTrialError
-from harness.spec import Spec, canonical
+from harness.errors import NoSuccessfulTrialError
 from harness.store import RunFolder, read_status, refresh_manifest
 from harness.store.files import read_object, read_parquet
-from harness.store.run import STATUS, sealed_files
+from harness.store.run import STATUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,56 +51,6 @@ def winner_of(name: str, run: Path) -> Winner:
         int((trials["outcome"] == "complete").sum()),
         float(trials["seconds"].where(trials["same_as"].isna(), 0.0).sum() + trials["lost_s"].sum()),
     )
-
-
-def check_alike(specs: Mapping[Path, Spec]) -> None:
-    """Raise :class:`InputError` unless the winners of runs can be trained and scored in the same way.
-
-    What the runs hold is not looked at but for their task, data and metric.
-    """
-    first, *others = specs
-    for run in others:
-        for what, (ours, theirs) in _differing(first, run, specs):
-            raise InputError(
-                f"{first} and {run}: {what} differs ({ours} and {theirs}); compare runs of one task and data"
-            )
-
-
-def _differing(first: Path, other: Path, specs: Mapping[Path, Spec]) -> Any:
-    """Yield what two runs must share and do not, with the two values of it."""
-    facts = [_facts(run, specs[run]) for run in (first, other)]
-    return ((what, (facts[0][what], facts[1][what])) for what in facts[0] if facts[0][what] != facts[1][what])
-
-
-def _facts(run: Path, spec: Spec) -> dict[str, Any]:
-    stats, plain = read_object(run / "stats.json"), canonical(spec)
-    task = stats["task"]
-    return {
-        "the task": task["name"],
-        "the kind of task": task["kind"],
-        "the fingerprint of the data": task["fingerprint"],
-        "the metric": " ".join(stats["objective"][0][key] for key in ("direction", "metric")),
-        "task.split": json.dumps(plain["task"]["split"]),
-        "task.limit": plain["task"].get("limit"),
-        "budget.epochs": spec.budget.epochs,
-        "evaluation": str(spec.evaluation),
-    }
-
-
-def check_finished(run: Path) -> None:
-    """Raise :class:`InputError` unless a search has ended and was sealed as complete."""
-    if not sealed_files(run) or read_status(run).get("state") != "complete":
-        raise InputError(f"{run}: not a complete run; finish it with: harness search --resume {run}")
-
-
-def check_unopened(runs: Sequence[Path], *, reopen: bool) -> None:
-    """Raise :class:`InputError` where the test samples were opened for a winner before, unless they may be again."""
-    opened = [str(run) for run in runs if times_opened(run)]
-    if opened and not reopen:
-        raise InputError(
-            f"{', '.join(opened)}: the test samples were opened for its winner already, so another score on them is "
-            "optimistic; compare a space instead, or say --reopen-test, which the report will show"
-        )
 
 
 def times_opened(run: Path) -> int:

@@ -34,16 +34,21 @@ def kept_model(job: Job, folder: RunFolder, record: TrialRecord, dataset: Traini
     return model
 
 
+def scores_file(trial: int) -> str:
+    """Return where the metrics of a trial on the test samples are in its run."""
+    return f"test/trial-{trial:06d}.json"
+
+
 def score_trial(job: Job, dataset: Dataset, folder: RunFolder, record: TrialRecord) -> Mapping[str, float]:
     """Return all metrics of a trial on the test samples, and leave them and its predictions in ``test/``.
 
     What is there already is not scored again: a run that was killed goes on. Whoever calls this has noted that the test
     samples are opened.
     """
-    path = folder.file(f"test/trial-{record.trial:06d}.json")
+    path = folder.file(scores_file(record.trial))
     if not path.is_file():
         metrics, reasons = _scored(job.of_trial(record.seed), dataset, folder, record)
-        folder.write_json(f"test/{path.name}", {"trial": record.trial, "metrics": metrics, "reasons": reasons})
+        folder.write_json(scores_file(record.trial), {"trial": record.trial, "metrics": metrics, "reasons": reasons})
     return {name: value if value is not None else float("nan") for name, value in read_object(path)["metrics"].items()}
 
 
