@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.data import Dataset
+from harness.errors import Interrupted
 from harness.plan.running import thread_count
 from harness.records import Outcome, TrialRecord
 from harness.store import RunFolder, read_status
@@ -46,7 +47,10 @@ class Ending:
             with thread_count(threads_of(self.opened.job, 1)):
                 finisher = self._finisher(finished.records[stats["best"]["trial"]], folder)
                 if self.test and not stats["test"]:
-                    stats["test"] = self._scored(finisher, complete, folder)
+                    try:
+                        stats["test"] = self._scored(finisher, complete, folder)
+                    except Interrupted:
+                        return stats
                 else:
                     finisher.keep()
                 if stats["test"]:
