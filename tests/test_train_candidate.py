@@ -1,6 +1,7 @@
 """One candidate, trained and measured as a trial is."""
 
 import json
+import signal
 
 import numpy as np
 import pandas as pd
@@ -163,6 +164,17 @@ def test_a_callback_hears_of_its_epochs_and_trials(tmp_path):
     heard = []
     train(tmp_path, SPACE, params=POINT, on_epoch=heard.append, on_trial=heard.append)
     assert [type(each).__name__ for each in heard] == ["EpochRecord"] * 3 + ["TrialRecord"]
+
+
+def test_one_that_is_stopped_before_its_score_leaves_the_test_samples_unopened(tmp_path):
+    class Stopping(harness.Observer):
+        def final_started(self, *_):
+            signal.raise_signal(signal.SIGTERM)
+
+    stopped = train(tmp_path, SPACE, params=POINT, test=True, observer=Stopping())
+    assert stopped.test == {}
+    assert json.loads((stopped.run / "status.json").read_text())["test_opened"] == 0
+    assert harness.train_candidate(resume=stopped.run, test=True, workers=0).test["accuracy"] > 0
 
 
 def test_no_search_goes_on_with_it(seeded):

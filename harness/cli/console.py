@@ -64,7 +64,9 @@ def print_table(
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=widest)
-    print_rows(list(map(fitting, names)), texts, numeric=numeric, width=console.width, console=console)
+    print_rows(
+        [fitting(printable(name)) for name in names], texts, numeric=numeric, width=console.width, console=console
+    )
 
 
 def _is_number(value: object) -> bool:
@@ -72,7 +74,10 @@ def _is_number(value: object) -> bool:
 
 
 def cell(value: Any) -> str:
-    """Return how a value is shown: floats to four digits, thousands apart, what is missing as a dash."""
+    """Return how a value is shown: floats to four digits, thousands apart, what is missing as a dash.
+
+    Texts may be those of a run that somebody else made: nothing in them is obeyed by a terminal.
+    """
     if value is None or (isinstance(value, float) and value != value):
         return MISSING
     if isinstance(value, bool):
@@ -81,7 +86,7 @@ def cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-    return str(value)
+    return printable(str(value))
 
 
 def fitting(text: str) -> str:

@@ -51,10 +51,11 @@ def report(
     """Rebuild report.md and report.html of a run from its records, byte for byte, or put several runs side by side."""
     wanted = _formats(formats or [])
     from harness.report import write_bench_report, write_report, write_side_by_side
+    from harness.store.files import is_file
 
     if len(runs) > 1:
         written = write_side_by_side(runs, out or runs[0].resolve().parent, wanted)
-    elif (runs[0] / "env.json").is_file():
+    elif is_file(runs[0] / "env.json"):
         if formats or out:
             raise InputError(
                 f"{runs[0]}: a benchmark; its report is Markdown and HTML in its folder: leave out options"

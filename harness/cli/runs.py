@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.store.runs import Listed, Skipped
 
 TOLD = 10
-"""Folders that cannot be read which are told one by one, and folders without runs which are named."""
+"""How many are named of the folders that cannot be read, and of those without runs."""
 
 
 def runs(

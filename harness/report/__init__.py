@@ -1,4 +1,7 @@
-"""Reports of finished runs and benchmarks: files in, Markdown and HTML out; needs neither torch nor optuna."""
+"""Reports of finished runs and benchmarks: files in, texts out.
+
+Needs no torch, and of Optuna only PED-ANOVA, which is imported when it is computed.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from harness.records import Outcome
+from harness.records import NAN, Outcome
 from harness.report.remarks import remarks
 from harness.report.wording import clipped, number
 from harness.study.pareto import Flags, Floats
@@ -98,6 +98,19 @@ def thinned(keep: Flags) -> Flags:
     chosen = keep.copy()
     chosen[np.random.default_rng(0).permutation(len(keep))[:SHOWN_TRIALS]] = True
     return chosen
+
+
+def turns(best: Floats) -> Flags:
+    """Return at which places of a best so far it changes, from its first value on."""
+    before = np.concatenate([[NAN], best[:-1]])[: len(best)]
+    return np.isfinite(best) & (best != before)
+
+
+def corners(best: Floats) -> Flags:
+    """Return the places that the steps of a best so far are drawn by: those at which it changes, and the last."""
+    drawn = turns(best)
+    drawn[-1:] = True
+    return drawn
 
 
 def cycled(choices: Sequence[str], position: int) -> str:

@@ -5,15 +5,16 @@ All of it follows from ``comparison.json``, and from the environment that its fo
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from harness.errors import InputError, StorageError
 from harness.report.blocks import Alert, Block, Card, Code, Content, Points, Section, facts
+from harness.report.build import Format
 from harness.report.charts import Chart
 from harness.report.compare_plots import differences, price, seed_scores
 from harness.report.compare_tables import (
@@ -33,14 +34,19 @@ from harness.report.compare_tables import (
     winner_table,
 )
 from harness.report.html import render_html
+from harness.report.latex import render_latex
 from harness.report.markdown import render_markdown
+from harness.report.pages import write_own
 from harness.report.provenance import command, versions
 from harness.report.wording import duration, number, plural, score, whole
 from harness.statistics import Word
-from harness.store import refresh_manifest, write_file
-from harness.store.files import read_object
+from harness.store import to_csv
+from harness.store.files import read_file, read_object
+from harness.store.runs import COMPARISON, DESIGN
 
-FILE, SCHEMA_VERSION = "comparison.json", 1
+SCHEMA_VERSION = 1
+USUAL: tuple[Format, ...] = ("md", "html", "csv")
+"""Those that the folder of every comparison holds."""
 
 _DRAWN = ("latency_ms", "parameters", "train_seconds", "energy_j")
 """Prices over which quality is drawn."""
@@ -48,37 +54,41 @@ _CHEAPEST = "the cheapest that is not detectably worse"
 _CSV = ("name", "run", "trial", "mean", "low", "high", *PRICES, "trials", "complete", "device_seconds")
 
 
-def write_comparison(folder: Path) -> None:
-    """Write the report of a comparison into its folder, from the ``comparison.json`` in it.
+def write_comparison(folder: Path, formats: Iterable[Format] = USUAL, out: Path | None = None) -> list[Path]:
+    """Write the report of a comparison into its folder, or into ``out``, from the ``comparison.json`` in it.
 
-    The same records give the same bytes. Raises :class:`InputError` when the folder is none of a comparison and
-    :class:`StorageError` when it is damaged, of a newer version, or the report cannot be written.
+    The same records give the same bytes. Raises :class:`InputError` when the folder is none of a comparison that has
+    come to its first look, and :class:`StorageError` when it is damaged, of a newer version, or the report cannot be
+    written.
     """
-    pages = build_compare(folder)
-    for name, text in pages.items():
-        write_file(folder / name, text)
-    refresh_manifest(folder, pages)
+    return write_own(build_compare(folder, formats), folder, out)
 
 
-def build_compare(folder: Path) -> dict[str, str]:
-    """Return the texts of ``compare.md``, ``compare.html`` and ``comparison.csv`` of a comparison; see above."""
+def build_compare(folder: Path, formats: Iterable[Format] = USUAL) -> dict[str, str]:
+    """Return the texts of a comparison's report by their names; see above. JSON is its ``comparison.json`` as it is."""
     document = read_comparison(folder)
     content = compare_content(document, _provenance(folder))
-    return {
-        "compare.md": render_markdown(content),
-        "compare.html": render_html(content, compare_charts(document)),
-        "comparison.csv": _csv(document),
+    writers: dict[Format, tuple[str, Callable[[], str]]] = {
+        "md": ("compare.md", lambda: render_markdown(content)),
+        "html": ("compare.html", lambda: render_html(content, compare_charts(document))),
+        "csv": ("comparison.csv", lambda: to_csv(_families(document))),
+        "tex": ("compare.tex", lambda: render_latex(content)),
+        "json": (COMPARISON, lambda: read_file(folder / COMPARISON).decode("utf-8")),
     }
+    return {name: write() for name, write in map(writers.__getitem__, formats)}
 
 
 def read_comparison(folder: Path) -> dict[str, Any]:
     """Return the content of a comparison's ``comparison.json``; raises as :func:`write_comparison` does."""
-    if not (folder / FILE).is_file():
-        raise InputError(f"{folder}: no {FILE} in it; name the folder of a comparison that has come to its first look")
-    document = read_object(folder / FILE)
+    if not (folder / COMPARISON).is_file():
+        fix = "name the folder of a comparison"
+        if (folder / DESIGN).is_file():
+            fix = f"it has not come to its first look: go on with 'harness compare --resume {folder}'"
+        raise InputError(f"{folder}: no {COMPARISON} in it; {fix}")
+    document = read_object(folder / COMPARISON)
     if document.get("kind") != "comparison" or document.get("schema") != SCHEMA_VERSION:
         raise StorageError(
-            f"{folder / FILE}: {document.get('kind')!r} of schema {document.get('schema')!r}, this harness reads "
+            f"{folder / COMPARISON}: {document.get('kind')!r} of schema {document.get('schema')!r}, this harness reads "
             f"'comparison' of schema {SCHEMA_VERSION}; use the version of harness that wrote it"
         )
     return document
@@ -246,15 +256,13 @@ def compare_charts(document: Document) -> dict[str, tuple[Chart, ...]]:
     }
 
 
-def _csv(document: Document) -> str:
-    """Return the families as CSV: the columns of ``comparison.json``, and one for the score under each seed."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+def _families(document: Document) -> pd.DataFrame:
+    """Return the families as a table: the columns of ``comparison.json``, and one for the score under each seed."""
     families = document["families"]
-    table.writerow([*_CSV, *(f"seed_{seed}" for seed in families[0]["seeds"])])
-    for family in families:
-        table.writerow([*(family[name] for name in _CSV), *family["values"]])
-    return text.getvalue()
+    rows = [[*(family[name] for name in _CSV), *family["values"]] for family in families]
+    columns = [*_CSV, *(f"seed_{seed}" for seed in families[0]["seeds"])]
+    # As objects: a whole number beside one that is missing stays whole.
+    return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
 def _provenance(folder: Path) -> tuple[Block, ...]:

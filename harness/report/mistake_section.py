@@ -19,7 +19,7 @@ def mistake_section(findings: Findings) -> Section:
     found = test.get("mistakes") if test else None
     if not found:
         return Section(anchor="mistakes", title="Mistakes")
-    classes = all(each["confidence"] is not None for each in found)
+    classes = any(each["confidence"] is not None for each in found)
     what = "The wrong answers of the highest confidence" if classes else "The largest errors"
     text = f"{what}, of the final model on the test samples; {plural(len(found), 'sample')}."
     pictures = tuple(Picture(each["picture"], tuple(_lines(each))) for each in found if "picture" in each)
@@ -60,5 +60,7 @@ def mistake_table(found: Sequence[MistakeStats], *, folded: bool) -> Table:
     )
 
 
-def _told(answer: str | float) -> str:
-    return clipped(answer, _LONGEST) if isinstance(answer, str) else setting(answer) if answer % 1 else number(answer)
+def _told(answer: str | float | None) -> str:
+    if isinstance(answer, str):
+        return clipped(answer, _LONGEST)
+    return setting(answer) if answer is not None and answer % 1 else number(answer)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from harness.records import Outcome
-from harness.report.load import PARAMETER, decoded, parameter_columns
+from harness.report.load import decoded
 from harness.report.statistics import ended, trained
 
 if TYPE_CHECKING:
@@ -42,18 +44,16 @@ def ped_anova(trials: pd.DataFrame, *, maximize: bool, log_sampled: Collection[s
     five take the place of the best tenth. Each candidate counts once.
     """
     complete = trials[ended(trials, Outcome.COMPLETE) & trained(trials) & trials["value"].notna()]
-    columns = parameter_columns(complete)
-    varied = [name for name in columns if complete[name].nunique() > 1]
+    params = decoded(complete["params"])
+    given = {path: [each[path] for each in params if path in each] for path in dict.fromkeys(chain(*params))}
+    varied = [path for path, values in given.items() if len(set(map(str, values))) > 1]
     if len(complete) < LEAST_TRIALS:
         return PedAnova(reason=f"too few complete trials: {len(complete)}, needed {LEAST_TRIALS}")
     if not varied or complete["value"].nunique() < 2:
         return PedAnova(reason="nothing varied among the complete trials")
     quantile = max(_BEST_SHARE, _LEAST_BEST / len(complete))
-    distributions = {
-        name.removeprefix(PARAMETER): _distribution(complete[name], log=name.removeprefix(PARAMETER) in log_sampled)
-        for name in varied
-    }
-    found = _evaluated(complete, distributions, quantile, maximize=maximize)
+    distributions = {path: _distribution(given[path], log=path in log_sampled) for path in varied}
+    found = _evaluated(list(zip(complete["value"], params, strict=True)), distributions, quantile, maximize=maximize)
     total = sum(found.values())
     if not total > 0:
         return PedAnova(reason="the best trials are like all others in every parameter")
@@ -62,14 +62,18 @@ def ped_anova(trials: pd.DataFrame, *, maximize: bool, log_sampled: Collection[s
 
 
 def _evaluated(
-    complete: pd.DataFrame, distributions: Mapping[str, BaseDistribution], quantile: float, *, maximize: bool
+    trials: Sequence[tuple[float, Mapping[str, Any]]],
+    distributions: Mapping[str, BaseDistribution],
+    quantile: float,
+    *,
+    maximize: bool,
 ) -> dict[str, float]:
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(direction="maximize" if maximize else "minimize")
-    for value, params in zip(complete["value"], decoded(complete["params"]), strict=True):
+    with _quiet():
+        study = optuna.create_study(direction="maximize" if maximize else "minimize")
+    for value, params in trials:
         known = {path: distributions[path] for path in params if path in distributions}
         given = {path: _given(distribution, params[path]) for path, distribution in known.items()}
         study.add_trial(optuna.trial.create_trial(params=given, distributions=known, value=float(value)))
@@ -79,17 +83,29 @@ def _evaluated(
         return PedAnovaImportanceEvaluator(target_quantile=quantile).evaluate(study)
 
 
-def _distribution(column: pd.Series, *, log: bool) -> BaseDistribution:
-    """Return the range or the choices that the trials had."""
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from telling of studies that are made within."""
+    from optuna.logging import ERROR, get_verbosity, set_verbosity
+
+    level = get_verbosity()
+    set_verbosity(ERROR)
+    try:
+        yield
+    finally:
+        set_verbosity(level)
+
+
+def _distribution(values: Sequence[Any], *, log: bool) -> BaseDistribution:
+    """Return the range or the choices that the trials had; ``null`` is a choice as any other."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    known = column.dropna()
-    if pd.api.types.is_bool_dtype(known.dtype) or not pd.api.types.is_numeric_dtype(known.dtype):
-        return CategoricalDistribution(sorted({str(value) for value in known}))
-    low, high = known.min(), known.max()
-    if pd.api.types.is_integer_dtype(known.dtype):
-        return IntDistribution(int(low), int(high), log=log and low > 0)
-    return FloatDistribution(float(low), float(high), log=bool(log and low > 0))
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return CategoricalDistribution(sorted(set(map(str, values))))
+    low, high = min(values), max(values)
+    if all(isinstance(value, int) for value in values):
+        return IntDistribution(low, high, log=log and low > 0)
+    return FloatDistribution(low, high, log=log and low > 0)
 
 
 def _given(distribution: BaseDistribution, value: Any) -> Any:

@@ -16,12 +16,14 @@ from harness.report.canvas import (
     FRONT_COLOUR,
     OUTCOME_STYLE,
     add_by_architecture,
+    corners,
     cycled,
     empty_figure,
     floats,
     label,
     points,
     thinned,
+    turns,
 )
 from harness.report.parameter_plots import is_numeric
 from harness.report.statistics import best_so_far, ended
@@ -38,7 +40,7 @@ def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
         shown = np.where(ended(trials, Outcome.COMPLETE), shown, trials[fallback].to_numpy(np.float64))
     shown = np.where(np.isfinite(shown), shown, NAN)
     best = best_so_far(trials["value"].to_numpy(np.float64), maximize=maximize)
-    drawn = thinned(np.append(True, best[1:] != best[:-1])[: len(best)] & np.isfinite(best))
+    drawn = thinned(turns(best))
     for outcome, (colour, symbol) in OUTCOME_STYLE.items():
         mine = ended(trials, Outcome(outcome))
         for scored in (True, False):
@@ -54,7 +56,8 @@ def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
                 )
     if np.isfinite(best).any():
         line = {"color": FRONT_COLOUR, "width": 2, "shape": "hv"}
-        where = {"x": trials["trial"].tolist(), "y": floats(best), "mode": "lines"}
+        kept = corners(best)
+        where = {"x": trials["trial"][kept].tolist(), "y": floats(best[kept]), "mode": "lines"}
         figure.add_scatter(**where, line=line, name="best so far", hoverinfo="skip")
     figure.update_layout(xaxis=whole_ticks(len(trials)), yaxis=robust_scale(shown))
     if not np.isfinite(shown).all():

@@ -76,10 +76,12 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> go.Figure:
     """Draw the accuracy in equal bins of the confidence, with Wilson's 95 % intervals, over the mean confidence.
 
     Below the line the model is too sure of itself, above it not sure enough (Guo et al., 2017, arXiv:1706.04599). The
-    bars below count the samples.
+    bars below count the samples; those without a confidence are left out.
     """
     from scipy.stats import binomtest
 
+    known = np.isfinite(confidence)
+    confidence, right = confidence[known], right[known]
     bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
     counts = np.bincount(bins, minlength=_BINS)
     used = np.flatnonzero(counts)
@@ -91,7 +93,7 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> go.Figure:
             binomtest(int(hit), int(count)).proportion_ci(method="wilson")
             for hit, count in zip(hits, counts[used], strict=True)
         ]
-    )
+    ).reshape(-1, 2)
     figure = empty_figure(420, x="confidence", y="accuracy")
     line = {"color": FRONT_COLOUR, "dash": "dash", "width": 1.5}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, name="calibrated", hoverinfo="skip")
@@ -144,9 +146,11 @@ def residual_histogram(actual: Floats, predicted: Floats) -> go.Figure:
     """Draw how often residuals of each size come; those far from all others count in the outermost bars."""
     errors = predicted - actual
     errors = errors[np.isfinite(errors)]
+    figure = empty_figure(300, x="predicted less actual", y="samples")
+    if not len(errors):
+        return figure
     low, high = bulk(errors) or (float(errors.min()), float(errors.max()))
     counts, edges = np.histogram(np.clip(errors, low, high), bins=_RESIDUAL_BINS)
-    figure = empty_figure(300, x="predicted less actual", y="samples")
     figure.add_bar(
         x=floats((edges[:-1] + edges[1:]) / 2),
         y=counts.tolist(),

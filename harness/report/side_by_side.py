@@ -16,7 +16,7 @@ from harness.report.html import render_html
 from harness.report.latex import render_latex
 from harness.report.load import RunFiles
 from harness.report.markdown import render_markdown
-from harness.report.publish import write_pages
+from harness.report.pages import write_pages
 from harness.report.side_plots import best_curves, best_over_seconds, best_over_trials
 from harness.report.sides import Side, caveats, differences, facts_of, goal_of, reached, read_sides
 from harness.report.wording import NOT_MEASURED, duration, goal, number, plural, score, whole

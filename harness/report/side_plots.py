@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from harness.records import Outcome
 from harness.report.axes import robust_scale
-from harness.report.canvas import COLOURS, cycled, empty_figure, floats, label
+from harness.report.canvas import COLOURS, corners, cycled, empty_figure, floats, label
 from harness.report.statistics import best_so_far, ended, trained
 from harness.study.pareto import Floats
 
@@ -34,11 +34,11 @@ def best_curves(curves: Mapping[str, tuple[Floats, Floats]], places: Mapping[str
     """Draw the best so far of each run as steps; ``places`` gives a run its colour, the same in every figure."""
     figure = empty_figure(380, x=x, y=label(y))
     for name, (spent, best) in curves.items():
-        place = places[name]
+        place, kept = places[name], corners(best)
         figure.add_scatter(
-            x=floats(spent),
-            y=floats(best),
-            mode="lines+markers" if len(spent) == 1 else "lines",
+            x=floats(spent[kept]),
+            y=floats(best[kept]),
+            mode="lines+markers" if kept.sum() == 1 else "lines",
             line={"color": cycled(COLOURS, place), "dash": cycled(DASHES, place), "width": 2, "shape": "hv"},
             name=label(name, 60),
             hovertemplate=f"{label(name, 60)}<br>{x} %{{x}}: %{{y:.4g}}<extra></extra>",

@@ -93,14 +93,14 @@ class ComparedStats(TypedDict):
 class MistakeStats(TypedDict):
     """A test sample that the final model got wrong: which one, what is right, and what it answered instead.
 
-    ``confidence`` is the probability of a class, null for values; ``picture`` is a small PNG in base64, ``row`` holds
-    the first columns of a table as they were read.
+    ``confidence`` is the probability of a class, null for values; what the model answered is null where that is no
+    finite number. ``picture`` is a small PNG in base64, ``row`` holds the first columns of a table as they were read.
     """
 
     index: int
     name: NotRequired[str]
-    target: str | float
-    predicted: str | float
+    target: str | float | None
+    predicted: str | float | None
     confidence: float | None
     picture: NotRequired[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]+$")]]
     row: NotRequired[dict[str, str]]

@@ -86,6 +86,13 @@ def read_file(path: Path, limit: int | None = MAX_BYTES) -> bytes:
         return path.read_bytes()
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether a file is there; one that cannot be reached, for its rights or its name, is none."""
+    with contextlib.suppress(OSError):
+        return path.is_file()
+    return False
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file. Raises :class:`StorageError` when it is missing, torn, too large or not JSON."""
     data = read_file(path)

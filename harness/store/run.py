@@ -137,10 +137,11 @@ class RunFolder:
 
 def check_run(path: Path) -> None:
     """Raise :class:`InputError` unless ``path`` is a run folder, :class:`StorageError` unless it can be trusted."""
-    if not path.exists():
-        raise InputError(f"{path}: no such run; `ls results` shows the runs of this folder")
-    if not (path / STATUS).exists() and not (path / STATUS).is_symlink():
-        raise InputError(f"{path}: not a run folder (no {STATUS} in it)")
+    with storage_errors(path):
+        if not path.exists():
+            raise InputError(f"{path}: no such run; `harness runs` lists those of results/")
+        if not (path / STATUS).exists() and not (path / STATUS).is_symlink():
+            raise InputError(f"{path}: not a run folder (no {STATUS} in it)")
     plain_files(path)
     read_status(path)
 

@@ -1,6 +1,6 @@
 """What runs there are below a folder, by the few small files that say what each one is; nothing large is read.
 
-A folder may hold anything else as well, and runs that are damaged: these are told, and end nothing.
+A folder may hold anything else as well, and runs that are damaged: these are named, and stop nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import psutil
 
 from harness.errors import InputError, StorageError
 from harness.records import NAN
-from harness.store.files import read_object, storage_errors
+from harness.store.files import is_file, read_object, storage_errors
 from harness.store.loose import at, moment, number, text, total
 from harness.store.parts import part_files
 from harness.store.run import MANIFEST, STATUS, Status, boot_id, read_status
@@ -30,6 +30,8 @@ SILENT_S = 900.0
 
 COMPARISON = "comparison.json"
 """What a comparison found; until its first look there is its design."""
+DESIGN = "design.json"
+"""What a comparison was asked for."""
 REPLICATES = "replicates.json"
 """The list of what was to be trained, in a run that searched for nothing."""
 
@@ -76,8 +78,9 @@ def list_runs(folder: Path) -> tuple[list[Listed], list[Skipped]]:
     Runs within a run, as a comparison has them, are listed where that run is the folder. No link is followed. Raises
     :class:`InputError` where there is no such folder.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; name one that holds runs, as results/ does after a search")
+    with storage_errors(folder):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; name one that holds runs, as results/ does after a search")
     found, skipped = _folders(folder, DEPTH)
     if _reader(folder):
         found = [folder, *found]
@@ -85,8 +88,9 @@ def list_runs(folder: Path) -> tuple[list[Listed], list[Skipped]]:
     for path in found:
         try:
             runs.append(listed(path))
-        except StorageError as error:
-            skipped.append(Skipped(path, str(error).removeprefix(f"{path}{os.sep}")))
+        except (StorageError, InputError) as error:  # damaged, or gone by now
+            why = str(error).removeprefix(str(path)).lstrip(f"{os.sep}: ")
+            skipped.append(Skipped(path, why))
     newest = sorted(runs, key=lambda run: -math.inf if math.isnan(run.started_unix_s) else run.started_unix_s)
     return newest[::-1], skipped
 
@@ -114,10 +118,15 @@ def _folders(folder: Path, depth: int) -> tuple[list[Path], list[Skipped]]:
     return runs, skipped
 
 
+def is_run(path: Path) -> bool:
+    """Tell whether something says that a folder is a run of any kind."""
+    return _reader(path) is not None
+
+
 def _reader(path: Path) -> Callable[[Path], Listed] | None:
     """Return what reads a run folder of this kind; None where nothing says that it is one."""
     for marks, read in _KINDS.items():
-        if all((path / name).is_file() for name in marks):
+        if all(is_file(path / name) for name in marks):
             return read
     return None
 
@@ -191,7 +200,7 @@ def _benched(run: Path) -> Listed:
 
 _KINDS: Mapping[tuple[str, ...], Callable[[Path], Listed]] = {
     (COMPARISON,): _compared,
-    (STATUS, "design.json"): _compared,
+    (STATUS, DESIGN): _compared,
     ("env.json", "bench.parquet"): _benched,
     (STATUS,): _searched,
     ("stats.json", "space.yaml"): _searched,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.data import Dataset
+from harness.errors import Interrupted
 from harness.plan.running import thread_count
 from harness.records import Outcome, TrialRecord
 from harness.store import RunFolder
@@ -42,35 +43,37 @@ class Ending:
         complete = [record for record in finished.records.values() if record.outcome is Outcome.COMPLETE]
         folder = RunFolder.open(finished.run)
         try:
-            opening = note_opening(folder, complete) if self.test else read_opening(folder.path)
-            opened = [record for record in complete if opening and record.trial in opening["trials"]]
+            before = read_opening(folder.path)
+            scored = [each for each in complete if self.test or (before and each.trial in before["trials"])]
             with thread_count(threads_of(self.opened.job, 1)):
-                stats["test"] = self._make(finished.records[stats["best"]["trial"]], opened, folder)
-                scores = self._scores(opened, folder, stats["test"])
+                stats["test"] = self._make(finished.records[stats["best"]["trial"]], scored, folder)
+                scores = self._scores(scored, folder, stats["test"])
             listed = [each["trial"] for each in stats["replicates"]["trials"]]
             stats["replicates"] = {**stats["replicates"], "test": spread(listed, scores)}
             folder.write_json("stats.json", stats)
+        except Interrupted:
+            return dict(finished.stats)
         finally:
             folder.close()
         return stats
 
-    def _make(self, best: TrialRecord, opened: Sequence[TrialRecord], folder: RunFolder) -> dict[str, Any] | None:
+    def _make(self, best: TrialRecord, scored: Sequence[TrialRecord], folder: RunFolder) -> dict[str, Any] | None:
         """Write the best training's model, scored where the test samples are open to it."""
         job = self.opened.job.of_trial(best.seed)
         finisher = Finisher(job, self._dataset(best), folder, best, self.stop, self.observer)
-        if best in opened:
-            return finisher.finish(lambda: 1).as_dict()
+        if best in scored:
+            return finisher.finish(lambda: note_opening(folder, scored)).as_dict()
         finisher.keep()
         return None
 
     def _scores(
-        self, opened: Sequence[TrialRecord], folder: RunFolder, best: Mapping[str, Any] | None
+        self, scored: Sequence[TrialRecord], folder: RunFolder, best: Mapping[str, Any] | None
     ) -> dict[int, Mapping[str, float]]:
         """Return the test metrics by the trial; with one split there is only the best."""
         if not self.opened.job.splits:
-            return {record.trial: best["metrics"] for record in opened if best}
+            return {record.trial: best["metrics"] for record in scored if best}
         job, dataset = self.opened.job, self.opened.dataset
-        return {record.trial: score_trial(job, dataset, folder, record) for record in opened}
+        return {record.trial: score_trial(job, dataset, folder, record) for record in scored}
 
     def _dataset(self, record: TrialRecord) -> Dataset:
         """Return the data as it was split for a training."""

@@ -37,6 +37,17 @@ def test_runs_are_listed_in_a_table(harness, tmp_path):
     assert second == "harness: no runs in: mail [31m, photos"
 
 
+def test_nothing_that_a_run_says_is_obeyed_by_a_terminal(harness, tmp_path):
+    path = make(tmp_path)
+    stats = json.loads((path / "stats.json").read_text())
+    stats["task"]["name"] = "wine\x1b]0;owned\x07\x1b[2J"
+    (path / "stats.json").write_text(json.dumps(stats))
+    path.rename(tmp_path / "run\x9b31m")
+    out = harness("runs", tmp_path).out
+    assert "owned" in out
+    assert not {letter for letter in out if not letter.isprintable()} - {"\n"}
+
+
 def test_runs_as_json(harness, tmp_path):
     path = make(tmp_path)
     (tmp_path / "photos").mkdir()

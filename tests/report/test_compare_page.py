@@ -8,6 +8,7 @@ import re
 import pytest
 
 from harness.errors import InputError, StorageError
+from harness.report import write_report
 from harness.report.compare_page import build_compare, compare_charts, compare_content, write_comparison
 from harness.report.compare_plots import critical_difference, price, seed_scores
 from harness.report.compare_tasks import build_tasks
@@ -141,6 +142,34 @@ def test_the_csv_has_every_family_with_its_scores(comparisons, usual, tmp_path):
     for row, family in zip(rows, usual["families"], strict=True):
         assert float(row["mean"]) == family["mean"]
         assert [float(row[f"seed_{seed}"]) for seed in family["seeds"]] == family["values"]
+
+
+def test_no_name_is_a_formula_in_the_csv(comparisons, tmp_path):
+    folder = comparisons.write(tmp_path, means={'=HYPERLINK("x")': 0.9, "cnn": 0.95})
+    rows = list(csv.DictReader(io.StringIO(build_compare(folder)["comparison.csv"])))
+    assert [row["name"] for row in rows] == ['\'=HYPERLINK("x")', "cnn"]
+
+
+def test_every_format_is_written_where_it_is_wanted(comparisons, tmp_path):
+    folder = comparisons.write(tmp_path / "compared")
+    (folder / "status.json").write_text(json.dumps({"state": "complete", "pid": 1}))
+    seal(folder, {})
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    written = write_report(folder, ["md", "html", "csv", "tex", "json"], tmp_path / "out")
+    names = ["compare.md", "compare.html", "comparison.csv", "compare.tex", "comparison.json"]
+    assert written == [tmp_path / "out" / name for name in names]
+    assert "\\end{longtable}" in (tmp_path / "out" / "compare.tex").read_text()
+    assert (tmp_path / "out" / "comparison.json").read_bytes() == before["comparison.json"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert write_report(folder, ["json"]) == [folder / "comparison.json"]
+    assert changed_files(folder) == []
+
+
+def test_before_its_first_look_it_is_to_be_resumed(tmp_path):
+    (tmp_path / "status.json").write_text(json.dumps({"state": "interrupted", "pid": 1}))
+    (tmp_path / "design.json").write_text("{}")
+    with pytest.raises(InputError, match="harness compare --resume"):
+        write_report(tmp_path)
 
 
 def test_hostile_names_stay_text(comparisons, tmp_path):

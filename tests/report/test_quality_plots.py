@@ -26,6 +26,17 @@ def test_a_bin_of_one_sample_is_shown_as_uncertain_as_it_is():
     assert error.arrayminus[0] == 0
 
 
+def test_predictions_that_are_no_numbers_are_left_out():
+    confidence, right = np.array([0.95, np.nan, 0.55]), np.array([True, False, False])
+    assert sum(reliability(confidence, right).data[2].y) == 2
+    actual, predicted = np.zeros(4), np.array([1.0, np.nan, np.inf, 2.0])
+    assert sum(residual_histogram(actual, predicted).data[0].y) == 2
+    none = np.full(3, np.nan)
+    assert sum(reliability(none, right).data[2].y) == 0
+    assert residual_histogram(none, none).data == ()
+    residuals(none, none)
+
+
 def test_residuals_are_predicted_less_actual_and_every_sample_is_in_a_bar():
     rng = np.random.default_rng(0)
     actual = rng.normal(size=500)

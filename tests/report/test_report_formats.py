@@ -88,5 +88,12 @@ def test_what_cannot_be_written_or_read_is_told(sealed, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="file"):
         write_report(sealed, ["md"], tmp_path / "file")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "status.json").write_text("{}")
+    for taken in (other, other / "paper"):
+        with pytest.raises(InputError, match="belongs to the run other"):
+            write_report(sealed, ["md"], taken)
+    assert [path.name for path in other.iterdir()] == ["status.json"]
     with pytest.raises(InputError, match="not a run folder"):
         write_report(tmp_path)

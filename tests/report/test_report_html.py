@@ -7,10 +7,13 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from harness.errors import StorageError
 from harness.report import build
+from harness.report.wording import NOT_MEASURED
 
 ATTACK = '</script><script>alert(1)</script><img src=x onerror="alert(2)"><a href="javascript:alert(3)">&lt;'
 VOID = {"meta", "link", "img", "br", "wbr", "hr", "input"}
@@ -192,6 +195,17 @@ def test_mistakes_without_a_picture_are_rows_in_both_forms(make_run):
     assert "| 3 | 2.5 | 1 | 5 | 13.2 |" in pages["report.md"]
     assert "The largest errors, of the final model on the test samples; 1 sample." in pages["report.md"]
     assert "The largest errors" in Page(pages["report.html"]).text
+
+
+def test_an_answer_that_is_no_number_is_a_dash(make_run):
+    folder = make_run(trials=3, kind="regression", objective={"rmse": "minimize"})
+    path = folder / "predictions.parquet"
+    samples = pd.read_parquet(path)
+    samples.loc[0, "predicted"] = np.inf
+    samples.loc[1, "predicted"] = np.nan
+    samples.to_parquet(path)
+    pages = build(with_mistakes(folder, {"index": 0, "target": 2.5, "predicted": None, "confidence": None}))
+    assert f"| 0 | 2.5 | {NOT_MEASURED} |" in pages["report.md"]
 
 
 def test_unicode_names_reach_tables_and_charts(make_run):

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import InputError, StorageError
 from harness.report import build_side_by_side, write_side_by_side
-from harness.report.side_plots import best_over_seconds, best_over_trials
+from harness.report.side_plots import best_curves, best_over_seconds, best_over_trials
 from harness.report.sides import caveats, read_sides
 from harness.store import seal
 
@@ -110,6 +110,15 @@ def test_the_best_so_far_by_hand():
     assert spent.tolist() == [2.5, 3.5, 13.5, 18.5, 18.5], "in the order in which they ended"
     assert best.tolist()[1:] == [0.4, 0.4, 0.4, 0.4]
     assert np.isnan(best[0])
+
+
+def test_a_line_of_steps_is_drawn_by_its_corners():
+    nan = float("nan")
+    best = np.array([nan, nan, 0.5, 0.5, 0.9, 0.9, 0.9])
+    curves = {"a": (np.arange(1.0, 8.0), best), "b": (np.arange(1.0, 3.0), np.array([nan, 0.7]))}
+    first, second = best_curves(curves, {"a": 0, "b": 1}, "trials", "accuracy").data
+    assert (first.x, first.y) == ((3, 5, 7), (0.5, 0.9, 0.9))
+    assert (second.x, second.mode) == ((2,), "lines+markers"), "one corner is no line"
 
 
 def codes(runs):

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import InputError
-from harness.store import RunFolder, seal
+import harness.store.runs
+from harness.errors import InputError, StorageError
+from harness.store import RunFolder, check_run, seal
 from harness.store.runs import SILENT_S, list_runs, listed
 
 STATS = {
@@ -173,6 +175,35 @@ def test_what_is_no_run_and_what_is_damaged_end_nothing(tmp_path):
     assert "copied in part" in why[part]
     with pytest.raises(InputError, match="no such folder"):
         list_runs(tmp_path / "nowhere")
+
+
+def test_what_cannot_be_reached_or_is_gone_stops_nothing(tmp_path, monkeypatch):
+    good, gone = make(tmp_path), make(tmp_path)
+    locked = make(tmp_path)
+    is_file, reach = Path.is_file, harness.store.runs.listed
+
+    def refused(path):
+        if locked in path.parents:
+            raise PermissionError(13, "Permission denied")
+        return is_file(path)
+
+    def removed(path):
+        if path == gone:
+            shutil.rmtree(path)
+        return reach(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    monkeypatch.setattr("harness.store.runs.listed", removed)
+    found, skipped = list_runs(tmp_path)
+    assert [run.run for run in found] == [good]
+    assert {each.path for each in skipped} == {gone, locked}
+    assert next(each.why for each in skipped if each.path == gone).startswith("not a run folder")
+
+
+def test_a_name_too_long_is_told_in_one_line():
+    for ask in (list_runs, check_run):
+        with pytest.raises(StorageError, match="File name too long"):
+            ask(Path("x" * 5000))
 
 
 KEYS = [*STATS, *COMPARISON, "name", "trials", "values"]

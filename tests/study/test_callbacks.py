@@ -107,12 +107,13 @@ def test_an_error_ends_worker_processes_too(tmp_path):
     assert read_status(the_run(tmp_path))["state"] == "interrupted"
 
 
-def test_an_error_while_the_final_model_is_made_leaves_the_test_samples_unopened(tmp_path):
+@pytest.mark.parametrize("final", ["refit", "keep"])
+def test_an_error_while_the_final_model_is_made_leaves_the_test_samples_unopened(final, tmp_path):
     class Late(harness.Observer):
         def final_started(self, *_):
             raise ValueError("mine")
 
-    space = {**SPACE, "training": {"final": "refit"}, "budget": {"epochs": 1, "trials": 1}}
+    space = {**SPACE, "training": {"final": final}, "budget": {"epochs": 1, "trials": 1}}
     with pytest.raises(ValueError, match="mine"):
         harness.search(space, out=tmp_path, workers=0, device="cpu", observer=Late())
     assert read_status(the_run(tmp_path))["state"] == "interrupted"

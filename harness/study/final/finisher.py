@@ -69,6 +69,7 @@ class Finisher:
             made = self._refitted(recipes(self._job, self._winner)[0], 1, "") or self._kept()
         else:
             made = self._rehearsed()
+        self._stop.check_signal()
         opened = open_test()
         part = made.dataset.open_test()
         scorer = scorer_of_all(self._job.scorer, made.dataset.shape.kind)

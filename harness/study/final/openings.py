@@ -51,8 +51,8 @@ def read_opening(run: Path) -> Opening | None:
     return openings[0] if openings else None
 
 
-def note_opening(folder: RunFolder, records: Sequence[TrialRecord]) -> Opening:
-    """Log that these trials are scored on the test samples, beside those that were; return the log."""
+def note_opening(folder: RunFolder, records: Sequence[TrialRecord]) -> int:
+    """Log that these trials are scored on the test samples, beside those that were; return the number of looks: 1."""
     opening = read_opening(folder.path) or Opening(
         when=datetime.now(UTC).isoformat(timespec="seconds"), trials=[], seeds=[]
     )
@@ -62,4 +62,4 @@ def note_opening(folder: RunFolder, records: Sequence[TrialRecord]) -> Opening:
             opening["seeds"].append(record.seed)
     folder.write_json(FILE, {"schema_version": SCHEMA_VERSION, "openings": [opening]})
     folder.write_json(STATUS, {**read_status(folder.path), "test_opened": 1})
-    return opening
+    return 1
