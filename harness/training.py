@@ -27,6 +27,7 @@ from harness.study.decide.fixed import Replicate
 from harness.study.decide.suggest import locate
 from harness.study.ending import Ending
 from harness.study.replicates import listed_spec, read_replicates
+from harness.study.search import spec_of_run
 
 
 def train_candidate(
@@ -123,7 +124,9 @@ def _of_run(run: Path, trial: int | None, seeds: int | None, options: Mapping[st
     if pd.notna(row["same_as"]):
         row = trials.loc[row["same_as"]].to_dict()  # the one that was trained
     # The choices that the clock made then are part of what the trial was.
-    asked = {"plan_from": run, **options, "space": str(run / "space.yaml")}
+    split_seed = f"task.split.seed={spec_of_run(run).task.split.seed}"
+    overrides = [split_seed, *options.get("overrides", ())]
+    asked = {"plan_from": run, **options, "space": str(run / "space.yaml"), "overrides": overrides}
     base, point = request_of(asked), json.loads(row["params"])
     try:
         locate(base.spec.group, point)

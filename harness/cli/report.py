@@ -48,12 +48,20 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Rebuild report.md and report.html of a run from its records, byte for byte, or put several runs side by side."""
-    wanted = _formats(formats or [])
-    from harness.report import write_bench_report, write_report, write_side_by_side
-    from harness.store.files import is_file
+    """Rebuild report.md and report.html of a run from its records, byte for byte, or put several runs side by side.
 
-    if len(runs) > 1:
+    Several comparisons, each on a task of its own, become one page over all tasks.
+    """
+    wanted = _formats(formats or [])
+    from harness.report import write_bench_report, write_report, write_side_by_side, write_tasks
+    from harness.store.files import is_file
+    from harness.store.runs import COMPARISON
+
+    if len(runs) > 1 and all(is_file(run / COMPARISON) for run in runs):
+        if formats:
+            raise InputError("--format: the report over several comparisons is HTML and Markdown; leave it out")
+        written = write_tasks(runs, out or runs[0].resolve().parent)
+    elif len(runs) > 1:
         written = write_side_by_side(runs, out or runs[0].resolve().parent, wanted)
     elif is_file(runs[0] / "env.json"):
         if formats or out:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness.report.bench_page import build_bench, build_comparison, write_bench_report
 from harness.report.build import build
 from harness.report.compare_page import build_compare, write_comparison
-from harness.report.compare_tasks import build_tasks
+from harness.report.compare_tasks import build_tasks, write_tasks
 from harness.report.figures import Plots
 from harness.report.findings import Findings, analyse
 from harness.report.load import RunFiles, load_run
@@ -46,4 +46,5 @@ __all__ = [
     "write_comparison",
     "write_report",
     "write_side_by_side",
+    "write_tasks",
 ]

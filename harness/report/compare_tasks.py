@@ -14,8 +14,14 @@ from harness.report.compare_plots import critical_difference
 from harness.report.compare_tables import Document, known, margin_of, table
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
+from harness.report.pages import write_pages
 from harness.report.wording import number, percent, plural, score
 from harness.statistics import Ranks, critical_differences, interquartile_mean, signed_rank
+
+
+def write_tasks(folders: Sequence[Path], out: Path) -> list[Path]:
+    """Write ``tasks.md`` and ``tasks.html`` into the folder ``out``; raises as :func:`build_tasks` does."""
+    return write_pages(build_tasks(folders), out)
 
 
 def build_tasks(folders: Sequence[Path]) -> dict[str, str]:

@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import re
+import sys
 
 import pytest
 
+from harness.cli import main
 from harness.errors import InputError, StorageError
 from harness.report import write_report
 from harness.report.compare_page import build_compare, compare_charts, compare_content, write_comparison
@@ -197,6 +199,16 @@ def test_over_several_tasks_ranks_and_scores_are_told(comparisons, tmp_path):
     assert "Friedman's test: ranks differ" in text
     assert "interquartile mean" in text
     assert "both are within 1 point" in text
+
+
+def test_several_comparisons_are_one_report_of_the_command(comparisons, tmp_path, capsys, monkeypatch):
+    folders = comparisons.on_tasks(tmp_path / "runs", 3)
+    monkeypatch.setattr(sys, "argv", ["harness", "report", *map(str, folders), "--out", str(tmp_path / "paper")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert capsys.readouterr().out.split() == [str(tmp_path / "paper" / f"tasks.{kind}") for kind in ("md", "html")]
+    assert "mean rank" in (tmp_path / "paper" / "tasks.html").read_text()
 
 
 def test_the_diagram_has_every_rank_and_a_bar_for_every_group():
