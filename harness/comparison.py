@@ -27,12 +27,14 @@ from harness.study.comparison.checks import (
     check_alike,
     check_data,
     check_finished,
+    check_splits,
     check_unchanged,
     check_unopened,
 )
 from harness.study.comparison.clock import Clock, check_fits
 from harness.study.comparison.contestants import Contestant, contestants_of
 from harness.study.comparison.document import design_of, margin_of
+from harness.study.comparison.searches import finished
 from harness.study.comparison.story import Comparison, Watch
 from harness.study.search import spec_of_run
 
@@ -160,14 +162,15 @@ def compare(
             plan = _of_runs(space, asked, options)
         else:
             plan = _of_space(space, families, asked, options)
-    clock = Clock(plan.asked.time_s, max(1, len(plan.contestants)), started_s=started_s)
-    plan = replace(plan, contestants=tuple(each.within(clock.share_s) for each in plan.contestants))
+    clock = Clock(time_s if time_s is not None else plan.asked.time_s, started_s=started_s)
+    plan = replace(plan, contestants=tuple(each.within(plan.asked.share_s) for each in plan.contestants))
     with asked_to_end(clock.request, again=abort):
-        name = _checked(plan, clock)
+        name = _checked(plan, Path(resume) if resume else None)
         if resume is None:
             check_unopened([Path(run) for run in plan.asked.runs.values()], reopen=reopen_test)
         folder = RunFolder.open(Path(resume)) if resume else _begun(plan, name)
         try:
+            folder.unseal()
             compared = Comparison(
                 folder, plan.asked, plan.contestants, plan.base, clock, watch or Watch(), publish
             ).run()
@@ -242,20 +245,30 @@ def _resumed(folder: Path, fixed: Sequence[str], time_s: float | None, options: 
         )
     base = request_of({**options, "space": str(folder / "space.yaml")})
     contestants = contestants_of(base.spec, asked.families) if asked.families else ()
-    return _Plan(asked if time_s is None else replace(asked, time_s=time_s), base, contestants)
+    if time_s is not None and not all(finished(folder / each.folder) for each in contestants):
+        raise InputError(
+            "--time: the time of each search was fixed when the comparison began; leave it out until all are finished"
+        )
+    return _Plan(asked, base, contestants)
 
 
-def _checked(plan: _Plan, clock: Clock) -> str:
-    """Check all that can be checked before anything is written, and return the name of the task."""
+def _checked(plan: _Plan, folder: Path | None) -> str:
+    """Check all that can be checked before anything is trained, and return the name of the task.
+
+    ``folder`` is that of a comparison to go on with.
+    """
     if plan.asked.runs:
         opened = open_search(replace(plan.base, final=False))
         for run in plan.asked.runs.values():
             check_data(Path(run), opened.dataset)
     for contestant in plan.contestants:
         opened = open_search(replace(plan.base, spec=contestant.spec, final=False))
-        if clock.share_s is not None:
-            check_fits(contestant.name, opened.job, clock.share_s)
+        if folder is not None and finished(folder / contestant.folder):
+            check_data(folder / contestant.folder, opened.dataset)
+        elif plan.asked.share_s is not None:
+            check_fits(contestant.name, opened.job, plan.asked.share_s)
     margin_of(plan.asked, opened)
+    check_splits(plan.asked, design_of(plan.asked).looks[-1], opened)
     return opened.dataset.name
 
 
@@ -265,4 +278,5 @@ def _begun(plan: _Plan, task: str) -> RunFolder:
     folder.write_json(DESIGN, plan.asked.as_dict())
     folder.write("space.yaml", yaml.safe_dump(canonical(plan.base.spec), sort_keys=False, allow_unicode=True))
     folder.write_json("environment.json", environment(plan.base.argv, Path.cwd()))
+    folder.set_state("running", kind="comparison", elapsed_s=0.0)
     return folder

@@ -9,6 +9,8 @@ import sys
 import time
 from contextlib import nullcontext
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import harness
@@ -140,7 +142,12 @@ def test_a_complete_comparison_that_is_resumed_trains_and_opens_nothing(whole):
     result, _ = whole
     before = told(result.folder), (result.folder / "openings.json").read_bytes()
     scores = {path: path.stat().st_mtime_ns for path in (result.folder / "winners" / "test").iterdir()}
-    again = compare(result.folder.parent, space=None, resume=result.folder)
+    elapsed_s, sealed = read_status(result.folder)["elapsed_s"], []
+    again_looks = Looks(7, lambda: sealed.append((result.folder / "manifest.json").exists()))
+    again = compare(result.folder.parent, space=None, resume=result.folder, watch=again_looks)
+    assert sealed == [False]
+    assert (result.folder / "manifest.json").exists()
+    assert read_status(result.folder)["elapsed_s"] > elapsed_s
     assert again.folder == result.folder
     assert (told(result.folder), (result.folder / "openings.json").read_bytes()) == before
     assert scores == {path: path.stat().st_mtime_ns for path in (result.folder / "winners" / "test").iterdir()}
@@ -285,6 +292,32 @@ def test_fewer_than_two_runs_are_no_comparison(chosen, runs, tmp_path):
 def test_what_was_fixed_before_the_first_look_cannot_be_changed(options, whole):
     with pytest.raises(InputError, match="fixed before its first look"):
         compare("unused", space=None, resume=whole[0].folder, **options)
+
+
+def test_the_time_of_searches_that_are_not_finished_cannot_be_changed(whole, tmp_path):
+    folder = shutil.copytree(whole[0].folder, tmp_path / "copy")
+    (folder / "searches" / "second" / "manifest.json").unlink()
+    with pytest.raises(InputError, match="--time: the time of each search was fixed"):
+        compare(tmp_path, space=None, resume=folder, time_s=60.0)
+
+
+def test_data_that_changed_since_the_searches_are_refused(whole, tmp_path):
+    folder = shutil.copytree(whole[0].folder, tmp_path / "copy")
+    changed(folder / "searches" / "second", "status.json", _searched_on_other_data)
+    with pytest.raises(InputError, match=r"second: the data of task 'wine' has changed since"):
+        compare(tmp_path, space=None, resume=folder)
+
+
+def test_seeds_whose_split_would_lack_a_class_are_refused_before_anything_is_trained(tmp_path):
+    """Three of 100 groups have samples of the rare class, and a validation part takes two groups."""
+    person = np.repeat(np.arange(100), 2)
+    columns = {"person": person, "x": np.random.default_rng(0).normal(size=200), "y": np.where(person < 3, "a", "b")}
+    pd.DataFrame(columns).to_csv(tmp_path / "people.csv", index=False)
+    split = {"group": "person", "validation": 0.02, "test": 0.1, "seed": 1}
+    space = {**WINE, "task": {"csv": str(tmp_path / "people.csv"), "target": "y", "split": split}}
+    with pytest.raises(DataError, match=r"cannot be split anew for every seed of the winners.*class 'a'.*validation"):
+        compare(tmp_path / "out", space, families=ALIKE)
+    assert not (tmp_path / "out").exists()
 
 
 def test_arguments_that_only_a_search_has_are_refused(tmp_path):

@@ -15,6 +15,7 @@ from harness.records import Outcome, TrialRecord
 from harness.spec import Limits, Resampling
 from harness.store import RunFolder
 from harness.store.files import read_object
+from harness.study.comparison.asked import SPARE, Asked
 from harness.study.comparison.clock import Clock
 from harness.study.comparison.openings import Openings
 from harness.study.comparison.searches import begun
@@ -28,20 +29,18 @@ from harness.study.part import Finished
 from harness.study.search import Opened, Request, open_search, run_search
 
 WINNERS = "winners"
-SPARE = 2
-"""A pair in which a training fails is replaced by another one, until there are so many times the pairs asked for."""
 
 
 class Trainings:
     """Trains pair after pair: all winners on one split, each with weights and an order of samples of its own seed."""
 
     def __init__(
-        self, folder: RunFolder, base: Request, winners: Sequence[Winner], *, seed: int, most: int, clock: Clock
+        self, folder: RunFolder, base: Request, winners: Sequence[Winner], *, asked: Asked, most: int, clock: Clock
     ) -> None:
         """``most`` is how many pairs the design may ask for."""
         self._folder = folder
         self._winners = winners
-        self._seed = seed
+        self._asked = asked
         self._most = most
         self._clock = clock
         spec, self._points = spanned(base.spec, [winner.candidate for winner in winners])
@@ -101,8 +100,8 @@ class Trainings:
         ]
 
     def seed(self, pair: int) -> int:
-        """Return the seed that decides the split of a pair, and that the seeds of its trainings are drawn from."""
-        return derive_seed(self._seed, "pair", pair) % 2**32
+        """Return the seed of a pair."""
+        return self._asked.pair_seed(pair)
 
     @property
     def whole(self) -> list[int]:
