@@ -38,7 +38,7 @@ from harness.study.comparison.searches import finished
 from harness.study.comparison.story import Comparison, Watch
 from harness.study.search import spec_of_run
 
-NOT_TAKEN = ("plan_from", "storage", "timeout_s", "observer")
+NOT_TAKEN = ("plan_from", "storage", "timeout_s", "observer", "on_epoch", "on_trial")
 """Arguments of a search that a comparison of several has no use for."""
 
 
@@ -151,14 +151,18 @@ def compare(
     """
     if unused := next((name for name in NOT_TAKEN if name in options), None):
         raise InputError(f"{unused}: a comparison does not take it; use it with harness.search")
+    options["overrides"] = tuple(options.get("overrides", ()))
     if resume is not None:
         fixed = {"a space": space, "families": families, "margin": margin, "seeds": None if seeds == "auto" else seeds}
-        fixed |= {name: options.get(name) or None for name in ("overrides", *OVERRIDES)}
+        fixed |= {"reopen_test": reopen_test or None, "overrides": options["overrides"] or None}
+        fixed |= {name: options.get(name) for name in (*OVERRIDES, "trial_timeout_s")}
         plan = _resumed(Path(resume), [name for name, value in fixed.items() if value is not None], time_s, options)
     else:
         asked = Asked(seeds=seeds, margin=margin, time_s=time_s, reopen=reopen_test)
         design_of(asked)
         if isinstance(space, Sequence) and not isinstance(space, str):
+            if families is not None:
+                raise InputError("families: of runs the winners are compared; leave it out, or compare a space")
             plan = _of_runs(space, asked, options)
         else:
             plan = _of_space(space, families, asked, options)
@@ -211,14 +215,16 @@ def _of_runs(runs: Sequence[str | Path], asked: Asked, options: Mapping[str, Any
     names = [_winning(path) for path in paths]
     specs = {path: spec_of_run(path) for path in paths}
     check_alike(specs)
-    if len(set(names)) < len(names):
-        names = [path.name for path in paths]
+    # By the architecture, or else the folder, or else the path: by what tells them apart.
+    named = (names, [path.name for path in paths], [str(path) for path in paths])
+    names = next(each for each in named if len(set(each)) == len(each))
     first, spec = next(iter(specs.items()))
     # The space of a run from before the split had a seed of its own does not say it.
-    overrides = [f"task.split.seed={spec.task.split.seed}", *options.get("overrides", ())]
+    overrides = [f"task.split.seed={spec.task.split.seed}", *options["overrides"]]
     base = request_of({**options, "space": str(first / "space.yaml"), "overrides": overrides})
     check_unchanged(first, spec, base.spec)
-    return _Plan(replace(asked, runs=dict(zip(names, map(str, paths), strict=True)), seed=base.spec.search.seed), base)
+    resolved = {name: str(path.resolve()) for name, path in zip(names, paths, strict=True)}
+    return _Plan(replace(asked, runs=resolved, seed=base.spec.search.seed), base)
 
 
 def _winning(run: Path) -> str:
@@ -237,13 +243,17 @@ def _winning(run: Path) -> str:
 def _resumed(folder: Path, fixed: Sequence[str], time_s: float | None, options: Mapping[str, Any]) -> _Plan:
     """Return the plan of an earlier comparison. Raises :class:`InputError` where another one is asked for."""
     check_run(folder)
+    if not (folder / DESIGN).is_file():
+        raise InputError(f"{folder}: not a comparison (no {DESIGN} in it); go on with the command that began it")
     asked = read_asked(folder)
+    base = request_of({**options, "space": str(folder / "space.yaml")})
+    if not fixed and canonical(base.spec) != canonical(spec_of_run(folder)):
+        fixed = ("metrics",)
     if fixed:
         raise InputError(
             f"{folder}: what it compares, and how, was fixed before its first look: leave out {', '.join(fixed)}, or "
             "start a new comparison"
         )
-    base = request_of({**options, "space": str(folder / "space.yaml")})
     contestants = contestants_of(base.spec, asked.families) if asked.families else ()
     if time_s is not None and not all(finished(folder / each.folder) for each in contestants):
         raise InputError(

@@ -120,11 +120,10 @@ class Comparison:
         trainings = Trainings(
             self._folder, self._base, winners, asked=self._asked, most=design.looks[-1], clock=self._clock
         )
-        margin, most = margin_of(self._asked, trainings.opened), design.looks[-1] * len(winners)
-        shown = trainings.spec.model_copy(update={"budget": trainings.spec.budget.model_copy(update={"trials": most})})
+        margin = margin_of(self._asked, trainings.opened)
         content: dict[str, Any] = {}
         oriented: dict[str, list[float]] = {winner.name: [] for winner in winners}
-        with self._watch.stage(f"the winners, each under up to {design.looks[-1]} seeds", shown) as observer:
+        with self._watch.stage(f"the winners, each under up to {design.looks[-1]} seeds", trainings.spec) as observer:
             while (pairs := design.next_look(oriented, margin=margin)) is not None:
                 if not trainings.train(pairs, observer):
                     break

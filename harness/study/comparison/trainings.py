@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness.data import derive_seed
 from harness.errors import DataError
@@ -17,7 +16,7 @@ from harness.store import RunFolder
 from harness.store.files import read_object
 from harness.study.comparison.asked import SPARE, Asked
 from harness.study.comparison.clock import Clock
-from harness.study.comparison.openings import Openings
+from harness.study.comparison.openings import Opening, Openings
 from harness.study.comparison.searches import begun
 from harness.study.comparison.spanned import spanned
 from harness.study.comparison.winners import Winner
@@ -26,6 +25,7 @@ from harness.study.execute.execution import threads_of
 from harness.study.final.kept import score_trial, scores_file
 from harness.study.observer import Observer
 from harness.study.part import Finished
+from harness.study.replicates import listed_spec
 from harness.study.search import Opened, Request, open_search, run_search
 
 WINNERS = "winners"
@@ -44,14 +44,9 @@ class Trainings:
         self._most = most
         self._clock = clock
         spec, self._points = spanned(base.spec, [winner.candidate for winner in winners])
-        sections = {
-            "budget": spec.budget.model_copy(update={"time": None}),
-            "search": spec.search.model_copy(update={"sampler": "random", "pruner": "none"}),
-            "evaluation": Resampling(),
-            # A winner has kept them once; what the clock says of another training of it decides nothing.
-            "limits": Limits(),
-        }
-        self.spec = spec.model_copy(update=sections)
+        # A winner has kept its limits once; what the clock says of another training of it decides nothing.
+        sections = {"evaluation": Resampling(), "limits": Limits()}
+        self.spec = listed_spec(spec, most * len(winners)).model_copy(update=sections)
         self._base = replace(base, spec=self.spec, final=False)
         self._openings = Openings(folder, winners)
         self.opened: Opened = open_search(self._base)
@@ -112,7 +107,7 @@ class Trainings:
         return [pair for pair in pairs if complete.issuperset(self._trials(pair))]
 
     @property
-    def openings(self) -> list[dict[str, Any]]:
+    def openings(self) -> list[Opening]:
         """The openings of the test samples, in the order of the winners."""
         return self._openings.rows
 
