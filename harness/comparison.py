@@ -27,16 +27,18 @@ from harness.study.comparison.checks import (
     check_alike,
     check_data,
     check_finished,
+    check_splits,
     check_unchanged,
     check_unopened,
 )
 from harness.study.comparison.clock import Clock, check_fits
 from harness.study.comparison.contestants import Contestant, contestants_of
 from harness.study.comparison.document import design_of, margin_of
+from harness.study.comparison.searches import finished
 from harness.study.comparison.story import Comparison, Watch
 from harness.study.search import spec_of_run
 
-NOT_TAKEN = ("plan_from", "storage", "timeout_s", "observer")
+NOT_TAKEN = ("plan_from", "storage", "timeout_s", "observer", "on_epoch", "on_trial")
 """Arguments of a search that a comparison of several has no use for."""
 
 
@@ -149,25 +151,30 @@ def compare(
     """
     if unused := next((name for name in NOT_TAKEN if name in options), None):
         raise InputError(f"{unused}: a comparison does not take it; use it with harness.search")
+    options["overrides"] = tuple(options.get("overrides", ()))
     if resume is not None:
         fixed = {"a space": space, "families": families, "margin": margin, "seeds": None if seeds == "auto" else seeds}
-        fixed |= {name: options.get(name) or None for name in ("overrides", *OVERRIDES)}
+        fixed |= {"reopen_test": reopen_test or None, "overrides": options["overrides"] or None}
+        fixed |= {name: options.get(name) for name in (*OVERRIDES, "trial_timeout_s")}
         plan = _resumed(Path(resume), [name for name, value in fixed.items() if value is not None], time_s, options)
     else:
         asked = Asked(seeds=seeds, margin=margin, time_s=time_s, reopen=reopen_test)
         design_of(asked)
         if isinstance(space, Sequence) and not isinstance(space, str):
+            if families is not None:
+                raise InputError("families: of runs the winners are compared; leave it out, or compare a space")
             plan = _of_runs(space, asked, options)
         else:
             plan = _of_space(space, families, asked, options)
-    clock = Clock(plan.asked.time_s, max(1, len(plan.contestants)), started_s=started_s)
-    plan = replace(plan, contestants=tuple(each.within(clock.share_s) for each in plan.contestants))
+    clock = Clock(time_s if time_s is not None else plan.asked.time_s, started_s=started_s)
+    plan = replace(plan, contestants=tuple(each.within(plan.asked.share_s) for each in plan.contestants))
     with asked_to_end(clock.request, again=abort):
-        name = _checked(plan, clock)
+        name = _checked(plan, Path(resume) if resume else None)
         if resume is None:
             check_unopened([Path(run) for run in plan.asked.runs.values()], reopen=reopen_test)
         folder = RunFolder.open(Path(resume)) if resume else _begun(plan, name)
         try:
+            folder.unseal()
             compared = Comparison(
                 folder, plan.asked, plan.contestants, plan.base, clock, watch or Watch(), publish
             ).run()
@@ -208,14 +215,16 @@ def _of_runs(runs: Sequence[str | Path], asked: Asked, options: Mapping[str, Any
     names = [_winning(path) for path in paths]
     specs = {path: spec_of_run(path) for path in paths}
     check_alike(specs)
-    if len(set(names)) < len(names):
-        names = [path.name for path in paths]
+    # By the architecture, or else the folder, or else the path: by what tells them apart.
+    named = (names, [path.name for path in paths], [str(path) for path in paths])
+    names = next(each for each in named if len(set(each)) == len(each))
     first, spec = next(iter(specs.items()))
     # The space of a run from before the split had a seed of its own does not say it.
-    overrides = [f"task.split.seed={spec.task.split.seed}", *options.get("overrides", ())]
+    overrides = [f"task.split.seed={spec.task.split.seed}", *options["overrides"]]
     base = request_of({**options, "space": str(first / "space.yaml"), "overrides": overrides})
     check_unchanged(first, spec, base.spec)
-    return _Plan(replace(asked, runs=dict(zip(names, map(str, paths), strict=True)), seed=base.spec.search.seed), base)
+    resolved = {name: str(path.resolve()) for name, path in zip(names, paths, strict=True)}
+    return _Plan(replace(asked, runs=resolved, seed=base.spec.search.seed), base)
 
 
 def _winning(run: Path) -> str:
@@ -234,28 +243,42 @@ def _winning(run: Path) -> str:
 def _resumed(folder: Path, fixed: Sequence[str], time_s: float | None, options: Mapping[str, Any]) -> _Plan:
     """Return the plan of an earlier comparison. Raises :class:`InputError` where another one is asked for."""
     check_run(folder)
+    if not (folder / DESIGN).is_file():
+        raise InputError(f"{folder}: not a comparison (no {DESIGN} in it); go on with the command that began it")
     asked = read_asked(folder)
+    base = request_of({**options, "space": str(folder / "space.yaml")})
+    if not fixed and canonical(base.spec) != canonical(spec_of_run(folder)):
+        fixed = ("metrics",)
     if fixed:
         raise InputError(
             f"{folder}: what it compares, and how, was fixed before its first look: leave out {', '.join(fixed)}, or "
             "start a new comparison"
         )
-    base = request_of({**options, "space": str(folder / "space.yaml")})
     contestants = contestants_of(base.spec, asked.families) if asked.families else ()
-    return _Plan(asked if time_s is None else replace(asked, time_s=time_s), base, contestants)
+    if time_s is not None and not all(finished(folder / each.folder) for each in contestants):
+        raise InputError(
+            "--time: the time of each search was fixed when the comparison began; leave it out until all are finished"
+        )
+    return _Plan(asked, base, contestants)
 
 
-def _checked(plan: _Plan, clock: Clock) -> str:
-    """Check all that can be checked before anything is written, and return the name of the task."""
+def _checked(plan: _Plan, folder: Path | None) -> str:
+    """Check all that can be checked before anything is trained, and return the name of the task.
+
+    ``folder`` is that of a comparison to go on with.
+    """
     if plan.asked.runs:
         opened = open_search(replace(plan.base, final=False))
         for run in plan.asked.runs.values():
             check_data(Path(run), opened.dataset)
     for contestant in plan.contestants:
         opened = open_search(replace(plan.base, spec=contestant.spec, final=False))
-        if clock.share_s is not None:
-            check_fits(contestant.name, opened.job, clock.share_s)
+        if folder is not None and finished(folder / contestant.folder):
+            check_data(folder / contestant.folder, opened.dataset)
+        elif plan.asked.share_s is not None:
+            check_fits(contestant.name, opened.job, plan.asked.share_s)
     margin_of(plan.asked, opened)
+    check_splits(plan.asked, design_of(plan.asked).looks[-1], opened)
     return opened.dataset.name
 
 
@@ -265,4 +288,5 @@ def _begun(plan: _Plan, task: str) -> RunFolder:
     folder.write_json(DESIGN, plan.asked.as_dict())
     folder.write("space.yaml", yaml.safe_dump(canonical(plan.base.spec), sort_keys=False, allow_unicode=True))
     folder.write_json("environment.json", environment(plan.base.argv, Path.cwd()))
+    folder.set_state("running", kind="comparison", elapsed_s=0.0)
     return folder

@@ -9,16 +9,21 @@ import sys
 import time
 from contextlib import nullcontext
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import harness
 from harness.cli.compare import _show
 from harness.comparison import ComparisonResult, _of_runs
-from harness.errors import DataError, InputError
-from harness.store import read_status
+from harness.errors import DataError, InputError, StorageError
+from harness.store import RunFolder, read_status
+from harness.store.run import changed_files
 from harness.study import Observer
 from harness.study.comparison.asked import Asked
+from harness.study.comparison.openings import Openings, read_openings
 from harness.study.comparison.story import Watch
+from harness.study.comparison.winners import winner_of
 
 WINE = {
     "task": "wine",
@@ -140,7 +145,12 @@ def test_a_complete_comparison_that_is_resumed_trains_and_opens_nothing(whole):
     result, _ = whole
     before = told(result.folder), (result.folder / "openings.json").read_bytes()
     scores = {path: path.stat().st_mtime_ns for path in (result.folder / "winners" / "test").iterdir()}
-    again = compare(result.folder.parent, space=None, resume=result.folder)
+    elapsed_s, sealed = read_status(result.folder)["elapsed_s"], []
+    again_looks = Looks(7, lambda: sealed.append((result.folder / "manifest.json").exists()))
+    again = compare(result.folder.parent, space=None, resume=result.folder, watch=again_looks)
+    assert sealed == [False]
+    assert (result.folder / "manifest.json").exists()
+    assert read_status(result.folder)["elapsed_s"] > elapsed_s
     assert again.folder == result.folder
     assert (told(result.folder), (result.folder / "openings.json").read_bytes()) == before
     assert scores == {path: path.stat().st_mtime_ns for path in (result.folder / "winners" / "test").iterdir()}
@@ -271,7 +281,7 @@ def test_runs_of_before_the_split_had_a_seed_are_scored_on_their_own_test_sample
         changed(copy, "status.json", lambda text: text.replace("spec_sha256", "of_another_seed"))
     with pytest.raises(InputError, match=r"task\.split\.seed differs"):
         compare(tmp_path / "out", space=copies, reopen_test=True, overrides=["task.split.seed=0"])
-    design = _of_runs(copies, Asked(), {"seed": 3})
+    design = _of_runs(copies, Asked(), {"seed": 3, "overrides": ()})
     assert (design.base.spec.task.split.seed, design.base.spec.search.seed) == (5, 3)
 
 
@@ -281,15 +291,111 @@ def test_fewer_than_two_runs_are_no_comparison(chosen, runs, tmp_path):
         compare(tmp_path, space=[runs[number] for number in chosen])
 
 
-@pytest.mark.parametrize("options", [{"families": ["mlp"]}, {"seeds": 9}, {"margin": 1.0}, {"trials": 3}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"families": ["mlp"]},
+        {"seeds": 9},
+        {"margin": 1.0},
+        {"trials": 3},
+        {"seed": 0},
+        {"retries": 0},
+        {"deterministic": False},
+        {"overrides": ["search.seed=1"]},
+        {"trial_timeout_s": 5.0},
+        {"metrics": ["f1_macro"]},
+        {"reopen_test": True},
+    ],
+)
 def test_what_was_fixed_before_the_first_look_cannot_be_changed(options, whole):
     with pytest.raises(InputError, match="fixed before its first look"):
         compare("unused", space=None, resume=whole[0].folder, **options)
 
 
-def test_arguments_that_only_a_search_has_are_refused(tmp_path):
-    with pytest.raises(InputError, match="storage: a comparison does not take it"):
-        compare(tmp_path, storage="postgresql://x")
+def test_the_time_of_searches_that_are_not_finished_cannot_be_changed(whole, tmp_path):
+    folder = shutil.copytree(whole[0].folder, tmp_path / "copy")
+    (folder / "searches" / "second" / "manifest.json").unlink()
+    with pytest.raises(InputError, match="--time: the time of each search was fixed"):
+        compare(tmp_path, space=None, resume=folder, time_s=60.0)
+
+
+def test_data_that_changed_since_the_searches_are_refused(whole, tmp_path):
+    folder = shutil.copytree(whole[0].folder, tmp_path / "copy")
+    changed(folder / "searches" / "second", "status.json", _searched_on_other_data)
+    with pytest.raises(InputError, match=r"second: the data of task 'wine' has changed since"):
+        compare(tmp_path, space=None, resume=folder)
+
+
+def test_seeds_whose_split_would_lack_a_class_are_refused_before_anything_is_trained(tmp_path):
+    """Three of 100 groups have samples of the rare class, and a validation part takes two groups."""
+    person = np.repeat(np.arange(100), 2)
+    columns = {"person": person, "x": np.random.default_rng(0).normal(size=200), "y": np.where(person < 3, "a", "b")}
+    pd.DataFrame(columns).to_csv(tmp_path / "people.csv", index=False)
+    split = {"group": "person", "validation": 0.02, "test": 0.1, "seed": 1}
+    space = {**WINE, "task": {"csv": str(tmp_path / "people.csv"), "target": "y", "split": split}}
+    with pytest.raises(DataError, match=r"cannot be split anew for every seed of the winners.*class 'a'.*validation"):
+        compare(tmp_path / "out", space, families=ALIKE)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["storage", "on_epoch", "on_trial", "timeout_s"])
+def test_arguments_that_only_a_search_has_are_refused(name, tmp_path):
+    with pytest.raises(InputError, match=f"{name}: a comparison does not take it"):
+        compare(tmp_path, **{name: "x"})
+
+
+def test_families_are_those_of_a_space(runs, tmp_path):
+    with pytest.raises(InputError, match="families: of runs the winners are compared"):
+        compare(tmp_path, space=runs, families=["mlp"])
+
+
+def test_a_search_is_no_comparison_to_go_on_with(runs):
+    with pytest.raises(InputError, match="not a comparison"):
+        compare("unused", space=None, resume=runs[0])
+
+
+def test_a_winner_of_before_there_were_all_columns_is_the_same(runs, tmp_path):
+    run = shutil.copytree(runs[0], tmp_path / "copy")
+    now = winner_of("first", run)
+    trials = pd.read_parquet(run / "trials.parquet")
+    trials.drop(columns=["same_as", "lost_s"]).to_parquet(run / "trials.parquet")
+    assert winner_of("first", run) == now
+
+
+def test_runs_are_remembered_wherever_the_comparison_is_gone_on_with(runs, tmp_path, monkeypatch):
+    """Two runs of one architecture in folders of one name are told apart by their paths."""
+    for place, run in zip("ab", runs, strict=True):
+        shutil.copytree(run, tmp_path / place / "run")
+    monkeypatch.chdir(tmp_path)
+    plan = _of_runs(["a/run", "b/run"], Asked(), {"overrides": ()})
+    assert plan.asked.runs == {f"{place}/run": str(tmp_path / place / "run") for place in "ab"}
+
+
+def test_the_log_of_openings_never_forgets_one(runs, tmp_path):
+    run = shutil.copytree(runs[0], tmp_path / "run")
+    status = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(json.dumps({**status, "test_opened": 0}))
+    winner = winner_of("first", run)
+    folder = RunFolder.create(tmp_path, "x", tmp_path / "comparison")
+    try:
+        first = Openings(folder, [winner])
+        first.note([1, 2])
+        first.note([1, 2, 3])
+        # Killed after the run said so, and before its manifest did.
+        (run / "status.json").write_text(json.dumps({**status, "test_opened": 1}, indent=1))
+        assert changed_files(run) == ["status.json"]
+        again = Openings(folder, [winner])
+        again.note([1, 2])
+        assert again.rows == first.rows == read_openings(folder.path)
+        assert again.rows[0]["seeds"] == [1, 2, 3]
+        assert (again.rows[0]["opening"], again.rows[0]["reopened"]) == (1, False)
+        assert changed_files(run) == []
+        for damaged in ({}, {"openings": [{"family": "first"}]}, {"openings": [{**first.rows[0], "seeds": "1"}]}):
+            folder.write_json("openings.json", damaged)
+            with pytest.raises(StorageError, match=r"openings\.json: openings.*the file is damaged"):
+                Openings(folder, [winner])
+    finally:
+        folder.close()
 
 
 @pytest.mark.slow

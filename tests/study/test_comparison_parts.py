@@ -1,5 +1,6 @@
 """Who is compared, the space of frozen winners, and prices."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -8,9 +9,14 @@ import pytest
 from harness.errors import InputError
 from harness.records import Outcome, TrialRecord
 from harness.spec import Candidate, candidate_at, canonical, load_spec, options_of
+from harness.study.comparison import searches
+from harness.study.comparison.asked import Asked
+from harness.study.comparison.clock import Clock
 from harness.study.comparison.contestants import contestants_of
 from harness.study.comparison.prices import cheapest_not_worse, front, prices
 from harness.study.comparison.spanned import spanned
+from harness.study.observer import Observer
+from harness.study.search import Request
 
 DIGITS = load_spec("digits")
 
@@ -119,3 +125,24 @@ def test_the_cheapest_that_is_not_worse_is_named_by_latency_or_else_by_parameter
     unknown = [{**family, "latency_ms": math.nan} for family in FAMILIES]
     assert cheapest_not_worse(unknown, worse, maximize=True) == "slow"
     assert front(unknown, maximize=True) == ["slow", "bad"]
+
+
+def test_half_of_the_time_is_shared_out_to_the_searches():
+    asked = Asked(families={"a": "mlp", "b": "cnn"}, time_s=400.0)
+    assert asked.share_s == 100.0
+    assert Asked(families={"a": "mlp", "b": "cnn"}).share_s is None
+    assert Asked(runs={"a": "x", "b": "y"}, time_s=400.0).share_s is None
+
+
+@pytest.mark.parametrize(("spent_s", "given_s"), [(None, 100.0), (30.0, 70.0), (200.0, -100.0)])
+def test_a_search_that_is_gone_on_with_has_what_is_left_of_its_share(spent_s, given_s, tmp_path, monkeypatch):
+    contestant, stops = contestants_of(DIGITS)[0].within(100.0), []
+    if spent_s is not None:
+        run = tmp_path / contestant.folder
+        run.mkdir(parents=True)
+        (run / "status.json").write_text(json.dumps({"elapsed_s": spent_s}))
+    monkeypatch.setattr(searches, "open_search", lambda request: request)
+    monkeypatch.setattr(searches, "run_search", lambda _request, _opened, stop, _observer: stops.append(stop))
+    request = Request(spec=contestant.spec)
+    searches.search(contestant, request, tmp_path, Clock(None), Observer(), lambda _finished: None)
+    assert stops[0].end_s - stops[0].started_s == pytest.approx(given_s)

@@ -9,11 +9,16 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.data import derive_seed
 from harness.errors import StorageError
 from harness.store.files import read_object
 
 FILE = "design.json"
 SCHEMA_VERSION = 1
+SEARCHES = 0.5
+"""Share of the time that is for all searches together."""
+SPARE = 2
+"""A pair in which a training fails is replaced by another one, until there are so many times the pairs asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,15 @@ class Asked:
     reopen: bool = False
     """Whether test samples that were opened before may be opened again."""
     schema: int = SCHEMA_VERSION
+
+    @property
+    def share_s(self) -> float | None:
+        """Seconds of each search, however often the comparison is gone on with; what one leaves goes to the seeds."""
+        return SEARCHES * self.time_s / len(self.families) if self.time_s is not None and self.families else None
+
+    def pair_seed(self, pair: int) -> int:
+        """Return the seed that decides the split of a pair, and that the seeds of its trainings are drawn from."""
+        return derive_seed(self.seed, "pair", pair) % 2**32
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.data import Dataset
+from harness.data import Dataset, Learning
 from harness.errors import DataError, InputError
 from harness.spec import Spec, canonical
-from harness.store import read_status
+from harness.store import check_run, read_status
 from harness.store.files import read_object
 from harness.store.run import sealed_files
+from harness.study.comparison.asked import SPARE, Asked
 from harness.study.comparison.winners import times_opened
-from harness.study.search import differences
+from harness.study.search import Opened, differences
 
 _FREE = (
     "budget.trial_time",
@@ -92,7 +93,8 @@ def check_unchanged(run: Path, spec: Spec, asked: Spec) -> None:
 
 
 def check_data(run: Path, dataset: Dataset) -> None:
-    """Raise :class:`DataError` unless a run was searched on these data: its test samples would be other ones."""
+    """Raise :class:`InputError` unless a run was searched on these data: its test samples would be other ones."""
+    check_run(run)
     known = read_status(run).get("fingerprint")
     if known != dataset.fingerprint:
         raise DataError(
@@ -100,3 +102,12 @@ def check_data(run: Path, dataset: Dataset) -> None:
             f"{dataset.fingerprint} now), so its winner may have been trained on what are test samples now; "
             "bring back the data of then, or compare a space"
         )
+
+
+def check_splits(asked: Asked, pairs: int, opened: Opened) -> None:
+    """Raise :class:`DataError` where a split of so many pairs, or of those in their places, would lack a class."""
+    seeds = (asked.pair_seed(pair) for pair in range(SPARE * pairs))
+    try:
+        Learning(opened.dataset, opened.job.spec.task.split, seeds)
+    except DataError as error:
+        raise DataError(f"the samples cannot be split anew for every seed of the winners: {error}") from None

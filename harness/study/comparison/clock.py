@@ -1,4 +1,4 @@
-"""The time of a comparison: one half is shared out evenly to the searches, the rest is for the seeds."""
+"""The time of a comparison: that of each search, and what is left for the seeds."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ from harness.study.estimate import estimate_costs
 from harness.study.job import Job
 from harness.study.stop import Stop
 
-SEARCHES = 0.5
-"""Share of the time that is for all searches together."""
-
 
 class Clock:
     """Deals out the time, and passes a signal on to whatever is at work."""
 
-    def __init__(self, seconds: float | None, searches: int, *, started_s: float | None = None) -> None:
+    def __init__(self, seconds: float | None, *, started_s: float | None = None) -> None:
         self._whole = Stop(seconds, started_s=started_s)
-        self.share_s = None if seconds is None else SEARCHES * seconds / searches
-        """Seconds of each search; what one leaves goes to the seeds."""
         self._current = self._whole
 
     @property
@@ -38,8 +33,7 @@ class Clock:
 
     def for_seeds(self) -> Stop:
         """Return what ends the trainings of the winners."""
-        left_s = self._whole.end_s - time.monotonic()
-        return self._begun(Stop(None if self.share_s is None else left_s))
+        return self._begun(Stop(self._whole.end_s - time.monotonic()))
 
     def _begun(self, stop: Stop) -> Stop:
         self._current = stop

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import Interrupted
-from harness.store import storage_errors
+from harness.store import read_status, storage_errors
 from harness.store.files import read_object
 from harness.store.run import MANIFEST, STATUS
 from harness.study.comparison.clock import Clock
@@ -44,9 +44,12 @@ def search(
     run = folder / contestant.folder
     if finished(run):
         return run
-    spec = contestant.spec
-    request = replace(base, spec=spec, resume=run if begun(run) else None, folder=run, final=False)
-    publish(run_search(request, open_search(request), clock.for_search(spec.budget.time), observer))
+    resume, seconds = run if begun(run) else None, contestant.spec.budget.time
+    if resume is not None and seconds is not None:
+        # Every architecture has the same time, in however many parts.
+        seconds -= read_status(resume).get("elapsed_s", 0.0)
+    request = replace(base, spec=contestant.spec, resume=resume, folder=run, final=False)
+    publish(run_search(request, open_search(request), clock.for_search(seconds), observer))
     if clock.signal:
         raise Interrupted("the comparison was asked to stop")
     return run

@@ -17,7 +17,7 @@ from typing import Any
 from harness.errors import Interrupted, NoSuccessfulTrialError
 from harness.spec import Spec
 from harness.statistics import Design, Margin
-from harness.store import RunFolder
+from harness.store import RunFolder, read_status
 from harness.study.comparison.asked import Asked
 from harness.study.comparison.clock import Clock
 from harness.study.comparison.contestants import Contestant
@@ -81,7 +81,7 @@ class Comparison:
         self._clock = clock
         self._watch = watch
         self._publish = publish
-        self._started_s = time.monotonic()
+        self._started_s = time.monotonic() - read_status(folder.path).get("elapsed_s", 0.0)
 
     def run(self) -> Compared:
         """Search, train, look, and leave ``comparison.json``; the page is made a floor above.
@@ -118,13 +118,12 @@ class Comparison:
         """Train the winners under seeds, look after each round, and return what is known after the last look."""
         design = design_of(self._asked)
         trainings = Trainings(
-            self._folder, self._base, winners, seed=self._asked.seed, most=design.looks[-1], clock=self._clock
+            self._folder, self._base, winners, asked=self._asked, most=design.looks[-1], clock=self._clock
         )
-        margin, most = margin_of(self._asked, trainings.opened), design.looks[-1] * len(winners)
-        shown = trainings.spec.model_copy(update={"budget": trainings.spec.budget.model_copy(update={"trials": most})})
+        margin = margin_of(self._asked, trainings.opened)
         content: dict[str, Any] = {}
         oriented: dict[str, list[float]] = {winner.name: [] for winner in winners}
-        with self._watch.stage(f"the winners, each under up to {design.looks[-1]} seeds", shown) as observer:
+        with self._watch.stage(f"the winners, each under up to {design.looks[-1]} seeds", trainings.spec) as observer:
             while (pairs := design.next_look(oriented, margin=margin)) is not None:
                 if not trainings.train(pairs, observer):
                     break

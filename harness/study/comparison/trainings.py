@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness.data import derive_seed
 from harness.errors import DataError
@@ -15,8 +14,9 @@ from harness.records import Outcome, TrialRecord
 from harness.spec import Limits, Resampling
 from harness.store import RunFolder
 from harness.store.files import read_object
+from harness.study.comparison.asked import SPARE, Asked
 from harness.study.comparison.clock import Clock
-from harness.study.comparison.openings import Openings
+from harness.study.comparison.openings import Opening, Openings
 from harness.study.comparison.searches import begun
 from harness.study.comparison.spanned import spanned
 from harness.study.comparison.winners import Winner
@@ -25,34 +25,28 @@ from harness.study.execute.execution import threads_of
 from harness.study.final.kept import score_trial, scores_file
 from harness.study.observer import Observer
 from harness.study.part import Finished
+from harness.study.replicates import listed_spec
 from harness.study.search import Opened, Request, open_search, run_search
 
 WINNERS = "winners"
-SPARE = 2
-"""A pair in which a training fails is replaced by another one, until there are so many times the pairs asked for."""
 
 
 class Trainings:
     """Trains pair after pair: all winners on one split, each with weights and an order of samples of its own seed."""
 
     def __init__(
-        self, folder: RunFolder, base: Request, winners: Sequence[Winner], *, seed: int, most: int, clock: Clock
+        self, folder: RunFolder, base: Request, winners: Sequence[Winner], *, asked: Asked, most: int, clock: Clock
     ) -> None:
         """``most`` is how many pairs the design may ask for."""
         self._folder = folder
         self._winners = winners
-        self._seed = seed
+        self._asked = asked
         self._most = most
         self._clock = clock
         spec, self._points = spanned(base.spec, [winner.candidate for winner in winners])
-        sections = {
-            "budget": spec.budget.model_copy(update={"time": None}),
-            "search": spec.search.model_copy(update={"sampler": "random", "pruner": "none"}),
-            "evaluation": Resampling(),
-            # A winner has kept them once; what the clock says of another training of it decides nothing.
-            "limits": Limits(),
-        }
-        self.spec = spec.model_copy(update=sections)
+        # A winner has kept its limits once; what the clock says of another training of it decides nothing.
+        sections = {"evaluation": Resampling(), "limits": Limits()}
+        self.spec = listed_spec(spec, most * len(winners)).model_copy(update=sections)
         self._base = replace(base, spec=self.spec, final=False)
         self._openings = Openings(folder, winners)
         self.opened: Opened = open_search(self._base)
@@ -101,8 +95,8 @@ class Trainings:
         ]
 
     def seed(self, pair: int) -> int:
-        """Return the seed that decides the split of a pair, and that the seeds of its trainings are drawn from."""
-        return derive_seed(self._seed, "pair", pair) % 2**32
+        """Return the seed of a pair."""
+        return self._asked.pair_seed(pair)
 
     @property
     def whole(self) -> list[int]:
@@ -113,7 +107,7 @@ class Trainings:
         return [pair for pair in pairs if complete.issuperset(self._trials(pair))]
 
     @property
-    def openings(self) -> list[dict[str, Any]]:
+    def openings(self) -> list[Opening]:
         """The openings of the test samples, in the order of the winners."""
         return self._openings.rows
 

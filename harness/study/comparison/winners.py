@@ -29,9 +29,14 @@ class Winner:
     device_seconds: float
 
 
+_LATER = ("same_as", "lost_s")
+
+
 def winner_of(name: str, run: Path) -> Winner:
     """Return the winner of a finished search. Raises :class:`NoSuccessfulTrialError` where no trial completed."""
     stats, trials = read_object(run / "stats.json"), read_parquet(run / "trials.parquet")
+    # Older versions did not write all of the columns: there was nothing to tell then.
+    trials = trials.reindex(columns=[*trials.columns, *(name for name in _LATER if name not in trials)])
     best = stats["best"]
     if best is None:
         raise NoSuccessfulTrialError(
@@ -60,11 +65,11 @@ def times_opened(run: Path) -> int:
 
 def note_opening(run: Path, number: int) -> None:
     """Have the run whose winner it is for say that the test samples were opened for the so-manieth time."""
-    if times_opened(run) >= number:
-        return
     folder = RunFolder.open(run)
     try:
-        folder.write_json(STATUS, {**read_status(run), "test_opened": number})
+        if times_opened(run) < number:
+            folder.write_json(STATUS, {**read_status(run), "test_opened": number})
+        # Also where it says so already: a kill may have come between the two.
         refresh_manifest(run, [STATUS])
     finally:
         folder.close()
