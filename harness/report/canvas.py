@@ -103,7 +103,8 @@ def thinned(keep: Flags) -> Flags:
 def turns(best: Floats) -> Flags:
     """Return at which places of a best so far it changes, from its first value on."""
     before = np.concatenate([[NAN], best[:-1]])[: len(best)]
-    return np.isfinite(best) & (best != before)
+    changed: Flags = np.isfinite(best) & (best != before)
+    return changed
 
 
 def corners(best: Floats) -> Flags:
