@@ -183,7 +183,7 @@ def _test_section(findings: Findings) -> Section:
     if test is None:
         return Section(anchor="test", title="Test set")
     table = per_class_table(findings)
-    text = ["No interval: the run holds no predictions."]
+    text = ["No interval: the run has no predictions."]
     if sure is not None:
         text = [f"95 % interval of {sure.metric}: {score(sure.low)} to {score(sure.high)} ({sure.method})."]
     if findings.stats["task"]["classes"] and table is None:

@@ -128,7 +128,7 @@ def caveats(sides: Sequence[Side]) -> Iterator[tuple[str, str]]:
     facts = [facts_of(side) for side in sides if side.run]
     for side in sides:
         if side.run is None:
-            yield "incomplete", f"{side.name}: {side.state}, and without tables yet; only its name is shown."
+            yield "incomplete", f"{side.name}: {side.state}, and without tables yet; only its name is in this report."
         elif side.state != "complete":
             yield "incomplete", f"{side.name}: {side.state}; a longer search may reach more."
     if len({each.stats["task"]["name"] for each in read}) > 1:
