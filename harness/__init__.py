@@ -13,7 +13,8 @@ from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
-    from harness.comparison import ComparisonResult, compare
+    from harness.comparison import compare
+    from harness.report.compare_result import ComparisonResult
     from harness.study import Observer, Predictor, StopSearch
     from harness.training import train_candidate
 
@@ -37,7 +38,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "api": ("SearchResult", "load", "open_run", "search"),
-        "comparison": ("ComparisonResult", "compare"),
+        "comparison": ("compare",),
+        "report.compare_result": ("ComparisonResult",),
         "study": ("Observer", "Predictor", "StopSearch"),
         "training": ("train_candidate",),
     },

@@ -14,7 +14,7 @@ from harness.cli.early import check_executor, check_search, say_what_is_missing,
 from harness.errors import InputError
 
 if TYPE_CHECKING:
-    from harness.comparison import ComparisonResult
+    from harness.report.compare_result import ComparisonResult
 
 
 def compare(

@@ -15,8 +15,9 @@ import pytest
 
 import harness
 from harness.cli.compare import _show
-from harness.comparison import ComparisonResult, _of_runs
+from harness.comparison import _of_runs
 from harness.errors import DataError, InputError, StorageError
+from harness.report.compare_result import ComparisonResult
 from harness.store import RunFolder, read_status
 from harness.store.run import changed_files
 from harness.study import Observer
