@@ -6,9 +6,8 @@ record. Both train an MLP 64-128-128-10 on 1257 digits-like samples with batches
 are not decayed) and cross-entropy, without schedule or validation, in turn, block by block.
 
 Run: ``python benchmarks/step_overhead.py``. It prints the median ratio over the blocks with a bootstrap 95 % interval.
-Measured on two cores of an AMD EPYC with torch 2.13: 1.08 (1.07 to 1.09) on one thread, 1.09 (1.08 to 1.10) on two.
-The overhead is one of epochs, not of steps: with ``--samples 12570 --blocks 60`` it is 1.00 (0.98 to 1.01), and with
-``--epochs 10 --blocks 60``, where each loop runs longer from its own warm caches, 1.11 (1.10 to 1.13).
+Measured on one thread of a shared two-core AMD EPYC (load 1.0) with torch 2.13: 1.02 (1.02 to 1.03).
+The overhead is one of epochs, not of steps: with ``--samples 12570 --blocks 60`` it is 0.98 (0.97 to 1.00).
 """
 
 from __future__ import annotations

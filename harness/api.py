@@ -177,13 +177,14 @@ def search(
         watching = Callbacks(stop, observer or Observer(), on_epoch, on_trial)
         finished = run_search(request, opened, stop, watching)
         publish(finished)
-    return result_of(finished, stop)
+    return result_of(finished, stop, "search")
 
 
-def result_of(finished: Finished, stop: Stop) -> SearchResult:
-    """Return what a run has come to, or raise what ended it."""
+def result_of(finished: Finished, stop: Stop, function: str) -> SearchResult:
+    """Return what a run of a function of ``harness`` has come to, or raise what ended it."""
     if stop.error is not None:
-        stop.error.add_note(f"raised by a callback; {finished.run} has everything so far, and can be resumed")
+        goes_on = f"harness.{function}(resume={str(finished.run)!r})"
+        stop.error.add_note(f"raised by a callback; it can go on: {goes_on}")
         raise stop.error
     if finished.failure and not stop.signal:
         raise NoSuccessfulTrialError(f"{finished.run}: no trial completed; {finished.failure}")

@@ -89,7 +89,7 @@ def train_candidate(
         finished = run_search(request, opened, stop, ending.observer)
         finished = replace(finished, stats=ending.finish(finished))
         publish(finished)
-    return result_of(finished, stop)
+    return result_of(finished, stop, "train_candidate")
 
 
 def _check_alone(run: str | Path, /, **others: Any) -> None:
