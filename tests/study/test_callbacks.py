@@ -82,9 +82,7 @@ def test_an_error_of_a_callback_ends_the_search_with_everything_saved(watched, t
     with pytest.raises(ZeroDivisionError, match="mine") as caught:
         search(tmp_path, on_epoch=broken)
     run = the_run(tmp_path)
-    assert caught.value.__notes__ == [
-        f"raised by a callback; it can go on: harness.search(resume={str(run)!r})"
-    ]
+    assert caught.value.__notes__ == [f"raised by a callback; it can go on: harness.search(resume={str(run)!r})"]
     assert caught.traceback[-1].name == "broken"
     assert heard == [0, 0, 1]
     assert read_status(run)["state"] == read_json(run / "manifest.json")["state"] == "interrupted"
