@@ -301,19 +301,19 @@ def open_run(run: str | Path) -> SearchResult:
     return SearchResult(path, listed(path).state, load_run(path).stats)
 
 
-def load(run: str | Path, *, device: str = "auto", trust: bool = False) -> Predictor:
+def load(run: str | Path, *, model: str = "best", device: str = "auto", trust: bool = False) -> Predictor:
     """Return the final model of a run, to predict raw samples as it predicted the test samples.
 
-    Everything comes from the run's folder ``best/``; nothing in it is unpickled, and a module of the user's own is
-    imported only with ``trust``. Raises :class:`InputError` where there is no final model, and :class:`StorageError`
-    where it is damaged.
+    Everything comes from the run's folder ``best/``, or the one that ``model`` names; nothing in it is unpickled, and a
+    module of the user's own is imported only with ``trust``. Raises :class:`InputError` where there is no such model,
+    and :class:`StorageError` where it is damaged.
 
     >>> import harness
     >>> model = harness.load(run)  # such as "results/20260101-120000-wine-0a1b"
     >>> model.predict(frame).shape, model.predict_proba(frame).shape
     ((178,), (178, 3))
     """
-    return Predictor(Path(run), device=device, trust=trust)
+    return Predictor(Path(run), model=model, device=device, trust=trust)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from harness.api import OVERRIDES, abort, publish, request_of
+from harness.data import load
 from harness.errors import InputError, StorageError
 from harness.report import load_run
 from harness.report.compare_page import read_comparison, write_comparison
@@ -17,8 +18,8 @@ from harness.report.compare_result import ComparisonResult
 from harness.signals import asked_to_end
 from harness.spec import canonical
 from harness.store import RunFolder, check_run, environment, seal
+from harness.store.runs import DESIGN
 from harness.study import Request, open_search
-from harness.study.comparison.asked import FILE as DESIGN
 from harness.study.comparison.asked import Asked, read_asked
 from harness.study.comparison.checks import (
     check_alike,
@@ -87,10 +88,13 @@ def compare(
     clock = Clock(time_s if time_s is not None else plan.asked.time_s, started_s=started_s)
     plan = replace(plan, contestants=tuple(each.within(plan.asked.share_s) for each in plan.contestants))
     with asked_to_end(clock.request, again=abort):
-        name = _checked(plan, Path(resume) if resume else None)
+        task = plan.base.spec.task
+        data = load(task, seed=task.split.seed, given=plan.base.data)  # once for all searches
+        plan = replace(plan, base=replace(plan.base, dataset=data))
+        _check(plan, Path(resume) if resume else None)
         if resume is None:
             check_unopened([Path(run) for run in plan.asked.runs.values()], reopen=reopen_test)
-        folder = RunFolder.open(Path(resume)) if resume else _begun(plan, name)
+        folder = RunFolder.open(Path(resume)) if resume else _begun(plan, data.name)
         try:
             folder.unseal()
             compared = Comparison(
@@ -180,8 +184,8 @@ def _resumed(folder: Path, fixed: Sequence[str], time_s: float | None, options: 
     return _Plan(asked, base, contestants)
 
 
-def _checked(plan: _Plan, folder: Path | None) -> str:
-    """Check all that can be checked before anything is trained, and return the name of the task.
+def _check(plan: _Plan, folder: Path | None) -> None:
+    """Check all that can be checked before anything is trained.
 
     ``folder`` is that of a comparison to go on with.
     """
@@ -197,7 +201,6 @@ def _checked(plan: _Plan, folder: Path | None) -> str:
             check_fits(contestant.name, opened.job, plan.asked.share_s)
     margin_of(plan.asked, opened)
     check_splits(plan.asked, design_of(plan.asked).looks[-1], opened)
-    return opened.dataset.name
 
 
 def _begun(plan: _Plan, task: str) -> RunFolder:

@@ -19,8 +19,8 @@ from harness.report import load_run
 from harness.signals import asked_to_end
 from harness.spec.parameters import NodeError, Scalar
 from harness.spec.params_file import point_of_params, read_params
-from harness.store import check_run
-from harness.store.files import read_object
+from harness.store import check_run, read_status
+from harness.store.runs import DESIGN
 from harness.study import Observer, Request, Stop, open_search, run_search
 from harness.study.callbacks import Callbacks
 from harness.study.decide.fixed import Replicate
@@ -68,7 +68,7 @@ def train_candidate(
         check_run(Path(resume))
         if not (listed := read_replicates(Path(resume))):
             raise InputError(f"{resume}: not a run of `harness train`; go on with the command that began it")
-        if (Path(resume).parent / "design.json").is_file():
+        if (Path(resume).parent / DESIGN).is_file():
             whole = Path(resume).parent
             raise InputError(f"{resume}: belongs to a comparison; go on with: harness compare --resume {whole}")
         request = replace(request_of({**options, "resume": resume}), replicates=listed, final=False)
@@ -82,12 +82,11 @@ def train_candidate(
     # The time that a space gives to its search is none of a training.
     stop = Stop(timeout_s, started_s=started_s)
     opened = open_search(request)
-    if run is not None and opened.dataset.fingerprint != load_run(Path(run)).stats["task"]["fingerprint"]:
+    if run is not None and opened.dataset.fingerprint != read_status(Path(run)).get("fingerprint"):
         raise DataError(f"{run}: the data of task {opened.dataset.name!r} has changed since; search or train it anew")
     ending = Ending(opened, stop, Callbacks(stop, observer or Observer(), on_epoch, on_trial), test)
     with asked_to_end(stop.request, again=abort):
-        finished = run_search(request, opened, stop, ending.observer)
-        finished = replace(finished, stats=ending.finish(finished))
+        finished = ending.finish(run_search(request, opened, stop, ending.observer))
         publish(finished)
     return result_of(finished, stop, "train_candidate")
 
@@ -115,8 +114,12 @@ def _of_params(space: Any, params: Any, seeds: int | None, options: Mapping[str,
 
 def _of_run(run: Path, trial: int | None, seeds: int | None, options: Mapping[str, Any]) -> Request:
     check_run(run)
-    trials = load_run(run).trials.set_index("trial", drop=False)
-    trial = _winner(run) if trial is None else trial
+    found = load_run(run)
+    trials, best = found.trials.set_index("trial", drop=False), found.stats["best"]
+    if trial is None:
+        if best is None:
+            raise InputError(f"{run}: has no winner; name one of its trials with trial (--trial N)")
+        trial = best["trial"]
     if trial not in trials.index:
         known = f"its trials are 0 to {trials.index.max()}" if len(trials) else "it has none"
         raise InputError(f"{run}: has no trial {trial}; {known}")
@@ -135,15 +138,6 @@ def _of_run(run: Path, trial: int | None, seeds: int | None, options: Mapping[st
     listed = read_replicates(run)
     split = listed[row["trial"]].split if listed else None
     return _listed(base, point, int(row["seed"]), seeds, split=split)
-
-
-def _winner(run: Path) -> int:
-    """Return the trial that won. Raises :class:`InputError` where none did."""
-    path = run / "stats.json"
-    best = read_object(path).get("best") if path.is_file() else None
-    if best is None:
-        raise InputError(f"{run}: has no winner; name one of its trials with trial (--trial N)")
-    return int(best["trial"])
 
 
 def _listed(

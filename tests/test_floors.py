@@ -18,6 +18,7 @@ FLOORS = {
     "lazy": 0.0,
     "records": 0.0,
     "errors": 0.1,
+    "extras": 0.15,
     "own": 0.2,
     "registry": 0.2,
     "statistics": 0.2,

@@ -173,6 +173,7 @@ def test_one_that_is_stopped_before_its_score_leaves_the_test_samples_unopened(t
 
     stopped = train(tmp_path, SPACE, params=POINT, test=True, observer=Stopping())
     assert stopped.test == {}
+    assert stopped.state == "interrupted"
     assert json.loads((stopped.run / "status.json").read_text())["test_opened"] == 0
     assert harness.train_candidate(resume=stopped.run, test=True, workers=0).test["accuracy"] > 0
 

@@ -59,22 +59,10 @@ def compare(
     json: options.Json = False,
 ) -> None:
     """Compare architectures: each searched with one budget, their winners trained under the same seeds."""
+    given = locals()
     started_s = clock.monotonic()
     options.prepare(trust=trust)
-    from harness.spec import overrides_of
-
-    named = overrides_of(
-        trials=trials,
-        timeout=None,
-        trial_timeout=trial_timeout,
-        retries=retries,
-        seed=seed,
-        sampler=sampler,
-        pruner=pruner,
-        deterministic=deterministic,
-        precision=precision,
-    )
-    overrides, processes = [*(set_ or []), *named], worker_count(workers)
+    overrides, processes = options.overrides(given), worker_count(workers)
     check_executor(executor)
     space = _space(what or [], resume)
     if isinstance(space, str):

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from harness.cli import completion
 from harness.errors import InputError
 
+Space = Annotated[
+    str | None,
+    typer.Argument(help="A shipped space's or task's name, or a YAML file.", autocompletion=completion.spaces),
+]
+Timeout = Annotated[str | None, typer.Option(help="Time for everything, such as 10m or 1h30m.")]
+Resume = Annotated[Path | None, typer.Option(help="Go on with this run folder.", autocompletion=completion.search_runs)]
 Trials = Annotated[int | None, typer.Option(help="Total of trials of the run, resumed or not.")]
 Sampler = Annotated[
     str | None,
@@ -25,7 +33,7 @@ Pruner = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32, tf32, bf16 or fp16.")]
-Seed = Annotated[int | None, typer.Option(help="Decides splits, candidates and weights.")]
+Seed = Annotated[int | None, typer.Option(help="Decides candidates, weights and orders; splits have task.split.seed.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key of the space file.")
 ]
@@ -53,6 +61,17 @@ def prepare(*, trust: bool) -> None:
     from harness.hardware.openmp import waiting_asleep
 
     os.environ.update(waiting_asleep(os.environ))
+
+
+def overrides(given: Mapping[str, Any]) -> list[str]:
+    """Return --set, and those options of a command that are short for it, as ``key.path=value``.
+
+    ``given`` has the values of the command's parameters by their names.
+    """
+    from harness.spec import overrides_of
+
+    named = {name: given.get(name) for name in inspect.signature(overrides_of).parameters}
+    return [*(given["set_"] or []), *overrides_of(**named)]
 
 
 def seconds(text: str, option: str) -> float:

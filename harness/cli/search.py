@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from harness.cli import completion, options
+from harness.cli import options
 from harness.cli.early import check_executor, check_search, say_what_is_missing, worker_count
 
 if TYPE_CHECKING:
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 
 
 def search(
-    space: Annotated[
-        str | None,
-        typer.Argument(help="A shipped space's or task's name, or a YAML file.", autocompletion=completion.spaces),
-    ] = None,
+    space: options.Space = None,
     trials: options.Trials = None,
-    timeout: Annotated[str | None, typer.Option(help="Time for everything, such as 10m or 1h30m.")] = None,
+    timeout: options.Timeout = None,
     sampler: options.Sampler = None,
     pruner: options.Pruner = None,
     device: options.Device = "auto",
@@ -46,9 +43,7 @@ def search(
     executor: options.Executor = "local",
     address: options.Address = None,
     out: options.Out = Path("results"),
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with this run folder.", autocompletion=completion.search_runs)
-    ] = None,
+    resume: options.Resume = None,
     trust: options.Trust = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the space and an estimate of the cost only.")
@@ -56,22 +51,10 @@ def search(
     json: options.Json = False,
 ) -> None:
     """Search a space on this machine, and leave a reproducible report under results/."""
+    given = locals()
     started_s = time.monotonic()  # the budget of time is for all that follows, the imports included
     options.prepare(trust=trust)
-    from harness.spec import overrides_of
-
-    named = overrides_of(
-        trials=trials,
-        timeout=timeout,
-        trial_timeout=trial_timeout,
-        retries=retries,
-        seed=seed,
-        sampler=sampler,
-        pruner=pruner,
-        deterministic=deterministic,
-        precision=precision,
-    )
-    overrides = [*(set_ or []), *named]
+    overrides = options.overrides(given)
     processes = worker_count(workers)
     check_executor(executor)
     check_search(space, resume, overrides, device=device)

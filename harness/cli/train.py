@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    space: Annotated[
-        str | None,
-        typer.Argument(help="A shipped space's or task's name, or a YAML file.", autocompletion=completion.spaces),
-    ] = None,
+    space: options.Space = None,
     params: Annotated[
         Path | None, typer.Option(metavar="FILE", help="YAML or JSON file with the parameters of the candidate.")
     ] = None,
@@ -38,7 +35,7 @@ def train(
     ] = None,
     test: Annotated[bool, typer.Option("--test", help="Score on the test samples.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Epochs at most, in place of the space's.")] = None,
-    timeout: Annotated[str | None, typer.Option(help="Time for everything, such as 10m or 1h30m.")] = None,
+    timeout: options.Timeout = None,
     device: options.Device = "auto",
     precision: options.Precision = None,
     seed: options.Seed = None,
@@ -47,16 +44,15 @@ def train(
     executor: options.Executor = "local",
     address: options.Address = None,
     out: options.Out = Path("results"),
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with this run folder.", autocompletion=completion.search_runs)
-    ] = None,
+    resume: options.Resume = None,
     trust: options.Trust = False,
     json: options.Json = False,
 ) -> None:
     """Train one candidate on this machine, and measure it as a search measures its trials."""
+    given = {**locals(), "timeout": None}  # a training has a time of its own, and not its space's
     started_s = time.monotonic()
     options.prepare(trust=trust)
-    overrides = [*(set_ or []), *([f"budget.epochs={epochs}"] if epochs is not None else [])]
+    overrides = [*options.overrides(given), *([f"budget.epochs={epochs}"] if epochs is not None else [])]
     processes = worker_count(workers)
     check_executor(executor)
     if space is None and run is None and resume is None:
@@ -79,8 +75,6 @@ def train(
         resume=resume,
         started_s=started_s,
         overrides=overrides,
-        seed=seed,
-        precision=precision,
         device=device,
         out=out,
         workers=processes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -96,6 +97,12 @@ class Section:
     title: str
     text: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
+
+    @property
+    def captioned(self) -> Iterator[tuple[str, Block]]:
+        """The blocks, each below the caption that text needs: what stands alone has the title of its section."""
+        for block in self.blocks:
+            yield block.caption if isinstance(block, Table | Points) and len(self.blocks) > 1 else "", block
 
 
 @dataclass(frozen=True)

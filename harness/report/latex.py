@@ -63,9 +63,9 @@ def _section(section: Section) -> Iterator[str]:
     yield rf"\subsection*{{{escaped(section.title)}}}"
     for text in section.text:
         yield from (escaped(text), "")
-    for block in section.blocks:
-        if isinstance(block, Table | Points) and block.caption and len(section.blocks) > 1:
-            yield rf"\subsubsection*{{{escaped(block.caption)}}}"
+    for caption, block in section.captioned:
+        if caption:
+            yield rf"\subsubsection*{{{escaped(caption)}}}"
         yield from _block(block)
         yield ""
 

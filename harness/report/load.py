@@ -17,7 +17,7 @@ from harness.records import FIGURES, NAN, TELEMETRY, Outcome
 from harness.report.stats import Stats
 from harness.spec import COST, Limits
 from harness.spec.reader import read_yaml
-from harness.store.files import read_file, read_parquet
+from harness.store.files import first_fault, read_file, read_parquet
 from harness.store.frames import PREDICTED_COLUMNS
 from harness.store.parts import PARTS, part_files
 from harness.store.run import changed_files, plain_files
@@ -175,7 +175,7 @@ def _stats(file: Path) -> Stats:
     try:
         stats = TypeAdapter(Stats).validate_python(contents)
     except ValidationError as error:
-        raise _wrong(file, _first(error)) from error
+        raise _wrong(file, first_fault(error)) from error
     if (kind := stats["task"]["kind"]) not in problems:
         raise _wrong(file, f"task.kind: unknown problem {kind!r}{did_you_mean(kind, problems)}")
     return stats
@@ -194,7 +194,7 @@ def _limits(file: Path, space: Mapping[str, Any]) -> Limits:
     try:
         return Limits.model_validate(space.get("limits") or {})
     except ValidationError as error:
-        raise _wrong(file, f"limits: {_first(error)}") from error
+        raise _wrong(file, f"limits: {first_fault(error)}") from error
 
 
 def _log_sampled(node: object, path: str = "") -> Iterator[str]:
@@ -204,13 +204,6 @@ def _log_sampled(node: object, path: str = "") -> Iterator[str]:
             yield path
         for key, item in node.items():
             yield from _log_sampled(item, f"{path}.{key}" if path else str(key))
-
-
-def _first(error: ValidationError) -> str:
-    """Return the first thing that does not fit, with its path."""
-    first = error.errors()[0]
-    where = ".".join(str(key) for key in first["loc"])
-    return f"{where}: {first['msg']}".removeprefix(": ")
 
 
 def _frame(

@@ -43,9 +43,9 @@ def _section(section: Section) -> Iterator[str]:
     yield from (f"## {escaped(section.title)}", "")
     for text in section.text:
         yield from (escaped(text), "")
-    for block in section.blocks:
-        if isinstance(block, Table | Points) and block.caption and len(section.blocks) > 1:
-            yield from (f"### {escaped(block.caption)}", "")
+    for caption, block in section.captioned:
+        if caption:
+            yield from (f"### {escaped(caption)}", "")
         yield from _block(block)
         yield ""
 

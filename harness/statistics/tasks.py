@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import HardwareError, InputError
+from harness.errors import InputError
+from harness.extras import load_extra
 
 RESAMPLES = 2_000
 
@@ -116,18 +117,13 @@ def critical_differences(scores: Mapping[str, Sequence[float]], *, alpha: float 
     ``scores`` has by candidate one score a task. The test of two candidates is Nemenyi's. Raises :class:`InputError`
     below three candidates or two tasks, and :class:`HardwareError` without the package scikit-posthocs.
     """
-    try:
-        from scikit_posthocs import posthoc_nemenyi_friedman
-    except ImportError:
-        raise HardwareError(
-            "critical differences need the package scikit-posthocs: pip install 'harness-automl[posthocs]'"
-        ) from None
+    posthocs = load_extra("scikit_posthocs", extra="posthocs", use="a critical difference")
     from scipy.stats import rankdata, studentized_range
 
     table, names = _table(scores), list(scores)
     ranks = rankdata(-table, axis=1).mean(axis=0)
     order = np.argsort(ranks, kind="stable")
-    alike = posthoc_nemenyi_friedman(table).to_numpy()[np.ix_(order, order)] > alpha
+    alike = posthocs.posthoc_nemenyi_friedman(table).to_numpy()[np.ix_(order, order)] > alpha
     size = len(names)
     spread = math.sqrt(size * (size + 1) / (12.0 * len(table)))
     return Ranks(

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from harness.errors import StorageError
 from harness.records import EpochRecord, TrialRecord
+from harness.store.files import first_fault
 
 
 @dataclass(config=ConfigDict(extra="forbid", strict=True))
@@ -42,10 +43,7 @@ def decode(text: str) -> tuple[TrialRecord, list[EpochRecord]]:
     try:
         stored = _STORED.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(key) for key in first["loc"])
-        words = " ".join(f"{where}: {first['msg']}".removeprefix(": ").split())
-        raise StorageError(f"the record of a trial is damaged: {words}") from None
+        raise StorageError(f"the record of a trial is damaged: {' '.join(first_fault(error).split())}") from None
     return stored.trial, stored.epochs
 
 

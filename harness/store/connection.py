@@ -12,7 +12,6 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -22,7 +21,8 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from harness.errors import HardwareError, InputError, StorageError, did_you_mean
+from harness.errors import InputError, StorageError, did_you_mean
+from harness.extras import load_extra
 
 DRIVER = "postgresql+psycopg"
 SCHEMES = ("postgresql", "postgres", DRIVER)
@@ -134,12 +134,7 @@ def postgresql_url(url: str) -> sqlalchemy.URL:
             f"{masked(url)}: not a valid URL; write postgresql://user:password@host:port/database, "
             "with special characters of the password percent-encoded"
         )
-    try:
-        import_module("psycopg")
-    except ImportError as error:
-        raise HardwareError(
-            f"a PostgreSQL database needs the package psycopg ({error}); pip install 'harness-automl[postgresql]'"
-        ) from error
+    load_extra("psycopg", extra="postgresql", use="a PostgreSQL database")
     return target
 
 

@@ -18,6 +18,7 @@ from harness.text import plain, readable
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import ValidationError
 
 MAX_BYTES = 64 << 20
 """More than any text or JSON file of a run; what is larger is not read into memory."""
@@ -108,6 +109,18 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise StorageError(f"{path}: not a JSON object; the file is damaged")
     return value
+
+
+def first_fault(error: ValidationError, *within: str) -> str:
+    """Return the first thing that does not fit, with its path of keys below ``within``."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(key) for key in (*within, *first["loc"]))
+    return f"{where}: {first['msg']}".removeprefix(": ")
+
+
+def damaged(path: Path, error: ValidationError, *within: str) -> StorageError:
+    """Return what to say of a file whose contents, below the keys ``within``, do not fit."""
+    return StorageError(f"{path}: {first_fault(error, *within)}; the file is damaged")
 
 
 def read_parquet(path: Path) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from harness.errors import InputError, StorageError
-from harness.store.files import TEMPORARY, read_object, sha256_file, storage_errors, write_file, write_json
+from harness.store.files import TEMPORARY, damaged, read_object, sha256_file, storage_errors, write_file, write_json
 
 SCHEMA_VERSION = 1
 
@@ -115,6 +115,10 @@ class RunFolder:
         """Record in ``status.json`` what the run is doing (running, interrupted, complete, failed), and who does it."""
         self.write_json(STATUS, {"state": state, "pid": os.getpid(), "boot_id": boot_id(), **facts})
 
+    def note(self, **facts: Any) -> None:
+        """Change these facts in ``status.json``, and leave the others."""
+        self.write_json(STATUS, {**read_status(self.path), **facts})
+
     def remove(self, name: str) -> None:
         """Remove one file; it need not be there."""
         path = _inside(self.path, name)
@@ -152,9 +156,7 @@ def read_status(path: Path) -> Status:
     try:
         return _STATUS.validate_python(contents, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(key) for key in first["loc"])
-        raise StorageError(f"{path / STATUS}: {where}: {first['msg']}; the file is damaged") from None
+        raise damaged(path / STATUS, error) from None
 
 
 def check_space(path: Path, spec_sha256: str) -> None:

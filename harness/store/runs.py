@@ -34,6 +34,8 @@ DESIGN = "design.json"
 """What a comparison was asked for."""
 REPLICATES = "replicates.json"
 """The list of what was to be trained, in a run that searched for nothing."""
+OPENINGS = "openings.json"
+"""What the test samples were opened for, in a comparison and in a run that trains a list."""
 
 _NAME = re.compile(r"(\d{8}-\d{6})-(.+)-[0-9a-f]{4}")
 _NO_RUN = "no run"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.data import Dataset
@@ -32,14 +32,14 @@ class Ending:
     test: bool
     """Whether they are scored on the test samples."""
 
-    def finish(self, finished: Finished) -> dict[str, Any]:
+    def finish(self, finished: Finished) -> Finished:
         """Write ``best/`` with the weights that are best on validation, and the test scores that are asked for.
 
-        Returns what ``stats.json`` says then.
+        Asked to stop before the end, the run is interrupted, and can be resumed to do this.
         """
         stats = dict(finished.stats)
         if stats["best"] is None or self.stop.at_once:
-            return stats
+            return finished
         complete = [record for record in finished.records.values() if record.outcome is Outcome.COMPLETE]
         folder = RunFolder.open(finished.run)
         try:
@@ -51,11 +51,12 @@ class Ending:
             listed = [each["trial"] for each in stats["replicates"]["trials"]]
             stats["replicates"] = {**stats["replicates"], "test": spread(listed, scores)}
             folder.write_json("stats.json", stats)
+            return replace(finished, stats=stats)
         except Interrupted:
-            return dict(finished.stats)
+            folder.note(state="interrupted")
+            return replace(finished, state="interrupted")
         finally:
             folder.close()
-        return stats
 
     def _make(self, best: TrialRecord, scored: Sequence[TrialRecord], folder: RunFolder) -> dict[str, Any] | None:
         """Write the best training's model, scored where the test samples are open to it."""

@@ -34,6 +34,7 @@ from harness.store import (
 )
 from harness.store.files import read_object
 from harness.store.run import changed_files
+from harness.store.runs import REPLICATES
 from harness.study import telemetry
 from harness.study.archive import Archive
 from harness.study.baselines import Scene, run_baselines, seconds_aside
@@ -48,7 +49,6 @@ from harness.study.execute.execution import Execution, open_executor, packing_of
 from harness.study.final import Finisher, report_aside_s, time_aside_s
 from harness.study.job import Job
 from harness.study.observer import Observer
-from harness.study.replicates import FILE as REPLICATES
 from harness.study.replicates import as_record
 from harness.study.soundness import check_candidates
 from harness.study.stop import Stop

@@ -14,10 +14,10 @@ from harness.errors import InputError, StorageError
 from harness.records import NAN
 from harness.spec import Resampling, Spec
 from harness.spec.parameters import Scalar
-from harness.store.files import read_object
+from harness.store.files import damaged, read_object
+from harness.store.runs import REPLICATES
 from harness.study.decide.fixed import Replicate
 
-FILE = "replicates.json"
 SCHEMA_VERSION = 1
 
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -75,7 +75,7 @@ def with_recorded(run: Path | None, asked: Sequence[Replicate]) -> tuple[Replica
 
 def read_replicates(run: Path) -> tuple[Replicate, ...]:
     """Return the list that a run was asked for; empty for a search. Raises :class:`StorageError` if it is damaged."""
-    path = run / FILE
+    path = run / REPLICATES
     if not path.is_file():
         return ()
     contents = read_object(path)
@@ -84,9 +84,7 @@ def read_replicates(run: Path) -> tuple[Replicate, ...]:
     try:
         return tuple(Replicate(**each) for each in _LIST.validate_python(contents.get("trials"), strict=True))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(key) for key in ("trials", *first["loc"]))
-        raise StorageError(f"{path}: {where}: {first['msg']}; the file is damaged") from None
+        raise damaged(path, error, "trials") from None
 
 
 def as_record(replicates: Sequence[Replicate]) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class Request:
     """Whether the winner is made into a final model and scored on the test samples."""
     replicates: tuple[Replicate, ...] = ()
     """What is trained instead of searching; of a run that is resumed those in its record, unless there are more."""
+    dataset: Dataset | None = None
+    """The data of the task as it was read before, where several searches are of the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def open_search(request: Request) -> Opened:
     torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
     if request.resume and not request.replicates and read_replicates(request.resume):
         raise InputError(f"{request.resume}: trains a list, and is no search; go on with the command that began it")
-    dataset = load(spec.task, seed=spec.task.split.seed, given=request.data)
+    dataset = request.dataset or load(spec.task, seed=spec.task.split.seed, given=request.data)
     if request.resume and read_status(request.resume).get("fingerprint") != dataset.fingerprint:
         raise DataError(f"{request.resume}: cannot be resumed: the data of task {dataset.name!r} has changed since")
     objectives = resolve_objectives(spec, dataset.shape.kind)

@@ -171,12 +171,9 @@ def run(
     path, spec, executor, *, total=None, stop=None, packing=None, watch=None, archive_of=Archive, source=SampledTrials
 ):
     """Carry a search on in ``path`` to its total, and return its archive."""
-    folder = RunFolder.open(path) if path.exists() else RunFolder.create(path.parent, "x")
-    if not path.exists():
-        folder.path.rename(path)
-        folder.close()
-        (path / "status.json").write_text("{}")
-        folder = RunFolder.open(path)
+    folder = RunFolder.open(path) if path.exists() else RunFolder.create(path.parent, "x", path)
+    if not (path / "status.json").exists():
+        folder.write("status.json", "{}")
     objectives = resolve_objectives(spec, TaskKind.CLASSIFICATION)
     job = Job(spec, SimpleNamespace(train=range(64), validation=range(16)), SimpleNamespace(type="cpu"), objectives)
     directions = [objective.direction for objective in objectives]

@@ -73,12 +73,9 @@ class StopAfter(Observer):
 def search(path, workshop, *, grouping=BY_DEPTH, source=SampledTrials, stop=None, watch=None, executor=None, total=10):
     """Search in ``path``, or go on there, and return the records by trial."""
     stop = stop or Stop()
-    folder = RunFolder.open(path) if path.exists() else RunFolder.create(path.parent, "x")
-    if not path.exists():
-        folder.path.rename(path)
-        folder.close()
-        (path / "status.json").write_text("{}")
-        folder = RunFolder.open(path)
+    folder = RunFolder.open(path) if path.exists() else RunFolder.create(path.parent, "x", path)
+    if not (path / "status.json").exists():
+        folder.write("status.json", "{}")
     objectives = resolve_objectives(SPEC, TaskKind.CLASSIFICATION)
     job = Job(SPEC, SimpleNamespace(train=range(64), validation=range(16)), SimpleNamespace(type="cpu"), objectives)
     with (

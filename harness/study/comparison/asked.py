@@ -11,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.data import derive_seed
 from harness.errors import StorageError
-from harness.store.files import read_object
+from harness.store.files import damaged, read_object
+from harness.store.runs import DESIGN
 
-FILE = "design.json"
 SCHEMA_VERSION = 1
 SEARCHES = 0.5
 """Share of the time that is for all searches together."""
@@ -56,7 +56,7 @@ class Asked:
 
 def read_asked(folder: Path) -> Asked:
     """Return what the comparison in ``folder`` was asked for. Raises :class:`StorageError`."""
-    path = folder / FILE
+    path = folder / DESIGN
     contents = read_object(path)
     if (version := contents.get("schema")) != SCHEMA_VERSION:
         raise StorageError(
@@ -66,6 +66,4 @@ def read_asked(folder: Path) -> Asked:
     try:
         return TypeAdapter(Asked).validate_python(contents)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(key) for key in first["loc"])
-        raise StorageError(f"{path}: {where}: {first['msg']}; the file is damaged") from None
+        raise damaged(path, error) from None

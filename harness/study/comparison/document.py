@@ -20,7 +20,6 @@ from harness.study.comparison.winners import Winner
 from harness.study.objectives import Objective
 from harness.study.search import Opened
 
-FILE = "comparison.json"
 SCHEMA_VERSION = 1
 
 

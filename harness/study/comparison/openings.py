@@ -9,12 +9,10 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from harness.errors import StorageError
 from harness.store import RunFolder
-from harness.store.files import read_object
+from harness.store.files import damaged, read_object
+from harness.store.runs import OPENINGS
 from harness.study.comparison.winners import Winner, note_opening, times_opened
-
-FILE = "openings.json"
 
 
 class Opening(TypedDict):
@@ -24,7 +22,7 @@ class Opening(TypedDict):
     """In UTC, ISO 8601."""
     family: str
     opening: int
-    """The so-manieth of this winner, in whatever comparison."""
+    """Its number among all openings for this winner, in whatever comparison."""
     reopened: bool
     seeds: list[int]
     """Of the trainings that are scored."""
@@ -35,15 +33,13 @@ _OPENINGS = TypeAdapter(list[Opening])
 
 def read_openings(folder: Path) -> list[Opening]:
     """Return the log of a comparison, empty where there is none. Raises :class:`StorageError` where it is damaged."""
-    path = folder / FILE
+    path = folder / OPENINGS
     if not path.is_file():
         return []
     try:
         return _OPENINGS.validate_python(read_object(path).get("openings"), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(key) for key in ("openings", *first["loc"]))
-        raise StorageError(f"{path}: {where}: {first['msg']}; the file is damaged") from None
+        raise damaged(path, error, "openings") from None
 
 
 class Openings:
@@ -62,7 +58,7 @@ class Openings:
         known = {row["family"]: row for row in self.rows}
         rows = [known.get(winner.name) or self._first(winner) for winner in self._winners]
         self.rows = [{**row, "seeds": list(dict.fromkeys([*row["seeds"], *seeds]))} for row in rows]
-        self._folder.write_json(FILE, {"openings": self.rows})
+        self._folder.write_json(OPENINGS, {"openings": self.rows})
         for winner, row in zip(self._winners, self.rows, strict=True):
             note_opening(winner.run, row["opening"])
 

@@ -18,11 +18,11 @@ from harness.errors import Interrupted, NoSuccessfulTrialError
 from harness.spec import Spec
 from harness.statistics import Design, Margin
 from harness.store import RunFolder, read_status
+from harness.store.runs import COMPARISON
 from harness.study.comparison.asked import Asked
 from harness.study.comparison.clock import Clock
 from harness.study.comparison.contestants import Contestant
 from harness.study.comparison.document import (
-    FILE,
     SCHEMA_VERSION,
     concluded,
     design_of,
@@ -98,7 +98,7 @@ class Comparison:
             raise
         state = "interrupted" if self._clock.signal or not content else content["state"]
         if content:
-            self._folder.write_json(FILE, {**content, "state": state})
+            self._folder.write_json(COMPARISON, {**content, "state": state})
         self._set_state(state)
         return Compared(self._folder.path, content, state)
 

@@ -64,11 +64,11 @@ def times_opened(run: Path) -> int:
 
 
 def note_opening(run: Path, number: int) -> None:
-    """Have the run whose winner it is for say that the test samples were opened for the so-manieth time."""
+    """Have the run whose winner it is for say that its test samples were opened so many times."""
     folder = RunFolder.open(run)
     try:
         if times_opened(run) < number:
-            folder.write_json(STATUS, {**read_status(run), "test_opened": number})
+            folder.note(test_opened=number)
         # Also where it says so already: a kill may have come between the two.
         refresh_manifest(run, [STATUS])
     finally:

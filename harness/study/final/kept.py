@@ -10,7 +10,6 @@ from torch import nn
 
 from harness.data import Dataset, TrainingData
 from harness.errors import StorageError, first_line
-from harness.problems import problems
 from harness.records import TrialRecord
 from harness.store import RunFolder, to_parquet
 from harness.store.files import read_object
@@ -56,16 +55,12 @@ def _scored(
     job: Job, dataset: Dataset, folder: RunFolder, record: TrialRecord
 ) -> tuple[Mapping[str, float], Mapping[str, str]]:
     """Return metrics, with the reason of each that is NaN, and write the predictions."""
-    candidate, shape, problem = settled_candidate(record), job.dataset.shape, problems[job.dataset.shape.kind]
+    candidate, shape = settled_candidate(record), job.dataset.shape
     model = kept_model(job, folder, record, job.dataset, record.seed)
     assert record.plan is not None, "the trial is complete"
     part = dataset.open_test(job.dataset.preprocessing)
     inference = Inference(model, shape, followed_here(record.plan, job.device), candidate.training.loss)
-    result = inference.evaluate(part)
-    assert result.answers is not None, "they were asked for"
-    answers = problem.own_units(result.answers, shape)
-    names = shape.target.names if shape.target else ()
-    predictions = dataset.describe_test().assign(**problem.columns(answers, names))
+    result, answers, predictions = inference.on_test(dataset, part)
     folder.write(f"test/trial-{record.trial:06d}.parquet", to_parquet(predictions))
     more = scorer_of_all(job.scorer, shape.kind).measure(part.truth, answers)
     return {**result.metrics, **more.values}, more.reasons

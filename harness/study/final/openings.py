@@ -14,11 +14,10 @@ from typing_extensions import TypedDict
 
 from harness.errors import StorageError
 from harness.records import TrialRecord
-from harness.store import RunFolder, read_status
-from harness.store.files import read_object
-from harness.store.run import STATUS
+from harness.store import RunFolder
+from harness.store.files import damaged, read_object
+from harness.store.runs import OPENINGS
 
-FILE = "openings.json"
 SCHEMA_VERSION = 1
 
 
@@ -36,7 +35,7 @@ _OPENINGS = TypeAdapter(list[Opening])
 
 def read_opening(run: Path) -> Opening | None:
     """Return what a run has opened its test samples for, if it has. Raises :class:`StorageError` for a damaged file."""
-    path = run / FILE
+    path = run / OPENINGS
     if not path.is_file():
         return None
     contents = read_object(path)
@@ -45,9 +44,7 @@ def read_opening(run: Path) -> Opening | None:
     try:
         openings = _OPENINGS.validate_python(contents.get("openings"))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(key) for key in first["loc"])
-        raise StorageError(f"{path}: openings.{where}: {first['msg']}; the file is damaged") from None
+        raise damaged(path, error, "openings") from None
     return openings[0] if openings else None
 
 
@@ -60,6 +57,6 @@ def note_opening(folder: RunFolder, records: Sequence[TrialRecord]) -> int:
         if record.trial not in opening["trials"]:
             opening["trials"].append(record.trial)
             opening["seeds"].append(record.seed)
-    folder.write_json(FILE, {"schema_version": SCHEMA_VERSION, "openings": [opening]})
-    folder.write_json(STATUS, {**read_status(folder.path), "test_opened": 1})
+    folder.write_json(OPENINGS, {"schema_version": SCHEMA_VERSION, "openings": [opening]})
+    folder.note(test_opened=1)
     return 1

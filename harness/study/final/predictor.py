@@ -3,78 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import nn
 
-from harness import models
-from harness.data import check_preprocessing, prepare, unknown_columns
-from harness.errors import InputError, StorageError, first_line
+from harness.data import prepare, unknown_columns
+from harness.errors import InputError
 from harness.hardware import choose_device
-from harness.models import Ensemble, Tempered, own_sha256
 from harness.problems import problems
-from harness.records import NAN, Plan, Target, TaskShape, image_inputs, table_inputs
-from harness.spec import Candidate
-from harness.store.files import read_file, read_object, read_parquet
+from harness.records import Target
+from harness.store.files import read_parquet
 from harness.study.final.inference import Inference
+from harness.study.final.saved import BEST, build_saved, model_folder, read_preprocessing, read_saved
 from harness.study.trial.building import followed_here
-from harness.train import outputs_for
-
-_UNKNOWN = Plan(
-    device="cpu",
-    precision="fp32",
-    precision_ratio=NAN,
-    precision_reason="not recorded",
-    batch_size=1,
-    layout="contiguous",
-    layout_reason="not recorded",
-    data_path="resident",
-    data_reason="not recorded",
-    threads=1,
-)
-"""The plan of a run whose version did not write it down."""
-
-
-def _with_nan(plan: object) -> object:
-    """Put NaN back where JSON has none for it."""
-    return {key: NAN if value is None else value for key, value in plan.items()} if isinstance(plan, dict) else plan
-
-
-def _of_earlier(shape: object) -> object:
-    """Put a shape as an earlier version wrote it into today's form; its units stand with the preprocessing alone."""
-    if not isinstance(shape, dict) or "inputs" in shape:
-        return shape
-    if shape.get("image"):
-        inputs = image_inputs(*shape["image"])
-    else:
-        inputs = table_inputs(shape["features"], tuple(shape["cardinalities"]), shape.get("quantiles", ()))
-    return {"kind": shape["kind"], "outputs": shape["outputs"], "inputs": inputs}
-
-
-class Saved(BaseModel):
-    """What ``best/candidate.json`` says of a final model."""
-
-    model_config = ConfigDict(frozen=True)
-
-    task: str
-    candidate: Annotated[Candidate, BeforeValidator(Candidate.from_dict)]
-    shape: Annotated[TaskShape, BeforeValidator(_of_earlier)]
-    class_names: tuple[str, ...]
-    plan: Annotated[Plan, BeforeValidator(_with_nan)] = _UNKNOWN
-    ensemble: Annotated[int, Field(ge=1, le=64)] = 1
-    temperature: Annotated[float, Field(gt=0, lt=math.inf)] = 1.0
-    own_sha256: str | None = None
-    """Of the file of the user's own module."""
 
 
 class Predictor:
@@ -88,22 +35,18 @@ class Predictor:
     True
     """
 
-    def __init__(self, run: Path, *, device: str = "auto", trust: bool = False) -> None:
-        best = run / "best"
-        if not best.is_dir():
-            raise InputError(
-                f"{run}: holds no final model (no folder best/); a search writes it once a trial is complete"
-            )
+    def __init__(self, run: Path, *, model: str = BEST, device: str = "auto", trust: bool = False) -> None:
+        folder = model_folder(run, model)
         self.run = run
-        self._saved = _read(best / "candidate.json")
-        self.preprocessing: Mapping[str, Any] = _checked(best / "preprocessing.json")
+        self._saved = read_saved(folder / "candidate.json")
+        self.preprocessing: Mapping[str, Any] = read_preprocessing(folder / "preprocessing.json")
         """What was fitted on the training samples, as plain data."""
         self.class_names = self._saved.class_names
         """In the order of the columns of probabilities; empty where values are predicted."""
         plan, chosen = self._saved.plan, choose_device(device)
         if torch.device(plan.device).type != chosen.type:  # whose precisions are its own
             plan = dataclasses.replace(plan, precision="fp32")
-        self.model: nn.Module = _build(self._saved, best / "model.safetensors", trust=trust)
+        self.model: nn.Module = build_saved(self._saved, folder / "model.safetensors", trust=trust)
         """What predicts, on the device once it was used: logits of classes, or values in units of their deviation."""
         centre, scale = (
             tuple(np.ravel(self.preprocessing["target"].get(name, ())).tolist()) for name in ("mean", "scale")
@@ -158,44 +101,3 @@ class Predictor:
         what = f"{len(self.class_names)} classes" if self.class_names else "values"
         name = self._saved.candidate.architecture.name
         return f"<{type(self).__name__} of {self._saved.task}: {name}, {what}; {self.run}>"
-
-
-def _read(path: Path) -> Saved:
-    try:
-        return Saved.model_validate(read_object(path))
-    except (ValidationError, LookupError, AttributeError, TypeError, StopIteration) as error:
-        raise StorageError(f"{path}: is not what a search writes ({_first(error)}); the file is damaged") from None
-
-
-def _checked(path: Path) -> dict[str, Any]:
-    value = read_object(path)
-    try:
-        check_preprocessing(value)
-    except ValidationError as error:
-        raise StorageError(f"{path}: is not what a search writes ({_first(error)}); the file is damaged") from None
-    return value
-
-
-def _first(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return f"{type(error).__name__}: {error}"
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-
-
-def _build(saved: Saved, weights: Path, *, trust: bool) -> nn.Module:
-    """Return the model with its weights, in evaluation mode."""
-    architecture = saved.candidate.architecture
-    shape = dataclasses.replace(saved.shape, outputs=outputs_for(saved.shape, saved.candidate.training.loss))
-    with torch.random.fork_rng(devices=[]):
-        members = [models.build(architecture, shape, trust=trust) for _ in range(saved.ensemble)]
-    if own_sha256(architecture) != saved.own_sha256:
-        warnings.warn(
-            f"{architecture.params['family']}: has changed since the run, whose model it builds", stacklevel=4
-        )
-    model = Ensemble(members, shape) if saved.ensemble > 1 else members[0]
-    try:
-        model.load_state_dict(load(read_file(weights, limit=None)))
-    except (RuntimeError, SafetensorError) as error:
-        raise StorageError(f"{weights}: cannot be loaded: {first_line(error)}") from None
-    return (model if saved.temperature == 1.0 else Tempered(model, saved.temperature)).eval()

@@ -37,14 +37,10 @@ class Scored(NamedTuple):
 def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate, scorer: Scorer) -> Scored:
     """Measure the final model on the test samples, in sums and by ``scorer``, and write its predictions of them."""
     dataset, shape = made.dataset, made.dataset.shape
-    result = Inference(made.predictor, shape, made.plan, candidate.training.loss).evaluate(part)
-    problem = problems[shape.kind]
-    assert result.answers is not None, "they were asked for"
-    answers = problem.own_units(result.answers, shape)
-    names = shape.target.names if shape.target else ()
-    predictions = dataset.describe_test().assign(**problem.columns(answers, names))
+    inference = Inference(made.predictor, shape, made.plan, candidate.training.loss)
+    result, answers, predictions = inference.on_test(dataset, part)
     folder.write("predictions.parquet", to_parquet(predictions))
-    mistakes = describe_mistakes(dataset, predictions, problem.mistakes(part.truth, answers))
+    mistakes = describe_mistakes(dataset, predictions, problems[shape.kind].mistakes(part.truth, answers))
     return Scored(result, scorer.measure(part.truth, answers), mistakes)
 
 

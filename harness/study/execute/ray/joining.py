@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.errors import HardwareError, first_line
+from harness.extras import load_extra
 
 LOCAL = "local"
 """The address that stands for a cluster of this machine alone, started for the occasion."""
@@ -45,12 +46,8 @@ def load_ray() -> Any:
     """Import Ray. Raises :class:`HardwareError` where it is not installed."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    try:
-        import ray
-        import ray.util.scheduling_strategies
-    except ImportError:
-        raise HardwareError("training on a cluster needs the package ray: pip install 'harness-automl[ray]'") from None
-    return ray
+    load_extra("ray.util.scheduling_strategies", extra="ray", use="training on a cluster")
+    return load_extra("ray", extra="ray", use="training on a cluster")
 
 
 def join(ray: Any, address: str | None) -> bool:

@@ -1,0 +1,130 @@
+"""What ``best/`` and every other model folder of a run holds, read back; nothing of it is unpickled."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+
+from harness import models
+from harness.data import check_preprocessing
+from harness.errors import InputError, StorageError, did_you_mean, first_line
+from harness.models import Ensemble, Tempered, own_sha256
+from harness.records import NAN, Plan, TaskShape, image_inputs, table_inputs
+from harness.spec import Candidate
+from harness.store.files import first_fault, read_file, read_object
+from harness.train import outputs_for
+
+BEST = "best"
+"""The folder of the winner's final model."""
+
+_UNKNOWN = Plan(
+    device="cpu",
+    precision="fp32",
+    precision_ratio=NAN,
+    precision_reason="not recorded",
+    batch_size=1,
+    layout="contiguous",
+    layout_reason="not recorded",
+    data_path="resident",
+    data_reason="not recorded",
+    threads=1,
+)
+"""The plan of a run whose version did not write it down."""
+
+
+def _with_nan(plan: object) -> object:
+    """Put NaN back where JSON has none for it."""
+    return {key: NAN if value is None else value for key, value in plan.items()} if isinstance(plan, dict) else plan
+
+
+def _of_earlier(shape: object) -> object:
+    """Put a shape as an earlier version wrote it into today's form; its units stand with the preprocessing alone."""
+    if not isinstance(shape, dict) or "inputs" in shape:
+        return shape
+    if shape.get("image"):
+        inputs = image_inputs(*shape["image"])
+    else:
+        inputs = table_inputs(shape["features"], tuple(shape["cardinalities"]), shape.get("quantiles", ()))
+    return {"kind": shape["kind"], "outputs": shape["outputs"], "inputs": inputs}
+
+
+class Saved(BaseModel):
+    """What ``best/candidate.json`` says of a final model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    candidate: Annotated[Candidate, BeforeValidator(Candidate.from_dict)]
+    shape: Annotated[TaskShape, BeforeValidator(_of_earlier)]
+    class_names: tuple[str, ...]
+    plan: Annotated[Plan, BeforeValidator(_with_nan)] = _UNKNOWN
+    ensemble: Annotated[int, Field(ge=1, le=64)] = 1
+    temperature: Annotated[float, Field(gt=0, lt=math.inf)] = 1.0
+    own_sha256: str | None = None
+    """Of the file of the user's own module."""
+
+
+def models_of(run: Path) -> list[str]:
+    """Return the folders of a run that hold a model, sorted."""
+    return sorted(path.parent.name for path in run.glob("*/candidate.json"))
+
+
+def model_folder(run: Path, name: str) -> Path:
+    """Return the folder of a run's model. Raises :class:`InputError` where it has none of that name."""
+    known = models_of(run)
+    if name in known or (name == BEST and (run / BEST).is_dir()):  # which may be damaged
+        return run / name
+    if not known:
+        raise InputError(f"{run}: holds no final model (no folder best/); a search writes it once a trial is complete")
+    raise InputError(f"{run}: has no model {name!r}{did_you_mean(name, known)}")
+
+
+def read_saved(path: Path) -> Saved:
+    """Return what a model folder's ``candidate.json`` says. Raises :class:`StorageError` where it is damaged."""
+    try:
+        return Saved.model_validate(read_object(path))
+    except (ValidationError, LookupError, AttributeError, TypeError, StopIteration) as error:
+        raise StorageError(f"{path}: is not what a search writes ({_first(error)}); the file is damaged") from None
+
+
+def read_preprocessing(path: Path) -> dict[str, Any]:
+    """Return what was fitted on the training samples. Raises :class:`StorageError` where it is damaged."""
+    value = read_object(path)
+    try:
+        check_preprocessing(value)
+    except ValidationError as error:
+        raise StorageError(f"{path}: is not what a search writes ({_first(error)}); the file is damaged") from None
+    return value
+
+
+def _first(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return f"{type(error).__name__}: {error}"
+    return first_fault(error)
+
+
+def build_saved(saved: Saved, weights: Path, *, trust: bool) -> nn.Module:
+    """Return the model with its weights, in evaluation mode."""
+    architecture = saved.candidate.architecture
+    shape = dataclasses.replace(saved.shape, outputs=outputs_for(saved.shape, saved.candidate.training.loss))
+    with torch.random.fork_rng(devices=[]):
+        members = [models.build(architecture, shape, trust=trust) for _ in range(saved.ensemble)]
+    if own_sha256(architecture) != saved.own_sha256:
+        warnings.warn(
+            f"{architecture.params['family']}: has changed since the run, whose model it builds", stacklevel=4
+        )
+    model = Ensemble(members, shape) if saved.ensemble > 1 else members[0]
+    try:
+        model.load_state_dict(load(read_file(weights, limit=None)))
+    except (RuntimeError, SafetensorError) as error:
+        raise StorageError(f"{weights}: cannot be loaded: {first_line(error)}") from None
+    return (model if saved.temperature == 1.0 else Tempered(model, saved.temperature)).eval()
