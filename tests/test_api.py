@@ -20,6 +20,7 @@ from harness.store import read_json
 SPACE = ["space={architecture: {mlp: {width: {int: [8, 64]}}}}", "budget.epochs=2", "search.baselines=false"]
 
 
+@pytest.mark.slow
 def test_a_search_from_python(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     result = harness.search("digits", overrides=SPACE, trials=2, out=tmp_path)

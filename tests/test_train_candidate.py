@@ -50,6 +50,7 @@ def test_a_trial_of_a_run_comes_to_the_same_metrics_and_weights(searched, tmp_pa
         assert (trained.run / "best" / "model.safetensors").read_bytes() == weights.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_winner_is_what_a_run_gives_by_itself_and_predicts(searched, tmp_path):
     trained = train(tmp_path, run=searched.run)
     assert trained.best["params"] == searched.best["params"]
@@ -58,6 +59,7 @@ def test_the_winner_is_what_a_run_gives_by_itself_and_predicts(searched, tmp_pat
     assert (trained.run / "best" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_parameters_are_read_from_a_file_in_both_forms(tmp_path):
     (tmp_path / "flat.json").write_text(json.dumps(POINT))
     flat, nested = (train(tmp_path / "runs", SPACE, params=each) for each in (tmp_path / "flat.json", NESTED))
@@ -109,6 +111,7 @@ def seeded(tmp_path_factory):
     return train(tmp_path_factory.mktemp("seeded"), SPACE, params=POINT, seeds=3)
 
 
+@pytest.mark.slow
 def test_seeds_vary_split_and_weights_and_the_spread_is_told(seeded):
     trials, told = seeded.trials, seeded.stats["replicates"]
     assert trials["seed"].nunique() == 3
@@ -122,6 +125,7 @@ def test_seeds_vary_split_and_weights_and_the_spread_is_told(seeded):
     assert told["test"] == {}
 
 
+@pytest.mark.slow
 def test_the_test_samples_are_scored_when_asked_and_opened_once(seeded):
     scored = harness.train_candidate(resume=seeded.run, test=True, workers=0)
     test = scored.stats["replicates"]["test"]["accuracy"]
@@ -135,6 +139,7 @@ def test_the_test_samples_are_scored_when_asked_and_opened_once(seeded):
     assert json.loads((seeded.run / "status.json").read_text())["test_opened"] == 1
 
 
+@pytest.mark.slow
 def test_a_training_of_a_list_comes_to_the_same_metrics_on_its_own_split(seeded, tmp_path):
     trained = train(tmp_path, run=seeded.run, trial=2)
     rows = seeded.trials[seeded.trials["trial"] == 2]
@@ -148,6 +153,7 @@ def test_what_did_not_complete_leaves_its_place_in_the_spread_empty():
     assert told["sd"] == pytest.approx(np.std([0.5, 0.75], ddof=1))
 
 
+@pytest.mark.slow
 def test_data_that_has_changed_since_is_no_data_of_the_run(tmp_path):
     rows = [f"{n},{n % 5},{n % 2}" for n in range(120)]
     table = tmp_path / "data.csv"
@@ -160,12 +166,14 @@ def test_data_that_has_changed_since_is_no_data_of_the_run(tmp_path):
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.slow
 def test_a_callback_hears_of_its_epochs_and_trials(tmp_path):
     heard = []
     train(tmp_path, SPACE, params=POINT, on_epoch=heard.append, on_trial=heard.append)
     assert [type(each).__name__ for each in heard] == ["EpochRecord"] * 3 + ["TrialRecord"]
 
 
+@pytest.mark.slow
 def test_one_that_is_stopped_before_its_score_leaves_the_test_samples_unopened(tmp_path):
     class Stopping(harness.Observer):
         def final_started(self, *_):

@@ -132,6 +132,7 @@ def words_that_name_this_machine():
     return {platform.node(), getpass.getuser(), str(Path.home())}
 
 
+@pytest.mark.slow
 def test_devices_tells_what_nvml_shows_and_names_neither_the_machine_nor_its_gpus(nvml_stub):
     table, text, _ = nvml_stub.run(DEVICES, mig=1, errors="EccMode=3,PersistenceMode=4").split("=====")
     machine = strict(text)

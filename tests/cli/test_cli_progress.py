@@ -41,13 +41,10 @@ def marks(err):
     return [(float(value), bool(mark)) for _, value, mark in found], {name for name, _, _ in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "name", "better"),
-    [
-        (None, "rmse", min),
-        pytest.param("{r2: maximize}", "r2", max, marks=pytest.mark.slow),
-        pytest.param("[mae, parameters]", "mae", min, marks=pytest.mark.slow),
-    ],
+    [(None, "rmse", min), ("{r2: maximize}", "r2", max), ("[mae, parameters]", "mae", min)],
 )
 def test_best_stands_behind_what_beats_all_before_it(objective, name, better, harness, line):
     more = () if objective is None else ("--set", f"objective={objective}")

@@ -109,6 +109,7 @@ def test_python_names_the_spaces_too():
 QUICK = ("--trials", 1, "--set", "budget.epochs=1", "--set", "search.baselines=false", "--set", "training.final=keep")
 
 
+@pytest.mark.slow
 def test_a_task_is_searched_by_its_name_and_a_line_says_how(harness, tmp_path):
     done = harness("search", "wine", "--out", tmp_path, "--json", *QUICK)
     assert done.code == 0, done.err

@@ -46,7 +46,7 @@ OTHERS = {
 }
 """Commands of other programs."""
 
-SLOW = re.compile(r"fashion-mnist|--workers|--seeds")
+SLOW = re.compile(r"fashion-mnist|--workers|--seeds|harness train")
 """What takes over a few seconds even on a small budget: a large data set, worker processes."""
 
 

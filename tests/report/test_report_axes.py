@@ -98,6 +98,7 @@ def test_a_wild_prediction_leaves_the_targets_in_sight():
     assert outside(figure) == 1
 
 
+@pytest.mark.slow
 def test_the_charts_of_a_run_with_a_diverged_trial_say_so(make_run):
     cells = {3: {"value": 900.0, "values": "[900.0]"}}
     run = load_run(make_run(trials=16, outcomes="complete", objective={"loss": "minimize"}, cells=cells))

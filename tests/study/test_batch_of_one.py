@@ -46,6 +46,7 @@ def evaluate(real):
 
 
 @pytest.mark.usefixtures("real")
+@pytest.mark.slow
 def test_a_last_batch_of_one_row_harms_nothing_and_a_batch_size_of_one_says_what_to_do(tmp_path):
     rng = np.random.default_rng(0)
     pd.DataFrame(rng.normal(size=(300, 3)), columns=["x", "z", "y"]).to_csv(tmp_path / "d.csv", index=False)

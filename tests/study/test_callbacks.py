@@ -71,6 +71,7 @@ def test_a_callback_ends_the_search_early_with_a_final_model(tmp_path):
     assert 0.0 <= result.test["accuracy"] <= 1.0
 
 
+@pytest.mark.slow
 def test_an_error_of_a_callback_ends_the_search_with_everything_saved(watched, tmp_path):
     heard = []
 
@@ -106,6 +107,7 @@ def test_an_error_ends_worker_processes_too(tmp_path):
 
 
 @pytest.mark.parametrize("final", ["refit", "keep"])
+@pytest.mark.slow
 def test_an_error_while_the_final_model_is_made_leaves_the_test_samples_unopened(final, tmp_path):
     class Late(harness.Observer):
         def final_started(self, *_):

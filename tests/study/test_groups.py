@@ -156,6 +156,7 @@ def test_a_program_too_large_for_the_memory_is_split_and_none_is_as_large_again(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="worker processes inherit descriptors")
+@pytest.mark.slow
 def test_whoever_kills_the_worker_is_found_and_the_others_are_trained(toy, tmp_path):
     executor = LocalProcesses(toy.ToyWorkshop(deadly=1), workers=1, threads=1, device="cpu")
     found = search(tmp_path / "run", None, executor=executor, grouping=Grouping(4), total=4)

@@ -97,6 +97,7 @@ def test_every_training_has_its_weights_and_its_seed(listed):
     assert finished.stats["test"] is None
 
 
+@pytest.mark.slow
 def test_a_longer_list_goes_on_where_the_shorter_one_ended(listed, tmp_path):
     path, _, whole = listed
     shorter = tmp_path / "shorter"
