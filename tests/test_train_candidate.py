@@ -186,6 +186,7 @@ def test_one_that_is_stopped_before_its_score_leaves_the_test_samples_unopened(t
     assert harness.train_candidate(resume=stopped.run, test=True, workers=0).test["accuracy"] > 0
 
 
+@pytest.mark.slow
 def test_no_search_goes_on_with_it(seeded):
     with pytest.raises(InputError, match="trains a list, and is no search"):
         harness.search(resume=seeded.run, workers=0)
