@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 from safetensors.torch import load, save
 
@@ -39,8 +40,8 @@ _PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime", "torch"), "torch": ("
 class Exported:
     """What :func:`export` wrote.
 
-    >>> exported.path.name, exported.card.name, exported.samples
-    ('wine.safetensors', 'wine.safetensors.md', 0)
+    >>> Exported("card", Path("wine.md"), Path("wine.md")).samples
+    0
     """
 
     format: str
@@ -57,7 +58,8 @@ class Exported:
     """Why no test samples of the run were at hand."""
 
 
-class _Chosen(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Chosen:
     """A model of a run with what its records say."""
 
     run: Path
@@ -67,7 +69,11 @@ class _Chosen(NamedTuple):
     preprocessing: Mapping[str, Any]
     inputs: tuple[RawInput, ...]
     findings: Findings
-    data: Data
+
+    @cached_property
+    def data(self) -> Data:
+        """The data of the run, which are read only once all else is known to be sound."""
+        return find_data(self.run, self.findings.run)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -111,8 +117,8 @@ def export(
     (True, True)
     """
     run, out = Path(run), Path(out)
-    card = out if format == "card" else out.with_name(f"{out.name}.md")
-    _check_format(format)
+    card = out if format == "card" else Path(f"{out}.md")
+    _check_format(format, out)
     for path in (out, card):
         _check_place(path, run, force=force)
     if format == "onnx":
@@ -123,13 +129,15 @@ def export(
     if content is not None:
         write_file(out, content)
     write_file(card, text)
-    compared = (checked.samples, checked.difference, checked.ties) if checked else ()
-    return Exported(format, out, card, *compared, note=chosen.data.reason)
+    compared = asdict(checked) if checked else {}
+    return Exported(format=format, path=out, card=card, note=chosen.data.reason, **compared)
 
 
-def _check_format(form: str) -> None:
+def _check_format(form: str, out: Path) -> None:
     if form not in FORMATS:
         raise InputError(f"--format {form}: unknown{did_you_mean(form, FORMATS)}")
+    if form == "torch" and out.suffix != ".pt2":
+        raise InputError(f"{out}: torch.export.load opens files that end in .pt2; name it {out.stem}.pt2")
 
 
 def _check_place(path: Path, run: Path, *, force: bool) -> None:
@@ -149,8 +157,7 @@ def _choose(run: Path, name: str) -> _Chosen:
     folder = model_folder(run, name)
     saved, preprocessing = read_saved(folder / "candidate.json"), read_preprocessing(folder / "preprocessing.json")
     findings = analyse(load_run(run))
-    data = find_data(run, findings.run)
-    return _Chosen(run, name, folder, saved, preprocessing, raw_inputs(preprocessing), findings, data)
+    return _Chosen(run, name, folder, saved, preprocessing, raw_inputs(preprocessing), findings)
 
 
 def _content(form: str, chosen: _Chosen, *, trust: bool) -> tuple[bytes | None, Checked | None]:
@@ -181,8 +188,6 @@ def _computing(form: str, chosen: _Chosen, *, trust: bool, threshold: float | No
         onnx_file.check_size(list(predictor.model.state_dict().values()))
     inputs, names = chosen.inputs, chosen.saved.class_names
     samples = [made_up(chosen.preprocessing, inputs)]
-    if chosen.data.source is not None and chosen.findings.run.predictions is not None:
-        samples.append(test_samples(chosen.data.source, chosen.findings.run.predictions))
     example = tensors_of(inputs, arrays_of(inputs, samples[0][:3]))
     traced = program.trace(RawModel(predictor, threshold), example, chosen.saved.candidate.architecture.name)
     if form == "onnx":
@@ -191,6 +196,8 @@ def _computing(form: str, chosen: _Chosen, *, trust: bool, threshold: float | No
     else:
         content = program.packed(traced, chosen.facts)
         runner = program.runner_of(content, inputs)
+    if chosen.data.source is not None and chosen.findings.run.predictions is not None:
+        samples.append(test_samples(chosen.data.source, chosen.findings.run.predictions))
     return content, check(runner, predictor, inputs, samples, threshold)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch.export import ExportedProgram
 
 import harness
-from harness.errors import InputError, first_line
+from harness.errors import InputError, described
 from harness.exporting.check import Answers, Runner
 from harness.exporting.program import quiet
 from harness.exporting.raw_inputs import RawInput, grouped
@@ -70,7 +71,8 @@ def onnx_file(
         producer_version=harness.__version__,
     )
     helper.set_model_props(model, {name: _text(value) for name, value in facts.items()})
-    onnx.checker.check_model(model, full_check=True)
+    with _refusals():
+        onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString()
     return data
 
@@ -81,7 +83,8 @@ def runner_of(data: bytes, inputs: Sequence[RawInput], class_names: Sequence[str
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    with _refusals():
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     code = {name: place for place, name in enumerate(class_names)}
 
     def run(arrays: Mapping[str, np.ndarray]) -> Answers:
@@ -93,16 +96,23 @@ def runner_of(data: bytes, inputs: Sequence[RawInput], class_names: Sequence[str
     return run
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Say in one line what a package says of a model that ONNX cannot hold, or that it cannot run."""
+    try:
+        yield
+    except Exception as error:
+        # Those of onnxruntime and onnx have no common root; a module of the user's own may need any operator.
+        raise InputError(f"ONNX cannot hold this architecture ({described(error)}); use --format torch") from error
+
+
 def _network(program: ExportedProgram, inputs: Sequence[RawInput], class_names: Sequence[str]) -> Any:
     """Return the program as a model of ONNX, which takes a tensor for each kind of inputs."""
     outputs = ["code", "probabilities"] if class_names else ["value"]
-    try:
-        with quiet():
-            converted = torch.onnx.export(
-                program, dynamo=True, input_names=list(grouped(inputs)), output_names=outputs, verbose=False
-            )
-    except torch.onnx.OnnxExporterError as error:
-        raise InputError(f"ONNX cannot hold this architecture ({first_line(error)}); use --format torch") from error
+    with quiet(), _refusals():
+        converted = torch.onnx.export(
+            program, dynamo=True, input_names=list(grouped(inputs)), output_names=outputs, verbose=False
+        )
     assert converted is not None, "torch returns none where it writes the file itself"
     return converted.model_proto
 
@@ -139,8 +149,9 @@ def _after(class_names: Sequence[str], prefix: str) -> Iterator[Any]:
     if not class_names:
         yield helper.make_node("Identity", [f"{prefix}value"], ["value"])
         return
-    names = helper.make_tensor("names", TensorProto.STRING, [len(class_names)], [n.encode() for n in class_names])
-    yield helper.make_node("Constant", [], [f"{prefix}class names"], value=names)
+    names = [name.encode() for name in class_names]
+    held = TensorProto(data_type=TensorProto.STRING, dims=[len(names)], string_data=names)
+    yield helper.make_node("Constant", [], [f"{prefix}class names"], value=held)
     yield helper.make_node("Gather", [f"{prefix}class names", f"{prefix}code"], ["label"], axis=0)
     yield helper.make_node("Identity", [f"{prefix}probabilities"], ["probabilities"])
 

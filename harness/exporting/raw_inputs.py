@@ -111,5 +111,5 @@ def _values(each: RawInput, column: pd.Series) -> np.ndarray:
 def _coded(each: RawInput, values: np.ndarray) -> np.ndarray:
     if each.kind != "categories":
         return values
-    codes: np.ndarray = pd.Index(each.categories).get_indexer(values[:, 0]).astype(np.int64) + 1
-    return codes[:, None]
+    codes = pd.Index(each.categories).get_indexer(pd.Index(values[:, 0]))
+    return codes.astype(np.int64)[:, None] + 1

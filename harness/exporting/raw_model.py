@@ -102,6 +102,7 @@ class RawModel(nn.Module):
         self._criterion = make_criterion(predictor.shape, options, class_counts=None, device=torch.device("cpu"))
         centre = predictor.shape.target.centre if predictor.shape.target else ()
         self.register_buffer("centre", torch.tensor(centre, dtype=torch.float64))
+        self.requires_grad_(False)  # so that whoever calls the exported program needs no torch.no_grad
 
     @property
     def outputs(self) -> tuple[str, ...]:

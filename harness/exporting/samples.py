@@ -33,7 +33,7 @@ class Data(NamedTuple):
 def find_data(run: Path, files: RunFiles) -> Data:
     """Read the data of a run again, if it is where it was and as it was."""
     try:
-        source = read_source(load_spec(run / "space.yaml").task)
+        source = read_source(load_spec(str(run / "space.yaml")).task)
     except (InputError, StorageError) as error:
         return Data(None, str(error))
     if source.fingerprint != files.stats["task"]["fingerprint"]:
