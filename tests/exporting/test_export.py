@@ -1,10 +1,12 @@
 """``harness export`` of a run of wine: what is written computes what the run computed, and nothing else is touched."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
@@ -61,8 +63,6 @@ def test_the_code_of_the_card_runs_without_torch_and_harness(onnx, wine, exporti
         [sys.executable, "-c", ALONE], input=code, cwd=onnx.path.parent, capture_output=True, text=True, check=True
     )
     usual = {each["column"]: [each["median"], None] for each in harness.load(wine).preprocessing["numeric"]}
-    import pandas as pd
-
     assert done.stdout.startswith(str(harness.load(wine).predict(pd.DataFrame(usual))))
 
 
@@ -144,8 +144,6 @@ def test_a_missing_package_is_told_before_any_work(wine, tmp_path, monkeypatch):
 
 
 def test_a_damaged_run_writes_nothing(wine, tmp_path):
-    import shutil
-
     shutil.copytree(wine, tmp_path / "run")
     (tmp_path / "run" / "best" / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(StorageError, match=r"model\.safetensors: cannot be loaded"):
@@ -167,3 +165,14 @@ def test_a_model_that_came_out_otherwise_is_not_written(wine, tmp_path, monkeypa
     with pytest.raises(HarnessError, match=r"differs from the run's by 2e-05"):
         harness.export(wine, format="torch", out=tmp_path / "wine.pt2")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_card_of_another_model_says_whose_scores_it_shows(wine, tmp_path):
+    shutil.copytree(wine, tmp_path / "run")
+    shutil.copytree(wine / "best", tmp_path / "run" / "full")
+    exported = harness.export(tmp_path / "run", format="card", out=tmp_path / "full.md", model="full")
+    card = exported.card.read_text()
+    assert "The scores are those of the run's model best/, and this is its model full/." in card
+    assert "model='full')" in card
+    best = harness.export(wine, format="card", out=tmp_path / "best.md")
+    assert "The scores are those" not in best.card.read_text()
