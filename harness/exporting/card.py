@@ -195,9 +195,6 @@ def _limits(told: Told) -> Iterator[str]:
         )
         yield "A category that training did not see, and a missing one, are the same to the model: unknown."
     yield "The scores hold for samples drawn like those of the data; of other places or times nothing was measured."
-    temperature = told.saved.temperature
-    if told.saved.class_names and temperature == 1.0:
-        yield "The probabilities were not calibrated by a temperature."
 
 
 def _cost(told: Told) -> Iterator[tuple[str, str]]:

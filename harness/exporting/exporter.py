@@ -9,10 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 import harness
-from harness.errors import InputError, did_you_mean
+from harness.errors import InputError, StorageError, did_you_mean, first_line
 from harness.exporting import onnx_file, program
 from harness.exporting.card import Told, write_card
 from harness.exporting.check import Checked, check
@@ -23,7 +24,7 @@ from harness.exporting.usage import usage
 from harness.records import NAN, TaskKind
 from harness.report import analyse, load_run
 from harness.report.findings import Findings
-from harness.store import sha256_file, write_file
+from harness.store import check_run, sha256_file, write_file
 from harness.store.files import read_file, read_object
 from harness.store.provenance import version
 from harness.store.run import STATUS
@@ -73,7 +74,7 @@ class _Chosen:
     @cached_property
     def data(self) -> Data:
         """The data of the run, which are read only once all else is known to be sound."""
-        return find_data(self.run, self.findings.run)
+        return find_data(self.run, self.findings.run, self.preprocessing)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -154,6 +155,7 @@ def _check_place(path: Path, run: Path, *, force: bool) -> None:
 
 
 def _choose(run: Path, name: str) -> _Chosen:
+    check_run(run)
     folder = model_folder(run, name)
     saved, preprocessing = read_saved(folder / "candidate.json"), read_preprocessing(folder / "preprocessing.json")
     findings = analyse(load_run(run))
@@ -171,9 +173,14 @@ def _content(form: str, chosen: _Chosen, *, trust: bool) -> tuple[bytes | None, 
 
 def _weights(chosen: _Chosen) -> bytes:
     """Return the weights with each fact of the model's folder as JSON text in the header."""
+    file = chosen.folder / "model.safetensors"
     said = {**read_object(chosen.folder / "candidate.json"), "preprocessing": chosen.preprocessing}
     header = {name: json.dumps(value) for name, value in {**said, **chosen.facts}.items()}
-    return save(load(read_file(chosen.folder / "model.safetensors", limit=None)), {**header, "format": "pt"})
+    try:
+        weights = load(read_file(file, limit=None))
+    except SafetensorError as error:
+        raise StorageError(f"{file}: cannot be loaded: {first_line(error)}") from None
+    return save(weights, {**header, "format": "pt"})
 
 
 def _computing(form: str, chosen: _Chosen, *, trust: bool, threshold: float | None = None) -> tuple[bytes, Checked]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from harness.data.preprocessing import columns_needed
 from harness.data.sources import Source, read_source
 from harness.errors import InputError, StorageError
 from harness.exporting.raw_inputs import RawInput
@@ -30,7 +31,7 @@ class Data(NamedTuple):
     """Why it is not."""
 
 
-def find_data(run: Path, files: RunFiles) -> Data:
+def find_data(run: Path, files: RunFiles, preprocessing: Mapping[str, Any]) -> Data:
     """Read the data of a run again, if it is where it was and as it was."""
     try:
         source = read_source(load_spec(str(run / "space.yaml")).task)
@@ -38,6 +39,8 @@ def find_data(run: Path, files: RunFiles) -> Data:
         return Data(None, str(error))
     if source.fingerprint != files.stats["task"]["fingerprint"]:
         return Data(None, f"the data of {source.name} have changed since the run")
+    if isinstance(source.inputs, pd.DataFrame) and not {*columns_needed(preprocessing)} <= {*source.inputs.columns}:
+        return Data(None, f"the columns of {source.name} are read otherwise by this version of harness")
     return Data(source)
 
 

@@ -137,17 +137,24 @@ def test_what_cannot_be_is_refused_before_any_work(wine, tmp_path, monkeypatch, 
     assert [path.name for path in tmp_path.iterdir()] == ["taken.onnx.md"]
 
 
+def test_a_run_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match="no such run; `harness runs` lists those"):
+        harness.export(tmp_path / "none", out=tmp_path / "none.onnx")
+
+
 def test_a_missing_package_is_told_before_any_work(wine, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(HardwareError, match=r"needs the package onnxscript.*pip install 'harness-automl\[onnx\]'"):
         harness.export(wine, out=tmp_path / "wine.onnx")
 
 
-def test_a_damaged_run_writes_nothing(wine, tmp_path):
+@pytest.mark.parametrize("out", ["wine.pt2", "wine.safetensors"])
+def test_a_damaged_run_writes_nothing(wine, tmp_path, out):
     shutil.copytree(wine, tmp_path / "run")
     (tmp_path / "run" / "best" / "model.safetensors").write_bytes(b"torn")
+    form = {"wine.pt2": "torch"}.get(out, "safetensors")
     with pytest.raises(StorageError, match=r"model\.safetensors: cannot be loaded"):
-        harness.export(tmp_path / "run", format="torch", out=tmp_path / "wine.pt2")
+        harness.export(tmp_path / "run", format=form, out=tmp_path / out)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
