@@ -50,6 +50,9 @@ Executor = Annotated[str, typer.Option(help="local or ray.")]
 Address = Annotated[str | None, typer.Option(help="Of the Ray cluster: auto or HOST:PORT.")]
 Out = Annotated[Path, typer.Option(help="Folder that the run's own folder is made in.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Let the space import your own modules, which runs code.")]
+Model = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="Which model of the run: best, or the name of another's folder.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 

@@ -42,8 +42,8 @@ class Target(TypedDict):
 
     name: NotRequired[str]
     classes: NotRequired[list[str]]
-    mean: NotRequired[float]
-    scale: NotRequired[float]
+    mean: NotRequired[float | list[float]]
+    scale: NotRequired[float | list[float]]
 
 
 class Table(TypedDict):
@@ -72,6 +72,7 @@ class Images(TypedDict):
 
     inputs: Literal["image"]
     image: tuple[int, int, int]
+    dtype: NotRequired[Literal["uint8", "float32"]]
     mean: list[float]
     std: list[float]
     reading: NotRequired[Files]

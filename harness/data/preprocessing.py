@@ -9,6 +9,7 @@ estimator for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -103,6 +104,7 @@ def _fit_images(images_NCHW: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
     return {
         "inputs": "image",
         "image": list(images_NCHW.shape[1:]),
+        "dtype": str(images_NCHW.dtype),
         "mean": mean_C.astype(np.float32).tolist(),
         "std": std_C.astype(np.float32).tolist(),
     }
@@ -233,6 +235,15 @@ def _as_frame(preprocessing: Mapping[str, Any], raw: Any) -> pd.DataFrame:
         more = f" (and {len(missing) - 1} more: {', '.join(missing[1:])})" if len(missing) > 1 else ""
         raise DataError(f"column {missing[0]!r} is missing{more}{did_you_mean(missing[0], frame.columns)}")
     return frame
+
+
+def training_range(fitted: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the least and the greatest value in training of a fitted number; NaN where its ends were not noted."""
+    if "low" not in fitted:
+        return math.nan, math.nan
+    low, high = (fitted["mean"] + fitted["scale"] * fitted[end] for end in ("low", "high"))
+    margin = _MARGIN * (high - low) / (1 + 2 * _MARGIN)
+    return low + margin, high - margin
 
 
 def unknown_columns(preprocessing: Mapping[str, Any], raw: Any) -> list[str]:

@@ -77,7 +77,8 @@ class Values:
     def scores(self, outputs: Outputs) -> Tensor:
         """Return standardised values; a single column becomes ``B``."""
         values = prediction(outputs)
-        return values.squeeze(1) if values.ndim == 2 else values
+        # Not a bare squeeze, which torch leaves undone for several columns and ONNX refuses.
+        return values.squeeze(1) if values.ndim == 2 and values.shape[1] == 1 else values
 
     def training_loss(self, scores: Tensor, batch: Seen) -> Tensor:
         """Return the mean loss; of mixed samples that against both targets, weighted by their shares."""

@@ -29,6 +29,7 @@ PARSED = {
     r"harness search my-space.yaml --executor ray": "needs Ray; tests/study/test_ray_cluster.py starts a cluster",
     r"harness compare (digits|RUN_A RUN_B)": "minutes; tests/study/test_comparison.py, tests/cli/test_cli_compare.py",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
+    r"harness export RUN --out wine\.onnx|harness export RUN --format torch": "tests/exporting exports every kind",
     r"harness --install-completion$": "writes to the start-up file of the user's shell",
 }
 """Commands whose names and options are checked and that are not run."""
@@ -40,7 +41,7 @@ OTHERS = {
     r"\.venv/bin/pytest -m 'not slow' tests/spec$": "part of the tests",
     r"\.venv/bin/python benchmarks/step_overhead\.py$": "a benchmark; that the file exists is checked below",
     r"\.venv/bin/mkdocs build --strict$": "tests/docs/test_site.py builds the site",
-    r"pip install -c constraints\.txt '\.\[ray\]'$": "needs a package index; the extra is checked below",
+    r"pip install -c constraints\.txt '\.\[(ray|onnx)\]'$": "needs a package index; the extra is checked below",
     r"python benchmarks/gpu_check\.py( --rehearse| --only nvml,memory)?$": "minutes; tests/hardware/test_gpu_check.py",
     r"ray start --(head --port 6379|address=HEAD:6379)$": "tests/study/test_ray_cluster.py starts nodes",
 }
@@ -112,7 +113,7 @@ def test_a_command_of_the_documents_runs(line, sandbox, monkeypatch, capsys):
     words = shlex.split(line)[1:]
     if words[:2] == ["bench", "report"]:
         words[-1] = "results/A"
-    if words[0] in ("report", "train"):
+    if words[0] in ("export", "report", "train"):
         words = [f"results/{word}" if word in ("RUN", "OTHER") else word for word in words]
     if "fashion-mnist" in words and not Path("/usr/share/datasets/fashion-mnist").is_dir():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")

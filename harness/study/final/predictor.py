@@ -17,10 +17,10 @@ from harness.data import prepare, unknown_columns
 from harness.errors import InputError
 from harness.hardware import choose_device
 from harness.problems import problems
-from harness.records import Target
+from harness.records import Target, TaskShape
 from harness.store.files import read_parquet
 from harness.study.final.inference import Inference
-from harness.study.final.saved import BEST, build_saved, model_folder, read_preprocessing, read_saved
+from harness.study.final.saved import BEST, Saved, build_saved, model_folder, read_preprocessing, read_saved
 from harness.study.trial.building import followed_here
 
 
@@ -59,6 +59,16 @@ class Predictor:
             followed_here(plan, chosen),
             self._saved.candidate.training.loss,
         )
+
+    @property
+    def saved(self) -> Saved:
+        """What the model's folder says of it."""
+        return self._saved
+
+    @property
+    def shape(self) -> TaskShape:
+        """What a model must know of the task, with the units of the values that are predicted."""
+        return self._shape
 
     @property
     def trials(self) -> pd.DataFrame:
