@@ -68,13 +68,14 @@ def _root(
 
 
 def _register() -> None:
-    from harness.cli import bench, compare, devices, report, runs, search, spaces, tasks, train
+    from harness.cli import bench, compare, dashboard, devices, report, runs, search, spaces, tasks, train
 
     app.command("search")(search.search)
     app.command("train")(train.train)
     app.command("compare")(compare.compare)
     app.command("runs")(runs.runs)
     app.command("report")(report.report)
+    app.command("dashboard")(dashboard.dashboard)
     app.command("devices")(devices.devices)
     app.add_typer(bench.app, name="bench")
     app.add_typer(tasks.app, name="tasks")

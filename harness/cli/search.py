@@ -37,9 +37,7 @@ def search(
     ] = None,
     trial_timeout: options.TrialTimeout = None,
     retries: options.Retries = None,
-    storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="PostgreSQL database for the study; by default a file.")
-    ] = None,
+    storage: options.Storage = None,
     executor: options.Executor = "local",
     address: options.Address = None,
     out: options.Out = Path("results"),
