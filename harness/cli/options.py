@@ -52,6 +52,10 @@ Storage = Annotated[
     str | None, typer.Option(metavar="URL", help="PostgreSQL database of the study; by default a file.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder that the run's own folder is made in.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(metavar="mlflow|tensorboard[=WHERE]", help="Tell a tracker of it too; may be given again."),
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Let the space import your own modules, which runs code.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 

@@ -13,6 +13,7 @@ import typer
 
 from harness.cli import options
 from harness.cli.early import check_executor, check_search, say_what_is_missing, worker_count
+from harness.tracking import check_track
 
 if TYPE_CHECKING:
     from harness.api import SearchResult
@@ -42,6 +43,7 @@ def search(
     address: options.Address = None,
     out: options.Out = Path("results"),
     resume: options.Resume = None,
+    track: options.Track = None,
     trust: options.Trust = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the space and an estimate of the cost only.")
@@ -55,6 +57,7 @@ def search(
     overrides = options.overrides(given)
     processes = worker_count(workers)
     check_executor(executor)
+    check_track(track or ())
     check_search(space, resume, overrides, device=device)
     say_what_is_missing()
     if dry_run:
@@ -71,6 +74,7 @@ def search(
         address=address,
         storage=storage,
         plan_from=plan_from,
+        track=track or (),
         trust=trust,
         started_s=started_s,
     )
