@@ -30,7 +30,14 @@ LONGEST = 160
 """How much is said of an error, in characters; some have the whole request in them."""
 FILES = ("report.html", "stats.json", "space.yaml")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_WORDS = {"begin": "run", "open": "trials begun", "rows": "epochs", "end": "trials ended", "finish": "end of the run"}
+_WORDS = {
+    "begin": "run",
+    "open": "trials begun",
+    "rows": "epochs",
+    "end": "trials ended",
+    FINAL: "of the final model",
+    "finish": "end of the run",
+}
 
 
 class _News(NamedTuple):
@@ -38,6 +45,11 @@ class _News(NamedTuple):
 
     method: str
     arguments: tuple[Any, ...]
+
+    @property
+    def kind(self) -> str:
+        """Under what it is counted where it cannot be sent."""
+        return FINAL if self.arguments[0] == FINAL else self.method
 
 
 class Outbox(Observer):
@@ -110,9 +122,9 @@ class Outbox(Observer):
         with self._change:
             self._change.notify()
         self._thread.join(seconds)
-        unsent = self._lost + Counter(news.method for news in list(self._waiting))
+        unsent = self._lost + Counter(news.kind for news in list(self._waiting))
         if unsent:
-            told = ", ".join(f"{unsent[method]} {words}" for method, words in _WORDS.items() if unsent[method])
+            told = ", ".join(f"{unsent[kind]} {words}" for kind, words in _WORDS.items() if unsent[kind])
             _say(f"{self._name}: not sent: {told}; the run folder has all of it")
 
     def _finish(self, state: str, metrics: Mapping[str, float], tags: Mapping[str, str], files: list[Path]) -> None:
@@ -123,11 +135,12 @@ class Outbox(Observer):
         self._about = None
 
     def _put(self, method: str, *arguments: Any) -> None:
+        news = _News(method, arguments)
         with self._change:
             if len(self._waiting) < MOST:
-                self._waiting.append(_News(method, arguments))
+                self._waiting.append(news)
             else:
-                self._lost[method] += 1
+                self._lost[news.kind] += 1
             self._change.notify()
 
     def _work(self) -> None:
