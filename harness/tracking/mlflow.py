@@ -17,8 +17,8 @@ from harness.tracking.tracker import FAILED, Tracker
 
 RUN, TRIAL, PARENT = "harness.run", "harness.trial", "mlflow.parentRunId"
 """Tags by which a run that goes on is found again."""
-MOST_METRICS, MOST_PARAMS, LONGEST = 1000, 100, 6000
-"""How many metrics and parameters a request may have, and how long a parameter may be, by MLflow's limits."""
+MOST_METRICS, MOST_PARAMS, LONGEST = 1000, 100, 5000
+"""How many metrics, parameters and tags a request may have, and how long the latter may be, by MLflow's limits."""
 STATES = {"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
@@ -43,6 +43,11 @@ class MLflow(Tracker):
         self._runs: dict[str, str] = {}
         """The ids of the runs of trials, by name."""
         self._open: set[str] = set()
+
+    def refuses(self, error: Exception) -> bool:
+        """Tell whether a request was one that no server takes: its answer was 400."""
+        known = isinstance(error, self._mlflow.exceptions.MlflowException)
+        return known and error.get_http_status_code() == 400
 
     def begin(self, about: About) -> None:
         """Find the run of the search, or create it, with the space, the seeds, the data and the machine as params."""
@@ -135,7 +140,7 @@ class MLflow(Tracker):
             for name, value in row.metrics.items()
         ]
         named = [entities.Param(key, str(value)[:LONGEST]) for key, value in (params or {}).items()]
-        words = [entities.RunTag(key, value) for key, value in (tags or {}).items()]
+        words = [entities.RunTag(key, value[:LONGEST]) for key, value in (tags or {}).items()]
         while metrics or named or words:
             self._client.log_batch(run, metrics[:MOST_METRICS], named[:MOST_PARAMS], words[:MOST_PARAMS])
             metrics, named, words = metrics[MOST_METRICS:], named[MOST_PARAMS:], words[MOST_PARAMS:]

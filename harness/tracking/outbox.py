@@ -147,7 +147,7 @@ class Outbox(Observer):
         """Send what waits, in its order, until the end; what fails is tried again."""
         try:
             while news := self._next():
-                if self._sent(*_together(news)):
+                if self._sent(news):
                     with self._change:
                         for _ in news:
                             self._waiting.popleft()
@@ -178,15 +178,21 @@ class Outbox(Observer):
                 *takewhile(lambda news: news.method == "rows" and news.arguments[0] == first.arguments[0], others),
             ]
 
-    def _sent(self, method: str, arguments: tuple[Any, ...]) -> bool:
+    def _sent(self, news: Sequence[_News]) -> bool:
+        """Tell the tracker, and return whether nothing is left to be done about it."""
+        method, arguments = _together(news)
         try:
             getattr(self._tracker, method)(*arguments)
         except self._tracker.failures as error:
+            final = self._tracker.refuses(error)
+            if final:
+                self._lost.update(each.kind for each in news)
             if not self._complained:
                 why = _CREDENTIALS.sub("", first_line(error))[:LONGEST]
-                _say(f"{self._name}: not reached ({why}); the search goes on, and what waits is sent later")
+                later = "" if final else ", and what waits is sent later"
+                _say(f"{self._name}: {'refused' if final else 'not reached'} ({why}); the search goes on{later}")
             self._complained = True
-            return False
+            return final
         return True
 
 

@@ -26,6 +26,11 @@ class Tracker(ABC):
         """``where`` is as it was asked for, or empty. Raises :class:`HardwareError` where its package is missing."""
         self.where = where
 
+    def refuses(self, error: Exception) -> bool:
+        """Tell whether a failure would come again: what led to it is not sent any more."""
+        del error
+        return False
+
     @abstractmethod
     def begin(self, about: About) -> None:
         """Learn of a run that begins, or goes on."""

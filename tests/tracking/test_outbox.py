@@ -138,6 +138,21 @@ def test_a_tracker_that_fails_for_a_while_is_told_later_and_the_user_once(fake, 
     ]
 
 
+def test_what_a_tracker_refuses_is_left_out_and_the_rest_is_told(fake, capsys):
+    fake.refuses = lambda error: "nobody" in str(error)
+    fake.gate.clear()
+    box = Outbox("fake", fake)
+    hear(box)
+    fake.failing = 1  # what the run is
+    fake.gate.set()
+    box.close()
+    assert list(flat(fake.calls)) == WHOLE[1:]
+    assert capsys.readouterr().err.splitlines() == [
+        "harness: fake: refused (nobody there); the search goes on",
+        "harness: fake: not sent: 1 run; the run folder has all of it",
+    ]
+
+
 def test_what_could_not_be_sent_is_counted_at_the_end(fake, capsys, monkeypatch):
     monkeypatch.setattr("harness.tracking.outbox.PAUSE_S", 60.0)
     monkeypatch.setattr("harness.tracking.outbox.MOST", 6)
