@@ -46,8 +46,8 @@ class MLflow(Tracker):
 
     def refuses(self, error: Exception) -> bool:
         """Tell whether a request was one that no server takes: its answer was 400."""
-        known = isinstance(error, self._mlflow.exceptions.MlflowException)
-        return known and error.get_http_status_code() == 400
+        known = self._mlflow.exceptions.MlflowException
+        return isinstance(error, known) and bool(error.get_http_status_code() == 400)
 
     def begin(self, about: About) -> None:
         """Find the run of the search, or create it, with the space, the seeds, the data and the machine as params."""
