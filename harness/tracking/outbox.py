@@ -122,7 +122,8 @@ class Outbox(Observer):
         with self._change:
             self._change.notify()
         self._thread.join(seconds)
-        unsent = self._lost + Counter(news.kind for news in list(self._waiting))
+        with self._change:
+            unsent = self._lost + Counter(news.kind for news in self._waiting)
         if unsent:
             told = ", ".join(f"{unsent[kind]} {words}" for kind, words in _WORDS.items() if unsent[kind])
             _say(f"{self._name}: not sent: {told}; the run folder has all of it")
