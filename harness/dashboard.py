@@ -27,7 +27,7 @@ from harness.spec import load_spec
 from harness.store import check_run, decode, study_of
 from harness.store.database import CONSTRAINT
 from harness.store.files import is_file
-from harness.store.reading import RECORD
+from harness.store.reading import RECORD, damage
 from harness.store.runs import DESIGN
 from harness.store.snapshot import Snapshot, read_study, signature
 
@@ -97,6 +97,7 @@ def in_memory(snapshot: Snapshot, title: str, metrics: list[str]) -> InMemorySto
     """Return a storage with one study: its trials, with what their records say as attributes.
 
     ``metrics`` names the objectives. Of the system's attributes only the limits that a trial broke are taken over.
+    Raises :class:`StorageError` for a record that is damaged.
     """
     storage = InMemoryStorage()
     study = storage.create_new_study(snapshot.directions, title)
@@ -104,10 +105,11 @@ def in_memory(snapshot: Snapshot, title: str, metrics: list[str]) -> InMemorySto
         # What `Study.set_metric_names` writes, which warns of being experimental.
         storage.set_study_system_attr(study, "study:metric_names", metrics)
     for trial in snapshot.trials:
-        broken = {key: value for key, value in trial.system_attrs.items() if key.startswith(CONSTRAINT)}
-        trial.system_attrs = {**broken, "constraints": list(broken.values())} if broken else {}
-        trial.user_attrs = _told(trial)
-        storage.create_new_trial(study, trial)
+        with damage(title, f"trial {trial.number}"):
+            broken = {key: value for key, value in trial.system_attrs.items() if key.startswith(CONSTRAINT)}
+            trial.system_attrs = {**broken, "constraints": list(broken.values())} if broken else {}
+            trial.user_attrs = _told(trial)
+            storage.create_new_trial(study, trial)
     return storage
 
 

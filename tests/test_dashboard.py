@@ -18,7 +18,7 @@ from optuna.distributions import FloatDistribution
 import harness
 from harness.cli import main
 from harness.dashboard import Pages
-from harness.errors import InputError
+from harness.errors import InputError, StorageError
 from harness.serving import is_loopback
 from harness.store import StudyDatabase
 from harness.store.run import changed_files, listing
@@ -114,6 +114,18 @@ def test_a_study_that_is_gone_meanwhile_is_told_once_and_shown_as_it_was(run, tm
     assert capsys.readouterr().err.splitlines() == [
         f"harness: {study}: No such file or directory; the pages stay as they were"
     ]
+
+
+@pytest.mark.parametrize(
+    "record", ["no JSON", '{"trial": 3}', '{"trial": {"candidate": {"architecture": 3}}, "epochs": []}']
+)
+def test_a_study_whose_records_are_damaged_is_one_line(record, tmp_path):
+    (tmp_path / "status.json").write_text("{}")
+    with closing(StudyDatabase.open(tmp_path / "study.db", study="harness", directions=["maximize"])) as database:
+        database.begin(0, {"x": 0.5}, {"x": FloatDistribution(0, 1)}, {})
+        database.finish(0, state="pruned", values=(), reports={}, constraints={}, record=record)
+    with pytest.raises(StorageError, match="the record of a trial is damaged"):
+        Pages(tmp_path)
 
 
 def refused(monkeypatch, capsys, *arguments):
