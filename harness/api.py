@@ -29,6 +29,7 @@ from harness.study import (
     Execution,
     Finished,
     Observer,
+    Observers,
     OnEpoch,
     OnTrial,
     Predictor,
@@ -41,6 +42,7 @@ from harness.study import (
     spec_to_resume,
     total_seconds,
 )
+from harness.tracking import tracked
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ def search(
     on_epoch: OnEpoch | None = None,
     on_trial: OnTrial | None = None,
     observer: Observer | None = None,
+    track: str | Iterable[str] = (),
     argv: Sequence[str] | None = None,
     started_s: float | None = None,
 ) -> SearchResult:
@@ -166,17 +169,21 @@ def search(
     with the :class:`~harness.records.TrialRecord` of every trial; ``observer`` is an :class:`Observer`, which hears of
     the rest as well. All of them run in the process and thread of this call, between other work, so they should be
     quick. :class:`StopSearch` from one of them ends the search early; any other error ends it with everything saved, as
-    a signal would, and is then raised here: ``resume`` goes on.
+    a signal would, and is then raised here: ``resume`` goes on. ``track`` has ``"mlflow"`` or ``"tensorboard"``, or
+    both, with their places as in ``"mlflow=http://127.0.0.1:5000"``: what they are told of the search is sent from
+    threads of their own, and no failure of theirs ends it; see docs/tracking.md.
     """
+    track = (track,) if isinstance(track, str) else tuple(track)
     arguments = {**locals(), "overrides": tuple(overrides)}
     started_s = time.monotonic() if started_s is None else started_s
     request = request_of(arguments)
     stop = Stop(request.spec.budget.time, started_s=started_s)
     opened = open_search(request)
-    with asked_to_end(stop.request, again=abort):
-        watching = Callbacks(stop, observer or Observer(), on_epoch, on_trial)
+    with asked_to_end(stop.request, again=abort), tracked(track) as tracking:
+        watching = Callbacks(stop, Observers(tracking, observer or Observer()), on_epoch, on_trial)
         finished = run_search(request, opened, stop, watching)
         publish(finished)
+        tracking.run_ended(finished)
     return result_of(finished, stop, "search")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +17,10 @@ from harness.report import load_run
 from harness.report.compare_page import read_comparison, write_comparison
 from harness.report.compare_result import ComparisonResult
 from harness.signals import asked_to_end
-from harness.spec import canonical
+from harness.spec import Spec, canonical
 from harness.store import RunFolder, check_run, environment, seal
 from harness.store.runs import DESIGN
-from harness.study import Request, open_search
+from harness.study import Finished, Observer, Observers, Request, open_search
 from harness.study.comparison.asked import Asked, read_asked
 from harness.study.comparison.checks import (
     check_alike,
@@ -35,6 +36,7 @@ from harness.study.comparison.document import design_of, margin_of
 from harness.study.comparison.searches import finished
 from harness.study.comparison.story import Comparison, Watch
 from harness.study.search import spec_of_run
+from harness.tracking import Tracking, tracked
 
 NOT_TAKEN = ("plan_from", "storage", "timeout_s", "observer", "on_epoch", "on_trial")
 """Arguments of a search that a comparison of several has no use for."""
@@ -87,7 +89,7 @@ def compare(
             plan = _of_space(space, families, asked, options)
     clock = Clock(time_s if time_s is not None else plan.asked.time_s, started_s=started_s)
     plan = replace(plan, contestants=tuple(each.within(plan.asked.share_s) for each in plan.contestants))
-    with asked_to_end(clock.request, again=abort):
+    with asked_to_end(clock.request, again=abort), tracked(options.get("track", ())) as tracking:
         task = plan.base.spec.task
         data = load(task, seed=task.split.seed, given=plan.base.data)  # once for all searches
         plan = replace(plan, base=replace(plan.base, dataset=data))
@@ -97,8 +99,9 @@ def compare(
         folder = RunFolder.open(Path(resume)) if resume else _begun(plan, data.name)
         try:
             folder.unseal()
+            watching = _Tracked(watch or Watch(), tracking)
             compared = Comparison(
-                folder, plan.asked, plan.contestants, plan.base, clock, watch or Watch(), publish
+                folder, plan.asked, plan.contestants, plan.base, clock, watching, watching.publish
             ).run()
         finally:
             folder.close()
@@ -107,6 +110,29 @@ def compare(
             seal(compared.folder, {"kind": "comparison", "state": compared.state})
     content = read_comparison(compared.folder) if compared.content else {}
     return ComparisonResult(compared.folder, compared.state, content, clock.signal)
+
+
+class _Tracked(Watch):
+    """Has trackers hear of each search, and of the trainings of the winners, as of a run of its own."""
+
+    def __init__(self, watch: Watch, tracking: Tracking) -> None:
+        self._watch = watch
+        self._tracking = tracking
+
+    @contextmanager
+    def stage(self, what: str, spec: Spec) -> Iterator[Observer]:
+        """Add the trackers to whoever watches it."""
+        with self._watch.stage(what, spec) as observer:
+            yield Observers(self._tracking, observer)
+
+    def look(self, pairs: int, next_look: int | None, said: Sequence[str]) -> None:
+        """Pass it on."""
+        self._watch.look(pairs, next_look, said)
+
+    def publish(self, finished: Finished) -> None:
+        """Write a run's report, and send it."""
+        publish(finished)
+        self._tracking.run_ended(finished)
 
 
 @dataclass(frozen=True, slots=True)

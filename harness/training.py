@@ -21,13 +21,14 @@ from harness.spec.parameters import NodeError, Scalar
 from harness.spec.params_file import point_of_params, read_params
 from harness.store import check_run, read_status
 from harness.store.runs import DESIGN
-from harness.study import Observer, Request, Stop, open_search, run_search
+from harness.study import Observer, Observers, Request, Stop, open_search, run_search
 from harness.study.callbacks import Callbacks
 from harness.study.decide.fixed import Replicate
 from harness.study.decide.suggest import locate
 from harness.study.ending import Ending
 from harness.study.replicates import listed_spec, read_replicates
 from harness.study.search import spec_of_run
+from harness.tracking import tracked
 
 
 def train_candidate(
@@ -84,10 +85,12 @@ def train_candidate(
     opened = open_search(request)
     if run is not None and opened.dataset.fingerprint != read_status(Path(run)).get("fingerprint"):
         raise DataError(f"{run}: the data of task {opened.dataset.name!r} has changed since; search or train it anew")
-    ending = Ending(opened, stop, Callbacks(stop, observer or Observer(), on_epoch, on_trial), test)
-    with asked_to_end(stop.request, again=abort):
+    with asked_to_end(stop.request, again=abort), tracked(options.get("track", ())) as tracking:
+        watching = Callbacks(stop, Observers(tracking, observer or Observer()), on_epoch, on_trial)
+        ending = Ending(opened, stop, watching, test)
         finished = ending.finish(run_search(request, opened, stop, ending.observer))
         publish(finished)
+        tracking.run_ended(finished)
     return result_of(finished, stop, "train_candidate")
 
 

@@ -68,18 +68,34 @@ def _root(
 
 
 def _register() -> None:
-    from harness.cli import bench, compare, devices, export, report, runs, search, spaces, tasks, train
+    from harness.cli import (
+        bench,
+        compare,
+        dashboard,
+        devices,
+        export,
+        report,
+        runs,
+        search,
+        spaces,
+        tasks,
+        train,
+    )
 
-    app.command("search")(search.search)
-    app.command("train")(train.train)
-    app.command("compare")(compare.compare)
-    app.command("export")(export.export)
-    app.command("runs")(runs.runs)
-    app.command("report")(report.report)
-    app.command("devices")(devices.devices)
-    app.add_typer(bench.app, name="bench")
-    app.add_typer(tasks.app, name="tasks")
-    app.add_typer(spaces.app, name="spaces")
+    commands = (
+        search.search,
+        train.train,
+        compare.compare,
+        export.export,
+        runs.runs,
+        report.report,
+        dashboard.dashboard,
+        devices.devices,
+    )
+    for command in commands:
+        app.command(command.__name__)(command)
+    for name, group in (("bench", bench.app), ("tasks", tasks.app), ("spaces", spaces.app)):
+        app.add_typer(group, name=name)
 
 
 _register()

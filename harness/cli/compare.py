@@ -12,6 +12,7 @@ import typer
 from harness.cli import completion, options
 from harness.cli.early import check_executor, check_search, say_what_is_missing, worker_count
 from harness.errors import InputError
+from harness.tracking import check_track
 
 if TYPE_CHECKING:
     from harness.report.compare_result import ComparisonResult
@@ -55,6 +56,7 @@ def compare(
     address: options.Address = None,
     out: options.Out = Path("results"),
     resume: Annotated[Path | None, typer.Option(help="Go on with this comparison's folder.")] = None,
+    track: options.Track = None,
     trust: options.Trust = False,
     json: options.Json = False,
 ) -> None:
@@ -64,6 +66,7 @@ def compare(
     options.prepare(trust=trust)
     overrides, processes = options.overrides(given), worker_count(workers)
     check_executor(executor)
+    check_track(track or ())
     space = _space(what or [], resume)
     if isinstance(space, str):
         check_search(space, None, overrides, device=device)
@@ -86,6 +89,7 @@ def compare(
         workers=processes,
         executor=executor,
         address=address,
+        track=track or (),
         trust=trust,
         argv=sys.argv,
         started_s=started_s,

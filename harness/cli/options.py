@@ -48,7 +48,14 @@ TrialTimeout = Annotated[str | None, typer.Option(help="Time for one trial, such
 Retries = Annotated[int | None, typer.Option(help="How often a trial whose worker died is started again.")]
 Executor = Annotated[str, typer.Option(help="local or ray.")]
 Address = Annotated[str | None, typer.Option(help="Of the Ray cluster: auto or HOST:PORT.")]
+Storage = Annotated[
+    str | None, typer.Option(metavar="URL", help="PostgreSQL database of the study; by default a file.")
+]
 Out = Annotated[Path, typer.Option(help="Folder that the run's own folder is made in.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(metavar="mlflow|tensorboard[=WHERE]", help="Tell a tracker of it too; may be given again."),
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Let the space import your own modules, which runs code.")]
 Model = Annotated[
     str, typer.Option("--model", metavar="NAME", help="Which model of the run: best, or the name of another's folder.")

@@ -13,6 +13,7 @@ import typer
 
 from harness.cli import options
 from harness.cli.early import check_executor, check_search, say_what_is_missing, worker_count
+from harness.tracking import check_track
 
 if TYPE_CHECKING:
     from harness.api import SearchResult
@@ -37,13 +38,12 @@ def search(
     ] = None,
     trial_timeout: options.TrialTimeout = None,
     retries: options.Retries = None,
-    storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="PostgreSQL database for the study; by default a file.")
-    ] = None,
+    storage: options.Storage = None,
     executor: options.Executor = "local",
     address: options.Address = None,
     out: options.Out = Path("results"),
     resume: options.Resume = None,
+    track: options.Track = None,
     trust: options.Trust = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the space and an estimate of the cost only.")
@@ -57,6 +57,7 @@ def search(
     overrides = options.overrides(given)
     processes = worker_count(workers)
     check_executor(executor)
+    check_track(track or ())
     check_search(space, resume, overrides, device=device)
     say_what_is_missing()
     if dry_run:
@@ -73,6 +74,7 @@ def search(
         address=address,
         storage=storage,
         plan_from=plan_from,
+        track=track or (),
         trust=trust,
         started_s=started_s,
     )

@@ -13,6 +13,7 @@ import typer
 from harness.cli import completion, options
 from harness.cli.early import check_executor, check_search, say_what_is_missing, worker_count
 from harness.errors import InputError
+from harness.tracking import check_track
 
 if TYPE_CHECKING:
     from harness.api import SearchResult
@@ -45,6 +46,7 @@ def train(
     address: options.Address = None,
     out: options.Out = Path("results"),
     resume: options.Resume = None,
+    track: options.Track = None,
     trust: options.Trust = False,
     json: options.Json = False,
 ) -> None:
@@ -55,6 +57,7 @@ def train(
     overrides = [*options.overrides(given), *([f"budget.epochs={epochs}"] if epochs is not None else [])]
     processes = worker_count(workers)
     check_executor(executor)
+    check_track(track or ())
     if space is None and run is None and resume is None:
         raise InputError(
             "name what to train: `harness train digits --params FILE`, or `harness train --from RUN`; "
@@ -80,6 +83,7 @@ def train(
         workers=processes,
         executor=executor,
         address=address,
+        track=track or (),
         trust=trust,
         argv=sys.argv,
     )

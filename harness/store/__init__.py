@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.store.parts import begin_part, part_files
     from harness.store.provenance import environment
     from harness.store.reading import StoredTrial
-    from harness.store.run import RunFolder, check_run, check_space, read_status, refresh_manifest, seal
+    from harness.store.run import RunFolder, check_run, check_space, read_status, refresh_manifest, seal, study_of
 
 __all__ = [
     "TIMED_COLUMNS",
@@ -54,6 +54,7 @@ __all__ = [
     "seal",
     "sha256_file",
     "storage_errors",
+    "study_of",
     "telemetry_frame",
     "to_csv",
     "to_parquet",
@@ -84,6 +85,6 @@ __getattr__, __dir__ = lazy_names(
         "provenance": ("environment",),
         "reading": ("StoredTrial",),
         "filesystem": ("check_local",),
-        "run": ("RunFolder", "check_run", "check_space", "read_status", "refresh_manifest", "seal"),
+        "run": ("RunFolder", "check_run", "check_space", "read_status", "refresh_manifest", "seal", "study_of"),
     },
 )

@@ -44,7 +44,7 @@ _REPORTS: sqlalchemy.Table = models.TrialIntermediateValueModel.__table__
 _ATTRIBUTES: sqlalchemy.Table = models.TrialUserAttributeModel.__table__
 _SYSTEM: sqlalchemy.Table = models.TrialSystemAttributeModel.__table__
 
-_CONSTRAINT = "constraints:"
+CONSTRAINT = "constraints:"
 """How the names of the attributes begin that ``Trial.set_constraint`` writes."""
 
 
@@ -135,9 +135,9 @@ class StudyDatabase:
             _replace(connection, _VALUES, trial_id, map(_value, range(len(values)), values))
             _replace(connection, _REPORTS, trial_id, map(_report, reports, reports.values()))
             broken = [
-                {"key": _CONSTRAINT + key, "value_json": json.dumps(float(constraints[key]))} for key in constraints
+                {"key": CONSTRAINT + key, "value_json": json.dumps(float(constraints[key]))} for key in constraints
             ]
-            _replace(connection, _SYSTEM, trial_id, broken, _SYSTEM.c.key.startswith(_CONSTRAINT))
+            _replace(connection, _SYSTEM, trial_id, broken, _SYSTEM.c.key.startswith(CONSTRAINT))
             _replace_record(connection, trial_id, record)
 
     def keep(self, number: int, record: str) -> None:

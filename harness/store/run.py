@@ -159,6 +159,18 @@ def read_status(path: Path) -> Status:
         raise damaged(path / STATUS, error) from None
 
 
+def study_of(path: Path, storage: str | None) -> tuple[Path | str, str]:
+    """Return where the study of the run ``path`` is, a file or the URL ``storage``, and what it is called there.
+
+    What a run folder says of a server is told and not followed, since it may lie: raises :class:`InputError` where the
+    study is on one and no URL is given.
+    """
+    known = read_status(path).get("storage")
+    if known and storage is None:
+        raise InputError(f"{path}: its study is in a database, {known!r}; if you trust it, give it as --storage")
+    return (storage, path.resolve().name) if storage is not None else (path / "study.db", "harness")
+
+
 def check_space(path: Path, spec_sha256: str) -> None:
     """Raise :class:`StorageError` when the run ``path`` was not made with the space of this hash.
 

@@ -37,6 +37,9 @@ REPLICATES = "replicates.json"
 OPENINGS = "openings.json"
 """What the test samples were opened for, in a comparison and in a run that trains a list."""
 
+EVENTS = "tensorboard"
+"""The folder beside the runs that TensorBoard's event files of them are written to; it holds no runs."""
+
 _NAME = re.compile(r"(\d{8}-\d{6})-(.+)-[0-9a-f]{4}")
 _NO_RUN = "no run"
 
@@ -105,7 +108,7 @@ def _folders(folder: Path, depth: int) -> tuple[list[Path], list[Skipped]]:
             inner = sorted(
                 entry.path
                 for entry in entries
-                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name != EVENTS
             )
     except OSError as error:
         return [], [Skipped(folder, f"cannot be read: {error.strerror or error}")]
@@ -155,7 +158,7 @@ def _searched(run: Path) -> Listed:
     return Listed(
         run=run,
         command="train" if (run / REPLICATES).is_file() else "search",
-        task=text(at(stats, "task", "name")) or _named(run)[1],
+        task=text(at(stats, "task", "name")) or named(run)[1],
         state=_state(run, status),
         metric=metric,
         value=next((value for value in map(number, values) if not math.isnan(value)), NAN),
@@ -175,7 +178,7 @@ def _compared(run: Path) -> Listed:
     return Listed(
         run=run,
         command="compare",
-        task=text(at(known, "task", "name")) or _named(run)[1],
+        task=text(at(known, "task", "name")) or named(run)[1],
         state=_state(run, status),
         metric=text(at(known, "task", "metric")),
         value=number(at(next(chosen, None), "mean")),
@@ -243,7 +246,7 @@ def _alive(pid: int, boot: str | None, written_unix_s: float) -> bool:
 
 def _started(run: Path) -> float:
     """Return when a run began, by its name, or by its first part where it was given another one."""
-    when, _ = _named(run)
+    when, _ = named(run)
     if when:
         with suppress(ValueError, OverflowError):
             return time.mktime(time.strptime(when, "%Y%m%d-%H%M%S"))
@@ -251,7 +254,7 @@ def _started(run: Path) -> float:
     return NAN if first is None else moment(read_object(first).get("begun_unix_s"))
 
 
-def _named(run: Path) -> tuple[str, str]:
+def named(run: Path) -> tuple[str, str]:
     """Return time and task from the name of a run folder, both empty where it was given another one."""
     match = _NAME.fullmatch(run.resolve().name)
     return (match[1], match[2]) if match else ("", "")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.study.execute.execution import Execution
     from harness.study.final.predictor import Predictor
     from harness.study.objectives import Objective
-    from harness.study.observer import Observer
+    from harness.study.observer import Observer, Observers
     from harness.study.part import Finished
     from harness.study.schema import space_schema
     from harness.study.search import Opened, Request, open_search, run_search, spec_of_run, spec_to_resume
@@ -31,6 +31,7 @@ __all__ = [
     "Finished",
     "Objective",
     "Observer",
+    "Observers",
     "OnEpoch",
     "OnTrial",
     "Opened",
@@ -65,7 +66,7 @@ __getattr__, __dir__ = lazy_names(
         "final.predictor": ("Predictor",),
         "decide.idle": ("needed_where",),
         "objectives": ("Objective",),
-        "observer": ("Observer",),
+        "observer": ("Observer", "Observers"),
         "part": ("Finished",),
         "schema": ("space_schema",),
         "search": (

@@ -44,3 +44,35 @@ class Observer:
 
         It trains so many epochs altogether. ``why`` says what decided for it, or is empty.
         """
+
+
+class Observers(Observer):
+    """Several who watch a search, told in turn."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def run_started(self, run: Path, notes: Sequence[str], first: Objective, best: TrialRecord | None) -> None:
+        """Pass it on."""
+        for each in self._observers:
+            each.run_started(run, notes, first, best)
+
+    def trial_started(self, number: int, params: Mapping[str, Any], /) -> None:
+        """Pass it on."""
+        for each in self._observers:
+            each.trial_started(number, params)
+
+    def epoch_ended(self, epoch: EpochRecord) -> None:
+        """Pass it on."""
+        for each in self._observers:
+            each.epoch_ended(epoch)
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """Pass it on."""
+        for each in self._observers:
+            each.trial_ended(record)
+
+    def final_started(self, how: str, epochs: int, why: str) -> None:
+        """Pass it on."""
+        for each in self._observers:
+            each.final_started(how, epochs, why)

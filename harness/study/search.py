@@ -16,7 +16,7 @@ from harness.errors import DataError, InputError
 from harness.hardware import choose_device, usable_cores
 from harness.problems.scoring import Function, Scorer
 from harness.spec import Resampling, Spec, canonical, load_spec, spec_hash
-from harness.store import RunFolder, check_local, check_run, check_space, read_status
+from harness.store import RunFolder, check_local, check_run, check_space, read_status, study_of
 from harness.store.connection import postgresql_url
 from harness.study.check import check_spec
 from harness.study.choices import check_followed
@@ -203,7 +203,9 @@ def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer)
     The folder is not sealed yet: the report comes from a floor above. Raises :class:`StorageError`.
     """
     job, dataset = opened.job, opened.dataset
-    storage = _storage(request)
+    storage = request.storage
+    if request.resume:
+        study_of(request.resume, storage)
     if storage is None:
         check_local(request.resume or request.out)
     if request.resume:
@@ -230,13 +232,3 @@ def _check_sendable(scorer: Scorer) -> None:
                 f"metrics.{name}: cannot be sent to worker processes ({error}); make it a function that holds no such "
                 "thing, or train in this process with workers=0"
             ) from None
-
-
-def _storage(request: Request) -> str | None:
-    """Return where the study is; what a run folder says of a server is told and not followed, since it may lie."""
-    known = read_status(request.resume).get("storage") if request.resume else None
-    if known and request.storage is None:
-        raise InputError(
-            f"{request.resume}: its study is in a database, {known!r}; if you trust it, give it as --storage"
-        )
-    return request.storage

@@ -30,6 +30,8 @@ PARSED = {
     r"harness compare (digits|RUN_A RUN_B)": "minutes; tests/study/test_comparison.py, tests/cli/test_cli_compare.py",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
     r"harness export RUN --out wine\.onnx|harness export RUN --format torch": "tests/exporting exports every kind",
+    r"harness search digits --trials 5 --track mlflow=": "needs a server; tests/tracking/test_tracked_searches.py",
+    r"harness dashboard RUN$": "serves until it is told to end; tests/test_dashboard.py",
     r"harness --install-completion$": "writes to the start-up file of the user's shell",
 }
 """Commands whose names and options are checked and that are not run."""
@@ -41,7 +43,8 @@ OTHERS = {
     r"\.venv/bin/pytest -m 'not slow' tests/spec$": "part of the tests",
     r"\.venv/bin/python benchmarks/step_overhead\.py$": "a benchmark; that the file exists is checked below",
     r"\.venv/bin/mkdocs build --strict$": "tests/docs/test_site.py builds the site",
-    r"pip install -c constraints\.txt '\.\[(ray|onnx)\]'$": "needs a package index; the extra is checked below",
+    r"pip install -c constraints\.txt '\.\[(ray|onnx|dashboard|mlflow,tensorboard)\]'$": "needs an index; checked below",
+    r"tensorboard --logdir results/tensorboard$": "serves until it is told to end; tests/tracking reads the files",
     r"python benchmarks/gpu_check\.py( --rehearse| --only nvml,memory)?$": "minutes; tests/hardware/test_gpu_check.py",
     r"ray start --(head --port 6379|address=HEAD:6379)$": "tests/study/test_ray_cluster.py starts nodes",
 }
@@ -176,8 +179,8 @@ def test_what_a_page_names_exists(page):
         source = (ROOT / script).read_text()
         for option in re.findall(r"--[a-z-]+", options):
             assert f'"{option}"' in source, f"{script} has no {option}"
-    for extra in re.findall(r"'\.\[(\w+)\]'", text):
-        assert re.search(rf"^{extra} = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE), extra
+    for extra in ",".join(re.findall(r"'\.\[([\w,]+)\]'", text)).split(","):
+        assert not extra or re.search(rf"^{extra} = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE), extra
 
 
 def test_nobody_is_sent_to_the_stranger_of_the_same_name():
