@@ -84,6 +84,8 @@ def train_candidate(
     opened = open_search(request)
     if run is not None and opened.dataset.fingerprint != read_status(Path(run)).get("fingerprint"):
         raise DataError(f"{run}: the data of task {opened.dataset.name!r} has changed since; search or train it anew")
+    if test:
+        opened.dataset.check_tested("a score on them")
     ending = Ending(opened, stop, Callbacks(stop, observer or Observer(), on_epoch, on_trial), test)
     with asked_to_end(stop.request, again=abort):
         finished = ending.finish(run_search(request, opened, stop, ending.observer))
