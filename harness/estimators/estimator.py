@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from harness.data import unknown_columns
 from harness.data.sources.names import one_form
 from harness.estimators.fitting import fit
-from harness.estimators.table import as_value_error, dates_of, table_of, target_beside
+from harness.estimators.table import as_value_error, dates_of, table_of, target_beside, with_twins
 from harness.study import Predictor
 
 
@@ -61,6 +61,9 @@ class _Search(BaseEstimator):
         """Search for what predicts the targets, of which the search reads the codes or the first of the values."""
         frame = table_of(self, X, fitting=True)
         check_consistent_length(frame, targets)
+        if kind == "classification":
+            rows = with_twins(targets)
+            frame, targets = frame.iloc[rows].reset_index(drop=True), targets[rows]
         column = pd.Series(targets if targets.ndim == 1 else targets[:, 0], name=target_beside(frame))
         options = {
             "space": self.space,

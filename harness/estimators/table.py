@@ -33,12 +33,14 @@ def table_of(estimator: Any, X: Any, *, fitting: bool) -> pd.DataFrame:
     Names and number of columns are set on the estimator in ``fitting``, and must be the same later. Raises ValueError
     and TypeError with scikit-learn's messages.
     """
+    least: dict[str, Any] = {"ensure_min_samples": 2 if fitting else 1}
     if isinstance(X, pd.DataFrame):
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
-        check_array(np.broadcast_to(np.int8(0), X.shape), estimator=estimator, input_name="X")  # its size
+        size = np.broadcast_to(np.int8(0), X.shape)
+        check_array(size, estimator=estimator, input_name="X", **least)
         frame = X.reset_index(drop=True)
     else:
-        array = validate_data(estimator, X, reset=fitting, dtype=None, ensure_all_finite="allow-nan")
+        array = validate_data(estimator, X, reset=fitting, dtype=None, ensure_all_finite="allow-nan", **least)
         frame = pd.DataFrame(array).infer_objects()
     names = getattr(estimator, "feature_names_in_", None)
     return frame.set_axis([f"x{place}" for place in range(frame.shape[1])] if names is None else names, axis="columns")
@@ -55,3 +57,12 @@ def target_beside(frame: pd.DataFrame) -> str:
     while name in taken:
         name += "_"
     return name
+
+
+def with_twins(codes: np.ndarray) -> np.ndarray:
+    """Return the positions of all rows, of which the only one of a class stands twice.
+
+    It takes two to have one to train on and one for validation. Without it the class could be in only one of both.
+    """
+    single = np.flatnonzero(np.bincount(codes)[codes] == 1)
+    return np.concatenate([np.arange(len(codes)), single])

@@ -206,19 +206,23 @@ class SearchPart:
             return _Scored(cast("Mapping[str, Any]", earlier), cast("Sequence[Mapping[str, Any]]", baselines))
         try:
             finisher = Finisher(self._job, self._dataset, self._folder, best, self._stop, self._observer)
-            with Sampler(meters_for(self._job.device)) as sampler:
-                test = self._finish(finisher)
-            telemetry.write(self._folder, f"final-{self._test_opened}", sampler.drain())
-            return _Scored(test, self._beside(finisher))
+            return _Scored(self._finish(finisher), self._beside(finisher))
         except Interrupted:
             return _Scored(None, ())
 
     def _finish(self, finisher: Finisher) -> Mapping[str, Any] | None:
         """Have the final model made, and scored where there are test samples."""
-        if self._dataset.test_size:
-            return finisher.finish(self._open_test).as_dict()
-        finisher.make()
-        return None
+        tested, test = self._dataset.test_size > 0, None
+        if not tested and self._job.final == "keep":
+            finisher.keep()
+            return None
+        with Sampler(meters_for(self._job.device)) as sampler:
+            if tested:
+                test = finisher.finish(self._open_test).as_dict()
+            else:
+                finisher.make()
+        telemetry.write(self._folder, f"final-{self._test_opened}", sampler.drain())
+        return test
 
     def _beside(self, finisher: Finisher) -> list[Mapping[str, Any]]:
         """Return what baselines reach on the samples that the winner was scored on."""

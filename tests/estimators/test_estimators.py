@@ -118,6 +118,12 @@ def test_labels_come_back_as_they_were_given(labels, options):
     assert model.predict(x).tolist() == y.tolist()
 
 
+def test_the_only_row_of_a_class_is_learnt_from(options):
+    x = np.repeat([[0.0, 1.0], [1.0, 0.0], [9.0, 9.0]], [12, 12, 1], axis=0)
+    model = HarnessClassifier(**options, overrides=["budget.epochs=20"]).fit(x, [0] * 12 + [1] * 12 + [2])
+    assert model.predict(x[[0, 12, 24]]).tolist() == [0, 1, 2]
+
+
 def test_the_same_seed_gives_the_same_model(several, options):
     _, x, y = several
     first, second = (HarnessRegressor(**options).fit(x, y) for _ in range(2))
@@ -151,7 +157,7 @@ X, Y = np.random.default_rng(3).normal(size=(40, 2)), np.arange(40) % 2
         (X, np.ones(40), {}, "holds only one class, .1.0.; HarnessClassifier needs two"),
         (X[:4], Y[:4], {}, "4 samples are too few to split; it takes 5"),
         (X, Y[:-1], {}, "inconsistent numbers of samples"),
-        (X, np.r_[2, Y[1:]], {}, "class '2' has 1 samples, fewer than one for each of training and validation"),
+        (X[:1], Y[:1], {}, "only one class"),
         (np.where(X > 2.0, np.inf, X), Y, {}, "Input X contains infinity"),
         (pd.DataFrame(X)[:0], Y[:0], {}, "0 sample"),
         (X, Y, {"space": "tabularr"}, "did you mean 'tabular'"),
