@@ -135,7 +135,7 @@ class HarnessClassifier(ClassifierMixin, _Search):
         y = validate_data(self, y=y)
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
+        if len(classes) == 1:
             raise ValueError(f"y holds only one class, {classes.tolist()}; {type(self).__name__} needs two and more")
         names = tuple(map(str, classes.tolist()))
         alike = len(set(names)) < len(names)
@@ -150,16 +150,17 @@ class HarnessClassifier(ClassifierMixin, _Search):
         predictor, frame = self._prepared(X)
         with as_value_error():
             names = predictor.predict(frame)
-        labels: np.ndarray = self.classes_[pd.Index(predictor.class_names).get_indexer(names)]
+        labels: np.ndarray = self.classes_[pd.Index(predictor.class_names).get_indexer(pd.Index(names))]
         return labels
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return float64 (N, classes) probabilities, in the order of ``classes_``."""
         predictor, frame = self._prepared(X)
         with as_value_error():
-            probabilities = predictor.predict_proba(frame)
+            probabilities: np.ndarray = predictor.predict_proba(frame)
         # They are float32's of the model; sums of one are expected to be so in float64.
-        return probabilities / probabilities.sum(axis=1, keepdims=True)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return probabilities
 
 
 class HarnessRegressor(RegressorMixin, _Search):

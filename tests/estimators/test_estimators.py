@@ -2,11 +2,8 @@
 
 import os
 import pickle
-import shutil
 import signal
 import tempfile
-import threading
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 
 import harness
 from harness import HarnessClassifier, HarnessRegressor
+from harness.estimators import fitting
 
 
 @pytest.fixture(scope="module")
@@ -67,21 +65,25 @@ def test_all_rows_are_learnt_from_and_none_is_set_apart_for_a_test(kept):
     assert not list(kept.run_.glob("predictions*"))
 
 
-def test_a_refit_takes_all_rows(animals, options, tmp_path):
-    model = HarnessClassifier(**options, out=tmp_path, overrides=["training.final=refit"]).fit(*animals)
-    numbers = model._model.predictor.preprocessing["numeric"]
-    assert numbers[0]["mean"] == pytest.approx(animals[0]["weight"].fillna(animals[0]["weight"].median()).mean())
-
-
-def test_it_predicts_when_its_run_is_gone(animals, options, tmp_path):
-    model = HarnessClassifier(**options, out=tmp_path / "runs").fit(*animals)
-    before = model.predict_proba(animals[0])
-    content = pickle.dumps(model)
-    shutil.rmtree(tmp_path / "runs")
+def test_it_predicts_when_its_run_is_gone(kept, animals, tmp_path):
+    before = kept.predict_proba(animals[0])
+    content = pickle.dumps(kept)
+    kept.run_.rename(tmp_path / "elsewhere")
     again = pickle.loads(content)
     assert b"torch.nn" not in content
     assert b"torch._utils" not in content
     assert np.array_equal(again.predict_proba(animals[0]), before)
+    (tmp_path / "elsewhere").rename(kept.run_)
+
+
+def test_a_refit_takes_all_rows_and_no_column_that_is_dropped(animals, options):
+    frame, kind = animals
+    numbered = frame.assign(id=np.arange(len(frame)))
+    model = HarnessClassifier(**options, overrides=["training.final=refit", "task.drop=[id]"]).fit(numbered, kind)
+    learnt = model._model.predictor.preprocessing
+    assert learnt["numeric"][0]["mean"] == pytest.approx(frame["weight"].fillna(frame["weight"].median()).mean())
+    assert "id" not in learnt["columns"]
+    assert model.score(numbered, kind) > 0.9
 
 
 def test_without_out_no_folder_is_left(several, monkeypatch, tmp_path, options, capfd):
@@ -104,11 +106,7 @@ def test_several_values_are_predicted_by_one_model(several):
     assert not hasattr(model, "feature_names_in_")
 
 
-@pytest.mark.parametrize(
-    "labels",
-    [["1.0", "01"], [2, 10], [2.5, 10.0], [False, True], [b"a", b"b"]],
-    ids=["text", "int", "float", "bool", "bytes"],
-)
+@pytest.mark.parametrize("labels", [["1.0", "01"], [2.0, 10.0], [False, True]], ids=["text", "float", "bool"])
 def test_labels_come_back_as_they_were_given(labels, options):
     x = np.repeat([[0.0, 1.0], [1.0, 0.0]], 12, axis=0) + np.random.default_rng(2).normal(0.0, 0.05, (24, 2))
     y = np.repeat(labels, 12)
@@ -122,12 +120,6 @@ def test_the_only_row_of_a_class_is_learnt_from(options):
     x = np.repeat([[0.0, 1.0], [1.0, 0.0], [9.0, 9.0]], [12, 12, 1], axis=0)
     model = HarnessClassifier(**options, overrides=["budget.epochs=20"]).fit(x, [0] * 12 + [1] * 12 + [2])
     assert model.predict(x[[0, 12, 24]]).tolist() == [0, 1, 2]
-
-
-def test_the_same_seed_gives_the_same_model(several, options):
-    _, x, y = several
-    first, second = (HarnessRegressor(**options).fit(x, y) for _ in range(2))
-    assert np.array_equal(first.predict(x), second.predict(x))
 
 
 def test_parameters_are_kept_as_given_and_cloned(options):
@@ -184,23 +176,14 @@ def test_what_does_not_fit_what_was_learnt_is_a_value_error(kept, animals, sever
         kept.predict(frame.assign(weight="heavy"))
 
 
-def test_columns_that_are_dropped_by_the_space_may_be_there(animals, options):
-    frame, kind = animals
-    numbered = frame.assign(id=np.arange(len(frame)))
-    model = HarnessClassifier(**options, overrides=["task.drop=[id]"]).fit(numbered, kind)
-    assert model.score(numbered, kind) > 0.9
-
-
 def test_ctrl_c_ends_it_cleanly(several, options, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(fitting.Lines, "trial_ended", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     _, x, y = several
-    model = HarnessRegressor(
-        **{**options, "trials": 10_000}, overrides=["space.optimizer.adamw.lr={float: [0.001, 0.1]}"]
-    )
-    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    rates = "space.optimizer.adamw.lr={float: [0.001, 0.1]}"
+    model = HarnessRegressor(**{**options, "trials": 10_000}, overrides=[rates], verbose=1)
     with pytest.raises(KeyboardInterrupt):
         model.fit(x, y)
-    timer.join()
-    assert list(Path(tmp_path).iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
     assert not hasattr(model, "trials_")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

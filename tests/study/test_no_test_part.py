@@ -26,6 +26,7 @@ def test_the_final_model_is_made_and_not_scored(searched):
     assert "Test: not evaluated." in searched.report.read_text()
 
 
+@pytest.mark.slow
 def test_a_search_that_goes_on_makes_it_again(searched):
     again = harness.search(resume=searched.run, trials=2, workers=0)
     assert (len(again.trials), again.stats["test"]) == (2, None)
@@ -34,7 +35,7 @@ def test_a_search_that_goes_on_makes_it_again(searched):
 
 def test_what_takes_test_samples_says_so(tmp_path):
     with pytest.raises(DataError, match=r"a comparison takes test samples, and there are none; raise `split.test`"):
-        harness.compare(SPACE, seeds=2, out=tmp_path)
+        harness.compare("digits", overrides=["task.split.test=0"], seeds=2, out=tmp_path)
     with pytest.raises(DataError, match="a score on them takes test samples"):
         harness.train_candidate(SPACE, params={}, test=True, workers=0, out=tmp_path)
     assert list(tmp_path.iterdir()) == []
