@@ -14,6 +14,7 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
     from harness.comparison import compare
+    from harness.estimators import HarnessClassifier, HarnessRegressor
     from harness.exporting import export
     from harness.report.compare_result import ComparisonResult
     from harness.study import Observer, Predictor, StopSearch
@@ -23,6 +24,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ComparisonResult",
+    "HarnessClassifier",
+    "HarnessRegressor",
     "Observer",
     "Predictor",
     "SearchResult",
@@ -42,6 +45,7 @@ __getattr__, __dir__ = lazy_names(
         "api": ("SearchResult", "load", "open_run", "search"),
         "comparison": ("compare",),
         "exporting": ("export",),
+        "estimators": ("HarnessClassifier", "HarnessRegressor"),
         "report.compare_result": ("ComparisonResult",),
         "study": ("Observer", "Predictor", "StopSearch"),
         "training": ("train_candidate",),

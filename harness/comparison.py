@@ -92,6 +92,7 @@ def compare(
     with asked_to_end(clock.request, again=abort), tracked(options.get("track", ())) as tracking:
         task = plan.base.spec.task
         data = load(task, seed=task.split.seed, given=plan.base.data)  # once for all searches
+        data.check_tested("a comparison")
         plan = replace(plan, base=replace(plan.base, dataset=data))
         _check(plan, Path(resume) if resume else None)
         if resume is None:

@@ -85,6 +85,8 @@ def train_candidate(
     opened = open_search(request)
     if run is not None and opened.dataset.fingerprint != read_status(Path(run)).get("fingerprint"):
         raise DataError(f"{run}: the data of task {opened.dataset.name!r} has changed since; search or train it anew")
+    if test:
+        opened.dataset.check_tested("a score on them")
     with asked_to_end(stop.request, again=abort), tracked(options.get("track", ())) as tracking:
         watching = Callbacks(stop, Observers(tracking, observer or Observer()), on_epoch, on_trial)
         ending = Ending(opened, stop, watching, test)

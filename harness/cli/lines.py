@@ -68,7 +68,7 @@ class Lines(Observer):
 
     def final_started(self, how: str, epochs: int, why: str) -> None:
         """Print what happens to the winner."""
-        self._console.print(Text(_final(how, epochs, why)))
+        self._console.print(Text(_final(how, epochs, why, tested=self._spec.task.split.test > 0.0)))
 
     def describe(self, record: TrialRecord) -> str:
         """Return one line on a trial, and remember the best value."""
@@ -85,15 +85,17 @@ class Lines(Observer):
 
 _FINAL = {
     "rehearse": "retraining the selected trial on the training data alone, to estimate how a refit does",
-    "refit": "refitting the selected trial on training and validation data, then one evaluation on the test data",
-    "ensemble": "refitting it with several seeds on training and validation data, then one evaluation on the test data",
-    "keep": "evaluating the selected trial's weights once on the test data",
+    "refit": "refitting the selected trial on training and validation data",
+    "ensemble": "refitting it with several seeds on training and validation data",
+    "keep": "keeping the selected trial's weights",
 }
+_THEN = ", then one evaluation on the test data"
 
 
-def _final(how: str, epochs: int, why: str) -> str:
+def _final(how: str, epochs: int, why: str, *, tested: bool) -> str:
+    then = _THEN if tested and how != "rehearse" else ""
     length = f" ({epochs} epochs)" if epochs else ""
-    return f"{_FINAL[how]}{length}{': ' if why else ''}{why}"
+    return f"{_FINAL[how]}{then}{length}{': ' if why else ''}{why}"
 
 
 def duration(seconds: float) -> str:

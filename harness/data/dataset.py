@@ -17,6 +17,7 @@ from harness.data.sources.given import Given
 from harness.data.sources.source import Source
 from harness.data.splits import Indices, split_again, split_folds, split_samples
 from harness.data.training_data import TrainingData
+from harness.errors import DataError
 from harness.problems.regression import value_columns
 from harness.records import Target, TaskShape, image_inputs, table_inputs
 from harness.spec.task import Split, TaskSpec
@@ -69,6 +70,11 @@ class Dataset(TrainingData):
     def test_size(self) -> int:
         """Number of test samples; looking at it opens nothing."""
         return len(self._indices.test)
+
+    def check_tested(self, use: str) -> None:
+        """Raise :class:`DataError` where there are no test samples, which ``use`` takes."""
+        if not self.test_size:
+            raise DataError(f"{self.name}: {use} takes test samples, and there are none; raise `split.test`")
 
     @property
     def test_opened(self) -> int:

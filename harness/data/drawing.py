@@ -25,7 +25,10 @@ class Drawing:
         self._groups = _groups(source, split)
 
     def hold_out(self, rows: np.ndarray, wanted: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the other rows, and about ``wanted``: the last in order, whole groups, or drawn class by class."""
+        """Return the other rows, and about ``wanted``: the last in order, whole groups, or drawn class by class.
+
+        Of a class with so few rows that its share rounds to none, one is held out all the same, if it has another.
+        """
         count = max(1, round(wanted))
         if self._source.order is not None:
             held_out = rows[np.argsort(self._source.order[rows], kind="stable")[-count:]]
@@ -35,7 +38,17 @@ class Drawing:
             strata = self._source.strata
             stratify = None if strata is None else strata[rows]
             held_out = resample(rows, replace=False, n_samples=count, random_state=seed % 2**32, stratify=stratify)
+            if stratify is not None:
+                held_out = np.concatenate([held_out, self._of_rare(rows, held_out, seed)])
         return np.setdiff1d(rows, held_out, assume_unique=True), np.sort(held_out)
+
+    def _of_rare(self, rows: np.ndarray, held_out: np.ndarray, seed: int) -> np.ndarray:
+        """Return a row of each class that none was held out of and that has several."""
+        strata, generator = self._source.strata, np.random.default_rng(seed)
+        assert strata is not None
+        codes, counts = np.unique(strata[rows], return_counts=True)
+        missing = np.setdiff1d(codes[counts > 1], strata[held_out])
+        return np.array([generator.choice(rows[strata[rows] == code]) for code in missing], dtype=rows.dtype)
 
     def folds(self, rows: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
         """Deal the rows into so many folds, class by class and in whole groups; return the rows of each."""

@@ -42,10 +42,11 @@ def _copies(source: Source, indices: Indices) -> Iterator[str]:
         if source.official_test or source.order is not None
         else "`split: {duplicates: together}` keeps copies in one part"
     )
+    same = {"test": (same_test, indices.test), "validation": (same_validation, indices.validation)}
+    counts = [f"{count:,} of {len(rows):,} {part} samples" for part, (count, rows) in same.items() if len(rows)]
     yield (
-        f"{source.name}: {same_test:,} of {len(indices.test):,} test samples and {same_validation:,} of"
-        f" {len(indices.validation):,} validation samples have the same inputs as a sample that is learnt from, so that"
-        f" their scores flatter; {remedy}"
+        f"{source.name}: {' and '.join(counts)} have the same inputs as a sample that is learnt from, so that their"
+        f" scores flatter; {remedy}"
     )
 
 

@@ -38,7 +38,7 @@ class Dates(TypedDict):
 
 
 class Target(TypedDict):
-    """What is predicted: classes in the order of their codes, or values."""
+    """What is predicted: classes in the order of their codes, or values, of which there may be several."""
 
     name: NotRequired[str]
     classes: NotRequired[list[str]]

@@ -13,8 +13,8 @@ from harness.data.sources.source import Source
 from harness.errors import DataError
 from harness.spec.task import Split
 
-_FEWEST = 10
-"""With fewer samples, shares that a task may ask for would round to nothing, or to everything."""
+_FEWEST, _FEWEST_UNTESTED = 10, 5
+"""With fewer samples, shares that a task may ask for would round to nothing, or to everything; without a test part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +42,10 @@ def split_samples(source: Source, split: Split, limit: int | None, seed: int) ->
     without. Raises :class:`DataError` when a part would lack a class, or be empty.
     """
     given, drawing = _given(source), Drawing(source, split)
-    _check_enough(source, given)
+    _check_enough(source, given, tested=split.test > 0.0)
     rest, validation, test = given.train, given.validation, given.test
     share = split.validation
-    if not len(test):
+    if not len(test) and split.test > 0.0:
         rest, test = drawing.hold_out(rest, split.test * len(rest), derive_seed(seed, "test"))
         share /= 1.0 - split.test
     if limit is not None and limit < len(rest) + len(validation):
@@ -56,7 +56,7 @@ def split_samples(source: Source, split: Split, limit: int | None, seed: int) ->
     if not len(validation):
         rest, validation = drawing.hold_out(rest, share * len(rest), derive_seed(seed, "validation"))
     indices = Indices(rest, validation, test)
-    drawn = [name for name in ("validation", "test") if not len(getattr(given, name))]
+    drawn = [name for name in ("validation", "test") if not len(getattr(given, name)) and len(getattr(indices, name))]
     _check_classes(source, indices, limit, drawn)
     return indices
 
@@ -121,11 +121,12 @@ def _given(source: Source) -> Indices:
     return Indices(everything[:last], everything[:0], everything[last:])
 
 
-def _check_enough(source: Source, given: Indices) -> None:
-    rest = given.train
-    if len(rest) < _FEWEST:
-        raise DataError(f"{source.name}: {len(rest)} samples are too few to split; it takes {_FEWEST}")
-    parts = ["training", *(name for name in ("validation", "test") if not len(getattr(given, name)))]
+def _check_enough(source: Source, given: Indices, *, tested: bool) -> None:
+    rest, fewest = given.train, _FEWEST if tested else _FEWEST_UNTESTED
+    if len(rest) < fewest:
+        raise DataError(f"{source.name}: {len(rest)} samples are too few to split; it takes {fewest}")
+    wanted = ("validation", "test") if tested else ("validation",)
+    parts = ["training", *(name for name in wanted if not len(getattr(given, name)))]
     if source.class_names and len(parts) > 1:
         counts = np.bincount(source.targets[rest], minlength=len(source.class_names))
         rarest = int(counts.argmin())
@@ -140,6 +141,8 @@ def _check_classes(source: Source, indices: Indices, limit: int | None, drawn: S
     if not len(indices.train):
         raise DataError(f"{source.name}: no samples are left to train on; lower `split` or raise `limit`")
     for part, rows in (("train", indices.train), ("validation", indices.validation), ("test", indices.test)):
+        if part == "test" and not len(rows):
+            continue
         counts = np.bincount(source.targets[rows], minlength=len(source.class_names)) if source.class_names else [1]
         missing = int(np.argmin(counts))
         if counts[missing] == 0:

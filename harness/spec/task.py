@@ -38,7 +38,8 @@ class Split(Frozen):
     """Shares of the samples held out; what a data set itself sets apart is kept, and its share here ignored."""
 
     validation: Fraction = 0.15
-    test: Fraction = 0.15
+    test: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    """0: no test part; the final model is made and not scored."""
     group: str | None = None
     """Column of a table whose rows with one value stay in one part, such as a person's."""
     order: str | None = None

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,9 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     }
 
 
+@cache
 def _installed() -> list[tuple[str, str]]:
+    """Return what is installed, as it was when this process first asked: reading it takes a while."""
     return [(item.metadata["Name"] or "", item.version) for item in metadata.distributions()]
 
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy
 from optuna.storages import RDBStorage
@@ -27,10 +27,10 @@ _VERSION = sqlalchemy.table("alembic_version", sqlalchemy.column("version_num"))
 def new_file(study: str, directions: Sequence[StudyDirection]) -> bytes:
     """Return a SQLite database that holds one empty study."""
     with closing(sqlite3.connect(":memory:")) as memory:
-        storage = _tables(memory)
-        with storage.engine.begin() as connection:
+        memory.deserialize(_empty().file)
+        engine = sqlalchemy.create_engine("sqlite://", creator=lambda: memory, poolclass=StaticPool)
+        with engine.begin() as connection:
             _add_study(connection, study, directions)
-        storage.remove_session()
         return memory.serialize()
 
 
@@ -58,10 +58,10 @@ def check_version(connection: sqlalchemy.Connection, name: str) -> None:
     if not _has_version(connection):
         raise StorageError(f"{name}: not a study database; {DAMAGED}")
     found = connection.scalars(sqlalchemy.select(_VERSION.c.version_num)).all()
-    if found != [_version()]:
+    if found != [_empty().version]:
         versions = ", ".join(repr(version) for version in found) or "none"
         raise StorageError(
-            f"{name}: made by another version of Optuna (schema {versions}, here {_version()!r}); "
+            f"{name}: made by another version of Optuna (schema {versions}, here {_empty().version!r}); "
             "install the versions in the run's environment.json, or start a new run"
         )
 
@@ -110,15 +110,17 @@ def _add_study(connection: sqlalchemy.Connection, study: str, directions: Sequen
     connection.execute(DIRECTIONS.insert(), rows)
 
 
+class _Empty(NamedTuple):
+    """Optuna's tables without a study."""
+
+    file: bytes
+    version: str
+
+
 @cache
-def _version() -> str:
-    """Return the version of the tables that the installed Optuna makes."""
+def _empty() -> _Empty:
+    """Return the tables that the installed Optuna makes, which takes it a while."""
     with closing(sqlite3.connect(":memory:")) as memory:
-        storage = _tables(memory)
+        storage = RDBStorage("sqlite://", {"creator": lambda: memory, "poolclass": StaticPool})
         storage.remove_session()
-        return storage.get_head_version()
-
-
-def _tables(memory: sqlite3.Connection) -> RDBStorage:
-    settings: dict[str, Any] = {"creator": lambda: memory, "poolclass": StaticPool}
-    return RDBStorage("sqlite://", settings)
+        return _Empty(memory.serialize(), storage.get_head_version())

@@ -113,7 +113,7 @@ class SearchPart:
         self._elapsed_s = float(status.get("elapsed_s", 0.0))
         self._test_opened = int(status.get("test_opened", 0))
         self._scored = _earlier_scores(folder)
-        self._baselines_s = seconds_aside(job.spec, job.dataset) if means.final else 0.0
+        self._baselines_s = seconds_aside(job.spec, job.dataset) if means.final and dataset.test_size else 0.0
         self._start_s = self._started - stop.started_s
 
     def run(self) -> Finished:
@@ -206,12 +206,23 @@ class SearchPart:
             return _Scored(cast("Mapping[str, Any]", earlier), cast("Sequence[Mapping[str, Any]]", baselines))
         try:
             finisher = Finisher(self._job, self._dataset, self._folder, best, self._stop, self._observer)
-            with Sampler(meters_for(self._job.device)) as sampler:
-                test = finisher.finish(self._open_test).as_dict()
-            telemetry.write(self._folder, f"final-{self._test_opened}", sampler.drain())
-            return _Scored(test, self._beside(finisher))
+            return _Scored(self._finish(finisher), self._beside(finisher))
         except Interrupted:
             return _Scored(None, ())
+
+    def _finish(self, finisher: Finisher) -> Mapping[str, Any] | None:
+        """Have the final model made, and scored where there are test samples."""
+        tested, test = self._dataset.test_size > 0, None
+        if not tested and self._job.final == "keep":
+            finisher.keep()
+            return None
+        with Sampler(meters_for(self._job.device)) as sampler:
+            if tested:
+                test = finisher.finish(self._open_test).as_dict()
+            else:
+                finisher.make()
+        telemetry.write(self._folder, f"final-{self._test_opened}", sampler.drain())
+        return test
 
     def _beside(self, finisher: Finisher) -> list[Mapping[str, Any]]:
         """Return what baselines reach on the samples that the winner was scored on."""

@@ -122,7 +122,6 @@ def test_official_test_samples_are_never_trained_on():
     [
         ([50, 2], None, "class 'c1' has 2 samples, fewer than one for each"),
         ([50, 0], None, "class 'c1' has 0 samples"),
-        ([200, 3], None, r"class 'c1' \(3 samples\) has none among the .* samples; raise `split\.(validation|test)`"),
         ([200, 20], 10, r"validation samples; raise `limit` \(10\), raise `split.validation`, add"),
         ([5, 4], None, "9 samples are too few to split; it takes 10"),
     ],
@@ -130,6 +129,39 @@ def test_official_test_samples_are_never_trained_on():
 def test_a_class_that_a_part_would_lack_is_named(counts, limit, message):
     with pytest.raises(DataError, match=message):
         split_samples(source(counts), Split(), limit, 0)
+
+
+def test_of_a_rare_class_one_sample_is_in_each_part():
+    parts = split_samples(source([200, 3]), Split(), None, 0)
+    for rows in (parts.train, parts.validation, parts.test):
+        assert (rows >= 200).sum() == 1
+    assert (len(parts.test), len(parts.validation)) == (31, 31)
+
+
+@pytest.mark.parametrize(("counts", "validation"), [([60, 40], 15), ([3, 3], 2), ([96, 2, 2], 17)])
+def test_no_test_part_is_drawn_where_none_is_wanted(counts, validation):
+    parts = split_samples(source(counts), Split(test=0.0), None, 0)
+    assert (len(parts.test), len(parts.validation)) == (0, validation)
+    assert len(parts.train) == sum(counts) - validation
+
+
+def test_without_a_test_part_fewer_samples_will_do():
+    with pytest.raises(DataError, match="4 samples are too few to split; it takes 5"):
+        split_samples(source([2, 2]), Split(test=0.0), None, 0)
+    with pytest.raises(DataError, match="class 'c1' has 1 samples, fewer than one for each of training and validation"):
+        split_samples(source([9, 1]), Split(test=0.0), None, 0)
+
+
+def test_the_last_in_order_are_validation_where_there_is_no_test_part():
+    data = replace(source([20, 20]), order=np.arange(40.0)[::-1], targets=np.arange(40) % 2)
+    parts = split_samples(data, Split(test=0.0, order="day"), None, 0)
+    assert parts.validation.tolist() == list(range(6))
+
+
+def test_an_official_test_set_is_kept_though_none_would_be_drawn():
+    data = source([50, 50], official_test=20)
+    data.targets[80:] = np.arange(20) % 2
+    assert len(split_samples(data, Split(test=0.0), None, 0).test) == 20
 
 
 def test_an_official_test_set_that_lacks_a_class_cannot_be_helped_by_the_split():

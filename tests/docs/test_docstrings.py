@@ -35,6 +35,7 @@ def texts(path):
 FILES = [path.relative_to(PACKAGE).as_posix() for path in sorted(PACKAGE.rglob("*.py")) if texts(path)]
 SEARCHES = {
     "api.py",
+    "estimators/estimator.py",
     "exporting/exporter.py",
     "study/final/predictor.py",
     "study/observer.py",

@@ -71,6 +71,14 @@ def test_two_runs_stand_side_by_side(searched):
     assert lines[2].endswith("over 36 test samples")
 
 
+def test_searches_stand_in_the_tools_of_scikit_learn(tmp_path):
+    lines = run(tmp_path, EXAMPLES / "sklearn_pipeline.py").splitlines()
+    assert re.match(r"R² 0\.\d+ over 3 folds", lines[0])
+    assert re.match(r"R² -?\d\.\d+ with [13] trials", lines[1])
+    assert all("complete" in line or "pruned" in line for line in lines[3:])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_architectures_are_compared(tmp_path):
     lines = run(tmp_path, EXAMPLES / "compare_architectures.py").splitlines()
     assert re.match(r"(mlp|cnn) .*: test accuracy 0\.\d+ \(0\.\d+ to 0\.\d+\), [\d,]+ parameters", lines[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ class Given:
     """The form of the task, under a name of its own, and the target of a frame."""
     frame: pd.DataFrame | None = None
     arrays: tuple[np.ndarray, np.ndarray] | None = None
+    known: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the source that whoever gives the data knows, such as the names of its classes."""
 
     def __str__(self) -> str:
         if self.frame is not None:
@@ -47,7 +49,7 @@ class Given:
     def read(self, task: TaskSpec) -> Source:
         """Read the samples, as ``task`` says. Raises :class:`DataError`."""
         if isinstance(task, FrameTask) and self.frame is not None:
-            return read_table(task, _as_parquet(self.frame, task.frame))
+            return replace(read_table(task, _as_parquet(self.frame, task.frame)), **self.known)
         if isinstance(task, ArraysTask) and self.arrays is not None:
             return read_arrays(*self.arrays, task, task.label, _WHERE, _KEYS)
         raise DataError(f"{_WHERE}: is {self}, and the task is {task.source}: {task.label}; {_FORMS}")

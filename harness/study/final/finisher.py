@@ -61,15 +61,7 @@ class Finisher:
         ``open_test`` is called before the test samples are looked at and returns how often that has been. Raises
         :class:`Interrupted` when asked to stop; the search can then be resumed to do this again.
         """
-        final = self._job.final
-        if final == "keep":
-            self._observer.final_started("keep", 0, "")
-            made = self._kept()
-        elif final == "refit":
-            made = self._refitted(recipes(self._job, self._winner)[0], 1, "") or self._kept()
-        else:
-            made = self._rehearsed()
-        self._stop.check_signal()
+        made = self._made()
         opened = open_test()
         part = made.dataset.open_test()
         scorer = scorer_of_all(self._job.scorer, made.dataset.shape.kind)
@@ -91,9 +83,26 @@ class Finisher:
             opened=opened,
         )
 
+    def make(self) -> None:
+        """Make the final model and write ``best/``, where there are no test samples. Raises :class:`Interrupted`."""
+        save_final(self._folder, self._made(), self._candidate, self._winner.trial)
+
     def keep(self) -> None:
         """Write ``best/`` with the weights that the search left; the test samples stay unopened."""
         save_final(self._folder, self._kept(), self._candidate, self._winner.trial)
+
+    def _made(self) -> Made:
+        """Return the final model that was asked for; the test samples stay unopened."""
+        final = self._job.final
+        if final == "keep":
+            self._observer.final_started("keep", 0, "")
+            made = self._kept()
+        elif final == "refit":
+            made = self._refitted(recipes(self._job, self._winner)[0], 1, "") or self._kept()
+        else:
+            made = self._rehearsed()
+        self._stop.check_signal()
+        return made
 
     def _rehearsed(self) -> Made:
         """Rehearse, and make what the rehearsal speaks for; keep the weights where there is no time for it."""
