@@ -38,7 +38,7 @@ from harness.study.trial.gates import check_time
 from harness.study.trial.guarded import Guarded
 from harness.study.trial.progress import End, Progress
 from harness.study.trial.speed import measure_speed
-from harness.train import Fit, read_facts
+from harness.train import Fit, predict, read_facts
 
 CHECKPOINT_SHARE = 0.05
 """Of the training time, what checkpoints may take."""
@@ -107,14 +107,11 @@ class Attempt:
         # In the order of their indices, whatever the layout that they were trained in.
         progress.weights = save({name: tensor.contiguous() for name, tensor in setup.fit.best_state.items()})
         check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
-        progress.figures |= measure_certainty(
-            self._job,
-            self._assignment.candidate.training,
-            setup.fit.model,
-            setup.validation,
-            setup.plan,
-            self._assignment.seed,
+        loss = self._assignment.candidate.training.loss
+        progress.outputs, _ = predict(
+            setup.fit.model, setup.validation, shape=self._job.dataset.shape, plan=setup.plan, loss=loss
         )
+        progress.figures |= measure_certainty(self._job, loss, progress.outputs, self._assignment.seed)
         if self._job.trainings > 1:
             progress.figures |= spread(self._job, progress.epochs, progress.figures.values["value_se"])
         return self._completed()

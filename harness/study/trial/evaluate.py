@@ -15,6 +15,7 @@ from harness.measure import free_memory, is_out_of_memory, only_new_garbage
 from harness.records import Outcome
 from harness.study.contract import Assignment, Evaluation, Group, Watcher
 from harness.study.job import Job
+from harness.study.keeping import pack_predictions
 from harness.study.stop import Stop
 from harness.study.trial.attempt import Attempt
 from harness.study.trial.building import largest_batch
@@ -73,10 +74,12 @@ class Evaluator:
         with self._sampler.labelled(assignment.trial):
             end = self._fitting(job, progress, Guarded(watcher))
         record = progress.record(end, job.objectives)
-        weights = progress.weights if record.outcome is Outcome.COMPLETE else b""
+        weights = predictions = b""
+        if record.outcome is Outcome.COMPLETE and progress.outputs is not None:
+            weights, predictions = progress.weights, pack_predictions(record, progress.outputs)
         telemetry = self._sampler.drain()
         free_memory(job.device)
-        return Evaluation(record, progress.epochs, weights, progress.checkpoint, telemetry, end.traceback)
+        return Evaluation(record, progress.epochs, weights, progress.checkpoint, telemetry, end.traceback, predictions)
 
     def _fitting(self, job: Job, progress: Progress, watcher: Guarded) -> End:
         """Train; out of memory, again with half the micro-batch, until not even one sample fits."""

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 
+import numpy as np
+
 from harness.hardware import Sampler
 from harness.records import FIGURES, MEMORY_METERS, NAN, EpochRecord, Figures, Outcome, Plan, TrialRecord
 from harness.study.contract import Assignment
@@ -51,6 +53,8 @@ class Progress:
     notes: list[str] = field(default_factory=list)
     weights: bytes = b""
     """Of the best epoch of a trial that is complete."""
+    outputs: np.ndarray | None = None
+    """What these predict of the validation samples."""
     checkpoint: bytes = b""
     """To go on from, when the stretch ended at a rung."""
 
