@@ -14,6 +14,7 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
     from harness.comparison import compare
+    from harness.ensembling import ensemble
     from harness.report.compare_result import ComparisonResult
     from harness.study import Observer, Predictor, StopSearch
     from harness.training import train_candidate
@@ -28,6 +29,7 @@ __all__ = [
     "StopSearch",
     "__version__",
     "compare",
+    "ensemble",
     "load",
     "open_run",
     "search",
@@ -39,6 +41,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "api": ("SearchResult", "load", "open_run", "search"),
         "comparison": ("compare",),
+        "ensembling": ("ensemble",),
         "report.compare_result": ("ComparisonResult",),
         "study": ("Observer", "Predictor", "StopSearch"),
         "training": ("train_candidate",),

@@ -59,7 +59,8 @@ class Kept:
 
     record: TrialRecord
     outputs: np.ndarray
-    """float32 ``N x C`` probabilities, or values less the mean of those of training; of folds, those of the last."""
+    """float32 ``N x C`` probabilities, or values less the mean of those of training; of folds, those of each by
+    the model that was trained without it, one fold after the other."""
 
 
 def pack_predictions(record: TrialRecord, outputs: np.ndarray) -> bytes:

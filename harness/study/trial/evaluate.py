@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from harness.errors import OutOfMemory, TooFewSamples, TrialEnd, described, first_line
@@ -74,9 +75,11 @@ class Evaluator:
         with self._sampler.labelled(assignment.trial):
             end = self._fitting(job, progress, Guarded(watcher))
         record = progress.record(end, job.objectives)
-        weights = predictions = b""
-        if record.outcome is Outcome.COMPLETE and progress.outputs is not None:
-            weights, predictions = progress.weights, pack_predictions(record, progress.outputs)
+        weights = progress.weights if record.outcome is Outcome.COMPLETE else b""
+        predictions = b""
+        # Earlier folds of a trial that went on from a checkpoint are not known.
+        if weights and len(progress.outputs) == max(1, len(job.folds)):
+            predictions = pack_predictions(record, np.concatenate(progress.outputs))
         telemetry = self._sampler.drain()
         free_memory(job.device)
         return Evaluation(record, progress.epochs, weights, progress.checkpoint, telemetry, end.traceback, predictions)

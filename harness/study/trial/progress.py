@@ -53,8 +53,8 @@ class Progress:
     notes: list[str] = field(default_factory=list)
     weights: bytes = b""
     """Of the best epoch of a trial that is complete."""
-    outputs: np.ndarray | None = None
-    """What these predict of the validation samples."""
+    outputs: list[np.ndarray] = field(default_factory=list)
+    """What the best epoch of each fold predicts of its validation samples; of repeats, that of the last."""
     checkpoint: bytes = b""
     """To go on from, when the stretch ended at a rung."""
 
@@ -119,7 +119,7 @@ class Progress:
 
     def restart(self) -> None:
         """Forget a try that ran out of memory; its time counts."""
-        self.epochs, self.plan, self.fold, self.carried = [], None, 1, None
+        self.epochs, self.outputs, self.plan, self.fold, self.carried = [], [], None, 1, None
 
     def record(self, end: End, objectives: Sequence[Objective]) -> TrialRecord:
         """Return the record of the trial as it is now.
