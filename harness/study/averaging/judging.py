@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from harness.errors import InputError
 from harness.measure.temperature import fit_temperature, tempered
 from harness.problems import LOSS, problems
-from harness.problems.scoring import Scorer, Undefined
+from harness.problems.problem import Undefined
+from harness.problems.scoring import Scorer
 from harness.records import TaskShape
 from harness.study.averaging.selection import Cost, Outputs
 from harness.study.final.decision import Losses
@@ -83,7 +84,8 @@ def in_one_frame(job: Job, outputs: Outputs) -> Outputs:
     centres = [fold.shape.target.centre for fold in job.folds if fold.shape.target]
     shifts = np.subtract(centres, centres[-1])
     lengths = [len(fold.validation) for fold in job.folds]
-    return outputs + np.repeat(shifts, lengths, axis=0).reshape(outputs.shape)
+    framed: Outputs = outputs + np.repeat(shifts, lengths, axis=0).reshape(outputs.shape)
+    return framed
 
 
 def maximized(job: Job, metric: str) -> bool:

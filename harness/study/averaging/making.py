@@ -59,7 +59,7 @@ def mixed(library: Library, cost: Cost, size: int) -> tuple[Mixture, list[str]]:
 
     An average that breaks a limit gives up its least weighty trial, and what is left is selected from again.
     """
-    places, notes = np.arange(len(library.kept)), []
+    places, notes = np.arange(len(library.kept)), list[str]()
     while True:
         counts = select(library.outputs[places], cost, size)
         chosen = sorted(np.flatnonzero(counts), key=lambda place: (-counts[place], place))

@@ -30,18 +30,23 @@ def select(outputs_MNC: Outputs, cost: Cost, size: int) -> NDArray[np.int64]:
     order = sorted(range(len(outputs_MNC)), key=lambda model: cost(outputs_MNC[model]))
     sums = np.cumsum(outputs_MNC[order], axis=0)[:size]
     costs = [cost(total / count) for count, total in enumerate(sums, start=1)]
-    count = int(np.argmin(costs)) + 1
+    count = next(number for number, each in enumerate(costs, start=1) if not _better(min(costs), each))
     total, least = sums[count - 1], costs[count - 1]
     counts = np.zeros(len(outputs_MNC), np.int64)
     counts[order[:count]] = 1
     while count < size:
         costs = [cost((total + each) / (count + 1)) for each in outputs_MNC]
         added = int(np.argmin(costs))
-        if not costs[added] < least:
+        if not _better(costs[added], least):
             break
         total, least, count = total + outputs_MNC[added], costs[added], count + 1
         counts[added] += 1
     return counts
+
+
+def _better(cost: float, other: float) -> bool:
+    """Tell whether a cost is less, and not by rounding alone."""
+    return cost < other - 1e-9 * abs(other)
 
 
 def mean_of(outputs_MNC: Outputs, counts_M: NDArray[np.int64]) -> Outputs:
