@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from harness.report.blocks import Section, Table
 from harness.report.findings import Findings
 from harness.report.stats import AverageStats
 from harness.report.wording import number, plural, score, whole
 
-_NAMES = {"ensemble": "average of trials (ensemble/)", "best": "final model (best/)", "trial": "the best trial alone"}
+_NAMES: dict[Literal["ensemble", "best", "trial"], str] = {
+    "ensemble": "average of trials (ensemble/)",
+    "best": "final model (best/)",
+    "trial": "the best trial alone",
+}
 
 _COSTS = ("latency_p50_ms", "weights_mib")
 
@@ -30,12 +36,12 @@ def average_table(average: AverageStats, metric: str) -> Table:
     metrics, test = tuple(dict.fromkeys((metric, "loss"))), average["test"]
     rows = []
     for name, title in _NAMES.items():
-        figures, found = average["models"][name], test["differences"].get(name)
+        scores, figures, found = test["metrics"][name], average["models"][name], test["differences"].get(name)
         difference = (number(found["mean"]), number(found["standard_error"])) if found else ("", "")
         costs = (whole(figures.get("parameters")), *(number(figures.get(each)) for each in _COSTS))
-        rows.append((title, *(score(test["metrics"][name].get(each)) for each in metrics), *difference, *costs))
-    scores = (*(f"test {each}" for each in metrics), "loss of the average less this", "standard error")
-    columns = ("model", *scores, "parameters", "latency (ms)", "weights (MiB)")
+        rows.append((title, *(score(scores.get(each)) for each in metrics), *difference, *costs))
+    measured = (*(f"test {each}" for each in metrics), "loss of the average less this", "standard error")
+    columns = ("model", *measured, "parameters", "latency (ms)", "weights (MiB)")
     return Table(
         caption="The average beside the final model, in one opening of the test set",
         columns=columns,

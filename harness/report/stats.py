@@ -160,6 +160,14 @@ class AverageOnValidation(TypedDict):
     single_trial: int
 
 
+class LookedAt(TypedDict):
+    """Figures of the average, of the final model, and of the best trial alone."""
+
+    ensemble: Scores
+    best: Scores
+    trial: Scores
+
+
 class DifferenceStats(TypedDict):
     """By how much the average's mean loss is larger than another's on the same samples, and that mean's error."""
 
@@ -168,11 +176,11 @@ class DifferenceStats(TypedDict):
 
 
 class AverageOnTest(TypedDict):
-    """One look at the test set, the ``opened``-th: ``ensemble``, the final model ``best``, and the best ``trial``."""
+    """One look at the test set, the ``opened``-th; ``differences`` are to ``best`` and ``trial``."""
 
     opened: int
     samples: int
-    metrics: dict[str, Scores]
+    metrics: LookedAt
     differences: dict[str, DifferenceStats]
 
 
@@ -186,7 +194,7 @@ class AverageStats(TypedDict):
     temperature: float
     validation: AverageOnValidation
     test: AverageOnTest
-    models: dict[str, Scores]
+    models: LookedAt
     notes: list[str]
 
 

@@ -28,7 +28,7 @@ PARSED = {
     r"harness bench( --only matmul --only copy| --threads 2)?$": "minutes; tests/bench runs its parts, a slow test all",
     r"harness search my-space.yaml --executor ray": "needs Ray; tests/study/test_ray_cluster.py starts a cluster",
     r"harness compare (digits|RUN_A RUN_B)": "minutes; tests/study/test_comparison.py, tests/cli/test_cli_compare.py",
-    r"harness ensemble results/RUN": "takes several trials; tests/cli/test_cli_ensemble.py, tests/study/test_averaging.py",
+    r"harness ensemble results/RUN": "takes several trials; tests/cli/test_cli_ensemble.py makes them",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
     r"harness --install-completion$": "writes to the start-up file of the user's shell",
 }

@@ -17,7 +17,10 @@ from harness.store.files import read_json, write_json
 from harness.store.run import changed_files, listing, read_status, refresh_manifest, sealed_files
 from harness.study.keeping import read_predictions
 
-COMMON = {"training": {"precision": "fp32", "final": "keep"}, "search": {"baselines": False, "sampler": "grid", "seed": 1}}
+COMMON = {
+    "training": {"precision": "fp32", "final": "keep"},
+    "search": {"baselines": False, "sampler": "grid", "seed": 1},
+}
 SPACE = {
     "task": "breast-cancer",
     "objective": "loss",
