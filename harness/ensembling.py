@@ -35,7 +35,8 @@ def ensemble(
     ``target`` are those of :func:`harness.search`, for a run whose data came from Python.
 
     >>> import harness
-    >>> score = harness.ensemble(run)
+    >>> grid = {**space, "search": {"sampler": "grid", "baselines": False}}
+    >>> score = harness.ensemble(harness.search(grid, trials=2, workers=0).run)
     >>> {member["trial"] for member in score["members"]} <= {0, 1}, score["validation"]["samples"]
     (True, 27)
 
