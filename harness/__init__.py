@@ -14,6 +14,7 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
     from harness.comparison import compare
+    from harness.ensembling import ensemble
     from harness.estimators import HarnessClassifier, HarnessRegressor
     from harness.exporting import export
     from harness.report.compare_result import ComparisonResult
@@ -32,6 +33,7 @@ __all__ = [
     "StopSearch",
     "__version__",
     "compare",
+    "ensemble",
     "export",
     "load",
     "open_run",
@@ -46,6 +48,7 @@ __getattr__, __dir__ = lazy_names(
         "comparison": ("compare",),
         "exporting": ("export",),
         "estimators": ("HarnessClassifier", "HarnessRegressor"),
+        "ensembling": ("ensemble",),
         "report.compare_result": ("ComparisonResult",),
         "study": ("Observer", "Predictor", "StopSearch"),
         "training": ("train_candidate",),

@@ -43,6 +43,7 @@ FLOORS = {
     "comparison": 7.5,
     "exporting": 7.5,
     "estimators": 7.5,
+    "ensembling": 7.5,
     "training": 7.5,
     "cli": 8,
     "__init__": 9,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from harness.records import Outcome
+from harness.report.average_section import average_section
 from harness.report.baseline_section import baseline_section
 from harness.report.blocks import Alert, Block, Card, Code, Content, Points, Section, facts
 from harness.report.final_section import final_section
@@ -98,6 +99,7 @@ def _sections(findings: Findings) -> Iterator[Section]:
     )
     yield final_section(findings)
     yield _test_section(findings)
+    yield average_section(findings)
     yield mistake_section(findings)
     yield Section(
         anchor="outcomes",

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import InputError, SpecError, StorageError, did_you_mean
 from harness.problems import LOSS, problems
 from harness.records import FIGURES, NAN, TELEMETRY, Outcome
-from harness.report.stats import Stats
+from harness.report.stats import AverageStats, Stats
 from harness.spec import COST, Limits
 from harness.spec.reader import read_yaml
 from harness.store.files import first_fault, read_file, read_parquet
@@ -45,6 +45,8 @@ class RunFiles:
     parts: dict[int, dict[str, Any]]
     """Where and in what environment each part of the run was carried out, by its number; empty in older runs."""
     stats: Stats
+    average: AverageStats | None = None
+    """What the average of its best trials came to; None where none was made."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.stats['task']['name']}: {len(self.trials):,} trials>"
@@ -56,7 +58,8 @@ PARAMETER = "param."
 """Prefix of the columns of searched parameters in ``trials.parquet``."""
 
 _FRAMES = ("trials.parquet", "epochs.parquet", "telemetry.parquet", "predictions.parquet")
-_FILES = ("stats.json", *_FRAMES, "space.yaml", "hardware.json", "environment.json")
+_AVERAGE = "ensemble/score.json"
+_FILES = ("stats.json", _AVERAGE, *_FRAMES, "space.yaml", "hardware.json", "environment.json")
 _FIX = "the run was cut short or copied in part: finish it with 'harness search --resume', or copy the folder again"
 _TIMES = ("train_s", "validation_s", "train_samples_s")
 """Columns that are named as those of metrics are."""
@@ -117,6 +120,7 @@ def load_run(path: Path) -> RunFiles:
         ),
         telemetry=_frame(path / "telemetry.parquet", numbers=_TELEMETRY_NUMBERS, later=_LATER_METERS),
         predictions=_predictions(predictions) if predictions.exists() else None,
+        average=_average(path / _AVERAGE) if (path / _AVERAGE).exists() else None,
     )
     best = run.stats["best"]
     if best is not None and best["trial"] not in set(run.trials["trial"]):
@@ -179,6 +183,13 @@ def _stats(file: Path) -> Stats:
     if (kind := stats["task"]["kind"]) not in problems:
         raise _wrong(file, f"task.kind: unknown problem {kind!r}{did_you_mean(kind, problems)}")
     return stats
+
+
+def _average(file: Path) -> AverageStats:
+    try:
+        return TypeAdapter(AverageStats).validate_python(_mapping(file))
+    except ValidationError as error:
+        raise _wrong(file, first_fault(error)) from error
 
 
 def _space(file: Path, text: str) -> dict[str, Any]:

@@ -142,6 +142,62 @@ class BaselineStats(TypedDict):
     note: str
 
 
+class MemberStats(TypedDict):
+    """A trial in an average, with its share."""
+
+    trial: int
+    weight: float
+    architecture: str
+
+
+class AverageOnValidation(TypedDict):
+    """Mean losses on validation: of the average, of what halves selected for each other, and of the best trial."""
+
+    samples: int
+    ensemble: float | None
+    halves: float | None
+    single: float | None
+    single_trial: int
+
+
+class LookedAt(TypedDict):
+    """Figures of the average, of the final model, and of the best trial alone."""
+
+    ensemble: Scores
+    best: Scores
+    trial: Scores
+
+
+class DifferenceStats(TypedDict):
+    """By how much the average's mean loss is larger than another's on the same samples, and that mean's error."""
+
+    mean: float | None
+    standard_error: float | None
+
+
+class AverageOnTest(TypedDict):
+    """One look at the test set, the ``opened``-th; ``differences`` are to ``best`` and ``trial``."""
+
+    opened: int
+    samples: int
+    metrics: LookedAt
+    differences: dict[str, DifferenceStats]
+
+
+class AverageStats(TypedDict):
+    """The contents of ``ensemble/score.json``; ``models`` has what using each model takes."""
+
+    schema_version: int
+    metric: str
+    trials: int
+    members: list[MemberStats]
+    temperature: float
+    validation: AverageOnValidation
+    test: AverageOnTest
+    models: LookedAt
+    notes: list[str]
+
+
 class Stats(TypedDict):
     """The contents of ``stats.json``."""
 

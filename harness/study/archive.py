@@ -18,6 +18,7 @@ from harness.store.database import State
 from harness.study import telemetry
 from harness.study.contract import Evaluation
 from harness.study.decide.protocol import Known, Proposal, Result
+from harness.study.keeping import kept_trials, predictions_file, weights_file
 from harness.study.limits import constraints
 from harness.study.objectives import Objective, contenders
 from harness.study.soundness import SEEDS, check_result
@@ -31,11 +32,6 @@ STATES: Mapping[Outcome, State] = {
 """Optuna's words for how a trial ended; all others are pruned."""
 GO_ON = (Outcome.INTERRUPTED, Outcome.PRUNED)
 """Outcomes after which a trial may be taken up again, the latter in successive halving."""
-
-
-def weights_file(trial: int) -> str:
-    """Return the file with a trial's weights, as the search left them; kept of the winner, and of what may yet win."""
-    return f"checkpoints/trial-{trial:06d}.safetensors"
 
 
 def resume_file(trial: int) -> str:
@@ -55,7 +51,7 @@ class Archive:
         *,
         keep_weights: bool = False,
     ) -> None:
-        """``keep_weights``: of every complete trial, not only of those that may win."""
+        """``keep_weights``: of every complete trial, without predictions: each of a list has its own samples."""
         self._folder = folder
         self._limits = limits
         self._database = database
@@ -64,7 +60,9 @@ class Archive:
         self.known: list[Known] = []
         self.results: dict[int, Result] = {}
         self._contenders: list[TrialRecord] = []
-        """The winner so far, then what could still become it by further results; the weights of all these are kept."""
+        """The winner so far, then what could still become it by further results; the files of all these are kept."""
+        self._sizes: dict[int, int] = {}
+        """Bytes of each trial's weights and predictions."""
         self._load()
 
     @property
@@ -97,11 +95,13 @@ class Archive:
 
     def end(self, evaluation: Evaluation) -> None:
         """Remember how a stretch of a trial ended."""
-        record, before = evaluation.record, self._contenders
+        record, before = evaluation.record, self._kept()
+        self._sizes[record.trial] = len(evaluation.weights) + len(evaluation.predictions)
         others = (result.record for trial, result in self.results.items() if trial != record.trial)
-        after = contenders(self._objectives, [*others, record])
-        if self._keeps(record, after):
-            self._folder.write(weights_file(record.trial), evaluation.weights)
+        contending = contenders(self._objectives, [*others, record])
+        kept = self._kept(record, contending)
+        if record.trial in kept:
+            self._write_files(evaluation)
         if evaluation.traceback:
             self._folder.write(f"logs/trial-{record.trial:06d}.txt", evaluation.traceback)
         if evaluation.checkpoint:
@@ -109,10 +109,9 @@ class Archive:
         telemetry.write(self._folder, f"{record.trial:06d}-{record.epochs:06d}", evaluation.telemetry)
         self._record(record, evaluation)
         self.results[record.trial] = Result(record, evaluation.epochs)
-        self._contenders = after
-        for trial in {known.trial for known in before} - {known.trial for known in after}:
-            if not self._keep_weights:
-                self._folder.remove(weights_file(trial))
+        self._contenders = contending
+        for trial in before - kept:
+            self._remove_files(trial)
         if record.outcome is not Outcome.INTERRUPTED and not evaluation.checkpoint:
             self._folder.remove(resume_file(record.trial))
 
@@ -128,10 +127,10 @@ class Archive:
 
     def tidy(self) -> None:
         """Remove what earlier parts of the run had no time to remove."""
-        kept = {trial for trial, result in self.results.items() if self._keeps(result.record, self._contenders)}
+        kept = self._kept()
         for kind, trial in self._files():
             if kind == "trial" and trial not in kept:
-                self._folder.remove(weights_file(trial))
+                self._remove_files(trial)
             if kind == "resume" and trial in self.results and self.results[trial].record.outcome not in GO_ON:
                 self._folder.remove(resume_file(trial))
 
@@ -141,11 +140,24 @@ class Archive:
             if kind == "resume":
                 self._folder.remove(resume_file(trial))
 
-    def _keeps(self, record: TrialRecord, contending: Sequence[TrialRecord]) -> bool:
-        """Tell whether the weights of a trial are kept beside these that may win."""
+    def _kept(self, record: TrialRecord | None = None, contending: Sequence[TrialRecord] | None = None) -> set[int]:
+        """Return the trials whose files are kept, a new record and what may win with it among them."""
+        records = {trial: result.record for trial, result in self.results.items()}
+        records |= {record.trial: record} if record else {}
         if self._keep_weights:
-            return record.outcome is Outcome.COMPLETE
-        return any(known.trial == record.trial for known in contending)
+            return {trial for trial, each in records.items() if each.outcome is Outcome.COMPLETE}
+        contending = self._contenders if contending is None else contending
+        best = kept_trials(self._objectives[0], records.values(), self._sizes)
+        return {*best, *(each.trial for each in contending)}
+
+    def _write_files(self, evaluation: Evaluation) -> None:
+        self._folder.write(weights_file(evaluation.trial), evaluation.weights)
+        if evaluation.predictions and not self._keep_weights:
+            self._folder.write(predictions_file(evaluation.trial), evaluation.predictions)
+
+    def _remove_files(self, trial: int) -> None:
+        self._folder.remove(weights_file(trial))
+        self._folder.remove(predictions_file(trial))
 
     def _record(self, record: TrialRecord, evaluation: Evaluation) -> None:
         text = encode(record, list(evaluation.epochs))
@@ -168,6 +180,9 @@ class Archive:
             self.known.append(Known(stored.params, self._observed(stored), self._result(stored), self._seed(stored)))
         self.results = {number: known.result for number, known in enumerate(self.known) if known.result}
         self._contenders = contenders(self._objectives, (result.record for result in self.results.values()))
+        for trial in self.results:
+            files = (self._folder.path / name for name in (weights_file(trial), predictions_file(trial)))
+            self._sizes[trial] = sum(file.stat().st_size for file in files if file.is_file())
 
     def _result(self, stored: StoredTrial) -> Result | None:
         if stored.record is None:
@@ -196,6 +211,7 @@ class Archive:
         return StorageError(f"{self._folder.path}: the note of trial {stored.number} is damaged: {why}; {DAMAGED}")
 
     def _files(self) -> Iterator[tuple[str, int]]:
-        for path in sorted((self._folder.path / "checkpoints").glob("*.safetensors")):
+        folder = self._folder.path
+        for path in sorted([*folder.glob("checkpoints/*.safetensors"), *folder.glob("validation/*.safetensors")]):
             if match := FILES.fullmatch(path.name):
                 yield match[1], int(match[2])

@@ -72,6 +72,8 @@ class Evaluation:
     telemetry: Sequence[TelemetryRecord] = field(default_factory=tuple)
     traceback: str = ""
     """Of a crash, for the log of the run."""
+    predictions: bytes = b""
+    """What the weights predict of the validation samples, as :mod:`harness.study.keeping` packs it; empty: unknown."""
 
     @property
     def trial(self) -> int:

@@ -49,8 +49,8 @@ UNREAD = (".lock", "logs/*")
 """What nobody reads back."""
 ALONE = ("telemetry/*.parquet", "checkpoints/trial-*")
 """What has a test of its own below."""
-ELSEWHERE = ("study.db", "checkpoints/resume-*")
-"""What the tests of the database and of mid-trial checkpoints cover."""
+ELSEWHERE = ("study.db", "checkpoints/resume-*", "validation/trial-*")
+"""What the tests of the database, of mid-trial checkpoints and of kept predictions cover."""
 
 
 def resumed_status(run: Path) -> Any:

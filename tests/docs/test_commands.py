@@ -28,6 +28,7 @@ PARSED = {
     r"harness bench( --only matmul --only copy| --threads 2)?$": "minutes; tests/bench runs its parts, a slow test all",
     r"harness search my-space.yaml --executor ray": "needs Ray; tests/study/test_ray_cluster.py starts a cluster",
     r"harness compare (digits|RUN_A RUN_B)": "minutes; tests/study/test_comparison.py, tests/cli/test_cli_compare.py",
+    r"harness ensemble results/RUN": "takes several trials; tests/cli/test_cli_ensemble.py makes them",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
     r"harness export RUN --out wine\.onnx|harness export RUN --format torch": "tests/exporting exports every kind",
     r"harness search digits --trials 5 --track mlflow=": "needs a server; tests/tracking/test_tracked_searches.py",

@@ -37,6 +37,7 @@ SEARCHES = {
     "api.py",
     "estimators/estimator.py",
     "exporting/exporter.py",
+    "ensembling.py",
     "study/final/predictor.py",
     "study/observer.py",
     "study/callbacks.py",

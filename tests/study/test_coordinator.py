@@ -15,7 +15,8 @@ from harness.records import EpochRecord, Outcome, Plan, TaskKind, TrialRecord
 from harness.spec import parse_spec
 from harness.store import RunFolder, StudyDatabase, trials_frame
 from harness.store.ledger import ledger
-from harness.study.archive import Archive, weights_file
+from harness.study import keeping
+from harness.study.archive import Archive
 from harness.study.contract import Capabilities, Evaluation, Lost, Report
 from harness.study.coordinator import Coordinator
 from harness.study.decide.decisions import SampledTrials
@@ -305,16 +306,21 @@ def test_the_power_may_go_off_at_any_persistence_step(pruner, tmp_path):
             assert not set(acknowledged.ended) & set(resumed.started), "what was acknowledged is not trained again"
 
 
-def test_the_weights_of_what_may_yet_win_are_kept_and_no_others(tmp_path):
+def test_the_weights_of_the_best_and_of_what_may_yet_win_are_kept_and_no_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeping, "MOST_TRIALS", 2)
     spec, path, most = spec_of("search.pruner=none"), tmp_path / "run", 0
+    objectives = resolve_objectives(spec, TaskKind.CLASSIFICATION)
     for total in (4, 9, 14):
         archive = run(path, spec, Computed(2), total=total)
-        kept = contenders(resolve_objectives(spec, TaskKind.CLASSIFICATION), archive.records.values())
-        assert archive.best is kept[0]
+        records = archive.records.values()
+        contending = contenders(objectives, records)
+        assert archive.best is contending[0]
+        best = keeping.best_trials(objectives[0], records)[:2]
+        kept = {record.trial for record in (*contending, *best)}
         files = sorted(file.name for file in path.rglob("trial-*.safetensors"))
-        assert files == sorted(Path(weights_file(record.trial)).name for record in kept)
-        most = max(most, len(kept))
-    assert most > 1, "else this shows nothing"
+        assert files == sorted(Path(keeping.weights_file(trial)).name for trial in kept)
+        most = max(most, len(kept - {record.trial for record in best}))
+    assert most > 0, "else this shows nothing of what may yet win"
 
 
 def lost(outcome=Outcome.CRASHED, seconds=5.0):

@@ -22,7 +22,6 @@ from harness.spec import parse_spec
 from harness.store import RunFolder
 from harness.store.files import read_json, read_parquet
 from harness.study import Observer, Request, Stop, open_search
-from harness.study.archive import weights_file
 from harness.study.contract import Assignment
 from harness.study.decide.points import middle_candidate
 from harness.study.final import Finisher, final_cost_epochs, finisher
@@ -30,6 +29,7 @@ from harness.study.final.decision import Difference
 from harness.study.final.recipes import recipes
 from harness.study.final.rehearsal import Rehearsal
 from harness.study.final.retraining import Retraining
+from harness.study.keeping import weights_file
 from harness.study.trial.building import build_model
 from harness.study.trial.evaluate import Evaluator
 

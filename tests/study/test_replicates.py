@@ -15,11 +15,11 @@ from harness.errors import InputError, StorageError
 from harness.spec import parse_spec
 from harness.store import RunFolder, read_status
 from harness.study import Observer, Stop
-from harness.study.archive import weights_file
 from harness.study.decide.fixed import Replicate
 from harness.study.execute.execution import Execution
 from harness.study.final.kept import score_trial
 from harness.study.final.openings import note_opening, read_opening
+from harness.study.keeping import weights_file
 from harness.study.replicates import read_replicates, with_recorded
 from harness.study.search import Request, open_search, run_search
 

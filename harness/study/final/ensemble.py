@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from harness.data import TrainingData
 from harness.errors import Infeasible, first_line
 from harness.models import Ensemble
@@ -14,7 +16,7 @@ from harness.study.trial.building import build_model, place_evaluation, static_f
 from harness.study.trial.speed import measure_latency
 
 
-def ensemble_figures(job: Job, dataset: TrainingData, ensemble: Ensemble, plan: Plan) -> Figures:
+def ensemble_figures(job: Job, dataset: TrainingData, ensemble: nn.Module, plan: Plan) -> Figures:
     """Return parameters, FLOPs and, measured as a trial's, the latency of an ensemble; its weights may be any."""
     prepare(ensemble, device=job.device, layout=plan.layout)
     inputs = next(iter(place_evaluation(dataset.validation, job.device, plan.micro_batch).epoch(1))).inputs

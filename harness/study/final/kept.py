@@ -13,11 +13,11 @@ from harness.errors import StorageError, first_line
 from harness.records import TrialRecord
 from harness.store import RunFolder, to_parquet
 from harness.store.files import read_object
-from harness.study.archive import weights_file
 from harness.study.final.inference import Inference
 from harness.study.final.retraining import settled_candidate
 from harness.study.final.scoring import scorer_of_all
 from harness.study.job import Job
+from harness.study.keeping import weights_file
 from harness.study.trial.building import build_model, followed_here
 
 

@@ -1,6 +1,7 @@
-"""The look at the test samples of a run of listed trials: ``openings.json``, written before they are looked at.
+"""Looks at the test samples of a run, and what each was for: ``openings.json``, written before they are looked at.
 
-A list is fixed before its first trial, so all its trials are scored in one look, however many commands that takes.
+A list is fixed before its first trial, so all its trials are scored in one look, however many commands that takes. The
+look for the winner of a search stands in ``stats.json``; here are those for averages of its trials.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing_extensions import TypedDict
 
 from harness.errors import StorageError
 from harness.records import TrialRecord
-from harness.store import RunFolder
+from harness.store import RunFolder, read_status
 from harness.store.files import damaged, read_object
 from harness.store.runs import OPENINGS
 
@@ -35,17 +36,20 @@ _OPENINGS = TypeAdapter(list[Opening])
 
 def read_opening(run: Path) -> Opening | None:
     """Return what a run has opened its test samples for, if it has. Raises :class:`StorageError` for a damaged file."""
+    return next(iter(_read(run)), None)
+
+
+def _read(run: Path) -> list[Opening]:
     path = run / OPENINGS
     if not path.is_file():
-        return None
+        return []
     contents = read_object(path)
     if (version := contents.get("schema_version")) != SCHEMA_VERSION:
         raise StorageError(f"{path}: schema version {version!r}, this harness reads {SCHEMA_VERSION}")
     try:
-        openings = _OPENINGS.validate_python(contents.get("openings"))
+        return _OPENINGS.validate_python(contents.get("openings"))
     except ValidationError as error:
         raise damaged(path, error, "openings") from None
-    return openings[0] if openings else None
 
 
 def note_opening(folder: RunFolder, records: Sequence[TrialRecord]) -> int:
@@ -60,3 +64,20 @@ def note_opening(folder: RunFolder, records: Sequence[TrialRecord]) -> int:
     folder.write_json(OPENINGS, {"schema_version": SCHEMA_VERSION, "openings": [opening]})
     folder.note(test_opened=1)
     return 1
+
+
+def note_average(folder: RunFolder, records: Sequence[TrialRecord]) -> int:
+    """Log a further look, for the average of these trials of a search; return the number of looks at the test samples.
+
+    It is written before they are looked at.
+    """
+    entry = Opening(
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        trials=[record.trial for record in records],
+        seeds=[record.seed for record in records],
+    )
+    openings = [*_read(folder.path), entry]
+    folder.write_json(OPENINGS, {"schema_version": SCHEMA_VERSION, "openings": openings})
+    opened = read_status(folder.path).get("test_opened", 0) + 1
+    folder.note(test_opened=opened)
+    return opened

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from harness.data import prepare, unknown_columns
+from harness.data import Part, prepare, unknown_columns
 from harness.errors import InputError
 from harness.hardware import choose_device
 from harness.problems import problems
@@ -97,6 +97,10 @@ class Predictor:
             raise InputError(f"{self.run}: predicts values, of which there are no probabilities; use predict")
         probabilities: np.ndarray = self._outputs(raw).astype(np.float64)
         return probabilities
+
+    def answers(self, part: Part) -> np.ndarray:
+        """Return probabilities of classes, or values in the target's units, of samples that are prepared already."""
+        return problems[self._shape.kind].own_units(self._inference.outputs(part), self._shape)
 
     def _outputs(self, raw: Any) -> np.ndarray:
         part = prepare(self.preprocessing, raw)

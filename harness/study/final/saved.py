@@ -57,8 +57,21 @@ def _of_earlier(shape: object) -> object:
     return {"kind": shape["kind"], "outputs": shape["outputs"], "inputs": inputs}
 
 
+class Member(BaseModel):
+    """One of the trials that a model averages; its weights are those whose names begin with ``weights``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trial: Annotated[int, Field(ge=0)]
+    candidate: Annotated[Candidate, BeforeValidator(Candidate.from_dict)]
+    count: Annotated[int, Field(ge=1, le=1000)]
+    """How often it counts."""
+    weights: str
+    own_sha256: str | None = None
+
+
 class Saved(BaseModel):
-    """What ``best/candidate.json`` says of a final model."""
+    """What the ``candidate.json`` of a model folder says of the model."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,6 +81,9 @@ class Saved(BaseModel):
     class_names: tuple[str, ...]
     plan: Annotated[Plan, BeforeValidator(_with_nan)] = _UNKNOWN
     ensemble: Annotated[int, Field(ge=1, le=64)] = 1
+    """How many refits of the candidate are averaged."""
+    members: tuple[Member, ...] = ()
+    """What is averaged where these are different candidates; ``candidate`` is then the first of them."""
     temperature: Annotated[float, Field(gt=0, lt=math.inf)] = 1.0
     own_sha256: str | None = None
     """Of the file of the user's own module."""
@@ -114,17 +130,36 @@ def _first(error: Exception) -> str:
 
 def build_saved(saved: Saved, weights: Path, *, trust: bool) -> nn.Module:
     """Return the model with its weights, in evaluation mode."""
-    architecture = saved.candidate.architecture
-    shape = dataclasses.replace(saved.shape, outputs=outputs_for(saved.shape, saved.candidate.training.loss))
     with torch.random.fork_rng(devices=[]):
-        members = [models.build(architecture, shape, trust=trust) for _ in range(saved.ensemble)]
-    if own_sha256(architecture) != saved.own_sha256:
-        warnings.warn(
-            f"{architecture.params['family']}: has changed since the run, whose model it builds", stacklevel=4
-        )
-    model = Ensemble(members, shape) if saved.ensemble > 1 else members[0]
+        model = _averaged(saved, trust) if saved.members else _single(saved, trust)
     try:
         model.load_state_dict(load(read_file(weights, limit=None)))
     except (RuntimeError, SafetensorError) as error:
         raise StorageError(f"{weights}: cannot be loaded: {first_line(error)}") from None
     return (model if saved.temperature == 1.0 else Tempered(model, saved.temperature)).eval()
+
+
+def _single(saved: Saved, trust: bool) -> nn.Module:
+    """Return a model of the candidate, or the average of several."""
+    members = [_built(saved.candidate, saved, saved.own_sha256, trust) for _ in range(saved.ensemble)]
+    return Ensemble(members, _shape_for(saved.candidate, saved)) if saved.ensemble > 1 else members[0]
+
+
+def _averaged(saved: Saved, trust: bool) -> nn.Module:
+    """Return the average of members that may be of different architectures."""
+    members = [_built(member.candidate, saved, member.own_sha256, trust) for member in saved.members]
+    return Ensemble(members, saved.shape, [member.count for member in saved.members])
+
+
+def _built(candidate: Candidate, saved: Saved, own: str | None, trust: bool) -> nn.Module:
+    """Return a candidate's model, whatever its weights."""
+    architecture = candidate.architecture
+    model = models.build(architecture, _shape_for(candidate, saved), trust=trust)
+    if own_sha256(architecture) != own:
+        told = f"{architecture.params['family']}: has changed since the run, whose model it builds"
+        warnings.warn(told, stacklevel=6)
+    return model
+
+
+def _shape_for(candidate: Candidate, saved: Saved) -> TaskShape:
+    return dataclasses.replace(saved.shape, outputs=outputs_for(saved.shape, candidate.training.loss))

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass, replace
 
+import numpy as np
 from safetensors.torch import save
 
 from harness import measure, models
@@ -38,7 +39,7 @@ from harness.study.trial.gates import check_time
 from harness.study.trial.guarded import Guarded
 from harness.study.trial.progress import End, Progress
 from harness.study.trial.speed import measure_speed
-from harness.train import Fit, read_facts
+from harness.train import Fit, predict, read_facts
 
 CHECKPOINT_SHARE = 0.05
 """Of the training time, what checkpoints may take."""
@@ -88,6 +89,9 @@ class Attempt:
             done = self._train(setup.fit)
             while done and progress.fold < self._whole.trainings:
                 self._watcher.keep(self._assignment.trial, self._checkpoint(setup.fit))
+                if self._whole.folds:
+                    setup.fit.restore_best()
+                    progress.outputs.append(self._outputs(setup))
                 progress.fold += 1
                 del setup  # before there is another model
                 setup = self._built(progress.plan)
@@ -107,17 +111,18 @@ class Attempt:
         # In the order of their indices, whatever the layout that they were trained in.
         progress.weights = save({name: tensor.contiguous() for name, tensor in setup.fit.best_state.items()})
         check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
-        progress.figures |= measure_certainty(
-            self._job,
-            self._assignment.candidate.training,
-            setup.fit.model,
-            setup.validation,
-            setup.plan,
-            self._assignment.seed,
-        )
+        outputs = self._outputs(setup)
+        progress.outputs.append(outputs)
+        loss = self._assignment.candidate.training.loss
+        progress.figures |= measure_certainty(self._job, loss, outputs, self._assignment.seed)
         if self._job.trainings > 1:
             progress.figures |= spread(self._job, progress.epochs, progress.figures.values["value_se"])
         return self._completed()
+
+    def _outputs(self, setup: _Setup) -> np.ndarray:
+        """Return what the model says of the validation samples."""
+        shape, loss = self._job.dataset.shape, self._assignment.candidate.training.loss
+        return predict(setup.fit.model, setup.validation, shape=shape, plan=setup.plan, loss=loss)[0]
 
     def _built(self, plan: Plan | None = None) -> _Setup:
         """Set up the training from its start, past the gates; or by a plan if there is one already."""

@@ -6,34 +6,29 @@ import math
 from collections.abc import Sequence
 from statistics import stdev
 
-from torch import nn
+import numpy as np
 
-from harness.data import Batches, derive_seed
+from harness.data import derive_seed
 from harness.measure import standard_error
 from harness.problems import problems
-from harness.records import EpochRecord, Figures, Plan
-from harness.spec import Training
+from harness.records import EpochRecord, Figures
 from harness.study.folds import best_epochs
 from harness.study.job import Job
-from harness.train import predict
 from harness.train.loss import loss_name
 
 
-def measure_certainty(
-    job: Job, training: Training, model: nn.Module, validation: Batches, plan: Plan, seed: int
-) -> Figures:
-    """Return the standard error of the first objective on the validation samples, as ``value_se``.
+def measure_certainty(job: Job, loss: str, answers: np.ndarray, seed: int) -> Figures:
+    """Return the standard error of the first objective of answers to the validation samples, as ``value_se``.
 
     ``seed`` is the trial's.
     """
     dataset, metric = job.dataset, job.objectives[0].metric
     shape, seed = dataset.shape, derive_seed(seed, "standard error")
     problem = problems[shape.kind]
-    answers, targets = predict(model, validation, shape=shape, plan=plan, loss=training.loss)
     if metric in job.scorer:
         answers = problem.own_units(answers, shape)
         return job.scorer.standard_error(metric, dataset.validation.truth, answers, seed)
-    name = loss_name(shape, training.loss)
+    name, targets = loss_name(shape, loss), dataset.validation.targets
     return standard_error(problem, metric, answers, targets, seed=seed, loss=name, scale=shape.scale)
 
 

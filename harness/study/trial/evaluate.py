@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from harness.errors import OutOfMemory, TooFewSamples, TrialEnd, described, first_line
@@ -15,6 +16,7 @@ from harness.measure import free_memory, is_out_of_memory, only_new_garbage
 from harness.records import Outcome
 from harness.study.contract import Assignment, Evaluation, Group, Watcher
 from harness.study.job import Job
+from harness.study.keeping import pack_predictions
 from harness.study.stop import Stop
 from harness.study.trial.attempt import Attempt
 from harness.study.trial.building import largest_batch
@@ -74,9 +76,13 @@ class Evaluator:
             end = self._fitting(job, progress, Guarded(watcher))
         record = progress.record(end, job.objectives)
         weights = progress.weights if record.outcome is Outcome.COMPLETE else b""
+        predictions = b""
+        # Earlier folds of a trial that went on from a checkpoint are not known.
+        if weights and len(progress.outputs) == max(1, len(job.folds)):
+            predictions = pack_predictions(record, np.concatenate(progress.outputs))
         telemetry = self._sampler.drain()
         free_memory(job.device)
-        return Evaluation(record, progress.epochs, weights, progress.checkpoint, telemetry, end.traceback)
+        return Evaluation(record, progress.epochs, weights, progress.checkpoint, telemetry, end.traceback, predictions)
 
     def _fitting(self, job: Job, progress: Progress, watcher: Guarded) -> End:
         """Train; out of memory, again with half the micro-batch, until not even one sample fits."""

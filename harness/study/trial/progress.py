@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 
+import numpy as np
+
 from harness.hardware import Sampler
 from harness.records import FIGURES, MEMORY_METERS, NAN, EpochRecord, Figures, Outcome, Plan, TrialRecord
 from harness.study.contract import Assignment
@@ -51,6 +53,8 @@ class Progress:
     notes: list[str] = field(default_factory=list)
     weights: bytes = b""
     """Of the best epoch of a trial that is complete."""
+    outputs: list[np.ndarray] = field(default_factory=list)
+    """What the best epoch of each fold predicts of its validation samples; of repeats, that of the last."""
     checkpoint: bytes = b""
     """To go on from, when the stretch ended at a rung."""
 
@@ -115,7 +119,7 @@ class Progress:
 
     def restart(self) -> None:
         """Forget a try that ran out of memory; its time counts."""
-        self.epochs, self.plan, self.fold, self.carried = [], None, 1, None
+        self.epochs, self.outputs, self.plan, self.fold, self.carried = [], [], None, 1, None
 
     def record(self, end: End, objectives: Sequence[Objective]) -> TrialRecord:
         """Return the record of the trial as it is now.

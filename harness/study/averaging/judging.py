@@ -1,0 +1,98 @@
+"""What outputs for the validation samples are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import InputError
+from harness.measure.temperature import fit_temperature, tempered
+from harness.problems import LOSS, problems
+from harness.problems.problem import Undefined
+from harness.problems.scoring import Scorer
+from harness.records import TaskShape
+from harness.study.averaging.selection import Cost, Outputs
+from harness.study.final.decision import Losses
+from harness.study.job import Job
+from harness.train.loss import loss_name
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Measures probabilities of classes, or values less the mean of those of training, against what is right."""
+
+    shape: TaskShape
+    targets: NDArray[Any]
+    """As the outputs are."""
+    truth: NDArray[Any]
+    """In the units of the data."""
+    scorer: Scorer
+    """With the user's own metrics."""
+
+    def losses(self, outputs: Outputs) -> Losses:
+        """Return the plain loss of each sample: log loss in nats, or squared error in standard units."""
+        name = loss_name(self.shape, "auto")
+        return problems[self.shape.kind].losses_of(outputs, self.targets, loss=name, scale=self.shape.scale)
+
+    def cost(self, metric: str, *, maximize: bool, rows: NDArray[np.int64] | None = None) -> Cost:
+        """Return what is to be made small: a metric, less it where more is better, of all samples or of some rows."""
+        judge, problem = self if rows is None else self._of(rows), problems[self.shape.kind]
+        if metric == LOSS:
+            return lambda outputs: float(judge.losses(outputs).mean())
+
+        def cost(outputs: Outputs) -> float:
+            try:
+                value = judge.scorer.score(metric, judge.truth, problem.own_units(outputs, judge.shape))
+            except Undefined as error:
+                raise InputError(f"--metric {metric}: has no value on the validation samples: {error}") from None
+            return -value if maximize else value
+
+        return cost
+
+    def temperature(self, outputs: Outputs, calibration: str) -> float:
+        """Return the temperature that these samples ask for; 1 for values, or where it is not asked for."""
+        if calibration != "temperature" or not problems[self.shape.kind].calibrated:
+            return 1.0
+        return fit_temperature(outputs, self.targets)
+
+    def loss(self, outputs: Outputs, calibration: str) -> float:
+        """Return the mean loss at the temperature that these samples ask for."""
+        temperature = self.temperature(outputs, calibration)
+        return float(self.losses(outputs if temperature == 1.0 else tempered(outputs, temperature)).mean())
+
+    def _of(self, rows: NDArray[np.int64]) -> Judge:
+        return replace(self, targets=self.targets[rows], truth=self.truth[rows])
+
+
+def judge_of(job: Job) -> Judge:
+    """Return the judge of a job's validation samples; of folds, of those of each, one fold after the other."""
+    parts = [fold.validation for fold in job.folds or (job.dataset,)]
+    truth = np.concatenate([part.truth for part in parts])
+    target = job.dataset.shape.target
+    assert target is not None
+    centred = truth if job.dataset.class_names else truth - np.reshape(target.centre, target.shape)
+    return Judge(job.dataset.shape, centred, truth, job.scorer)
+
+
+def in_one_frame(job: Job, outputs: Outputs) -> Outputs:
+    """Return outputs for :func:`judge_of`: values of each fold are less the mean of its own training samples."""
+    if not job.folds or job.dataset.class_names:
+        return outputs
+    centres = [fold.shape.target.centre for fold in job.folds if fold.shape.target]
+    shifts = np.subtract(centres, centres[-1])
+    lengths = [len(fold.validation) for fold in job.folds]
+    framed: Outputs = outputs + np.repeat(shifts, lengths, axis=0).reshape(outputs.shape)
+    return framed
+
+
+def maximized(job: Job, metric: str) -> bool:
+    """Tell whether more of a metric is better. Raises :class:`InputError` for one that cannot be selected by."""
+    problem = problems[job.dataset.shape.kind]
+    directions = {LOSS: False, **{each.name: each.maximize for each in problem.metrics}}
+    directions |= {each.metric: each.maximize for each in job.objectives if each.metric in job.scorer}
+    if metric not in directions:
+        raise InputError(f"--metric {metric}: cannot be selected by; use one of {', '.join(directions)}")
+    return directions[metric]

@@ -1,0 +1,97 @@
+"""The trials of a finished run whose weights and predictions were kept, with the run's data read again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.data import Dataset, Given
+from harness.errors import DataError, InputError, StorageError
+from harness.records import Outcome
+from harness.store import RunFolder, read_status
+from harness.store.files import read_object
+from harness.store.loose import at
+from harness.store.run import changed_files
+from harness.store.runs import listed
+from harness.study.averaging.judging import in_one_frame
+from harness.study.final.saved import BEST, model_folder
+from harness.study.job import Job
+from harness.study.keeping import Kept, best_trials, read_predictions
+from harness.study.search import Request, open_search, spec_of_run
+
+FEWEST = 2
+_READ = ("validation/", "checkpoints/trial-", "best/", "space.yaml", "stats.json", "status.json")
+"""What is read of the run, by the beginnings of names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """What may be averaged."""
+
+    folder: RunFolder
+    job: Job
+    dataset: Dataset
+    kept: Sequence[Kept]
+    """The best by the first objective first."""
+
+    @property
+    def outputs(self) -> np.ndarray:
+        """What each trial says of the validation samples, in their order."""
+        return np.stack([in_one_frame(self.job, each.outputs) for each in self.kept])
+
+
+def open_library(folder: RunFolder, *, top: int | None, data: Given | None, device: str, trust: bool) -> Library:
+    """Return the ``top`` trials of a run (None: all that were kept); nothing is written.
+
+    Raises :class:`InputError` where it is no finished search or has no two such trials, :class:`DataError` where its
+    data has changed, and :class:`StorageError` where a file of it was.
+    """
+    run = folder.path
+    _check_finished(run)
+    kept = _kept(run)
+    opened = open_search(Request(spec_of_run(run), device=device, trust=trust, data=data))
+    if opened.dataset.fingerprint != read_status(run).get("fingerprint"):
+        raise DataError(f"{run}: the data of task {opened.dataset.name!r} has changed since; search it anew")
+    job = opened.job
+    samples = sum(len(fold.validation) for fold in job.folds or (job.dataset,))
+    if any(len(each.outputs) != samples for each in kept):
+        raise StorageError(f"{run}/validation: holds predictions of other than the {samples} validation samples")
+    by_trial = {each.record.trial: each for each in kept}
+    ranked = best_trials(job.objectives[0], (each.record for each in kept))
+    return Library(folder, job, opened.dataset, [by_trial[record.trial] for record in ranked[:top]])
+
+
+def _check_finished(run: Path) -> None:
+    """Raise :class:`InputError` for anything but a search that is complete, StorageError where it was changed."""
+    found = listed(run)
+    if found.command != "search":
+        raise InputError(f"{run}: a run of `harness {found.command}`; only the trials of a search are averaged")
+    if found.state != "complete":
+        raise InputError(f"{run}: is {found.state}; finish it with: harness search --resume {run}")
+    model_folder(run, BEST)
+    for name in changed_files(run):
+        if name.startswith(_READ):
+            raise StorageError(f"{run / name}: not the file that manifest.json was sealed with; copy the run again")
+
+
+def _kept(run: Path) -> list[Kept]:
+    """Return the trials that can be averaged. Raises :class:`InputError` where there are not two."""
+    complete = at(read_object(run / "stats.json"), "outcomes", Outcome.COMPLETE) or 0
+    if complete < FEWEST:
+        told = "one trial" if complete else "no trial"
+        raise InputError(f"{run}: {told} completed; an average takes {FEWEST}: give the search more trials or time")
+    kept = read_predictions(run)
+    if not kept:
+        raise InputError(
+            f"{run}: was made by a version that kept no predictions of its trials; search anew: harness search "
+            f"{run / 'space.yaml'}"
+        )
+    if len(kept) < FEWEST:
+        raise InputError(
+            f"{run}: only trial {kept[0].record.trial} has weights and predictions, since equal candidates were "
+            "trained once and files above 256 MiB in sum are not kept; search more, or smaller, candidates"
+        )
+    return kept
