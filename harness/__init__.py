@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
     from harness.comparison import compare
     from harness.report.compare_result import ComparisonResult
+    from harness.reproduction import Reproduction, reproduce
     from harness.study import Observer, Predictor, StopSearch
     from harness.training import train_candidate
 
@@ -24,12 +25,14 @@ __all__ = [
     "ComparisonResult",
     "Observer",
     "Predictor",
+    "Reproduction",
     "SearchResult",
     "StopSearch",
     "__version__",
     "compare",
     "load",
     "open_run",
+    "reproduce",
     "search",
     "train_candidate",
 ]
@@ -40,6 +43,7 @@ __getattr__, __dir__ = lazy_names(
         "api": ("SearchResult", "load", "open_run", "search"),
         "comparison": ("compare",),
         "report.compare_result": ("ComparisonResult",),
+        "reproduction": ("Reproduction", "reproduce"),
         "study": ("Observer", "Predictor", "StopSearch"),
         "training": ("train_candidate",),
     },

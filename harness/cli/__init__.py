@@ -68,10 +68,11 @@ def _root(
 
 
 def _register() -> None:
-    from harness.cli import bench, compare, devices, report, runs, search, spaces, tasks, train
+    from harness.cli import bench, compare, devices, report, reproduce, runs, search, spaces, tasks, train
 
     app.command("search")(search.search)
     app.command("train")(train.train)
+    app.command("reproduce")(reproduce.reproduce)
     app.command("compare")(compare.compare)
     app.command("runs")(runs.runs)
     app.command("report")(report.report)
