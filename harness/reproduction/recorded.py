@@ -135,7 +135,7 @@ def record_checks(recorded: Recorded, number: int) -> list[Check]:
         Check.of("seed, by the rule of the run and as recorded", _seed(recorded, number), record.seed),
     ]
     frames = {
-        "trials.parquet": trials_frame([record], parameters(recorded.spec.group)),
+        "trials.parquet": trials_frame([record], list(parameters(recorded.spec.group))),
         "epochs.parquet": epochs_frame(trial.epochs),
     }
     for name, expected in frames.items():
@@ -189,10 +189,10 @@ def _agreement(name: str, rows: pd.DataFrame, expected: pd.DataFrame) -> list[Ch
 def _differences(name: str, rows: pd.DataFrame, expected: pd.DataFrame) -> Iterator[Check]:
     for place in range(len(rows)):
         for column in expected.columns.intersection(rows.columns):
-            pair = tuple(_plain(frame[column].iloc[place]) for frame in (rows, expected))
-            if not same(*pair):
+            told, known = (_plain(frame[column].iloc[place]) for frame in (rows, expected))
+            if not same(told, known):
                 epoch = f", epoch {expected['epoch'].iloc[place]}" if "epoch" in expected else ""
-                yield Check(f"{name}{epoch}: {column}, and in the study", *pair, equal=False)
+                yield Check(f"{name}{epoch}: {column}, and in the study", told, known, equal=False)
 
 
 def _plain(cell: Any) -> Any:

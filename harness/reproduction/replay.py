@@ -79,7 +79,8 @@ class Winner:
     @property
     def test(self) -> Mapping[str, Any] | None:
         """What the run says of its one look at the test samples; None where there was none."""
-        return self.recorded.stats["test"]
+        test: Mapping[str, Any] | None = self.recorded.stats["test"]
+        return test
 
     def complete(self, finished: Finished) -> bool:
         """Tell whether its training has come to its end."""
