@@ -252,7 +252,7 @@ def test_trials_of_two_workers_are_the_same_to_the_bit_in_another_process(tmp_pa
 task: {builtin: digits, limit: 500}
 objective: accuracy
 budget: {trials: 6, epochs: 3}
-search: {pruner: median, baselines: false, sampler: random}
+search: {pruner: asha, baselines: false, sampler: random}
 training: {final: {ensemble: 2}, augment: {shift: 0.1, rotation: 10, mixup: 0.2}}
 space:
   architecture:

@@ -87,7 +87,7 @@ def test_weights_part_where_metrics_do_and_only_there(dataset, tmp_path):
     assert level(RECORDED, RECORDED, dataset, folders)[0] is Level.MISMATCH
     found, checks = level(RECORDED, near, dataset, folders)
     assert found is Level.TOLERANCE
-    assert [check.what for check in checks if not check.equal][0] == "epoch 2: training loss"
+    assert next(check.what for check in checks if not check.equal) == "epoch 2: training loss"
 
 
 def test_the_tolerance_is_what_the_metric_can_tell_apart(dataset):
