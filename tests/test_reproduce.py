@@ -7,8 +7,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tarfile
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -311,3 +313,13 @@ def test_a_value_that_lies_too_far_off_is_compared_with_new_seeds(copy, searched
     assert value.found == pytest.approx([drawn.mean() - spread, drawn.mean() + spread], abs=0.2)
     assert (made.level is Level.STATISTICAL) == (value.found[0] <= value.recorded <= value.found[1])
     assert "not sealed" in made.notes[0]
+
+
+@pytest.mark.slow
+def test_a_run_of_an_earlier_version_is_the_same_where_it_was_made(tmp_path):
+    with tarfile.open(Path(__file__).parent / "same" / "run.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    made = harness.reproduce(tmp_path / "run", out=tmp_path / "out")
+    other = {row["what"] for row in made.environment}
+    assert made.level in ((Level.EXACT,) if not {"CPU", "package torch"} & other else (Level.TOLERANCE, Level.MISMATCH))
+    assert made.level is not Level.MISMATCH or made.trials[0].differs.startswith("epoch 1: ")

@@ -82,7 +82,7 @@ def _level(
 def _epochs(old: Sequence[EpochRecord], new: Sequence[EpochRecord], tolerance: Tolerance) -> list[Check]:
     """Return a check for each metric of an epoch that differs, or that all are equal."""
     apart = [check for pair in zip(old, new, strict=False) for check in _of_epoch(*pair, tolerance) if not check.equal]
-    return apart or [Check.of(f"metrics of {len(old)} epochs, sha256", _digest(old), _digest(new))]
+    return apart or [_digests(f"metrics of {len(old)} epochs, sha256", _facts(old), _facts(new))]
 
 
 def _of_epoch(old: EpochRecord, new: EpochRecord, tolerance: Tolerance) -> Iterator[Check]:
@@ -118,9 +118,26 @@ def _last_losses(old: Sequence[EpochRecord], new: Sequence[EpochRecord]) -> list
     return [Check.of("last training loss", *pair)]
 
 
-def _digest(epochs: Sequence[EpochRecord]) -> str:
-    told = [[each.train, each.validation, each.learning_rate, each.gradient_norm] for each in epochs]
-    return hashlib.sha256(json.dumps(plain(told), sort_keys=True).encode()).hexdigest()
+def _facts(epochs: Sequence[EpochRecord]) -> list[Any]:
+    return [[each.train, each.validation, each.learning_rate, each.gradient_norm] for each in epochs]
+
+
+def _digests(what: str, told: Any, found: Any) -> Check:
+    """Return the check of what is told; a later version may say more."""
+    digests = (
+        hashlib.sha256(json.dumps(each, sort_keys=True).encode()).hexdigest()
+        for each in (plain(told), _limited(plain(found), plain(told)))
+    )
+    return Check.of(what, *digests)
+
+
+def _limited(found: Any, told: Any) -> Any:
+    """Return what was found, without keys that are not told."""
+    if isinstance(told, Mapping) and isinstance(found, Mapping):
+        return {key: _limited(found.get(key), value) for key, value in told.items()}
+    if isinstance(told, list) and isinstance(found, list) and len(told) == len(found):
+        return [_limited(*pair) for pair in zip(found, told, strict=True)]
+    return found
 
 
 def _sha256(path: Path) -> str | None:
@@ -130,8 +147,7 @@ def _sha256(path: Path) -> str | None:
 def _fitted(folders: tuple[Path, Path]) -> Check:
     """Return the check of what was fitted on the samples."""
     name = f"{BEST}/preprocessing.json"
-    told = [json.dumps(read_object(folder / name), sort_keys=True) for folder in folders]
-    return Check.of(f"sha256 of what {name} says", *(hashlib.sha256(text.encode()).hexdigest() for text in told))
+    return _digests(f"sha256 of what {name} says", *(read_object(folder / name) for folder in folders))
 
 
 def _predictions(folders: tuple[Path, Path]) -> Check:
