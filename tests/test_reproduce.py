@@ -229,6 +229,7 @@ def test_one_that_is_asked_to_stop_is_unfinished(searched, tmp_path):
     assert json.loads((made.runs[0] / "status.json").read_text())["state"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_one_without_time_is_unfinished(searched, tmp_path):
     made = harness.reproduce(searched.run, out=tmp_path, timeout_s=0.0)
     assert (made.level, made.exit_code) == (Level.UNFINISHED, 3)

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def environment(argv: Sequence[str], folder: Path) -> dict[str, Any]:
         "harness": harness.__version__,
         "python": sys.version.split()[0],
         "packages": versions,
-        "lock_sha256": hashlib.sha256(repr(sorted(_installed())).encode()).hexdigest(),
+        "lock_sha256": _lock_sha256(),
         "argv": list(argv),
         "git": git_state(folder),
     }
@@ -66,8 +67,11 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     }
 
 
-def _installed() -> list[tuple[str, str]]:
-    return [(item.metadata["Name"] or "", item.version) for item in metadata.distributions()]
+@cache
+def _lock_sha256() -> str:
+    """Return the digest of all installed distributions; reading each of them takes most of a second."""
+    installed = [(item.metadata["Name"] or "", item.version) for item in metadata.distributions()]
+    return hashlib.sha256(repr(sorted(installed)).encode()).hexdigest()
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

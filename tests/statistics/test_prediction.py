@@ -16,10 +16,10 @@ def test_the_interval_is_that_of_a_regression_on_nothing_but_its_mean(confidence
 
 
 def test_it_holds_the_next_draw_as_often_as_it_says():
-    draws = np.random.default_rng(1).normal(size=(2_000, 8))
+    draws = np.random.default_rng(1).normal(size=(500, 8))
     held = [low <= row[7] <= high for row in draws for low, high in [prediction_interval(row[:7])]]
-    # Four standard errors of 95 % of 2,000.
-    assert np.mean(held) == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 2_000))
+    # Four standard errors of 95 % of 500.
+    assert np.mean(held) == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 500))
 
 
 def test_a_margin_widens_it_and_equal_values_leave_nothing_else():
