@@ -76,6 +76,8 @@ class Judge:
             return level, []  # its weights are those of the trial
         targets = self._targets() if recorded is not None else None
         found, checks = compare_final(recorded, scored, self._folders, self._tolerance(old.record.seed, targets))
+        if found is Level.MISMATCH:
+            self.undecided = False  # nothing that other seeds could speak for
         return found or (level if self.undecided else Level.MISMATCH), checks
 
     def _targets(self) -> Targets:

@@ -155,9 +155,22 @@ class _Story:
             place = numbers.index(recorded.trained(best))
             winner = Winner(recorded, opened, place, plan_of_final(recorded.run))
         finished, why = self._run(request, opened, self._seconds(numbers, final=winner is not None), winner)
-        judge = Judge(recorded, opened, finished.run, self.tolerance)
-        found = read_trials(finished.run, self._directions)
-        trials, runs, notes = list(made.trials), [finished.run], list(made.notes)
+        trials, drawn = self._judged(opened, finished, numbers, winner, why)
+        return replace(
+            made,
+            trials=sorted([*made.trials, *trials], key=lambda each: each.trial),
+            runs=[finished.run, *drawn],
+            notes=[*made.notes, *([why] if why else [])],
+            signal=self.stop.signal,
+        )
+
+    def _judged(
+        self, opened: Opened, finished: Finished, numbers: Sequence[int], winner: Winner | None, why: str
+    ) -> tuple[list[Reproduced], list[Path]]:
+        """Return how far each trial was reproduced, and the runs of new seeds that this took."""
+        judge = Judge(self.recorded, opened, finished.run, self.tolerance)
+        found = read_trials(finished.run, [each["direction"] for each in self.recorded.stats["objective"]])
+        trials, runs = [], []
         for place, number in enumerate(numbers):
             test = (finished.stats.get("test"), why) if winner is not None and winner.place == place else None
             each = judge.trial(number, found.get(place), test)
@@ -166,13 +179,7 @@ class _Story:
                 runs.append(drawn.run)
                 each = judge.by_seeds(each, list(drawn.records.values()))
             trials.append(each)
-        return replace(
-            made,
-            trials=sorted(trials, key=lambda each: each.trial),
-            runs=runs,
-            notes=[*notes, *([why] if why else [])],
-            signal=self.stop.signal,
-        )
+        return trials, runs
 
     def _with_seeds(self, number: int, seeds: int) -> tuple[Finished, str]:
         request = request_of(self.recorded, with_new_seeds(self.recorded.replicate(number), seeds), self.means)
@@ -194,7 +201,3 @@ class _Story:
         test = self.recorded.stats["test"] if final else None
         made = [test.get("rehearsal_s") or 0.0, test.get("refit_s") or 0.0] if test else []
         return float(sum(value for value in (*spent, *made) if math.isfinite(value)))
-
-    @property
-    def _directions(self) -> list[str]:
-        return [each["direction"] for each in self.recorded.stats["objective"]]
