@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.estimators import HarnessClassifier, HarnessRegressor
     from harness.exporting import export
     from harness.report.compare_result import ComparisonResult
+    from harness.reproduction import Reproduction, reproduce
     from harness.study import Observer, Predictor, StopSearch
     from harness.training import train_candidate
 
@@ -29,6 +30,7 @@ __all__ = [
     "HarnessRegressor",
     "Observer",
     "Predictor",
+    "Reproduction",
     "SearchResult",
     "StopSearch",
     "__version__",
@@ -37,6 +39,7 @@ __all__ = [
     "export",
     "load",
     "open_run",
+    "reproduce",
     "search",
     "train_candidate",
 ]
@@ -50,6 +53,7 @@ __getattr__, __dir__ = lazy_names(
         "estimators": ("HarnessClassifier", "HarnessRegressor"),
         "ensembling": ("ensemble",),
         "report.compare_result": ("ComparisonResult",),
+        "reproduction": ("Reproduction", "reproduce"),
         "study": ("Observer", "Predictor", "StopSearch"),
         "training": ("train_candidate",),
     },

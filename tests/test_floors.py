@@ -44,6 +44,7 @@ FLOORS = {
     "exporting": 7.5,
     "estimators": 7.5,
     "ensembling": 7.5,
+    "reproduction": 7.5,
     "training": 7.5,
     "cli": 8,
     "__init__": 9,

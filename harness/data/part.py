@@ -29,7 +29,7 @@ class Normalise:
 
 def standardise(x_BCHW: Tensor, mean_C11: Tensor, std_C11: Tensor) -> Tensor:
     """Return a new float32 tensor on the device of ``x_BCHW``; nothing else of its size is allocated."""
-    return x_BCHW.to(torch.float32, copy=True).sub_(mean_C11).div_(std_C11)
+    return x_BCHW.to(torch.float32, copy=True, memory_format=torch.contiguous_format).sub_(mean_C11).div_(std_C11)
 
 
 @dataclass(frozen=True, eq=False)

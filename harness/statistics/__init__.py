@@ -8,10 +8,12 @@ from harness.statistics.errors import mean_error, share_error
 from harness.statistics.margin import Margin
 from harness.statistics.medians import Interval, median_interval, resampled_medians, rounds_interval
 from harness.statistics.paired import Paired, compare_paired, equivalence_p, sign_flip
+from harness.statistics.prediction import Expected, prediction_interval
 from harness.statistics.tasks import Ranks, critical_differences, friedman, interquartile_mean, signed_rank
 
 __all__ = [
     "Design",
+    "Expected",
     "Interval",
     "Margin",
     "PairVerdict",
@@ -26,6 +28,7 @@ __all__ = [
     "interquartile_mean",
     "mean_error",
     "median_interval",
+    "prediction_interval",
     "resampled_medians",
     "rounds_interval",
     "share_error",

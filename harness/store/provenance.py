@@ -38,7 +38,7 @@ def environment(argv: Sequence[str], folder: Path) -> dict[str, Any]:
         "harness": harness.__version__,
         "python": sys.version.split()[0],
         "packages": versions,
-        "lock_sha256": hashlib.sha256(repr(sorted(_installed())).encode()).hexdigest(),
+        "lock_sha256": _lock_sha256(),
         "argv": list(argv),
         "git": git_state(folder),
     }
@@ -68,9 +68,10 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 
 @cache
-def _installed() -> list[tuple[str, str]]:
-    """Return what is installed, as it was when this process first asked: reading it takes a while."""
-    return [(item.metadata["Name"] or "", item.version) for item in metadata.distributions()]
+def _lock_sha256() -> str:
+    """Return the digest of all installed distributions; reading each of them takes most of a second."""
+    installed = [(item.metadata["Name"] or "", item.version) for item in metadata.distributions()]
+    return hashlib.sha256(repr(sorted(installed)).encode()).hexdigest()
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harness.records import EpochRecord, Outcome, TelemetryRecord, TrialRecord
+from harness.records import EpochRecord, Outcome, Plan, TelemetryRecord, TrialRecord
 from harness.spec import Candidate
 from harness.study.stop import Stop
 
@@ -43,6 +43,8 @@ class Assignment:
     judged: bool = False
     """Whether every epoch is judged before the next one begins."""
     attempt: int = 1
+    plan: Plan | None = None
+    """How it is trained; None: that is chosen by what its model and this machine are, past the gates."""
 
 
 Group = tuple[Assignment, ...]

@@ -176,6 +176,7 @@ class Coordinator:
             judged=self._source.prunes,
             attempt=_attempt_after(earlier),
             micro_batch=earlier.record.plan.micro_batch if earlier and earlier.record.plan else 0,
+            plan=stretch.plan,
         )
         self._running[trial] = Running(stretch, assignment)
         self._groups.add(self._running[trial])

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.data import Dataset
 from harness.errors import Interrupted
 from harness.plan.running import thread_count
 from harness.records import Outcome, TrialRecord
@@ -60,8 +59,8 @@ class Ending:
 
     def _make(self, best: TrialRecord, scored: Sequence[TrialRecord], folder: RunFolder) -> dict[str, Any] | None:
         """Write the best training's model, scored where the test samples are open to it."""
-        job = self.opened.job.of_trial(best.seed)
-        finisher = Finisher(job, self._dataset(best), folder, best, self.stop, self.observer)
+        job, dataset = self.opened.of_trial(best.seed)
+        finisher = Finisher(job, dataset, folder, best, self.stop, self.observer)
         if best in scored:
             return finisher.finish(lambda: note_opening(folder, scored)).as_dict()
         finisher.keep()
@@ -75,9 +74,3 @@ class Ending:
             return {record.trial: best["metrics"] for record in scored if best}
         job, dataset = self.opened.job, self.opened.dataset
         return {record.trial: score_trial(job, dataset, folder, record) for record in scored}
-
-    def _dataset(self, record: TrialRecord) -> Dataset:
-        """Return the data as it was split for a training."""
-        job, dataset = self.opened.job, self.opened.dataset
-        seed = job.splits.get(record.seed)
-        return dataset if seed is None else dataset.with_split(job.spec.task.split, seed)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import pandas as pd
 import yaml
 
 from harness.data import Dataset
@@ -51,6 +50,7 @@ from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.replicates import as_record
 from harness.study.soundness import check_candidates
+from harness.study.split_record import SPLITS, split_frame
 from harness.study.stop import Stop
 from harness.study.summary import summarise, told_of_list
 
@@ -251,29 +251,13 @@ class SearchPart:
         argv, asked = _without_passwords(self._means.argv), _without_passwords(self._means.asked)
         where = {**environment(argv, Path.cwd()), **({"asked": asked} if asked is not None else {})}
         begin_part(folder, {"device": str(job.device), **machine}, where)
-        folder.write("splits.parquet", to_parquet(pd.concat(self._split(), ignore_index=True)))
+        folder.write(SPLITS, to_parquet(split_frame(job, self._dataset)))
         if self._means.replicates:
             folder.write_json(REPLICATES, as_record(self._means.replicates))
         # From here on the run can be resumed, since all that takes is there.
         self._set_state("running")
         self._begun = True
         return notes
-
-    def _split(self) -> list[pd.DataFrame]:
-        """Return which sample is in which part; of several splits, in which fold or with which seed (test: 0).
-
-        Of those only the validation samples of each are told: all others but the test samples are trained on there.
-        """
-        index, folds, learning = self._dataset.split_index, self._job.folds, self._job.learning
-        if learning is not None:
-            drawn = [(seed, "validation", rows) for seed, rows in learning.validation_index.items()]
-            told = (*drawn, (0, "test", index["test"]))
-            return [pd.DataFrame({"index": rows, "part": part, "seed": seed}) for seed, part, rows in told]
-        if not folds:
-            return [pd.DataFrame({"index": rows, "part": part}) for part, rows in index.items()]
-        dealt = [(fold.validation.index, "validation", number) for number, fold in enumerate(folds, start=1)]
-        rows = [*dealt, (index["test"], "test", 0)]
-        return [pd.DataFrame({"index": index, "part": part, "fold": fold}) for index, part, fold in rows]
 
     def _write_frames(self, archive: Archive) -> None:
         metrics = problems[self._job.dataset.shape.kind].summed

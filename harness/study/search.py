@@ -79,6 +79,13 @@ class Opened:
     replicates: tuple[Replicate, ...] = ()
     """What is trained instead of searching."""
 
+    def of_trial(self, seed: int) -> tuple[Job, Dataset]:
+        """Return job and data as they were split for the trial of a seed."""
+        split = self.job.splits.get(seed)
+        if split is None:
+            return self.job, self.dataset
+        return self.job.of_trial(seed), self.dataset.with_split(self.job.spec.task.split, split)
+
 
 def spec_of_run(run: Path) -> Spec:
     """Return the spec that a run was made with; what is drawn by it are the samples that the run trained on.

@@ -42,6 +42,7 @@ TYPOS = [
     ("bench --only matmul --device gpu", "unknown device 'gpu'"),
     ("report no/such/run", "no such run"),
     ("report no/such/run --format htm", "did you mean 'html'"),
+    ("reproduce no/such/run", "no such run"),
     ("runs no/such", "no such folder"),
 ]
 RUN_ALL = """

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import threading
 from types import SimpleNamespace
 
@@ -139,6 +140,16 @@ def test_batches_hold_what_the_part_gives_as_tensors():
     assert x_NCHW.dtype == torch.float32
     (batch,) = place(part, device=CPU, batch_size=20, seed=0, shuffle=False).epoch(1)
     assert torch.equal(batch.inputs[0], x_NCHW)
+
+
+def test_images_lie_the_same_however_their_array_came_here():
+    """Strides of a single channel say nothing of the values, but torch picks kernels by them, which round otherwise."""
+    normalise = Normalise((0.0,), (1.0,))
+    pixels = np.arange(5 * 8 * 8, dtype=np.uint8).reshape(5, 8, 8, 1).transpose(0, 3, 1, 2)
+    sent = pickle.loads(pickle.dumps(pixels))
+    assert pixels.strides != sent.strides
+    placed = [Part((each,), np.arange(5), np.arange(5), normalise).tensors(CPU)[0] for each in (pixels, sent)]
+    assert placed[0].stride() == placed[1].stride()
 
 
 def test_memory_decides_and_the_reason_names_the_figures(monkeypatch):

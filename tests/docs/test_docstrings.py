@@ -42,6 +42,7 @@ SEARCHES = {
     "study/observer.py",
     "study/callbacks.py",
     "training.py",
+    "reproduction/story.py",
 }
 """Modules whose examples search, or take a finished search as given."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.errors import InputError, StorageError
-from harness.records import EpochRecord
+from harness.records import EpochRecord, Plan
 from harness.spec import Spec
 from harness.spec.parameters import Scalar
 from harness.study.contract import Report
@@ -23,6 +23,10 @@ class Replicate:
     """Of its weights and of the order of its samples."""
     split: int | None = None
     """Seed of the split of its samples into training and validation; None: the task's own split."""
+    plan: Plan | None = field(default=None, compare=False)
+    """How it is trained, where that is known; it is not in the record of a list."""
+    pruned_after: int | None = field(default=None, compare=False)
+    """Epochs, in all folds together, after which it ends as pruned, since it was; None: it is trained to its end."""
 
 
 class FixedTrials:
@@ -35,13 +39,12 @@ class FixedTrials:
     run began with other ones.
     """
 
-    prunes = False
-
     def __init__(self, spec: Spec, replicates: Sequence[Replicate], known: Sequence[Known] = ()) -> None:
         self._epochs = spec.budget.epochs
         self._replicates = replicates
         self._known = known
         self._asked = 0
+        self.prunes = any(replicate.pruned_after is not None for replicate in replicates)
         self._proposals: list[Proposal] = []
         for number, replicate in enumerate(replicates):
             try:
@@ -63,7 +66,8 @@ class FixedTrials:
         self._asked += 1
         proposal = self._proposals[trial]
         new = None if trial < len(self._known) else proposal
-        return Stretch(trial, trial, proposal.params, self._epochs, new, seed=self._replicates[trial].seed)
+        listed = self._replicates[trial]
+        return Stretch(trial, trial, proposal.params, self._epochs, new, seed=listed.seed, plan=listed.plan)
 
     def earlier(self, stretch: Stretch) -> Result | None:
         """Return the result of a trial that an earlier part of the run has trained."""
@@ -73,6 +77,7 @@ class FixedTrials:
         """Nothing follows from a result."""
 
     def should_prune(self, stretch: Stretch, report: Report, epochs: Sequence[EpochRecord]) -> str:
-        """Return that no trial is pruned."""
-        del stretch, report, epochs
-        return ""
+        """Return that a trial is pruned where the list says so."""
+        del report
+        after = self._replicates[stretch.trial].pruned_after
+        return f"pruned after {after} epochs, as the list says" if after is not None and len(epochs) >= after else ""

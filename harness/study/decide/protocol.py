@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution
 
-from harness.records import EpochRecord, Outcome, TrialRecord
+from harness.records import EpochRecord, Outcome, Plan, TrialRecord
 from harness.spec.parameters import Scalar
 from harness.study.contract import Report
 
@@ -74,6 +74,8 @@ class Stretch:
     seed: int | None = None
     """Of a replicate, which is trained although its candidate was before. None: the seed follows from those of the
     search and the trial, and a candidate that comes up again takes the earlier result."""
+    plan: Plan | None = None
+    """How it is trained, where that is not to be chosen anew."""
 
 
 class TrialSource(Protocol):

@@ -24,7 +24,7 @@ from harness.study.final.cost import (
 from harness.study.final.decision import KEPT, Decision, Tried
 from harness.study.final.ensemble import broken_limit, ensemble_figures
 from harness.study.final.kept import kept_model
-from harness.study.final.outcome import Cost, Final, Made
+from harness.study.final.outcome import Cost, Earlier, Final, Made
 from harness.study.final.recipes import Recipe, recipes
 from harness.study.final.rehearsal import Rehearsal
 from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
@@ -39,12 +39,21 @@ class Finisher:
     """Makes the final model of a winner and scores it."""
 
     def __init__(
-        self, job: Job, dataset: Dataset, folder: RunFolder, winner: TrialRecord, stop: Stop, observer: Observer
+        self,
+        job: Job,
+        dataset: Dataset,
+        folder: RunFolder,
+        winner: TrialRecord,
+        stop: Stop,
+        observer: Observer,
+        earlier: Earlier | None = None,
     ) -> None:
+        """``earlier``: the final model that is to be made once more."""
         self._job = job
         self._dataset = dataset
         self._folder = folder
         self._winner = winner
+        self._earlier = earlier or Earlier(winner.trial)
         self._candidate = settled_candidate(winner)
         self._stop = stop
         self._observer = observer
@@ -113,7 +122,7 @@ class Finisher:
             return kept
         self._observer.final_started("rehearse", rehearsal_epochs(job, winner, members), "")
         start = time.perf_counter()
-        rehearsal = Rehearsal(job, self._dataset, winner, self._retraining(self._dataset))
+        rehearsal = Rehearsal(job, self._dataset, winner, self._retraining(self._dataset), self._earlier.trial)
         try:
             self._decision = rehearsal.run(kept.model, kept.plan, members)
         except FAILURES as error:
@@ -188,10 +197,11 @@ class Finisher:
         return ensemble
 
     def _retraining(self, dataset: Dataset) -> Retraining:
-        return Retraining(self._job, dataset, self._winner, self._stop.check_signal, self._observer.epoch_ended)
+        stop, watch = self._stop.check_signal, self._observer.epoch_ended
+        return Retraining(self._job, dataset, self._winner, stop, watch, self._earlier.plan)
 
     def _seed(self, member: int) -> int:
-        return derive_seed(self._job.spec.search.seed, "refit", self._winner.trial, member)
+        return derive_seed(self._job.spec.search.seed, "refit", self._earlier.trial, member)
 
     def _weights_seed(self) -> int:
         """Return the seed of the weights that the search left: those of the last fold."""

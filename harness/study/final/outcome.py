@@ -13,6 +13,16 @@ from harness.models import Tempered
 from harness.records import Plan
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a final model rests on beside its trial's record."""
+
+    trial: int
+    """The number that its trial had, from which its seeds are drawn."""
+    plan: Plan | None = None
+    """How it was trained; None: that is chosen."""
+
+
 @dataclass(frozen=True, eq=False)
 class Made:
     """A final model that waits for its score."""

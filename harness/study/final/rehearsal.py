@@ -25,12 +25,16 @@ from harness.train.loss import loss_name
 class Rehearsal:
     """Measures what a refit may be, as far as validation can tell; each new seed is another than the trial's."""
 
-    def __init__(self, job: Job, dataset: TrainingData, winner: TrialRecord, retraining: Retraining) -> None:
+    def __init__(
+        self, job: Job, dataset: TrainingData, winner: TrialRecord, retraining: Retraining, number: int
+    ) -> None:
+        """``number`` is that of the trial, from which the seeds are drawn."""
         self._job = job
         self._dataset = dataset
         self._winner = winner
         self._candidate = settled_candidate(winner)
         self._retraining = retraining
+        self._number = number
         self._problem = problems[dataset.shape.kind]
         self._outputs: dict[str, np.ndarray] = {}
         """What the first seed predicts by each recipe."""
@@ -76,7 +80,7 @@ class Rehearsal:
             return None
 
     def _seed(self, member: int) -> int:
-        return derive_seed(self._job.spec.search.seed, "rehearsal", self._winner.trial, member)
+        return derive_seed(self._job.spec.search.seed, "rehearsal", self._number, member)
 
     def _predicted(self, model: nn.Module, plan: Plan) -> np.ndarray:
         inference = Inference(model, self._dataset.shape, plan, self._candidate.training.loss)

@@ -12,7 +12,14 @@ from harness.models import load_weights
 from harness.records import EpochRecord, Plan, TrialRecord
 from harness.spec import Candidate
 from harness.study.job import Job
-from harness.study.trial.building import build_model, make_fit, place_training, plan_training, with_batch_size
+from harness.study.trial.building import (
+    build_model,
+    followed_here,
+    make_fit,
+    place_training,
+    plan_training,
+    with_batch_size,
+)
 from harness.train.gradients import check_weights
 
 FAILURES = (Diverged, RuntimeError, MemoryError)
@@ -37,14 +44,16 @@ class Retraining:
         winner: TrialRecord,
         stop: Callable[[], None],
         watch: Callable[[EpochRecord], None],
+        plan: Plan | None = None,
     ) -> None:
+        """``plan``: how it was trained before, and is to be once more."""
         self._job = job
         self._dataset = dataset
         self._winner = winner
         self._candidate = settled_candidate(winner)
         self._stop = stop
         self._watch = watch
-        self._plan: Plan | None = None
+        self._plan = followed_here(plan, job.device) if plan is not None else None
 
     @property
     def plan(self) -> Plan:

@@ -83,7 +83,7 @@ class Attempt:
         Raises :class:`TrialEnd` for every other end, and whatever the candidate and the watcher raise.
         """
         progress, limits = self._progress, self._job.spec.limits
-        setup = self._resumed() or self._built()
+        setup = self._resumed() or self._built(self._assigned())
         start_unix_s, before = time.time(), len(progress.epochs)
         with measure.MemoryPeak(self._job.device) as memory, measure.ResidentPeak() as resident:
             done = self._train(setup.fit)
@@ -123,6 +123,14 @@ class Attempt:
         """Return what the model says of the validation samples."""
         shape, loss = self._job.dataset.shape, self._assignment.candidate.training.loss
         return predict(setup.fit.model, setup.validation, shape=shape, plan=setup.plan, loss=loss)[0]
+
+    def _assigned(self) -> Plan | None:
+        """Return the plan that the trial is to be trained by, in smaller parts where it did not fit; None: any."""
+        plan = self._assignment.plan
+        if plan is None:
+            return None
+        here = followed_here(plan, self._job.device)
+        return replace(here, micro_batch=self._micro_batch) if self._micro_batch else here
 
     def _built(self, plan: Plan | None = None) -> _Setup:
         """Set up the training from its start, past the gates; or by a plan if there is one already."""
