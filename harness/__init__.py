@@ -14,6 +14,8 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
     from harness.comparison import compare
+    from harness.deciding import set_threshold
+    from harness.refitting import refit
     from harness.report.compare_result import ComparisonResult
     from harness.study import Observer, Predictor, StopSearch
     from harness.training import train_candidate
@@ -30,7 +32,9 @@ __all__ = [
     "compare",
     "load",
     "open_run",
+    "refit",
     "search",
+    "set_threshold",
     "train_candidate",
 ]
 
@@ -39,6 +43,8 @@ __getattr__, __dir__ = lazy_names(
     {
         "api": ("SearchResult", "load", "open_run", "search"),
         "comparison": ("compare",),
+        "deciding": ("set_threshold",),
+        "refitting": ("refit",),
         "report.compare_result": ("ComparisonResult",),
         "study": ("Observer", "Predictor", "StopSearch"),
         "training": ("train_candidate",),

@@ -68,12 +68,14 @@ def _root(
 
 
 def _register() -> None:
-    from harness.cli import bench, compare, devices, report, runs, search, spaces, tasks, train
+    from harness.cli import bench, compare, devices, refit, report, runs, search, spaces, tasks, threshold, train
 
     app.command("search")(search.search)
     app.command("train")(train.train)
     app.command("compare")(compare.compare)
     app.command("runs")(runs.runs)
+    app.command("refit")(refit.refit)
+    app.command("threshold")(threshold.threshold)
     app.command("report")(report.report)
     app.command("devices")(devices.devices)
     app.add_typer(bench.app, name="bench")

@@ -87,6 +87,7 @@ _FINAL = {
     "rehearse": "retraining the selected trial on the training data alone, to estimate how a refit does",
     "refit": "refitting the selected trial on training and validation data, then one evaluation on the test data",
     "ensemble": "refitting it with several seeds on training and validation data, then one evaluation on the test data",
+    "full": "training the winner on all samples, those of the test part too",
     "keep": "evaluating the selected trial's weights once on the test data",
 }
 
