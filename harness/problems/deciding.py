@@ -17,6 +17,8 @@ def decide(probabilities_NC: NDArray[np.floating], threshold: float | None) -> N
     import numpy as np
 
     if threshold is None:
-        return probabilities_NC.argmax(axis=1).astype(np.int64)
+        likeliest_N: NDArray[np.int64] = probabilities_NC.argmax(axis=1).astype(np.int64)
+        return likeliest_N
     # In float64: a threshold between two numbers of float32 may be none of float32 itself.
-    return (probabilities_NC[:, 1].astype(np.float64) >= threshold).astype(np.int64)
+    second_N: NDArray[np.bool_] = probabilities_NC[:, 1].astype(np.float64) >= threshold
+    return second_N.astype(np.int64)
