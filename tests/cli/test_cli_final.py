@@ -32,6 +32,7 @@ def epoch(number):
         ("refit", 4, "loss [0.3]", "refitting the selected trial on training and validation data, then one evaluation"),
         ("refit", 4, "loss [0.3]", "on the test data (4 epochs): loss [0.3]"),
         ("ensemble", 8, "", "refitting it with several seeds on training and validation data"),
+        ("full", 9, "", "training the winner on all samples, those of the test part too (9 epochs)"),
         ("keep", 0, "no time", "evaluating the selected trial's weights once on the test data: no time"),
     ],
 )

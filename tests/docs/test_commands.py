@@ -28,6 +28,7 @@ PARSED = {
     r"harness bench( --only matmul --only copy| --threads 2)?$": "minutes; tests/bench runs its parts, a slow test all",
     r"harness search my-space.yaml --executor ray": "needs Ray; tests/study/test_ray_cluster.py starts a cluster",
     r"harness compare (digits|RUN_A RUN_B)": "minutes; tests/study/test_comparison.py, tests/cli/test_cli_compare.py",
+    r"harness threshold RUN": "takes two classes; tests/cli/test_cli_decisions.py sets all of them",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
     r"harness --install-completion$": "writes to the start-up file of the user's shell",
 }
@@ -112,7 +113,7 @@ def test_a_command_of_the_documents_runs(line, sandbox, monkeypatch, capsys):
     words = shlex.split(line)[1:]
     if words[:2] == ["bench", "report"]:
         words[-1] = "results/A"
-    if words[0] in ("report", "train"):
+    if words[0] in ("refit", "report", "train"):
         words = [f"results/{word}" if word in ("RUN", "OTHER") else word for word in words]
     if "fashion-mnist" in words and not Path("/usr/share/datasets/fashion-mnist").is_dir():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")

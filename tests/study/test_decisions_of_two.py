@@ -246,7 +246,7 @@ def test_the_winner_is_refitted_on_all_samples(run):
     assert full["trained_on"] == 569
     assert "no score of its own; the test score of best/ stands for it" in full["note"]
     assert read(run, "status.json")["test_opened"] == 2, "they were trained on"
-    means = {column["name"]: column["mean"] for column in read(run, "full/preprocessing.json")["numeric"]}
+    means = {column["column"]: column["mean"] for column in read(run, "full/preprocessing.json")["numeric"]}
     assert means["mean radius"] == pytest.approx(RAW["mean radius"].mean(), rel=1e-4), "fitted on all samples"
     again = harness.load(run, model="full", device="cpu")
     assert model.threshold == again.threshold == best["threshold"]["value"]
