@@ -76,8 +76,8 @@ def test_a_threshold_is_told_with_the_scores_of_the_most_probable_class(report_w
     text = report_with(decision=[], isotonic=True, threshold={**about, "most_probable": plain})
     assert "'Trouser' is predicted from a probability of 0.1250 on, which has the least cost on validation (a" in text
     assert "false positive costs 1, a false negative 5). It was set before the test set was opened." in text
-    assert "### Test scores at the threshold" in text
-    assert "| 0.7500 |\n" in text.partition("### Test scores at the threshold")[2]
+    table = text.partition("| metric | at the threshold | most probable class |")[2].partition("\n\n")[0]
+    assert "| 0.7500 |" in table
     assert "Calibration: isotonic regression of each class against the rest" in text
     given = {**about, "by": "value", "set": "after", "most_probable": plain}
     assert "which was given. It was set after the test scores were known" in report_with(threshold=given)
