@@ -27,6 +27,7 @@ def set_threshold(run: str | Path, threshold: float | str | Mapping[str, Any] | 
     are written anew. The report says that the threshold was set after the test scores were known.
 
     >>> import harness
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"size": range(80), "kind": ["small"] * 40 + ["large"] * 40})
     >>> two = {"budget": {"epochs": 1}, "search": {"baselines": False}, "space": {"architecture": {"mlp": {}}}}
     >>> run = harness.search(two, data=frame, target="kind", trials=1, workers=0).run

@@ -79,7 +79,7 @@ def test_a_threshold_is_told_with_the_scores_of_the_most_probable_class(report_w
     table = text.partition("| metric | at the threshold | most probable class |")[2].partition("\n\n")[0]
     assert "| 0.7500 |" in table
     assert "Calibration: isotonic regression of each class against the rest" in text
-    given = {**about, "by": "value", "set": "after", "most_probable": plain}
+    given = {"value": 0.125, "by": "value", "set": "after", "most_probable": plain}
     assert "which was given. It was set after the test scores were known" in report_with(threshold=given)
     with pytest.raises(StorageError, match=r"stats\.json: test\.threshold\.set: Input should be 'before' or 'after'"):
         report_with(threshold={**about, "set": "never", "most_probable": plain})
