@@ -26,6 +26,7 @@ def run(searched, tmp_path):
     return shutil.copytree(searched, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_threshold_is_set_shown_and_taken_back(harness, run):
     costs = ("--false-positive", 1, "--false-negative", 5)
     done = harness("threshold", run, "--by", "cost", *costs)
@@ -54,8 +55,8 @@ def test_a_threshold_is_set_shown_and_taken_back(harness, run):
         (("--value", "nan"), "expected a probability above 0 and up to 1"),
     ],
 )
-def test_options_that_name_no_threshold_are_refused_in_one_line(harness, run, arguments, said):
-    done = harness("threshold", run, *arguments)
+def test_options_that_name_no_threshold_are_refused_in_one_line(harness, tmp_path, arguments, said):
+    done = harness("threshold", tmp_path, *arguments)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
     assert done.err.count("\n") == 1
