@@ -14,9 +14,11 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
     from harness.comparison import compare
+    from harness.deciding import set_threshold
     from harness.ensembling import ensemble
     from harness.estimators import HarnessClassifier, HarnessRegressor
     from harness.exporting import export
+    from harness.refitting import refit
     from harness.report.compare_result import ComparisonResult
     from harness.reproduction import Reproduction, reproduce
     from harness.study import Observer, Predictor, StopSearch
@@ -39,8 +41,10 @@ __all__ = [
     "export",
     "load",
     "open_run",
+    "refit",
     "reproduce",
     "search",
+    "set_threshold",
     "train_candidate",
 ]
 
@@ -52,6 +56,8 @@ __getattr__, __dir__ = lazy_names(
         "exporting": ("export",),
         "estimators": ("HarnessClassifier", "HarnessRegressor"),
         "ensembling": ("ensemble",),
+        "deciding": ("set_threshold",),
+        "refitting": ("refit",),
         "report.compare_result": ("ComparisonResult",),
         "reproduction": ("Reproduction", "reproduce"),
         "study": ("Observer", "Predictor", "StopSearch"),

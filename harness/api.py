@@ -20,7 +20,7 @@ from harness.problems.scoring import Function
 from harness.report import Plots, ResultWarning, load_run, result_warnings, run_html, run_line, write_report
 from harness.signals import asked_to_end
 from harness.spec import Spec, load_spec, overrides_of, read_mapping, shipped_spaces
-from harness.store import check_run, read_json, seal
+from harness.store import check_run, read_json, read_object, read_status, seal
 from harness.store.files import read_parquet
 from harness.store.runs import listed
 from harness.study import (
@@ -243,8 +243,13 @@ def request_of(options: Mapping[str, Any]) -> Request:
 
 def publish(finished: Finished) -> None:
     """Write the report of a run that has ended, and seal it."""
-    write_report(finished.run)
-    seal(finished.run, _manifest(finished))
+    publish_run(finished.run)
+
+
+def publish_run(run: Path) -> None:
+    """Write the report of a run as its records are now, and seal it."""
+    write_report(run)
+    seal(run, _manifest(run))
 
 
 def metric_paths(metrics: Mapping[str, Function | str] | Sequence[str]) -> dict[str, str | None]:
@@ -381,12 +386,12 @@ def abort(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _manifest(finished: Finished) -> dict[str, Any]:
-    stats = finished.stats
+def _manifest(run: Path) -> dict[str, Any]:
+    stats = read_object(run / "stats.json")
     return {
-        "state": finished.state,
-        "environment": read_json(finished.run / "environment.json"),
-        "machine": read_json(finished.run / "hardware.json"),
+        "state": read_status(run).get("state"),
+        "environment": read_json(run / "environment.json"),
+        "machine": read_json(run / "hardware.json"),
         "seed": stats["search"]["seed"],
         "data_fingerprint": stats["task"]["fingerprint"],
     }

@@ -45,6 +45,8 @@ FLOORS = {
     "estimators": 7.5,
     "ensembling": 7.5,
     "reproduction": 7.5,
+    "deciding": 7.5,
+    "refitting": 7.5,
     "training": 7.5,
     "cli": 8,
     "__init__": 9,

@@ -75,12 +75,14 @@ def _register() -> None:
         devices,
         ensemble,
         export,
+        refit,
         report,
         reproduce,
         runs,
         search,
         spaces,
         tasks,
+        threshold,
         train,
     )
 
@@ -91,6 +93,8 @@ def _register() -> None:
         export.export,
         ensemble.ensemble,
         reproduce.reproduce,
+        threshold.threshold,
+        refit.refit,
         runs.runs,
         report.report,
         dashboard.dashboard,

@@ -87,13 +87,14 @@ _FINAL = {
     "rehearse": "retraining the selected trial on the training data alone, to estimate how a refit does",
     "refit": "refitting the selected trial on training and validation data",
     "ensemble": "refitting it with several seeds on training and validation data",
+    "full": "training the winner on all samples, those of the test part too",
     "keep": "keeping the selected trial's weights",
 }
 _THEN = ", then one evaluation on the test data"
 
 
 def _final(how: str, epochs: int, why: str, *, tested: bool) -> str:
-    then = _THEN if tested and how != "rehearse" else ""
+    then = _THEN if tested and how not in ("rehearse", "full") else ""
     length = f" ({epochs} epochs)" if epochs else ""
     return f"{_FINAL[how]}{then}{length}{': ' if why else ''}{why}"
 

@@ -6,6 +6,7 @@ A family is one file in ``families/`` that registers itself with :func:`harness.
 from __future__ import annotations
 
 from harness.models.build import build, configuration, schema, validate
+from harness.models.calibrated import Curve, Curves, Isotonic, calibrated
 from harness.models.calling import evaluating, example_inputs
 from harness.models.cost import count_flops, count_parameters, flops_of
 from harness.models.ensemble import Ensemble, Tempered
@@ -15,11 +16,15 @@ from harness.models.weights import load_weights
 from harness.problems.outputs import Outputs, leaves, mapped, prediction
 
 __all__ = [
+    "Curve",
+    "Curves",
     "Ensemble",
     "Family",
+    "Isotonic",
     "Outputs",
     "Tempered",
     "build",
+    "calibrated",
     "configuration",
     "count_flops",
     "count_parameters",

@@ -6,7 +6,7 @@ import math
 
 from harness.report.blocks import Section, Table
 from harness.report.findings import Findings
-from harness.report.result_warnings import maximized, value
+from harness.report.result_warnings import maximized, undecided, value
 from harness.report.stats import Scores, Stats
 from harness.report.wording import NOT_MEASURED, duration, score
 
@@ -15,6 +15,7 @@ _TEXT = (
     "validation, and on both to be scored on the same test samples as the final model, in the same opening of the test "
     "set. The time of the first row is that of its one trial, of a baseline that of both fits and their scoring."
 )
+_UNDECIDED = "All of them, the final model too, are compared by the most probable class here, not at its threshold."
 
 
 def baseline_section(findings: Findings) -> Section:
@@ -22,9 +23,8 @@ def baseline_section(findings: Findings) -> Section:
     stats = findings.stats
     if stats["best"] is None or not stats.get("baselines"):
         return Section(anchor="baselines", title="Comparison with baselines")
-    return Section(
-        anchor="baselines", title="Comparison with baselines", text=(_TEXT,), blocks=(baseline_table(findings),)
-    )
+    text = (_TEXT, _UNDECIDED) if stats["test"] and "threshold" in stats["test"] else (_TEXT,)
+    return Section(anchor="baselines", title="Comparison with baselines", text=text, blocks=(baseline_table(findings),))
 
 
 def baseline_table(findings: Findings) -> Table:
@@ -34,7 +34,7 @@ def baseline_table(findings: Findings) -> Table:
     assert row is not None
     first = findings.metrics[0]
     others = [] if first == "loss" else ["loss"]
-    test = (stats["test"] or {"metrics": None})["metrics"]
+    test = undecided(stats["test"]) if stats["test"] else None
     own = (best["validation"], test)
     name = f"{findings.chosen_word}: {row['architecture']}, trial {best['trial']}"
     rows = [(name, *_scores([first], *own), "", *_scores(others, *own), duration(row["seconds"]), "")]

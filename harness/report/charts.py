@@ -77,12 +77,16 @@ def _test(findings: Findings) -> Iterator[Chart]:
 
 
 def _reliability(findings: Findings) -> Iterator[Chart]:
-    samples = findings.run.predictions
+    samples, test = findings.run.predictions, findings.stats["test"]
     names = [] if samples is None else [name for name in samples.columns if name.startswith("probability_")]
     if samples is None or samples.empty or not names:
         return
-    confidence = samples[names].to_numpy(np.float64).max(axis=1)
-    right = (samples["predicted"] == samples["target"]).to_numpy(np.bool_)
+    shares = samples[names].to_numpy(np.float64)
+    confidence = shares.max(axis=1)
+    # At a threshold the prediction is not always the class that the confidence is of.
+    decided = test is not None and "threshold" in test
+    predicted = shares.argmax(axis=1) if decided else samples["predicted"].to_numpy()
+    right = (predicted == samples["target"].to_numpy()).astype(np.bool_)
     note = f"Mean confidence {percent(float(confidence.mean()))}, accuracy {percent(float(right.mean()))}."
     yield Chart("Reliability", quality_plots.reliability(confidence, right), note)
 

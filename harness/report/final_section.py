@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from harness.report.blocks import Section, Table
 from harness.report.findings import Findings
-from harness.report.stats import ComparedStats, TestStats
+from harness.report.stats import ComparedStats, Scores, TestStats, ThresholdStats
 from harness.report.wording import duration, goal, number, score, whole
 
 _RULE = (
@@ -20,6 +20,17 @@ _AVERAGE = (
     "The average of several refits is used unless its loss is worse than the kept weights' by more than one standard "
     "error."
 )
+
+_BY: Mapping[str, str] = {
+    "f1": "has the best F1 score of that class on validation",
+    "youden": "has the largest sensitivity + specificity on validation (Youden's J)",
+    "cost": "has the least cost on validation",
+    "value": "was given",
+}
+_WHEN: Mapping[str, str] = {
+    "before": "before the test set was opened",
+    "after": "after the test scores were known, so they may have had a say in it",
+}
 
 
 def final_words(test: TestStats) -> str:
@@ -36,8 +47,12 @@ def final_section(findings: Findings) -> Section:
     if test is None:
         return Section(anchor="final", title="The final model")
     rows = test.get("decision") or []
-    table = (decision_table(rows, findings.metrics[0]),) if rows else ()
-    return Section(anchor="final", title="The final model", text=(*_rules(rows), *_said(test)), blocks=table)
+    tables = [decision_table(rows, findings.metrics[0])] if rows else []
+    threshold, text = test.get("threshold"), [*_rules(rows), *_said(test)]
+    if threshold:
+        text.append(threshold_words(threshold, findings.stats["task"]["classes"]))
+        tables.append(threshold_table(threshold, test["metrics"]))
+    return Section(anchor="final", title="The final model", text=tuple(text), blocks=tuple(tables))
 
 
 def decision_table(rows: Sequence[ComparedStats], metric: str) -> Table:
@@ -47,7 +62,7 @@ def decision_table(rows: Sequence[ComparedStats], metric: str) -> Table:
             row["what"],
             goal(metric, row["objective"]),
             score(row["loss"]),
-            number(row.get("temperature", 1.0)),
+            "isotonic" if row.get("isotonic") else number(row.get("temperature", 1.0)),
             row["against"],
             number(row["difference"]),
             number(row["standard_error"]),
@@ -63,6 +78,26 @@ def decision_table(rows: Sequence[ComparedStats], metric: str) -> Table:
         rows=cells,
         numeric=frozenset((first, "loss", "temperature", "difference", "standard error")),
     )
+
+
+def threshold_words(threshold: ThresholdStats, classes: Sequence[str]) -> str:
+    """Say from where on the second class is predicted, by what, and when that was settled."""
+    rule = _BY[threshold["by"]]
+    if "false_positive" in threshold and "false_negative" in threshold:
+        costs = [number(threshold[name]) for name in ("false_positive", "false_negative")]
+        rule += f" (a false positive costs {costs[0]}, a false negative {costs[1]})"
+    return (
+        f"Decision threshold: {classes[1]!r} is predicted from a probability of {number(threshold['value'])} on, which "
+        f"{rule}. It was set {_WHEN[threshold['set']]}. Scores of the test data that follow from the predicted classes "
+        "are at this threshold; the listed mistakes are those of the most probable class."
+    )
+
+
+def threshold_table(threshold: ThresholdStats, metrics: Scores) -> Table:
+    """Return the test scores at the threshold beside those of the most probable class."""
+    rows = tuple((name, score(metrics.get(name)), score(value)) for name, value in threshold["most_probable"].items())
+    columns = ("metric", "at the threshold", "most probable class")
+    return Table(caption="Test scores at the threshold", columns=columns, rows=rows, numeric=frozenset(columns[1:]))
 
 
 def _rules(rows: Sequence[ComparedStats]) -> Iterator[str]:
@@ -83,6 +118,12 @@ def _said(test: TestStats) -> Iterator[str]:
         yield (
             f"The average of {test.get('members', 0)} models has {whole(figures.get('parameters'))} parameters "
             f"altogether and a latency of {number(figures.get('latency_p50_ms'))} ms (one sample, median)."
+        )
+    if test.get("isotonic"):
+        yield (
+            "Calibration: isotonic regression of each class against the rest (Zadrozny and Elkan 2002), fitted on the "
+            "rehearsal's predictions of the validation data, takes the probabilities along a rising curve. The "
+            "validation losses in the table are those of the samples that it was fitted on, so they are optimistic."
         )
     temperature = test.get("temperature", 1.0)
     if temperature != 1.0:

@@ -12,7 +12,7 @@ import pandas as pd
 from harness.problems import Problem, known_metrics, problems
 from harness.records import NAN
 from harness.report.load import RunFiles
-from harness.report.stats import BaselineStats, Scores, Stats
+from harness.report.stats import BaselineStats, Scores, Stats, TestStats
 from harness.report.wording import plural, score
 
 FAR = 1.25
@@ -76,6 +76,11 @@ def value(scores: Scores | None, metric: str) -> float:
     return NAN if found is None else found
 
 
+def undecided(test: TestStats) -> Scores:
+    """Return the test scores of the most probable class: what baselines and guesses have, whatever the threshold is."""
+    return {**test["metrics"], **(test["threshold"]["most_probable"] if "threshold" in test else {})}
+
+
 def best_baseline(stats: Stats, metric: str) -> BaselineStats | None:
     """Return the baseline with the best test score; None where none was scored."""
     sign = -1.0 if maximized(stats, metric) else 1.0
@@ -95,7 +100,7 @@ def result_warnings(run: RunFiles) -> tuple[ResultWarning, ...]:
     if best is None or test is None:
         return ()
     spread = _relative_spread(run.predictions, problems[run.stats["task"]["kind"]])
-    result = _Result(run.stats, best["validation"], test["metrics"], best["candidate"], spread)
+    result = _Result(run.stats, best["validation"], undecided(test), best["candidate"], spread)
     rules = (_worse_than_guessing, _worse_than_baseline, _far_from_validation, _tiny_validation)
     return tuple(warning for rule in rules for warning in rule(result))
 

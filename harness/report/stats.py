@@ -82,6 +82,7 @@ class ComparedStats(TypedDict):
     what: str
     members: int
     temperature: NotRequired[float]
+    isotonic: NotRequired[bool]
     objective: float | None
     loss: float | None
     against: str
@@ -106,17 +107,36 @@ class MistakeStats(TypedDict):
     row: NotRequired[dict[str, str]]
 
 
+class ThresholdStats(TypedDict):
+    """From which probability on the second of two classes is predicted, and the scores of the most probable class.
+
+    ``by`` is ``f1``, ``youden`` or ``cost`` where it was chosen on validation, with the costs, and ``value`` where it
+    was given. ``set`` says whether that was ``before`` the test samples were opened, or ``after`` their scores were
+    known.
+    """
+
+    value: float
+    by: Literal["f1", "youden", "cost", "value"]
+    false_positive: NotRequired[float]
+    false_negative: NotRequired[float]
+    set: Literal["before", "after"]
+    most_probable: Scores
+
+
 class TestStats(TypedDict):
     """The winner on the test part; ``confusion`` has actual classes as rows and predicted ones as columns.
 
     ``final`` is ``refit``, ``keep`` or ``ensemble``. What older versions did not write is not required: ``members`` of
-    the final model, the ``temperature`` that its logits are divided by, the ``decision`` for it, what it took, of
+    the final model, the ``temperature`` that its logits are divided by, or ``isotonic`` where its probabilities are
+    taken along curves instead, the ``threshold`` that the metrics are at, the ``decision`` for it, what it took, of
     an ensemble the ``figures`` (see FIGURES), the ``reasons`` why metrics are null, and the worst ``mistakes``.
     """
 
     final: str
     members: NotRequired[int]
     temperature: NotRequired[float]
+    isotonic: NotRequired[bool]
+    threshold: NotRequired[ThresholdStats]
     note: NotRequired[str]
     decision: NotRequired[list[ComparedStats]]
     rehearsal_s: NotRequired[float | None]

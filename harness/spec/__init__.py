@@ -19,7 +19,7 @@ from harness.spec.reader import read_mapping
 from harness.spec.shipped import shipped_spaces, shipped_summaries, space_of_task
 from harness.spec.space import corner_values
 from harness.spec.task import TaskSpec
-from harness.spec.training import PRECISIONS, Augment, Averaged, Training
+from harness.spec.training import PRECISIONS, Augment, Averaged, Cost, Costs, Rule, Training
 
 __all__ = [
     "CHOICES",
@@ -34,6 +34,8 @@ __all__ = [
     "Candidate",
     "Categorical",
     "Choice",
+    "Cost",
+    "Costs",
     "Direction",
     "Fixed",
     "Group",
@@ -42,6 +44,7 @@ __all__ = [
     "Parameter",
     "Range",
     "Resampling",
+    "Rule",
     "Search",
     "Spec",
     "TaskSpec",

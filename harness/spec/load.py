@@ -93,8 +93,8 @@ def _validated(
         raise explain(document, (), Spec, error) from None
 
 
-LATER = (("search", "first"), ("training", "ema"), ("training", "swa"))
-"""Keys that came after the first runs, each by default empty or 0."""
+LATER = (("search", "first"), ("training", "ema"), ("training", "swa"), ("training", "threshold"))
+"""Keys that came after the first runs, each by default empty, 0 or none."""
 
 
 def canonical(spec: Spec) -> dict[str, Any]:

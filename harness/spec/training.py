@@ -13,8 +13,9 @@ from harness.spec.base import Frozen, OneOf
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+RULES = ("f1", "youden")
 FINALS = ("auto", "refit", "keep")
-OF_THE_WINNER = ("final", "calibration")
+OF_THE_WINNER = ("final", "calibration", "threshold")
 """The keys that are about the winner alone, so that a space cannot vary them."""
 _LOSSES = OneOf(known_losses)
 
@@ -42,6 +43,38 @@ class Averaged(Frozen):
     """A final model of several: the winner trained anew with so many seeds, and their predictions averaged."""
 
     ensemble: Annotated[int, Field(strict=True, ge=2, le=64)]
+
+
+class Cost(Frozen):
+    """What a wrong answer costs, in any unit: to say the second class where it is the first, and the other way."""
+
+    false_positive: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+    false_negative: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+
+class Costs(Frozen):
+    """A threshold by what wrong answers cost."""
+
+    cost: Cost
+
+
+Rule = Literal["f1", "youden"] | Costs
+"""What the threshold of two classes makes best on validation."""
+
+
+def _threshold(value: object) -> object:
+    """Say in one line what may stand here, as :func:`_final` does."""
+    if value is None or isinstance(value, Costs) or value in RULES:
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0.0 < value <= 1.0:
+        return float(value)
+    try:
+        return Costs.model_validate(value)
+    except ValidationError:
+        raise ValueError(
+            "expected a probability above 0 and up to 1, f1, youden, or {cost: {false_positive: X, false_negative: Y}} "
+            f"with costs above 0, got {value!r}"
+        ) from None
 
 
 def _final(value: object) -> object:
@@ -84,8 +117,11 @@ class Training(Frozen):
     final: Annotated[Literal["auto", "refit", "keep"] | Averaged, BeforeValidator(_final)] = "auto"
     """What becomes of the winner: trained anew on training + validation, kept as it is, or (``auto``) what a rehearsal
     on the training part shows to be no worse; or several, averaged."""
-    calibration: Literal["temperature", "none"] = "temperature"
-    """Whether what is rehearsed has the temperature of its probabilities fitted on validation."""
+    calibration: Literal["temperature", "isotonic", "none"] = "temperature"
+    """How the probabilities of what is rehearsed are fitted to validation."""
+    threshold: Annotated[float | Rule | None, BeforeValidator(_threshold)] = None
+    """From which probability on the second of two classes is predicted: this one, or the one that is best on validation
+    by F1, by Youden's J or by cost; none: the most probable class is."""
 
     @property
     def averages(self) -> bool:

@@ -42,7 +42,8 @@ class Observer:
     def final_started(self, how: str, epochs: int, why: str) -> None:
         """Learn of each step to the final model: ``rehearse``, then ``refit``, ``ensemble`` or ``keep``.
 
-        It trains so many epochs altogether. ``why`` says what decided for it, or is empty.
+        Where the winner of a finished run is trained on all samples, it is ``full``. It trains so many epochs
+        altogether. ``why`` says what decided for it, or is empty.
         """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.data import place
+from harness.errors import InputError
 from harness.records import Plan
 from harness.spec import options_of
 from harness.study.decide.points import variants
@@ -20,6 +21,7 @@ def rehearse(job: Job) -> None:
     Raises what a trial would raise: :class:`InputError` where the loss, the augmentation or the inputs do not fit the
     task or a module of the user's own is wrong, :class:`HardwareError` for a precision that the device cannot do.
     """
+    _check_threshold(job)
     few = job.dataset.train.first(SAMPLES)
     for architecture in options_of(job.spec):
         plans: dict[str, Plan] = {}
@@ -33,3 +35,11 @@ def rehearse(job: Job) -> None:
                 plans[training.precision] = plan_training(job, candidate, job.dataset, train, by_rule=True)
             plan = plans[training.precision]
             make_fit(job, candidate, job.dataset, model, train, None, plan, seed=0, trial=0, stop=never)
+
+
+def _check_threshold(job: Job) -> None:
+    """Refuse a threshold where there are not two classes to decide between."""
+    classes = len(job.dataset.class_names)
+    if job.spec.training.threshold is not None and classes != 2:
+        has = f"has {classes} classes" if classes else "predicts values"
+        raise InputError(f"training.threshold: is for two classes, and task {job.dataset.name!r} {has}; leave it out")

@@ -33,7 +33,7 @@ _LIST = TypeAdapter(list[_Recorded])
 
 
 def listed_spec(spec: Spec, count: int) -> Spec:
-    """Return the spec of a run of so many listed trials of a space: nothing is sampled, pruned or refitted.
+    """Return the spec of a run of so many listed trials of a space: nothing is sampled, pruned, refitted or decided.
 
     The time of a search says nothing of a list, whose end is known.
     """
@@ -42,7 +42,7 @@ def listed_spec(spec: Spec, count: int) -> Spec:
         update={
             "budget": spec.budget.model_copy(update={"trials": count, "time": None}),
             "search": spec.search.model_copy(update=plain),
-            "training": spec.training.model_copy(update={"final": "keep"}),
+            "training": spec.training.model_copy(update={"final": "keep", "threshold": None}),
         }
     )
 

@@ -29,6 +29,7 @@ PARSED = {
     r"harness search my-space.yaml --executor ray": "needs Ray; tests/study/test_ray_cluster.py starts a cluster",
     r"harness compare (digits|RUN_A RUN_B)": "minutes; tests/study/test_comparison.py, tests/cli/test_cli_compare.py",
     r"harness ensemble results/RUN": "takes several trials; tests/cli/test_cli_ensemble.py makes them",
+    r"harness threshold RUN": "takes two classes; tests/cli/test_cli_decisions.py sets all of them",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
     r"harness export RUN --out wine\.onnx|harness export RUN --format torch": "tests/exporting exports every kind",
     r"harness search digits --trials 5 --track mlflow=": "needs a server; tests/tracking/test_tracked_searches.py",
@@ -119,7 +120,7 @@ def test_a_command_of_the_documents_runs(line, sandbox, monkeypatch, capsys):
     words = shlex.split(line)[1:]
     if words[:2] == ["bench", "report"]:
         words[-1] = "results/A"
-    if words[0] in ("export", "report", "reproduce", "train"):
+    if words[0] in ("export", "refit", "report", "reproduce", "train"):
         words = [f"results/{word}" if word in ("RUN", "OTHER") else word for word in words]
     if "fashion-mnist" in words and not Path("/usr/share/datasets/fashion-mnist").is_dir():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")

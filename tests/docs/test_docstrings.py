@@ -44,6 +44,8 @@ SEARCHES = {
     "training.py",
     "reproduction/story.py",
 }
+SEARCHES = {"api.py", "study/final/predictor.py", "study/observer.py", "study/callbacks.py", "training.py"}
+SEARCHES |= {"deciding.py", "refitting.py"}
 """Modules whose examples search, or take a finished search as given."""
 
 

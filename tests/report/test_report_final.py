@@ -68,3 +68,23 @@ def test_a_run_of_an_older_version_has_no_chapter_on_its_final_model(report_with
 def test_a_decision_that_is_none_is_refused_by_its_path(report_with):
     with pytest.raises(StorageError, match=r"stats\.json: test\.decision\.0\.what: Field required"):
         report_with(decision=[{"loss": 1.0}])
+
+
+def test_a_threshold_is_told_with_the_scores_of_the_most_probable_class(report_with):
+    about = {"value": 0.125, "by": "cost", "false_positive": 1, "false_negative": 5, "set": "before"}
+    plain = {"accuracy": 0.75, "f1_macro": None}
+    text = report_with(decision=[], isotonic=True, threshold={**about, "most_probable": plain})
+    assert "'Trouser' is predicted from a probability of 0.1250 on, which has the least cost on validation (a" in text
+    assert "false positive costs 1, a false negative 5). It was set before the test set was opened." in text
+    table = text.partition("| metric | at the threshold | most probable class |")[2].partition("\n\n")[0]
+    assert "| 0.7500 |" in table
+    assert "Calibration: isotonic regression of each class against the rest" in text
+    given = {"value": 0.125, "by": "value", "set": "after", "most_probable": plain}
+    assert "which was given. It was set after the test scores were known" in report_with(threshold=given)
+    with pytest.raises(StorageError, match=r"stats\.json: test\.threshold\.set: Input should be 'before' or 'after'"):
+        report_with(threshold={**about, "set": "never", "most_probable": plain})
+
+
+def test_isotonic_rows_say_so_in_place_of_a_temperature(report_with):
+    text = report_with(decision=[ROWS[0], {**ROWS[1], "isotonic": True}], figures={})
+    assert "| refit, 3 of 9 epochs | 0.9100 | 0.3000 | isotonic | kept weights |" in text

@@ -23,6 +23,7 @@ from harness.spec import (
     size,
     spec_hash,
 )
+from harness.spec.training import OF_THE_WINNER
 
 BASE = "task: digits\nspace: {architecture: mlp}\n"
 
@@ -275,7 +276,7 @@ def test_a_candidate_is_a_space_with_one_point():
             "augment.flip": 0,
         },
     )
-    space = {key: value for key, value in candidate.as_dict().items() if key not in ("final", "calibration")}
+    space = {key: value for key, value in candidate.as_dict().items() if key not in OF_THE_WINNER}
     spec = parse(yaml.safe_dump({"task": "digits", "space": space}))
     assert size(spec.group) == 1
     assert candidate_at(spec, {}) == candidate

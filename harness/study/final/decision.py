@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.models import Curves
 from harness.records import NAN
 from harness.study.final.recipes import Recipe
 
@@ -31,6 +32,10 @@ class Tried:
     members: int = 1
     temperature: float = 1.0
     """What logits of classes are divided by; 1 leaves them as they are."""
+    isotonic: Curves = ()
+    """What probabilities are taken along instead; empty: nothing."""
+    answers: NDArray[np.floating] | None = None
+    """What it says of validation, calibrated: probabilities, or values less the mean of those of training."""
 
     @property
     def loss(self) -> float:
@@ -112,6 +117,7 @@ def _row(tried: Tried, other: Tried | None, chosen: bool) -> dict[str, Any]:
         "what": tried.what,
         "members": tried.members,
         "temperature": tried.temperature,
+        **({"isotonic": True} if tried.isotonic else {}),
         "objective": tried.objective,
         "loss": tried.loss,
         "against": other.what if other else "",

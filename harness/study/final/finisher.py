@@ -6,14 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from torch import nn
 
-from harness.data import Dataset, Part, derive_seed
+from harness.data import Dataset, Part
 from harness.errors import first_line
+from harness.measure.threshold import threshold_of
 from harness.models import Ensemble
-from harness.problems import problems
+from harness.problems import Undefined
 from harness.records import Figures, Plan, TrialRecord
-from harness.store import RunFolder
+from harness.store import RunFolder, to_parquet
 from harness.study.final.cost import (
     epoch_seconds,
     final_cost_epochs,
@@ -23,11 +27,13 @@ from harness.study.final.cost import (
 )
 from harness.study.final.decision import KEPT, Decision, Tried
 from harness.study.final.ensemble import broken_limit, ensemble_figures
+from harness.study.final.inference import Inference
 from harness.study.final.kept import kept_model
 from harness.study.final.outcome import Cost, Earlier, Final, Made
 from harness.study.final.recipes import Recipe, recipes
 from harness.study.final.rehearsal import Rehearsal
 from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
+from harness.study.final.saved import FULL, VALIDATION
 from harness.study.final.scoring import clipped, save_final, score, scorer_of_all
 from harness.study.job import Job
 from harness.study.observer import Observer
@@ -74,31 +80,64 @@ class Finisher:
         opened = open_test()
         part = made.dataset.open_test()
         scorer = scorer_of_all(self._job.scorer, made.dataset.shape.kind)
-        result, more, mistakes = score(self._folder, made, part, self._candidate, scorer)
+        scored = score(self._folder, made, part, self._candidate, scorer)
         self.scored_on = made.dataset, part
         self._notes += clipped(made.dataset)
-        save_final(self._folder, made, self._candidate, self._winner.trial)
+        self._save(made)
         return Final(
             how=made.how,
             members=made.members,
             temperature=made.temperature,
+            isotonic=bool(made.isotonic),
+            threshold=scored.threshold,
             note="; ".join(self._notes),
             decision=self._decision.rows(made.what) if self._decision else (),
             cost=Cost(self._rehearsal_s, self._refit_s, self._figures.values),
-            metrics={**result.metrics, **more.values},
-            reasons=more.reasons,
-            details=problems[made.dataset.shape.kind].details(result.quality, made.dataset.class_names),
-            mistakes=mistakes,
+            metrics={**scored.metrics, **scored.more.values},
+            reasons=scored.more.reasons,
+            details=scored.details,
+            mistakes=scored.mistakes,
             opened=opened,
         )
 
     def make(self) -> None:
         """Make the final model and write ``best/``, where there are no test samples. Raises :class:`Interrupted`."""
-        save_final(self._folder, self._made(), self._candidate, self._winner.trial)
+        self._save(self._made())
 
     def keep(self) -> None:
         """Write ``best/`` with the weights that the search left; the test samples stay unopened."""
-        save_final(self._folder, self._kept(), self._candidate, self._winner.trial)
+        self._save(self._with_threshold(self._kept()))
+
+    def _with_threshold(self, made: Made) -> Made:
+        """Return a model of two classes with what was said of validation before, and the threshold asked for."""
+        if len(made.dataset.class_names) != 2:
+            return made
+        if made.answers is None:
+            made = replace(made, answers=self._answers(made if made.how == "keep" else self._kept()))
+        rule, answers = self._job.spec.training.threshold, made.answers
+        if rule is None or answers is None:
+            return made
+        try:
+            return replace(made, threshold=threshold_of(rule, answers[:, 1], self._dataset.validation.targets))
+        except Undefined as error:
+            self._notes.append(f"no threshold: {error}; the most probable class is predicted")
+            return made
+
+    def _answers(self, kept: Made) -> NDArray[np.floating]:
+        """Return what the weights that the search left say of validation."""
+        inference = Inference(kept.predictor, kept.dataset.shape, kept.plan, self._candidate.training.loss)
+        return inference.outputs(self._dataset.validation)
+
+    def _save(self, made: Made) -> None:
+        """Write ``best/``; a refit of an earlier winner on all samples is none of this one."""
+        folder, validation = self._folder, self._dataset.validation
+        for file in folder.path.glob(f"{FULL}/*"):
+            folder.remove(f"{FULL}/{file.name}")
+        if made.answers is not None and len(made.dataset.class_names) == 2:
+            shares = {f"probability_{k}": made.answers[:, k].astype(np.float64) for k in (0, 1)}
+            told = pd.DataFrame({"index": validation.index, "target": validation.targets, **shares})
+            folder.write(VALIDATION, to_parquet(told))
+        save_final(folder, made, self._candidate, self._winner.trial)
 
     def _made(self) -> Made:
         """Return the final model that was asked for; the test samples stay unopened."""
@@ -110,6 +149,7 @@ class Finisher:
             made = self._refitted(recipes(self._job, self._winner)[0], 1, "") or self._kept()
         else:
             made = self._rehearsed()
+        made = self._with_threshold(made)
         self._stop.check_signal()
         return made
 
@@ -132,10 +172,10 @@ class Finisher:
             self._rehearsal_s = time.perf_counter() - start
         self._notes += rehearsal.notes
         chosen, why = self._decision.chosen, self._decision.why
-        kept = replace(kept, temperature=self._decision.tried[0].temperature)
+        kept = calibrated_as(kept, self._decision.tried[0])
         if chosen.recipe is not None and self._in_time(chosen):
             refit = self._refitted(chosen.recipe, chosen.members, why, what=chosen.what)
-            return replace(refit, temperature=chosen.temperature) if refit else kept
+            return calibrated_as(refit, chosen) if refit else kept
         self._observer.final_started("keep", 0, self._notes[-1] if self._notes else why)
         return kept
 
@@ -177,18 +217,14 @@ class Finisher:
         dataset, start = self._dataset.for_refit(), time.perf_counter()
         retraining = self._retraining(dataset)
         try:
-            models = [
-                model.cpu() if members > 1 else model
-                for member in range(members)
-                for model in retraining.train(self._seed(member), recipe.schedule, [recipe.until])
-            ]
+            models = retraining.refits(recipe, members, self._earlier.trial)
             model = self._averaged(models, retraining.plan) if members > 1 else models[0]
         except FAILURES as error:
             self._notes.append(f"the refit failed ({first_line(error)}); the weights of the search were kept")
             return None
         finally:
             self._refit_s = time.perf_counter() - start
-        return Made(how, what, model, retraining.plan, dataset, members)
+        return Made(how, what, model, retraining.plan, dataset, members, recipe=recipe)
 
     def _averaged(self, models: Sequence[nn.Module], plan: Plan) -> Ensemble:
         """Return the average of models, with what using it costs noted."""
@@ -200,9 +236,6 @@ class Finisher:
         stop, watch = self._stop.check_signal, self._observer.epoch_ended
         return Retraining(self._job, dataset, self._winner, stop, watch, self._earlier.plan)
 
-    def _seed(self, member: int) -> int:
-        return derive_seed(self._job.spec.search.seed, "refit", self._earlier.trial, member)
-
     def _weights_seed(self) -> int:
         """Return the seed of the weights that the search left: those of the last fold."""
         return training_seed(self._job, self._winner.seed, self._job.trainings)
@@ -211,7 +244,13 @@ class Finisher:
         """Return the model with the weights that the search left."""
         model = kept_model(self._job, self._folder, self._winner, self._dataset, self._weights_seed())
         assert self._winner.plan is not None
-        return Made("keep", KEPT, model, followed_here(self._winner.plan, self._job.device), self._dataset)
+        plan = followed_here(self._winner.plan, self._job.device)
+        return Made("keep", KEPT, model, plan, self._dataset, recipe=recipes(self._job, self._winner)[0])
+
+
+def calibrated_as(made: Made, tried: Tried) -> Made:
+    """Return a model with the calibration of what was rehearsed for it, and with what that said of validation."""
+    return replace(made, temperature=tried.temperature, isotonic=tried.isotonic, answers=tried.answers)
 
 
 def _said(seconds: float) -> str:

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from harness.data import Dataset
-from harness.models import Tempered
+from harness.measure.threshold import Threshold
+from harness.models import Curves, calibrated
 from harness.records import Plan
+from harness.study.final.recipes import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,19 @@ class Made:
     members: int = 1
     temperature: float = 1.0
     """What its logits of classes are divided by when it predicts; not in its weights."""
+    isotonic: Curves = ()
+    """What its probabilities are taken along instead; not in its weights either."""
+    recipe: Recipe | None = None
+    """How it, or each of its members, was trained."""
+    answers: NDArray[np.floating] | None = None
+    """What was said of validation by its rehearsal, or by itself where these are the weights of the search."""
+    threshold: Threshold | None = None
+    """From where on the second of two classes is predicted; None: the most probable class is."""
 
     @property
     def predictor(self) -> nn.Module:
         """The model that predicts."""
-        return self.model if self.temperature == 1.0 else Tempered(self.model, self.temperature)
+        return calibrated(self.model, self.temperature, self.isotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,9 @@ class Final:
     """``refit``, ``keep`` or ``ensemble``."""
     members: int
     temperature: float
+    isotonic: bool
+    threshold: Mapping[str, Any] | None
+    """As ``stats.json`` has it, with the scores that the most probable class would have."""
     note: str
     decision: Sequence[Mapping[str, Any]]
     """What was compared on validation before, a row each; empty where nothing was."""
@@ -82,6 +97,8 @@ class Final:
             "final": self.how,
             "members": self.members,
             "temperature": self.temperature,
+            **({"isotonic": True} if self.isotonic else {}),
+            **({"threshold": dict(self.threshold)} if self.threshold else {}),
             "note": self.note,
             "decision": [dict(row) for row in self.decision],
             "rehearsal_s": self.cost.rehearsal_s,

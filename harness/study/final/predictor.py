@@ -17,6 +17,7 @@ from harness.data import Part, prepare, unknown_columns
 from harness.errors import InputError
 from harness.hardware import choose_device
 from harness.problems import problems
+from harness.problems.deciding import decide
 from harness.records import Target, TaskShape
 from harness.store.files import read_parquet
 from harness.study.final.inference import Inference
@@ -48,6 +49,8 @@ class Predictor:
             plan = dataclasses.replace(plan, precision="fp32")
         self.model: nn.Module = build_saved(self._saved, folder / "model.safetensors", trust=trust)
         """What predicts, on the device once it was used: logits of classes, or values in units of their deviation."""
+        self.threshold: float | None = self._saved.threshold.value if self._saved.threshold else None
+        """The probability of the second of two classes from which on it is predicted; None: the most probable is."""
         centre, scale = (
             tuple(np.ravel(self.preprocessing["target"].get(name, ())).tolist()) for name in ("mean", "scale")
         )
@@ -76,7 +79,9 @@ class Predictor:
         return read_parquet(self.run / "trials.parquet")
 
     def predict(self, raw: Any) -> np.ndarray:
-        """Return (N,): the names of the most probable classes, or float64 values in the target's units.
+        """Return (N,): names of classes, or float64 values in the target's units.
+
+        The class is the most probable one, or of two with a ``threshold`` the second from that probability on.
 
         ``raw`` is a DataFrame whose columns are matched by name, an array, or a list of image files. A column that is
         missing is an error, one that training did not learn from is ignored with a warning; a category that training
@@ -85,7 +90,7 @@ class Predictor:
         outputs = self._outputs(raw)
         if not self.class_names:
             return problems[self._shape.kind].own_units(outputs, self._shape)
-        names: np.ndarray = np.array(self.class_names, dtype=object)[outputs.argmax(axis=1)]
+        names: np.ndarray = np.array(self.class_names, dtype=object)[decide(outputs, self.threshold)]
         return names
 
     def predict_proba(self, raw: Any) -> np.ndarray:

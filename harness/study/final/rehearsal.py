@@ -11,8 +11,10 @@ from torch import nn
 
 from harness.data import TrainingData, derive_seed
 from harness.errors import Diverged, first_line
+from harness.measure.isotonic import along_curves, fit_isotonic
 from harness.measure.temperature import fit_temperature, tempered
-from harness.problems import LOSS, problems
+from harness.models import Curves
+from harness.problems import LOSS, Undefined, problems
 from harness.records import NAN, Plan, TrialRecord
 from harness.study.final.decision import KEPT, Decision, Tried, decide
 from harness.study.final.inference import Inference
@@ -39,7 +41,7 @@ class Rehearsal:
         self._outputs: dict[str, np.ndarray] = {}
         """What the first seed predicts by each recipe."""
         self.notes: list[str] = []
-        """Trainings that failed."""
+        """Trainings that failed, and what there are too few samples for."""
 
     def run(self, kept: nn.Module, plan: Plan, members: int) -> Decision:
         """Train by each recipe and, for several members, by the best one again; compare with the kept weights."""
@@ -90,14 +92,17 @@ class Rehearsal:
         """Measure predictions of the validation samples. Raises :class:`Diverged` where they are no numbers."""
         shape, targets = self._dataset.shape, self._dataset.validation.targets
         name = loss_name(shape, self._candidate.training.loss)
-        temperature = self._temperature(outputs)
-        if temperature != 1.0:
+        isotonic = self._isotonic(outputs)
+        temperature = 1.0 if isotonic else self._temperature(outputs)
+        if isotonic:
+            outputs = along_curves(outputs, isotonic)
+        elif temperature != 1.0:
             outputs = tempered(outputs, temperature)
         losses = self._problem.losses_of(outputs, targets, loss=name, scale=shape.scale)
         loss = float(losses.mean())
         if not math.isfinite(loss):
             raise Diverged(f"its loss on validation is {loss}")
-        return Tried(what, losses, self._objective(outputs, loss), recipe, members, temperature)
+        return Tried(what, losses, self._objective(outputs, loss), recipe, members, temperature, isotonic, outputs)
 
     def _objective(self, outputs: np.ndarray, loss: float) -> float:
         """Return the first objective; NaN where it has no value."""
@@ -109,10 +114,22 @@ class Rehearsal:
 
     def _temperature(self, outputs: np.ndarray) -> float:
         """Return the temperature that the validation samples ask for; 1 for values, or where none is wanted."""
-        wanted = self._job.spec.training.calibration == "temperature"
+        wanted = self._job.spec.training.calibration != "none"
         if not (wanted and self._problem.calibrated and np.isfinite(outputs).all()):
             return 1.0
         return fit_temperature(outputs, self._dataset.validation.targets)
+
+    def _isotonic(self, outputs: np.ndarray) -> Curves:
+        """Return the curves that the validation samples ask for; none where none are wanted, or these are too few."""
+        wanted = self._job.spec.training.calibration == "isotonic"
+        if not (wanted and self._problem.calibrated and np.isfinite(outputs).all()):
+            return ()
+        try:
+            return fit_isotonic(outputs, self._dataset.validation.targets)
+        except Undefined as error:
+            note = f"no isotonic calibration: {error}; a temperature is used instead"
+            self.notes += [note] if note not in self.notes else []
+            return ()
 
 
 def _mean(outputs: Iterable[np.ndarray]) -> np.ndarray:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torch import nn
 
-from harness.data import TrainingData
+from harness.data import TrainingData, derive_seed
 from harness.errors import Diverged
 from harness.models import load_weights
 from harness.records import EpochRecord, Plan, TrialRecord
 from harness.spec import Candidate
+from harness.study.final.recipes import Recipe
 from harness.study.job import Job
 from harness.study.trial.building import (
     build_model,
@@ -60,6 +61,18 @@ class Retraining:
         """How it is trained here; known once a training has begun."""
         assert self._plan is not None
         return self._plan
+
+    def refits(self, recipe: Recipe, count: int, number: int) -> list[nn.Module]:
+        """Train so many models by a recipe, each from a seed of its own that follows from the search's and a trial's.
+
+        Raises what :meth:`train` raises.
+        """
+        seeds = (derive_seed(self._job.spec.search.seed, "refit", number, member) for member in range(count))
+        return [
+            model.cpu() if count > 1 else model
+            for seed in seeds
+            for model in self.train(seed, recipe.schedule, [recipe.until])
+        ]
 
     def train(self, seed: int, schedule: int, stops: Sequence[int]) -> Iterator[nn.Module]:
         """Train along a schedule of so many epochs; yield the model as it is after each of ``stops`` (ascending).

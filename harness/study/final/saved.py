@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
@@ -17,7 +17,8 @@ from torch import nn
 from harness import models
 from harness.data import check_preprocessing
 from harness.errors import InputError, StorageError, did_you_mean, first_line
-from harness.models import Ensemble, Tempered, own_sha256
+from harness.measure.threshold import Threshold
+from harness.models import Curve, Ensemble, own_sha256
 from harness.records import NAN, Plan, TaskShape, image_inputs, table_inputs
 from harness.spec import Candidate
 from harness.store.files import first_fault, read_file, read_object
@@ -25,6 +26,10 @@ from harness.train import outputs_for
 
 BEST = "best"
 """The folder of the winner's final model."""
+FULL = "full"
+"""The folder of the winner trained on all samples, those of the test part too."""
+VALIDATION = f"{BEST}/validation.parquet"
+"""What was said of the validation samples before the test samples were opened, of two classes."""
 
 _UNKNOWN = Plan(
     device="cpu",
@@ -70,6 +75,15 @@ class Member(BaseModel):
     own_sha256: str | None = None
 
 
+class Length(BaseModel):
+    """Epochs that a schedule runs along, and those that are trained."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schedule: Annotated[int, Field(ge=1)]
+    until: Annotated[int, Field(ge=1)]
+
+
 class Saved(BaseModel):
     """What the ``candidate.json`` of a model folder says of the model."""
 
@@ -85,8 +99,27 @@ class Saved(BaseModel):
     members: tuple[Member, ...] = ()
     """What is averaged where these are different candidates; ``candidate`` is then the first of them."""
     temperature: Annotated[float, Field(gt=0, lt=math.inf)] = 1.0
+    isotonic: tuple[Curve, ...] = ()
+    threshold: Threshold | None = None
+    trial: Annotated[int, Field(ge=0)] = 0
+    recipe: Length | None = None
+    """How long it was trained; None: made by a version that did not write it down."""
     own_sha256: str | None = None
     """Of the file of the user's own module."""
+
+    @model_validator(mode="after")
+    def _fits_its_classes(self) -> Saved:
+        classes = len(self.class_names)
+        if self.isotonic and len(self.isotonic) != (1 if classes == 2 else classes):
+            raise ValueError(f"isotonic: {len(self.isotonic)} curves, for {classes} classes")
+        for curve in self.isotonic:
+            if not curve.x or len(curve.x) != len(curve.y) or list(curve.x) != sorted(curve.x):
+                raise ValueError("isotonic: a curve is no line through points")
+            if not all(0.0 < value < 1.0 for value in curve.y):
+                raise ValueError("isotonic: a curve leaves the numbers between 0 and 1")
+        if self.threshold and (classes != 2 or not 0.0 < self.threshold.value <= 1.0):
+            raise ValueError("threshold: no probability of the second of two classes")
+        return self
 
 
 def models_of(run: Path) -> list[str]:
@@ -136,7 +169,7 @@ def build_saved(saved: Saved, weights: Path, *, trust: bool) -> nn.Module:
         model.load_state_dict(load(read_file(weights, limit=None)))
     except (RuntimeError, SafetensorError) as error:
         raise StorageError(f"{weights}: cannot be loaded: {first_line(error)}") from None
-    return (model if saved.temperature == 1.0 else Tempered(model, saved.temperature)).eval()
+    return models.calibrated(model, saved.temperature, saved.isotonic).eval()
 
 
 def _single(saved: Saved, trust: bool) -> nn.Module:

@@ -21,27 +21,38 @@ from harness.store.provenance import version
 from harness.study.final.inference import Inference
 from harness.study.final.mistakes import describe_mistakes
 from harness.study.final.outcome import Made
-from harness.train import Evaluation
+from harness.study.final.saved import BEST
+from harness.study.final.thresholded import BEFORE, decided, told
 
 
 class Scored(NamedTuple):
     """The final model on the test samples."""
 
-    result: Evaluation
+    metrics: Mapping[str, float]
+    """Those that are sums over batches."""
+    details: Mapping[str, Any]
+    """Scores of each class and the confusion matrix, as far as there are any."""
     more: Figures
-    """What does not follow from sums over batches."""
+    """The metrics that do not follow from sums over batches."""
     mistakes: list[dict[str, Any]]
-    """The samples that it got most wrong."""
+    """The samples that it got most wrong, by the most probable class."""
+    threshold: Mapping[str, Any] | None
+    """What is said of the threshold that ``metrics`` and ``details`` are at."""
 
 
 def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate, scorer: Scorer) -> Scored:
     """Measure the final model on the test samples, in sums and by ``scorer``, and write its predictions of them."""
-    dataset, shape = made.dataset, made.dataset.shape
+    dataset, shape, problem = made.dataset, made.dataset.shape, problems[made.dataset.shape.kind]
     inference = Inference(made.predictor, shape, made.plan, candidate.training.loss)
     result, answers, predictions = inference.on_test(dataset, part)
+    mistakes = describe_mistakes(dataset, predictions, problem.mistakes(part.truth, answers))
+    metrics, details, about = result.metrics, problem.details(result.quality, dataset.class_names), None
+    if made.threshold is not None:
+        predictions, at_threshold, details = decided(predictions, shape, dataset.class_names, made.threshold.value)
+        about = told(made.threshold, BEFORE, {name: metrics[name] for name in at_threshold})
+        metrics = {**metrics, **at_threshold}
     folder.write("predictions.parquet", to_parquet(predictions))
-    mistakes = describe_mistakes(dataset, predictions, problems[shape.kind].mistakes(part.truth, answers))
-    return Scored(result, scorer.measure(part.truth, answers), mistakes)
+    return Scored(metrics, details, scorer.measure(part.truth, answers), mistakes, about)
 
 
 def scorer_of_all(scorer: Scorer, kind: str) -> Scorer:
@@ -58,23 +69,33 @@ def clipped(dataset: Dataset) -> list[str]:
     return [f"test values far outside the training range were clipped: {listed}"]
 
 
-def save_final(folder: RunFolder, made: Made, candidate: Candidate, trial: int) -> None:
-    """Write what is needed to use the winner elsewhere; nothing of it is a pickle."""
-    save_weights(folder, "best/model.safetensors", made.model.state_dict())
-    folder.write_json("best/preprocessing.json", made.dataset.preprocessing)
+def save_final(
+    folder: RunFolder, made: Made, candidate: Candidate, trial: int, *, name: str = BEST, **facts: Any
+) -> None:
+    """Write what is needed to use the winner elsewhere into the folder ``name``; nothing of it is a pickle.
+
+    ``candidate.json``, with further ``facts``, makes a folder a model's: it is removed first and written last.
+    """
+    folder.remove(f"{name}/candidate.json")
+    save_weights(folder, f"{name}/model.safetensors", made.model.state_dict())
+    folder.write_json(f"{name}/preprocessing.json", made.dataset.preprocessing)
     folder.write_json(
-        "best/candidate.json",
+        f"{name}/candidate.json",
         {
             "trial": trial,
             "task": made.dataset.name,
             "candidate": candidate.as_dict(),
             **({"ensemble": made.members} if made.members > 1 else {}),
             **({"temperature": made.temperature} if made.temperature != 1.0 else {}),
+            **({"isotonic": [curve._asdict() for curve in made.isotonic]} if made.isotonic else {}),
+            **({"threshold": made.threshold.as_dict()} if made.threshold else {}),
+            **({"recipe": {"schedule": made.recipe.schedule, "until": made.recipe.until}} if made.recipe else {}),
             "class_names": list(made.dataset.class_names),
             "shape": asdict(made.dataset.shape),
             "plan": asdict(made.plan),
             "versions": {"harness": harness.__version__, **{name: version(name) for name in ("torch", "numpy")}},
             **({"own_sha256": digest} if (digest := own_sha256(candidate.architecture)) else {}),
+            **facts,
         },
     )
 
