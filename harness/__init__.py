@@ -14,6 +14,7 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.api import SearchResult, load, open_run, search
     from harness.comparison import compare
+    from harness.integrity import Finding, Packed, Unpacked, Verification, pack, unpack, verify
     from harness.report.compare_result import ComparisonResult
     from harness.study import Observer, Predictor, StopSearch
     from harness.training import train_candidate
@@ -22,16 +23,23 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ComparisonResult",
+    "Finding",
     "Observer",
+    "Packed",
     "Predictor",
     "SearchResult",
     "StopSearch",
+    "Unpacked",
+    "Verification",
     "__version__",
     "compare",
     "load",
     "open_run",
+    "pack",
     "search",
     "train_candidate",
+    "unpack",
+    "verify",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -39,6 +47,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "api": ("SearchResult", "load", "open_run", "search"),
         "comparison": ("compare",),
+        "integrity": ("Finding", "Packed", "Unpacked", "Verification", "pack", "unpack", "verify"),
         "report.compare_result": ("ComparisonResult",),
         "study": ("Observer", "Predictor", "StopSearch"),
         "training": ("train_candidate",),

@@ -68,13 +68,16 @@ def _root(
 
 
 def _register() -> None:
-    from harness.cli import bench, compare, devices, report, runs, search, spaces, tasks, train
+    from harness.cli import bench, compare, devices, pack, report, runs, search, spaces, tasks, train, verify
 
     app.command("search")(search.search)
     app.command("train")(train.train)
     app.command("compare")(compare.compare)
     app.command("runs")(runs.runs)
     app.command("report")(report.report)
+    app.command("verify")(verify.verify)
+    app.command("pack")(pack.pack)
+    app.command("unpack")(pack.unpack)
     app.command("devices")(devices.devices)
     app.add_typer(bench.app, name="bench")
     app.add_typer(tasks.app, name="tasks")
