@@ -128,10 +128,8 @@ def _iso(unix_s: float) -> str:
 def _data(stats: Entity) -> Iterator[Entity]:
     """Yield what was learned from: known by its fingerprint, and no part of the run."""
     if stats:
-        name, sizes = (
-            text(at(stats, "task", "name")),
-            [at(stats, "task", part) for part in ("train", "validation", "test")],
-        )
+        name = text(at(stats, "task", "name"))
+        sizes = [at(stats, "task", part) for part in ("train", "validation", "test")]
         said = f"Not in this crate. {sizes[0]} training, {sizes[1]} validation and {sizes[2]} test samples."
         fingerprint = f"harness:fingerprint:{at(stats, 'task', 'fingerprint')}"
         yield _entity("#data", "Dataset", name=name, description=said, identifier=fingerprint)
@@ -185,7 +183,7 @@ def _file(run: Path, name: str, digest: str) -> Entity:
     return _entity(quote(name), "File", name=name, encodingFormat=kind, contentSize=size, sha256=digest)
 
 
-def _entity(identifier: str, kind: str, **properties: Any) -> Entity:
+def _entity(identifier: str, kind: str, /, **properties: Any) -> Entity:
     return {"@id": identifier, "@type": kind, **properties}
 
 

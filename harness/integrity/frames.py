@@ -42,12 +42,9 @@ def frame_differences(
 
 def _differ(a: pd.Series, b: pd.Series) -> np.ndarray:
     """Return where two columns differ; what is missing is the same in both."""
-    gone_a, gone_b = a.isna().to_numpy(), b.isna().to_numpy()
-    there = np.flatnonzero(~gone_a & ~gone_b)
-    pairs = zip(a.iloc[there].tolist(), b.iloc[there].tolist(), strict=True)
-    unlike = gone_a != gone_b
-    unlike[there] = [left != right for left, right in pairs]
-    return np.asarray(unlike)
+    gone_a, gone_b = a.isna().tolist(), b.isna().tolist()
+    cells = zip(gone_a, gone_b, a.tolist(), b.tolist(), strict=True)
+    return np.array([gone != lost or (not gone and left != right) for gone, lost, left, right in cells], dtype=bool)
 
 
 def check_csv(contents: Contents, csv_name: str, parquet_name: str) -> None:
