@@ -100,8 +100,9 @@ def check_list(contents: Contents) -> None:
         }
         again = {name: each for name, each in spread(range(len(asked)), measured).items() if name in told}
         contents.note(differences(STATS, "trials.parquet", plain(again), told, "replicates.validation"))
+    known = {int(trial): int(seed) for trial, seed in zip(trials["trial"], trials["seed"], strict=True)}
     for opening in at(contents.object(OPENINGS), "openings") or ():
-        seeds = [int(trials.at[trial, "seed"]) for trial in opening["trials"] if trial in trials.index]
+        seeds = [known[trial] for trial in opening["trials"] if trial in known]
         contents.note(differing(OPENINGS, "its seeds are not those of its trials", seeds, opening["seeds"]))
 
 

@@ -27,8 +27,9 @@ def frame_differences(
     """
     rows, others = (list(map(tuple, frame[list(keys)].to_numpy().tolist())) for frame in (expected, found))
     if rows != others:
-        different = sorted(set(rows) ^ set(others))[:1] or ["the order"]
-        what = f"its rows are not those of {against} ({' '.join(keys)}: {different[0]})"
+        odd = sorted(set(rows) ^ set(others))
+        first = f"{' '.join(keys)} {' '.join(map(str, odd[0]))}" if odd else "their order"
+        what = f"its rows are not those of {against} ({first})"
         yield Finding(file, what, f"{len(rows)} rows", f"{len(others)} rows")
         return
     for name in expected.columns:

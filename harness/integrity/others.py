@@ -90,11 +90,11 @@ def check_bench(contents: Contents) -> None:
         return
     check_csv(contents, "bench.csv", "bench.parquet")
     keys = [name for name in blocks.columns if name not in ("schema_version", "round", "block", "seconds")]
-    middles = blocks.groupby(keys, sort=False, dropna=False)["seconds"].agg(["median", "size"])
+    middles = blocks.groupby(keys, sort=False, dropna=False)["seconds"].agg(["median", "size"]).to_dict("index")
     for row in bench.to_dict("records"):
         case = tuple(row[key] for key in keys)
-        if case in middles.index and middles.at[case, "size"] == row["n_blocks"]:
-            middle = float(middles.at[case, "median"])
+        if case in middles and middles[case]["size"] == row["n_blocks"]:
+            middle = float(middles[case]["median"])
             if not same(middle, row["t_median_s"], rel=ROUNDED):
                 what = f"t_median_s of {row['bench']} {row['shape']} is not that of blocks.parquet"
                 contents.note([Finding("bench.parquet", what, repr(middle), repr(row["t_median_s"]))])

@@ -23,6 +23,7 @@ SUM = 1e-9
 """Relative tolerance of sums, whose order may differ."""
 TIE = ("parameters", "flops", "value_se")
 """The figures that decide who wins."""
+DECIDING = ("trial", "outcome", "values", "same_as", "reasons", *TIE)
 
 
 def objectives_of(stats: Mapping[str, Any]) -> tuple[Objective, ...]:
@@ -55,7 +56,8 @@ def _parameters(trials: pd.DataFrame) -> Iterator[Finding]:
 
 def _values(trials: pd.DataFrame, objectives: Sequence[Objective]) -> Iterator[Finding]:
     """Yield where the values of a trial are not the metrics that it was measured by."""
-    for row in trials.to_dict("records"):
+    measured = [name for name in trials.columns if name.startswith("validation_")]
+    for row in trials[["trial", "value", "values", *measured]].to_dict("records"):
         values = json.loads(row["values"])
         first = values[0] if values else NAN
         yield from differing(
@@ -72,20 +74,22 @@ def _of_epochs(trials: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Finding]:
     """Yield where a trial does not have as many epochs as it says, or not the metrics of its best one."""
     counts = epochs["trial"].value_counts()
     folds = epochs.get("fold", pd.Series(1, index=epochs.index))
-    best = epochs[folds == 1].drop_duplicates(["trial", "epoch"]).set_index(["trial", "epoch"])
     several = set(epochs["trial"][folds > 1])
     metrics = [name for name in epochs.columns if name.startswith("validation_") and name in trials.columns]
     metrics.remove("validation_s") if "validation_s" in metrics else None
+    best = (
+        epochs[folds == 1].drop_duplicates(["trial", "epoch"]).set_index(["trial", "epoch"])[metrics].to_dict("index")
+    )
     repeats = trials.get("same_as", pd.Series(pd.NA, index=trials.index)).notna()
-    for row in trials[~repeats].to_dict("records"):
+    for row in trials.loc[~repeats, ["trial", "epochs", "best_epoch", *metrics]].to_dict("records"):
         trial, place = row["trial"], (row["trial"], row["best_epoch"])
         what = f"trial {trial} has not the epochs that {TRIALS} counts"
         yield from differing(EPOCHS, what, row["epochs"], int(counts.get(trial, 0)))
-        if trial in several or place not in best.index:
+        if trial in several or place not in best:
             continue
         for name in metrics:
             what = f"{name} of trial {trial} is not that of its best epoch, {row['best_epoch']}, in {EPOCHS}"
-            yield from differing(TRIALS, what, float(best.at[place, name]), row[name])
+            yield from differing(TRIALS, what, best[place][name], row[name])
 
 
 def check_stats(contents: Contents, *, listed: bool) -> None:
@@ -111,7 +115,8 @@ def _outcomes(stats: Mapping[str, Any], trials: pd.DataFrame) -> Iterator[Findin
 
 def _best(stats: Mapping[str, Any], trials: pd.DataFrame, *, listed: bool) -> Iterator[Finding]:
     objectives, best = objectives_of(stats), stats.get("best")
-    records = [_record(row) for row in trials.to_dict("records")]
+    deciding = [name for name in trials.columns if name in DECIDING]
+    records = [_record(row) for row in trials[deciding].to_dict("records")]
     complete = [record for record in records if record.outcome == Outcome.COMPLETE and record.same_as is None]
     if not isinstance(best, dict) or not objectives:
         yield from differing(STATS, f"best is not the winner of {TRIALS}", bool(complete), bool(best))
@@ -119,7 +124,7 @@ def _best(stats: Mapping[str, Any], trials: pd.DataFrame, *, listed: bool) -> It
     if best.get("trial") not in set(trials["trial"]):
         yield Finding(STATS, f"best.trial is not in {TRIALS}", "the number of a trial", repr(best.get("trial")))
         return
-    row = trials.loc[best["trial"]]
+    row = trials.loc[best["trial"]].to_dict()
     for name in ("candidate", "params", "values"):
         yield from differences(STATS, TRIALS, plain(json.loads(row[name])), best.get(name), f"best.{name}")
     told = at(best, "validation")
@@ -137,7 +142,7 @@ def _best(stats: Mapping[str, Any], trials: pd.DataFrame, *, listed: bool) -> It
         yield from differences(STATS, TRIALS, sorted(winners), best["tied"], "best.tied")
 
 
-def _record(row: Mapping[str, Any]) -> TrialRecord:
+def _record(row: Mapping[Any, Any]) -> TrialRecord:
     """Return as much of a trial's record as decides who wins."""
     reasons = json.loads(row["reasons"]) if isinstance(row.get("reasons"), str) else {}
     figures = {name: number(row.get(name)) for name in TIE}

@@ -34,6 +34,7 @@ def texts(path):
 
 FILES = [path.relative_to(PACKAGE).as_posix() for path in sorted(PACKAGE.rglob("*.py")) if texts(path)]
 SEARCHES = {"api.py", "study/final/predictor.py", "study/observer.py", "study/callbacks.py", "training.py"}
+SEARCHES |= {f"integrity/{name}.py" for name in ("checking", "findings", "packing", "unpacking")}
 """Modules whose examples search, or take a finished search as given."""
 
 
