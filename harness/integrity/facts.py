@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import StorageError
+import pandas as pd
+
 from harness.integrity.contents import Contents
 from harness.integrity.findings import Finding, differences, differing
+from harness.records import Outcome
 from harness.spec.candidate import completed
 from harness.store.loose import at, number
 from harness.store.parts import ENVIRONMENT, HARDWARE, part_files
 from harness.store.run import MANIFEST, STATUS
 from harness.store.runs import OPENINGS, REPLICATES
 from harness.text import plain
+
+if TYPE_CHECKING:
+    from harness.study.decide.fixed import Replicate
 
 STATS, CANDIDATE = "stats.json", "candidate.json"
 
@@ -78,58 +83,71 @@ def _opened(contents: Contents) -> Iterator[Finding]:
 
 def check_list(contents: Contents) -> None:
     """Note where the trials of a list are not what was asked for, or not what the test samples were opened for."""
-    from harness.study.replicates import as_record, read_replicates, spread
+    from harness.study.replicates import read_replicates
 
     listed = contents.read(REPLICATES, lambda path: read_replicates(path.parent))
-    trials = contents.trials
-    if listed is None or trials is None:
+    if listed is not None and (trials := contents.trials) is not None:
+        contents.note(_asked_findings(listed, trials))
+        contents.note(_spread_findings(at(contents.stats, "replicates", "validation"), len(listed), trials))
+        contents.note(_opening_findings(at(contents.object(OPENINGS), "openings") or (), trials))
+
+
+def _asked_findings(listed: Sequence[Replicate], trials: pd.DataFrame) -> Iterator[Finding]:
+    for row in trials[["trial", "params", "seed"]].to_dict("records"):
+        asked = listed[row["trial"]]
+        expected = {"params": dict(asked.params), "seed": asked.seed}
+        found = {"params": json.loads(row["params"]), "seed": row["seed"]}
+        yield from differences("trials.parquet", REPLICATES, expected, found, f"trial {row['trial']}")
+
+
+def _spread_findings(told: Any, count: int, trials: pd.DataFrame) -> Iterator[Finding]:
+    """Yield where mean and deviation are not those of the trials; they are told of one candidate only."""
+    from harness.study.replicates import spread
+
+    if not isinstance(told, dict) or not told:
         return
-    asked = as_record(listed)["trials"]
-    for row in trials.to_dict("records"):
-        found = {"params": json.loads(row["params"]), "seed": int(row["seed"])}
-        expected = asked[row["trial"]] if row["trial"] < len(asked) else {}
-        expected = {key: expected.get(key) for key in found}
-        contents.note(differences("trials.parquet", REPLICATES, expected, found, f"trial {row['trial']}"))
-    told = at(contents.stats, "replicates", "validation")
-    if isinstance(told, dict) and told:
-        complete = trials[trials["outcome"] == "complete"]
-        names = [name for name in trials.columns if name.startswith("validation_")]
-        measured = {
-            int(row["trial"]): {name.removeprefix("validation_"): row[name] for name in names}
-            for row in complete.to_dict("records")
-        }
-        again = {name: each for name, each in spread(range(len(asked)), measured).items() if name in told}
-        contents.note(differences(STATS, "trials.parquet", plain(again), told, "replicates.validation"))
-    known = {int(trial): int(seed) for trial, seed in zip(trials["trial"], trials["seed"], strict=True)}
-    for opening in at(contents.object(OPENINGS), "openings") or ():
+    complete = trials[trials["outcome"] == Outcome.COMPLETE]
+    columns = {f"validation_{metric}": metric for metric in told}
+    rows = complete[list(columns)].rename(columns=columns).to_dict("records")
+    measured = dict(zip(complete["trial"].tolist(), rows, strict=True))
+    again = spread(range(count), measured)
+    yield from differences(STATS, "trials.parquet", plain(again), told, "replicates.validation")
+
+
+def _opening_findings(openings: Iterable[Any], trials: pd.DataFrame) -> Iterator[Finding]:
+    known = dict(zip(trials["trial"].tolist(), trials["seed"].tolist(), strict=True))
+    for opening in openings:
         seeds = [known[trial] for trial in opening["trials"] if trial in known]
-        contents.note(differing(OPENINGS, "its seeds are not those of its trials", seeds, opening["seeds"]))
+        yield from differing(OPENINGS, "its seeds are not those of its trials", seeds, opening["seeds"])
 
 
 def check_models(contents: Contents, *, listed: bool) -> None:
     """Note where a model folder is not that of the trial that it names, or cannot be read."""
-    from harness.study.final.saved import models_of, read_preprocessing, read_saved
+    from harness.study.final.saved import BEST, models_of, read_preprocessing, read_saved
 
     for folder in models_of(contents.run):
         name = f"{folder}/{CANDIDATE}"
         contents.read(f"{folder}/preprocessing.json", read_preprocessing)
+        contents.read(name, read_saved)
         contents.note(_missing(contents, folder))
         if (model := contents.object(name)) is not None:
             contents.note(_model_findings(contents, name, model))
-            try:
-                read_saved(contents.run / name)
-            except StorageError as error:
-                contents.note([contents.fault(name, error)])
-    if (best := contents.object(f"best/{CANDIDATE}")) is not None:
-        if contents.stats.get("test") is not None or (listed and contents.stats.get("best")):
-            expected = at(contents.stats, "best", "trial")
-            contents.note(
-                differing(f"best/{CANDIDATE}", f"trial is not the best of {STATS}", expected, best.get("trial"))
-            )
-        if isinstance(test := contents.stats.get("test"), dict):
-            for key, own in (("members", "ensemble"), ("temperature", "temperature")):
-                expected, found = test.get(key, 1), best.get(own, 1)
-                contents.note(differing(f"best/{CANDIDATE}", f"{own} is not that of {STATS}", expected, found))
+            if folder == BEST:
+                contents.note(_best_findings(contents, name, model, listed=listed))
+
+
+def _best_findings(contents: Contents, name: str, model: Mapping[str, Any], *, listed: bool) -> Iterator[Finding]:
+    """Yield where the final model is not the one that was scored.
+
+    Of a run that was interrupted it may be that of an earlier part.
+    """
+    test, ended = contents.stats.get("test"), at(contents.object(STATUS), "state") == "complete"
+    if isinstance(test, dict) or (listed and ended):
+        expected = at(contents.stats, "best", "trial")
+        yield from differing(name, f"trial is not the best of {STATS}", expected, model.get("trial"))
+    if isinstance(test, dict):
+        for key, own in (("members", "ensemble"), ("temperature", "temperature")):
+            yield from differing(name, f"{own} is not that of {STATS}", test.get(key, 1), model.get(own, 1))
 
 
 def _missing(contents: Contents, folder: str) -> Iterator[Finding]:

@@ -385,7 +385,7 @@ def compared(tmp_path_factory):
         "space": {"architecture": {"mlp": {"depth": 1, "width": 8}}, "optimizer": {"adamw": {"lr": 0.03}}},
     }
     out = tmp_path_factory.mktemp("compared")
-    return harness.compare(space, families={"first": "mlp", "second": "mlp"}, seeds=2, workers=0, out=out).run
+    return harness.compare(space, families={"first": "mlp", "second": "mlp"}, seeds=2, workers=0, out=out).folder
 
 
 @pytest.mark.slow
