@@ -16,7 +16,7 @@ import sqlalchemy
 from optuna.storages._rdb import models
 from sqlalchemy.pool import StaticPool
 
-from harness.errors import SpecError, StorageError
+from harness.errors import InputError, StorageError
 from harness.integrity.contents import Contents
 from harness.integrity.findings import Finding, differences, differing
 from harness.integrity.frames import frame_differences
@@ -24,7 +24,7 @@ from harness.records import EpochRecord, TrialRecord
 from harness.store import decode, epochs_frame, storage_errors, trials_frame
 from harness.store.connection import check_file, database_errors
 from harness.store.reading import StoredTrial, damage, read_trials
-from harness.store.schema import check_alone
+from harness.store.schema import check_alone, is_current
 from harness.study.archive import STATES
 from harness.study.decide.protocol import Known, Result
 from harness.study.objectives import Objective
@@ -50,7 +50,7 @@ class Kept:
 
 def check_study(contents: Contents, objectives: tuple[Objective, ...]) -> None:
     """Note what is wrong with the study, and where ``trials.parquet`` and ``epochs.parquet`` do not tell the same."""
-    if (kept := contents.read(FILE, _read)) is None:
+    if (kept := _kept(contents)) is None:
         return
     contents.note(_own_findings(contents, kept, objectives))
     _check_space(contents, kept)
@@ -69,9 +69,23 @@ def _check_table(contents: Contents, name: str, expected: Any, keys: list[str]) 
 
 def check_study_alone(contents: Contents) -> None:
     """Note what is wrong with the study of a run whose tables may be older."""
-    if (kept := contents.read(FILE, _read)) is not None:
+    if (kept := _kept(contents)) is not None:
         contents.note(_own_findings(contents, kept, ()))
         _check_space(contents, kept)
+
+
+def _kept(contents: Contents) -> list[Kept] | None:
+    """Return the trials of the study; None where they cannot be read, which is noted or said."""
+    if contents.read(FILE, _is_current) is False:
+        contents.leave(f"{FILE}: it was made with another version of Optuna; install that of environment.json")
+        return None
+    return contents.read(FILE, _read)
+
+
+def _is_current(path: Path) -> bool:
+    with _opened(path) as connection:
+        check_file(connection, path)
+        return is_current(connection, path.name)
 
 
 def _own_findings(contents: Contents, kept: Iterable[Kept], objectives: tuple[Objective, ...]) -> Iterator[Finding]:
@@ -103,7 +117,7 @@ def _check_space(contents: Contents, kept: Iterable[Kept]) -> None:
         check_candidates(contents.run, spec_of_run(contents.run), known)
     except StorageError as error:
         contents.note([Finding("space.yaml", str(error).removeprefix(f"{contents.run / 'space.yaml'}: "))])
-    except SpecError as error:  # it is YAML, as is checked elsewhere: a family of a package that is not here, say
+    except InputError as error:  # it is YAML, as is checked elsewhere: a family of a package that is not here, say
         contents.leave(f"space.yaml cannot be read as a space here: {error}")
 
 
@@ -111,7 +125,6 @@ def _read(path: Path) -> list[Kept]:
     """Return the trials of a study. Raises :class:`StorageError` where any of it is not as it was written."""
     name = path.name
     with _opened(path) as connection:
-        check_file(connection, path)
         check_alone(connection, name)
         (study_id,) = connection.scalars(sqlalchemy.select(_TRIALS.c.study_id).distinct()).all() or [0]
         trials = read_trials(connection, name, study_id)

@@ -229,6 +229,19 @@ def test_a_study_that_was_changed_is_found(change, words, run, reseal):
     assert any(line.startswith("study.db: ") and words in line for line in told(run)), told(run)
 
 
+@pytest.mark.slow
+def test_a_study_of_another_version_of_optuna_is_said(run, reseal):
+    connection = sqlite3.connect(run / "study.db")
+    with connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("UPDATE alembic_version SET version_num = 'v9.0.0'")
+    connection.close()
+    reseal(run)
+    found = harness.verify(run)
+    assert (found.state, found.findings) == ("intact", ())
+    assert "another version of Optuna" in found.unchecked[0]
+
+
 def test_a_study_whose_log_was_not_folded_in_is_read_with_it(run, tmp_path):
     """As a kill leaves it: the last change is in the log beside the file."""
     killed(run)
