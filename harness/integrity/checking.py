@@ -60,7 +60,7 @@ def _verified(run: Path, digests: Mapping[str, str]) -> Verification:
     """Verify a run, and those in it; ``digests`` has the sha256 of each of its files."""
     contents, kind = Contents(run), _kind(run)
     try:
-        contents.note(manifest_findings(run, digests))
+        contents.findings += manifest_findings(run, digests)  # all of them: each is another file
     except StorageError as error:
         contents.note([contents.fault(MANIFEST, error)])
     inner = _inner(run, digests) if kind == "compare" else []

@@ -10,7 +10,7 @@ from harness.errors import SpecError, StorageError, first_line
 from harness.integrity.contents import Contents
 from harness.integrity.findings import Finding
 from harness.spec.reader import read_yaml
-from harness.store.files import read_file, read_json, sha256_file, storage_errors
+from harness.store.files import is_file, read_file, read_json, sha256_file, storage_errors
 from harness.store.run import MANIFEST, SCHEMA_VERSION, listing, sealed_files
 
 HEADER_BYTES = 100 << 20
@@ -31,7 +31,7 @@ def manifest_findings(run: Path, digests: Mapping[str, str]) -> Iterator[Finding
     Raises :class:`StorageError` for a damaged manifest.
     """
     sealed = sealed_files(run)
-    for name in sorted({*sealed, *digests}) if sealed else ():
+    for name in sorted({*sealed, *digests}) if is_file(run / MANIFEST) else ():
         expected, found = sealed.get(name), digests.get(name)
         if found is None:
             yield Finding(name, "is missing", f"sha256 {expected}", "no file")

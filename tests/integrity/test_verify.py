@@ -70,6 +70,13 @@ def test_a_file_that_was_changed_removed_or_added_is_named_with_both_digests(run
     assert gone == f"report.md: is missing: expected sha256 {sealed['report.md']}, found no file"
 
 
+def test_a_manifest_that_names_nothing_seals_nothing(run):
+    sealed = read_json(run / MANIFEST)["files"]
+    edit_json(run, "manifest.json", "files", value={})
+    found = harness.verify(run).findings
+    assert {finding.file for finding in found} == set(sealed)
+
+
 PLANTED = {
     "a metric in trials.csv": (
         lambda run: (run / "trials.csv").write_text((run / "trials.csv").read_text().replace(",128,", ",129,")),
