@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.ensembling import ensemble
     from harness.estimators import HarnessClassifier, HarnessRegressor
     from harness.exporting import export
+    from harness.integrity import Finding, Packed, Unpacked, Verification, pack, unpack, verify
     from harness.refitting import refit
     from harness.report.compare_result import ComparisonResult
     from harness.reproduction import Reproduction, reproduce
@@ -28,24 +29,31 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ComparisonResult",
+    "Finding",
     "HarnessClassifier",
     "HarnessRegressor",
     "Observer",
+    "Packed",
     "Predictor",
     "Reproduction",
     "SearchResult",
     "StopSearch",
+    "Unpacked",
+    "Verification",
     "__version__",
     "compare",
     "ensemble",
     "export",
     "load",
     "open_run",
+    "pack",
     "refit",
     "reproduce",
     "search",
     "set_threshold",
     "train_candidate",
+    "unpack",
+    "verify",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -58,6 +66,7 @@ __getattr__, __dir__ = lazy_names(
         "ensembling": ("ensemble",),
         "deciding": ("set_threshold",),
         "refitting": ("refit",),
+        "integrity": ("Finding", "Packed", "Unpacked", "Verification", "pack", "unpack", "verify"),
         "report.compare_result": ("ComparisonResult",),
         "reproduction": ("Reproduction", "reproduce"),
         "study": ("Observer", "Predictor", "StopSearch"),

@@ -47,6 +47,7 @@ FLOORS = {
     "reproduction": 7.5,
     "deciding": 7.5,
     "refitting": 7.5,
+    "integrity": 7.5,
     "training": 7.5,
     "cli": 8,
     "__init__": 9,

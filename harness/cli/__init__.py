@@ -75,6 +75,7 @@ def _register() -> None:
         devices,
         ensemble,
         export,
+        pack,
         refit,
         report,
         reproduce,
@@ -84,6 +85,7 @@ def _register() -> None:
         tasks,
         threshold,
         train,
+        verify,
     )
 
     commands = (
@@ -95,6 +97,9 @@ def _register() -> None:
         reproduce.reproduce,
         threshold.threshold,
         refit.refit,
+        verify.verify,
+        pack.pack,
+        pack.unpack,
         runs.runs,
         report.report,
         dashboard.dashboard,

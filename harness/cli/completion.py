@@ -53,6 +53,11 @@ def bench_runs(incomplete: str) -> list[str]:
     return _folders(incomplete, "env.json")
 
 
+def packed_runs(incomplete: str) -> list[str]:
+    """Return zip files, and folders on the way to others."""
+    return _paths(incomplete, ".zip")
+
+
 def _starting(incomplete: str, names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 

@@ -30,7 +30,7 @@ TEMPORARY = re.compile(r"\..+\.\d+(-[0-9a-f]+)?\.tmp")
 def write_file(path: Path, content: bytes | str) -> None:
     """Replace ``path`` by ``content`` in one step. Raises :class:`StorageError`."""
     data = readable(content).encode() if isinstance(content, str) else content
-    with _beside(path) as temporary:
+    with beside(path) as temporary:
         # Opened only where nothing is: a link that someone planted under this name is not followed.
         with temporary.open("xb") as file:
             file.write(data)
@@ -45,7 +45,7 @@ def write_first(path: Path, content: str) -> bool:
 
     Of several processes that write at once one succeeds. Not synced: it is for what can be had again.
     """
-    with _beside(path) as temporary:
+    with beside(path) as temporary:
         with temporary.open("xb") as file:
             file.write(readable(content).encode())
         try:
@@ -60,7 +60,7 @@ def write_first(path: Path, content: str) -> bool:
 
 
 @contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def beside(path: Path) -> Iterator[Path]:
     """Yield a name in the folder of ``path`` to write under first; what is left there at the end is removed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with storage_errors(path):

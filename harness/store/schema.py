@@ -55,15 +55,18 @@ def prepare_server(
 
 def check_version(connection: sqlalchemy.Connection, name: str) -> None:
     """Raise :class:`StorageError` unless the tables are those of the Optuna that is installed."""
-    if not _has_version(connection):
-        raise StorageError(f"{name}: not a study database; {DAMAGED}")
-    found = connection.scalars(sqlalchemy.select(_VERSION.c.version_num)).all()
+    found = _versions(connection, name)
     if found != [_empty().version]:
         versions = ", ".join(repr(version) for version in found) or "none"
         raise StorageError(
             f"{name}: made by another version of Optuna (schema {versions}, here {_empty().version!r}); "
             "install the versions in the run's environment.json, or start a new run"
         )
+
+
+def is_current(connection: sqlalchemy.Connection, name: str) -> bool:
+    """Tell whether the tables are those of the Optuna that is installed. Raises :class:`StorageError` without any."""
+    return _versions(connection, name) == [_empty().version]
 
 
 def find_study(connection: sqlalchemy.Connection, name: str, study: str, directions: Sequence[StudyDirection]) -> int:
@@ -94,6 +97,13 @@ def insert(connection: sqlalchemy.Connection, table: sqlalchemy.Table, **columns
     key = connection.execute(table.insert().values(**columns)).inserted_primary_key
     assert key is not None
     return int(key[0])
+
+
+def _versions(connection: sqlalchemy.Connection, name: str) -> Sequence[str]:
+    """Return the versions that are noted of the tables, one unless somebody changed it."""
+    if not _has_version(connection):
+        raise StorageError(f"{name}: not a study database; {DAMAGED}")
+    return connection.scalars(sqlalchemy.select(_VERSION.c.version_num)).all()
 
 
 def _has_version(connection: sqlalchemy.Connection) -> bool:

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from harness.hardware import usable_cores
+from harness.store import RunFolder, seal
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,3 +47,23 @@ def test_a_disk_that_fills_up_ends_the_workers_too_and_loses_nothing(harness, ti
     found, expected = json.loads(resumed.out), json.loads(undisturbed.out)
     for key in ("trials", "best", "test"):
         assert found[key] == expected[key]
+
+
+def test_a_run_that_does_not_fit_is_neither_packed_nor_unpacked_in_part(harness, small_disk, tmp_path):
+    folder = RunFolder.create(tmp_path, "large")
+    folder.set_state("complete")
+    folder.write("best/model.safetensors", os.urandom(2 << 20))
+    folder.close()
+    seal(folder.path, {"state": "complete"})
+    packed = tmp_path / "run.zip"
+    assert harness("pack", folder.path, "--out", packed).code == 0
+    for words in (
+        ("pack", folder.path, "--out", small_disk / "run.zip"),
+        ("unpack", packed, "--out", small_disk / "run"),
+    ):
+        done = harness(*words)
+        assert (done.code, done.out) == (5, ""), words
+        assert "No space left" in done.err
+        assert str(small_disk / "run") in done.err
+        assert done.err.count("\n") == 1
+        assert not list(small_disk.iterdir())

@@ -120,8 +120,9 @@ def test_a_command_of_the_documents_runs(line, sandbox, monkeypatch, capsys):
     words = shlex.split(line)[1:]
     if words[:2] == ["bench", "report"]:
         words[-1] = "results/A"
-    if words[0] in ("export", "refit", "report", "reproduce", "train"):
-        words = [f"results/{word}" if word in ("RUN", "OTHER") else word for word in words]
+    if words[0] == "unpack":
+        package.pack("results/RUN", words[1], force=True)
+    words = [f"results/{word}" if word in ("RUN", "OTHER") else word for word in words]
     if "fashion-mnist" in words and not Path("/usr/share/datasets/fashion-mnist").is_dir():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")
     monkeypatch.setattr(sys, "argv", ["harness", *reduced(words)])

@@ -1,0 +1,195 @@
+"""Test scores against the predictions that they follow from, by the problem's own metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.integrity.contents import Contents
+from harness.integrity.findings import Finding, differing, same
+from harness.problems import LOSS, Undefined, problems
+from harness.problems.problem import Metric, Problem
+from harness.report.load import value_suffixes
+from harness.store.loose import at, number, text
+
+STATS, PREDICTIONS = "stats.json", "predictions.parquet"
+EXACT, ROUNDED = 1e-9, 1e-4
+"""Relative tolerances: of what is computed again from the same figures, and of sums that a device made in float32."""
+LEAST = 1e-30
+"""A probability below it was rounded to nothing in float32: the loss does not follow from it."""
+PROBABILITY = "probability_"
+
+
+def check_test(contents: Contents) -> None:
+    """Note where the test scores of ``stats.json`` do not follow from ``predictions.parquet``."""
+    test = contents.stats.get("test")
+    if not isinstance(test, dict):
+        return
+    if not contents.has(PREDICTIONS):
+        contents.note([Finding(PREDICTIONS, "is missing, and stats.json has test scores")])
+    if (frame := contents.table(PREDICTIONS)) is not None:
+        expected = at(contents.stats, "task", "test")
+        contents.note(differing(PREDICTIONS, f"has not the test samples of {STATS}", expected, len(frame)))
+        contents.note(_split_findings(frame, contents.table("splits.parquet")))
+        contents.note(_confusion_findings(frame, test))
+        threshold = number(at(contents.object("best/candidate.json"), "threshold", "value"))
+        if (answered := _answered(contents, PREDICTIONS, frame, threshold)) is not None:
+            told = test["metrics"]
+            contents.note(answered.score_findings(STATS, "test.metrics.", told))
+            contents.note(_loss_findings(answered, told, *_units(contents)))
+            _leave_own(contents, answered.problem, STATS, told)
+
+
+def check_test_of_trials(contents: Contents) -> None:
+    """Note where the test scores of single trials do not follow from their predictions."""
+    for path in sorted((contents.run / "test").glob("trial-*.json")):
+        file, name = f"test/{path.name}", f"test/{path.stem}.parquet"
+        told, frame = contents.object(file), contents.table(name)
+        if told is not None and frame is not None and (answered := _answered(contents, name, frame)) is not None:
+            contents.note(answered.score_findings(file, "metrics.", told["metrics"]))
+            _leave_own(contents, answered.problem, file, told["metrics"])
+
+
+@dataclass(frozen=True, eq=False)
+class _Answered:
+    """Predictions as metrics take them: of classes N x C probabilities, else values."""
+
+    problem: Problem
+    targets: np.ndarray
+    answers: np.ndarray
+    predicted: np.ndarray
+    """Of classes N codes, which a threshold may have decided; else the values."""
+
+    def score_findings(self, file: str, prefix: str, told: Mapping[str, Any]) -> Iterator[Finding]:
+        """Yield the metrics that do not follow from the predictions."""
+        for metric in self.problem.metrics:
+            if metric.name not in told or not np.isfinite(self.answers).all():
+                continue
+            value = self._score(metric)
+            tolerance = EXACT if self.problem.classes or not metric.summed else ROUNDED
+            if not same(value, told[metric.name], rel=tolerance, abs_=tolerance * (metric.name == "r2")):
+                what = f"{prefix}{metric.name} does not follow from the predictions"
+                yield Finding(file, what, f"{value:.6g}", str(told[metric.name]))
+
+    def _score(self, metric: Metric) -> float:
+        answers = self.answers
+        if self.problem.classes and metric.summed:  # those of the confusion matrix
+            answers = np.eye(answers.shape[1])[self.predicted]
+        try:
+            return self.problem.score(metric.name, self.targets, answers)
+        except Undefined:
+            return math.nan
+
+
+def _answered(contents: Contents, file: str, frame: pd.DataFrame, threshold: float = math.nan) -> _Answered | None:
+    """Return what a table of predictions says; None, with a finding, where it is none."""
+    kind = text(at(contents.stats, "task", "kind"))
+    if kind not in problems:
+        contents.leave(f"the test scores of {file}: no problem {kind!r} is known here")
+        return None
+    problem = problems[kind]
+    found = _of_classes(problem, frame) if problem.classes else _of_values(problem, frame)
+    if found is None:
+        contents.note([Finding(file, "has not the columns of predictions")])
+    elif problem.classes:
+        contents.note(_code_findings(found, file, threshold))
+        contents.note(_name_findings(frame, file, at(contents.stats, "task", "classes") or []))
+    return found
+
+
+def _of_classes(problem: Problem, frame: pd.DataFrame) -> _Answered | None:
+    count = sum(name.startswith(PROBABILITY) for name in frame.columns)
+    wanted = ["target", "predicted", *(f"{PROBABILITY}{code}" for code in range(count))]
+    if count == 0 or not _numeric(frame, wanted):
+        return None
+    codes = frame[["target", "predicted"]].to_numpy()
+    if not ((codes >= 0) & (codes < count)).all():
+        return None
+    targets, predicted = codes.astype(np.int64).T
+    return _Answered(problem, targets, frame[wanted[2:]].to_numpy(np.float64), predicted)
+
+
+def _of_values(problem: Problem, frame: pd.DataFrame) -> _Answered | None:
+    suffixes = value_suffixes(frame)
+    targets, answers = ([f"{what}{suffix}" for suffix in suffixes] for what in ("target", "predicted"))
+    if not _numeric(frame, [*targets, *answers]):
+        return None
+    shape = (len(frame),) if len(suffixes) == 1 else (len(frame), len(suffixes))
+    values = frame[answers].to_numpy(np.float64).reshape(shape)
+    return _Answered(problem, frame[targets].to_numpy(np.float64).reshape(shape), values, values)
+
+
+def _numeric(frame: pd.DataFrame, names: list[str]) -> bool:
+    return len(frame) > 0 and all(
+        name in frame.columns and pd.api.types.is_numeric_dtype(frame[name].dtype) for name in names
+    )
+
+
+def _leave_own(contents: Contents, problem: Problem, file: str, told: Mapping[str, Any]) -> None:
+    if own := sorted(set(told) - {LOSS} - {metric.name for metric in problem.metrics}):
+        contents.leave(f"{file}: {', '.join(own)}: a metric of your own, whose function is not in the run")
+
+
+def _loss_findings(answered: _Answered, told: Mapping[str, Any], scale: list[float], loss: str) -> Iterator[Finding]:
+    """Yield where the plain loss is another than the mean of the samples'; it may have been rounded to nothing."""
+    problem, targets, answers = answered.problem, answered.targets, answered.answers
+    if LOSS not in told or not np.isfinite(answers).all() or not (problem.classes or scale):
+        return
+    if problem.classes and answers[np.arange(len(targets)), targets].min() < LEAST:
+        return
+    loss = problem.losses[0] if loss not in problem.losses else loss
+    value = float(problem.losses_of(answers, targets, loss=loss, scale=scale).mean())
+    if not same(value, told[LOSS], rel=ROUNDED, abs_=1e-6):
+        yield Finding(STATS, "test.metrics.loss does not follow from the predictions", f"{value:.6g}", str(told[LOSS]))
+
+
+def _units(contents: Contents) -> tuple[list[float], str]:
+    """Return the units of the values that the final model predicts, and the loss it was trained with."""
+    scale = at(contents.object("best/preprocessing.json"), "target", "scale")
+    each = scale if isinstance(scale, list) else [scale]
+    loss = text(at(contents.object("best/candidate.json"), "candidate", "loss"))
+    return [] if scale is None else [number(unit) for unit in each], loss
+
+
+def _split_findings(frame: pd.DataFrame, splits: pd.DataFrame | None) -> Iterator[Finding]:
+    """Yield where the samples are not those of the test part."""
+    if splits is not None and {"index", "part"} <= set(splits.columns) and "index" in frame.columns:
+        expected = sorted(splits["index"][splits["part"] == "test"].tolist())
+        if expected != sorted(frame["index"].tolist()):
+            yield Finding(PREDICTIONS, "its samples are not the test part of splits.parquet")
+
+
+def _confusion_findings(frame: pd.DataFrame, test: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield where the confusion matrix is not that of the predictions."""
+    confusion = test.get("confusion")
+    if isinstance(confusion, list) and {"target", "predicted"} <= set(frame.columns):
+        counts = [[0] * len(confusion) for _ in confusion]
+        for target, predicted in zip(frame["target"], frame["predicted"], strict=True):
+            counts[int(target)][int(predicted)] += 1
+        yield from differing(STATS, "test.confusion does not follow from the predictions", counts, confusion)
+
+
+def _code_findings(answered: _Answered, file: str, threshold: float) -> Iterator[Finding]:
+    """Yield the rows whose class is not the one that its probabilities say."""
+    table = answered.answers
+    for place in np.flatnonzero(np.abs(table.sum(axis=1) - 1.0) > 1e-3):
+        yield Finding(file, f"the probabilities of row {place} do not add up to 1", "1", f"{table[place].sum():.6g}")
+    codes = table.argmax(axis=1) if math.isnan(threshold) else (table[:, 1] >= threshold).astype(np.int64)
+    for place in np.flatnonzero(codes != answered.predicted):
+        what = f"predicted of row {place} is not the class that its probabilities say"
+        yield Finding(file, what, str(codes[place]), str(answered.predicted[place]))
+
+
+def _name_findings(frame: pd.DataFrame, file: str, classes: list[str]) -> Iterator[Finding]:
+    """Yield the rows whose class has another name than the task gives it."""
+    for column in ("target", "predicted"):
+        if f"{column}_name" not in frame.columns or not classes:
+            continue
+        for place, (code, name) in enumerate(zip(frame[column], frame[f"{column}_name"], strict=True)):
+            what = f"{column}_name of row {place} is not that of its class"
+            yield from differing(file, what, classes[int(code)], str(name))
