@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,8 @@ from harness.spec.task import ArraysTask, NpzTask
 def read_npz(task: NpzTask) -> Source:
     """Read inputs and targets from an NPZ file; nothing in it is ever unpickled."""
     path = existing_file(task.npz)
-    return read_arrays(
-        *_load(path, (task.inputs, task.targets)), task, path.stem, str(path), (task.inputs, task.targets)
-    )
+    names = (task.inputs, task.targets)
+    return replace(read_arrays(*_load(path, names), task, path.stem, str(path), names), array=task.inputs)
 
 
 def read_arrays(
