@@ -38,6 +38,7 @@ FLOORS = {
     "report": 6,
     "api": 7,
     "comparison": 7.5,
+    "prediction": 7.5,
     "training": 7.5,
     "cli": 8,
     "__init__": 9,

@@ -68,11 +68,12 @@ def _root(
 
 
 def _register() -> None:
-    from harness.cli import bench, compare, devices, report, runs, search, spaces, tasks, train
+    from harness.cli import bench, compare, devices, predict, report, runs, search, spaces, tasks, train
 
     app.command("search")(search.search)
     app.command("train")(train.train)
     app.command("compare")(compare.compare)
+    app.command("predict")(predict.predict)
     app.command("runs")(runs.runs)
     app.command("report")(report.report)
     app.command("devices")(devices.devices)

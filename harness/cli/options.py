@@ -48,6 +48,7 @@ TrialTimeout = Annotated[str | None, typer.Option(help="Time for one trial, such
 Retries = Annotated[int | None, typer.Option(help="How often a trial whose worker died is started again.")]
 Executor = Annotated[str, typer.Option(help="local or ray.")]
 Address = Annotated[str | None, typer.Option(help="Of the Ray cluster: auto or HOST:PORT.")]
+Model = Annotated[str, typer.Option(metavar="NAME", help="A model of the run, by the name of its folder.")]
 Out = Annotated[Path, typer.Option(help="Folder that the run's own folder is made in.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Let the space import your own modules, which runs code.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

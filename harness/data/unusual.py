@@ -25,6 +25,10 @@ class Unusual:
     missing: Counter[str] = field(default_factory=Counter)
     """Numbers are filled in with the median of training; a category that is missing counts as unknown."""
 
+    def as_dict(self) -> dict[str, dict[str, int]]:
+        """Return the counts by kind and column."""
+        return {"unseen": dict(self.unseen), "clipped": dict(self.clipped), "missing": dict(self.missing)}
+
     def told(self) -> list[str]:
         """Return a line for each kind."""
         words = {

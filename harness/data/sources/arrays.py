@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,14 +100,20 @@ def as_images(array: np.ndarray, where: str) -> np.ndarray:
 
 
 def _load(path: Path, keys: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    with npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        for key in keys:
+            if key not in archive:
+                raise DataError(f"{path}: holds no array {key!r}{did_you_mean(key, archive.files)}")
+        return archive[keys[0]], archive[keys[1]]
+
+
+@contextmanager
+def npz_errors(path: Path) -> Iterator[None]:
+    """Turn what is wrong with an NPZ file into one line of :class:`DataError`."""
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path}: is not a whole NPZ file; save inputs and targets with `numpy.savez`")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            for key in keys:
-                if key not in archive:
-                    raise DataError(f"{path}: holds no array {key!r}{did_you_mean(key, archive.files)}")
-            return archive[keys[0]], archive[keys[1]]
+        yield
     # RuntimeError: zipfile's word for archives that are encrypted or of an unknown kind
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise DataError(f"{path}: is not a whole NPZ file ({error}); save it again with `numpy.savez`") from None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.records import NAN
 from harness.study.final.recipes import Recipe
+from harness.study.final.residuals import Residuals
 
 Losses = NDArray[np.float64]
 KEPT = "kept weights"
@@ -31,6 +32,8 @@ class Tried:
     members: int = 1
     temperature: float = 1.0
     """What logits of classes are divided by; 1 leaves them as they are."""
+    residuals: Residuals | None = None
+    """The errors of values."""
 
     @property
     def loss(self) -> float:

@@ -23,10 +23,12 @@ from harness.study.final.cost import (
 )
 from harness.study.final.decision import KEPT, Decision, Tried
 from harness.study.final.ensemble import broken_limit, ensemble_figures
+from harness.study.final.inference import Inference
 from harness.study.final.kept import kept_model
 from harness.study.final.outcome import Cost, Final, Made
 from harness.study.final.recipes import Recipe, recipes
 from harness.study.final.rehearsal import Rehearsal
+from harness.study.final.residuals import residuals
 from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
 from harness.study.final.scoring import clipped, save_final, score, scorer_of_all
 from harness.study.job import Job
@@ -69,6 +71,7 @@ class Finisher:
             made = self._refitted(recipes(self._job, self._winner)[0], 1, "") or self._kept()
         else:
             made = self._rehearsed()
+        made = self._with_residuals(made)
         self._stop.check_signal()
         opened = open_test()
         part = made.dataset.open_test()
@@ -93,7 +96,18 @@ class Finisher:
 
     def keep(self) -> None:
         """Write ``best/`` with the weights that the search left; the test samples stay unopened."""
-        save_final(self._folder, self._kept(), self._candidate, self._winner.trial)
+        save_final(self._folder, self._with_residuals(self._kept()), self._candidate, self._winner.trial)
+
+    def _with_residuals(self, made: Made) -> Made:
+        """Return it with the errors of its recipe on validation; where nothing was rehearsed, of the kept weights."""
+        if problems[self._dataset.shape.kind].classes:
+            return made
+        if self._decision:
+            tried = next(each for each in self._decision.tried if each.what == made.what)
+            return replace(made, residuals=tried.residuals)
+        kept, part = made if made.how == "keep" else self._kept(), self._dataset.validation
+        inference = Inference(kept.model, self._dataset.shape, kept.plan, self._candidate.training.loss)
+        return replace(made, residuals=residuals(f"{KEPT}, on validation", inference.outputs(part), part.targets))
 
     def _rehearsed(self) -> Made:
         """Rehearse, and make what the rehearsal speaks for; keep the weights where there is no time for it."""

@@ -11,6 +11,7 @@ from torch import nn
 from harness.data import Dataset
 from harness.models import Tempered
 from harness.records import Plan
+from harness.study.final.residuals import Residuals
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,8 @@ class Made:
     members: int = 1
     temperature: float = 1.0
     """What its logits of classes are divided by when it predicts; not in its weights."""
+    residuals: Residuals | None = None
+    """Errors of its recipe on samples that it was not trained on; None of classes."""
 
     @property
     def predictor(self) -> nn.Module:

@@ -17,6 +17,7 @@ from harness.records import NAN, Plan, TrialRecord
 from harness.study.final.decision import KEPT, Decision, Tried, decide
 from harness.study.final.inference import Inference
 from harness.study.final.recipes import Recipe, by_schedule, recipes
+from harness.study.final.residuals import residuals
 from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
 from harness.study.job import Job
 from harness.train.loss import loss_name
@@ -93,7 +94,8 @@ class Rehearsal:
         loss = float(losses.mean())
         if not math.isfinite(loss):
             raise Diverged(f"its loss on validation is {loss}")
-        return Tried(what, losses, self._objective(outputs, loss), recipe, members, temperature)
+        errors = None if self._problem.classes else residuals(f"{what}, on validation", outputs, targets)
+        return Tried(what, losses, self._objective(outputs, loss), recipe, members, temperature, errors)
 
     def _objective(self, outputs: np.ndarray, loss: float) -> float:
         """Return the first objective; NaN where it has no value."""

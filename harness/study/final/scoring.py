@@ -21,6 +21,7 @@ from harness.store.provenance import version
 from harness.study.final.inference import Inference
 from harness.study.final.mistakes import describe_mistakes
 from harness.study.final.outcome import Made
+from harness.study.final.residuals import FILE as RESIDUALS
 from harness.train import Evaluation
 
 
@@ -62,6 +63,8 @@ def save_final(folder: RunFolder, made: Made, candidate: Candidate, trial: int) 
     """Write what is needed to use the winner elsewhere; nothing of it is a pickle."""
     save_weights(folder, "best/model.safetensors", made.model.state_dict())
     folder.write_json("best/preprocessing.json", made.dataset.preprocessing)
+    if made.residuals is not None:
+        folder.write_json(f"best/{RESIDUALS}", made.residuals.as_dict())
     folder.write_json(
         "best/candidate.json",
         {
