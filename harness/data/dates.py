@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,6 +145,15 @@ def calendar(dates: pd.Series, first: datetime) -> pd.DataFrame:
         columns |= {f"{name}_sin": np.sin(angle), f"{name}_cos": np.cos(angle)}
     columns["days"] = (dates - pd.Timestamp(first)).dt.total_seconds() / 86_400
     return pd.DataFrame(columns, index=dates.index).astype(np.float64)
+
+
+def calendars(frame: pd.DataFrame, dates: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Return the calendar numbers of every column of dates, as ``day: year``."""
+    found: dict[str, np.ndarray] = {}
+    for fitted in dates:
+        numbers = calendar(frame[fitted["column"]], datetime.fromisoformat(fitted["first"]))
+        found |= {f"{fitted['column']}: {name}": numbers[name].to_numpy(np.float64) for name in numbers.columns}
+    return found
 
 
 def _shape(text: str) -> str:

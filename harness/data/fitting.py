@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from harness.data.dates import calendar
+from harness.data.dates import calendars
 from harness.data.sources.source import Source
 from harness.data.texts import as_text
 from harness.errors import DataError
@@ -124,12 +123,3 @@ def _fit_categories(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _numbers_of(frame: pd.DataFrame, names: list[str], dates: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.concat([frame[names], pd.DataFrame(calendars(frame, dates), index=frame.index)], axis=1)
-
-
-def calendars(frame: pd.DataFrame, dates: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Return the calendar numbers of every column of dates, as ``day: year``."""
-    found: dict[str, np.ndarray] = {}
-    for fitted in dates:
-        numbers = calendar(frame[fitted["column"]], datetime.fromisoformat(fitted["first"]))
-        found |= {f"{fitted['column']}: {name}": numbers[name].to_numpy(np.float64) for name in numbers.columns}
-    return found

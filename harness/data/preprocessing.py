@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from harness.data.columns import ColumnReading
+from harness.data.dates import calendars
 from harness.data.files import existing_file
-from harness.data.fitting import calendars
 from harness.data.part import Normalise, Part
 from harness.data.reread import reread
 from harness.data.sources.arrays import as_images

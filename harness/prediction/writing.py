@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pandas as pd
 import pyarrow as pa
@@ -54,10 +54,16 @@ def _csv(file: TextIO) -> Write:
 
     def write(frame: pd.DataFrame) -> None:
         nonlocal header
-        frame.to_csv(file, header=header, index=False, lineterminator="\n")
+        texts = {name: _shortest(frame[name]) for name in frame.select_dtypes("floating").columns}
+        frame.assign(**texts).to_csv(file, header=header, index=False, lineterminator="\n")
         header = False
 
     return write
+
+
+def _shortest(numbers: pd.Series) -> Any:
+    """Return the shortest texts that read back as these numbers, several times as fast as pandas does."""
+    return pa.array(numbers).cast(pa.string()).to_numpy(zero_copy_only=False)
 
 
 @contextmanager
