@@ -38,12 +38,12 @@ class Dates(TypedDict):
 
 
 class Target(TypedDict):
-    """What is predicted: classes in the order of their codes, or values."""
+    """What is predicted: classes in the order of their codes, or a value, or several."""
 
     name: NotRequired[str]
     classes: NotRequired[list[str]]
-    mean: NotRequired[float]
-    scale: NotRequired[float]
+    mean: NotRequired[float | list[float]]
+    scale: NotRequired[float | list[float]]
 
 
 class Table(TypedDict):

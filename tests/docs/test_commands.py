@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from sklearn.datasets import load_wine
 
 import harness as package
 from harness.cli import app, main
@@ -28,6 +29,7 @@ PARSED = {
     r"harness bench( --only matmul --only copy| --threads 2)?$": "minutes; tests/bench runs its parts, a slow test all",
     r"harness search my-space.yaml --executor ray": "needs Ray; tests/study/test_ray_cluster.py starts a cluster",
     r"harness compare (digits|RUN_A RUN_B)": "minutes; tests/study/test_comparison.py, tests/cli/test_cli_compare.py",
+    r"harness predict RUN (houses.csv|photos/) ": "needs a run of values, or of images; tests/prediction has both",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
     r"harness --install-completion$": "writes to the start-up file of the user's shell",
 }
@@ -41,6 +43,7 @@ OTHERS = {
     r"\.venv/bin/python benchmarks/step_overhead\.py$": "a benchmark; that the file exists is checked below",
     r"\.venv/bin/mkdocs build --strict$": "tests/docs/test_site.py builds the site",
     r"pip install -c constraints\.txt '\.\[ray\]'$": "needs a package index; the extra is checked below",
+    r"python benchmarks/predict_rows\.py": "minutes",
     r"python benchmarks/gpu_check\.py( --rehearse| --only nvml,memory)?$": "minutes; tests/hardware/test_gpu_check.py",
     r"ray start --(head --port 6379|address=HEAD:6379)$": "tests/study/test_ray_cluster.py starts nodes",
 }
@@ -77,6 +80,7 @@ def sandbox(tmp_path_factory, bench_runs):
         shutil.copytree(folder, top / name)
     overrides = ["search.baselines=false", "training.final=keep", "budget.epochs=1"]
     run = package.search("wine", trials=1, workers=0, out=top / "made", overrides=overrides).run
+    load_wine(as_frame=True).data.to_csv(top / "new.csv", index=False)
     for name in ("RUN", "OTHER"):
         shutil.copytree(run, top / "results" / name)
     return top
@@ -112,7 +116,7 @@ def test_a_command_of_the_documents_runs(line, sandbox, monkeypatch, capsys):
     words = shlex.split(line)[1:]
     if words[:2] == ["bench", "report"]:
         words[-1] = "results/A"
-    if words[0] in ("report", "train"):
+    if words[0] in ("report", "train", "predict"):
         words = [f"results/{word}" if word in ("RUN", "OTHER") else word for word in words]
     if "fashion-mnist" in words and not Path("/usr/share/datasets/fashion-mnist").is_dir():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from harness.data.numbers.numeral import normalise, take_apart
 
 _EXACT = 2**53
 """Up to here float64 holds every whole number."""
+_AN_INFINITE = ", an infinite value"
 
 
 class Odd(NamedTuple):
@@ -73,7 +75,7 @@ def _read_one(text: str, decimal: str, unit: str) -> float | tuple[str, str]:
     numeral = take_apart(text)
     if numeral is None:
         infinite = normalise(text).casefold().removeprefix("-").removeprefix("+") in INFINITE
-        return f"holds {text!r}{', an infinite value' if infinite else ''}", "correct it"
+        return f"holds {text!r}{_AN_INFINITE if infinite else ''}", "correct it"
     if numeral.kind == CONTRARY[decimal]:
         return f"holds {text!r}, which does not fit its decimal mark {decimal!r}", "write it as in training"
     found = numeral.currency + numeral.unit
@@ -82,4 +84,5 @@ def _read_one(text: str, decimal: str, unit: str) -> float | tuple[str, str]:
     digits = numeral.plain(decimal)
     if numeral.is_whole(decimal) and len(digits) > 15 and int(digits) != int(float(digits)):
         return f"holds {text!r}, beyond 2^53, up to which whole numbers can be told apart", "correct it"
-    return float(digits)
+    value = float(digits)
+    return value if math.isfinite(value) else (f"holds {text!r}{_AN_INFINITE}", "correct it")

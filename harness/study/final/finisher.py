@@ -103,11 +103,13 @@ class Finisher:
         if problems[self._dataset.shape.kind].classes:
             return made
         if self._decision:
-            tried = next(each for each in self._decision.tried if each.what == made.what)
-            return replace(made, residuals=tried.residuals)
-        kept, part = made if made.how == "keep" else self._kept(), self._dataset.validation
-        inference = Inference(kept.model, self._dataset.shape, kept.plan, self._candidate.training.loss)
-        return replace(made, residuals=residuals(f"{KEPT}, on validation", inference.outputs(part), part.targets))
+            found = next(tried.residuals for tried in self._decision.tried if tried.what == made.what)
+        else:
+            kept, part = made if made.how == "keep" else self._kept(), self._dataset.validation
+            inference = Inference(kept.model, self._dataset.shape, kept.plan, self._candidate.training.loss)
+            found = residuals(KEPT, inference.outputs(part), part.targets)
+        samples = "the validation samples of the last fold" if self._job.folds else "the validation samples"
+        return replace(made, residuals=found and replace(found, of=f"{found.of}, on {samples}"))
 
     def _rehearsed(self) -> Made:
         """Rehearse, and make what the rehearsal speaks for; keep the weights where there is no time for it."""

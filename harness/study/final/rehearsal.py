@@ -94,7 +94,7 @@ class Rehearsal:
         loss = float(losses.mean())
         if not math.isfinite(loss):
             raise Diverged(f"its loss on validation is {loss}")
-        errors = None if self._problem.classes else residuals(f"{what}, on validation", outputs, targets)
+        errors = None if self._problem.classes else residuals(what, outputs, targets)
         return Tried(what, losses, self._objective(outputs, loss), recipe, members, temperature, errors)
 
     def _objective(self, outputs: np.ndarray, loss: float) -> float:
