@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,7 @@ def predict_by_sklearn(model: Path, data: Path, out: Path) -> float:
 
     pipeline = pickle.loads(model.read_bytes())
     start = time.perf_counter()
+    chunks: Iterable[pd.DataFrame]
     if data.suffix == ".csv":
         chunks = pd.read_csv(data, dtype={"zip": str}, chunksize=CHUNK)
     else:

@@ -26,6 +26,7 @@ from harness.data.sources.image_folder import read_images
 from harness.data.sources.names import one_form
 from harness.data.unusual import Unusual, add
 from harness.errors import DataError, did_you_mean
+from harness.spec.task import Ground
 
 
 def prepare(
@@ -79,7 +80,7 @@ def _pictures(preprocessing: Mapping[str, Any], paths: Sequence[str | Path]) -> 
         raise DataError("the training data were arrays, not image files; give arrays of images")
     files = [existing_file(Path(path)) for path in paths]
     # Nothing shone through in training: one ground for all, whatever pictures are read together.
-    ground = "white" if how["background"] == "auto" else how["background"]
+    ground: Ground = "white" if how["background"] == "auto" else how["background"]
     return read_images(files, size=tuple(how["size"]), channels=how["channels"], background=ground).pixels
 
 

@@ -76,7 +76,7 @@ def predict_file(
     with written(out) as write:
         for chunk in samples.chunks(rows or _rows_of(model)):
             write(_frame(model, chunk, done, asked, _answers(model, samples, chunk, done, unusual)))
-            done += chunk.count
+            done += chunk.samples
             progress(done, chunk.share)
     return Predicted(done, time.perf_counter() - started, (*samples.notes, *unusual.told()), unusual)
 
@@ -100,7 +100,7 @@ def _answers(model: Predictor, samples: Samples, chunk: Chunk, first: int, unusu
 
 
 def _frame(model: Predictor, chunk: Chunk, first: int, asked: _Asked, answers: np.ndarray) -> pd.DataFrame:
-    columns: dict[str, Any] = {"index": np.arange(first, first + chunk.count)}
+    columns: dict[str, Any] = {"index": np.arange(first, first + chunk.samples)}
     columns |= {name: pd.Series(label, dtype="str") for name, label in chunk.labels.items()}
     return pd.DataFrame(columns | dict(_predicted(model, asked, answers)))
 

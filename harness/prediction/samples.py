@@ -19,7 +19,7 @@ class Chunk(NamedTuple):
 
     raw: Any
     """What a predictor takes."""
-    count: int
+    samples: int
     labels: Mapping[str, np.ndarray]
     """What the samples are called, by column: ``row`` or ``file``, or nothing."""
     share: float

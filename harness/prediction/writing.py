@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
@@ -54,7 +55,7 @@ def _csv(file: TextIO) -> Write:
 
     def write(frame: pd.DataFrame) -> None:
         nonlocal header
-        texts = {name: _shortest(frame[name]) for name in frame.select_dtypes("floating").columns}
+        texts = {name: _shortest(frame[name]) for name in frame.select_dtypes(np.floating).columns}
         frame.assign(**texts).to_csv(file, header=header, index=False, lineterminator="\n")
         header = False
 
