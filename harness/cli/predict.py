@@ -54,6 +54,8 @@ def predict(
     with _progress(bar=out is not None) as progress:
         found = predict_file(predictor, data, out, proba=proba, coverage=intervals, force=force, progress=progress.told)
     _say(found)
+    if out is not None and not json:
+        print(out)
     if json:
         print_json({"out": str(out), "rows": found.rows, "seconds": found.seconds, **found.unusual.as_dict()})
 

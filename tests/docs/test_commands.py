@@ -43,7 +43,6 @@ OTHERS = {
     r"\.venv/bin/python benchmarks/step_overhead\.py$": "a benchmark; that the file exists is checked below",
     r"\.venv/bin/mkdocs build --strict$": "tests/docs/test_site.py builds the site",
     r"pip install -c constraints\.txt '\.\[ray\]'$": "needs a package index; the extra is checked below",
-    r"python benchmarks/predict_rows\.py": "minutes",
     r"python benchmarks/gpu_check\.py( --rehearse| --only nvml,memory)?$": "minutes; tests/hardware/test_gpu_check.py",
     r"ray start --(head --port 6379|address=HEAD:6379)$": "tests/study/test_ray_cluster.py starts nodes",
 }

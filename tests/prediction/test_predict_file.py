@@ -52,7 +52,7 @@ def test_a_table_is_predicted_as_in_the_run(towns, predict, tmp_path):
     assert said[2].startswith("harness: 120 rows predicted in ")
 
     out = tmp_path / "all.parquet"
-    assert predict(towns, towns.data, "--proba", "--out", out).out == ""
+    assert predict(towns, towns.data, "--proba", "--out", out).out == f"{out}\n"
     written = pd.read_parquet(out)
     pd.testing.assert_frame_equal(written.astype({"row": str, "prediction": str}), found, check_dtype=False, rtol=1e-6)
     assert names(tmp_path) == ["all.parquet"], "nothing temporary stays"

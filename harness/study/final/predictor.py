@@ -135,11 +135,12 @@ class Predictor:
         return evaluation_batch(self._inference.plan.micro_batch)
 
     def _answers(self, raw: Any) -> np.ndarray:
+        answers = self.answers(raw)
         known = not isinstance(raw, pd.DataFrame) or self.preprocessing["inputs"] == "image"
         if extra := [] if known else unknown_columns(self.preprocessing, raw.columns):
             told = f"columns that training did not learn from are ignored: {', '.join(map(repr, extra))}"
             warnings.warn(told, stacklevel=3)
-        return self.answers(raw)
+        return answers
 
     def __repr__(self) -> str:
         what = f"{len(self.class_names)} classes" if self.class_names else "values"
