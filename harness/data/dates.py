@@ -121,8 +121,8 @@ def read_dates(column: pd.Series, form: str | None, day_before_month: bool | Non
     present = column.dropna()
     uniques = {value: str(value).strip() for value in present.unique()}
     if form is None and (plain := _plain(uniques.values())) is not None:
-        known = dict(zip(uniques, plain, strict=True))
-        return pd.Series([known.get(value, _NONE) for value in column], index=column.index, dtype="datetime64[us]")
+        at_once = dict(zip(uniques, plain, strict=True))
+        return pd.Series([at_once.get(value, _NONE) for value in column], index=column.index, dtype="datetime64[us]")
     read = _by_format(form) if form is not None else _reader(list(uniques.values()), day_before_month)
     known: dict[object, pd.Timestamp] = {}
     for value, text in uniques.items():

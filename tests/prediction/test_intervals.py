@@ -85,7 +85,7 @@ def test_intervals_of_90_percent_hold_90_percent_of_new_values(table, target, tr
     frame = table()
     frame.to_csv(tmp_path / "all.csv", index=False)
     held = []
-    for seed, final in enumerate(["keep", "auto", "keep", "auto"]):
+    for seed, final in enumerate(["keep", "auto", "keep", "auto", "keep", "auto"]):
         task = f"{{csv: {tmp_path / 'all.csv'}, target: {target}, split: {{seed: {seed}}}}}"
         run = train(tmp_path / f"{seed}", task, final=final, epochs=4, seed=seed, width=32)
         tested = frame.iloc[pd.read_parquet(run / "predictions.parquet")["index"]]
