@@ -48,6 +48,7 @@ FLOORS = {
     "deciding": 7.5,
     "refitting": 7.5,
     "integrity": 7.5,
+    "prediction": 7.5,
     "training": 7.5,
     "cli": 8,
     "__init__": 9,

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from harness.data.fitted import check_preprocessing
     from harness.data.learning import Learning
     from harness.data.part import Part
-    from harness.data.preprocessing import prepare, unknown_columns
+    from harness.data.preprocessing import check_columns, prepare, unknown_columns
     from harness.data.seeding import derive_seed
     from harness.data.sources.fashion_mnist import cache_folder
     from harness.data.sources.given import Given, given
     from harness.data.training_data import TrainingData
+    from harness.data.unusual import Unusual
 
 __all__ = [
     "Batch",
@@ -31,7 +32,9 @@ __all__ = [
     "Learning",
     "Part",
     "TrainingData",
+    "Unusual",
     "cache_folder",
+    "check_columns",
     "check_preprocessing",
     "derive_seed",
     "fetch",
@@ -59,8 +62,9 @@ __getattr__, __dir__ = lazy_names(
         "fitted": ("check_preprocessing",),
         "learning": ("Learning",),
         "part": ("Part",),
-        "preprocessing": ("prepare", "unknown_columns"),
+        "preprocessing": ("check_columns", "prepare", "unknown_columns"),
         "seeding": ("derive_seed",),
         "training_data": ("TrainingData",),
+        "unusual": ("Unusual",),
     },
 )

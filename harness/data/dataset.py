@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from harness.data.examine import suspicions
+from harness.data.fitting import fit_preprocessing
 from harness.data.part import Part
-from harness.data.preprocessing import beyond_training, fit_preprocessing, prepare
+from harness.data.preprocessing import beyond_training, prepare
 from harness.data.sources import read_source
 from harness.data.sources.given import Given
 from harness.data.sources.source import Source

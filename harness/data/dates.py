@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,10 @@ _NAME = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _CLOCK = r"(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?(?:\s?[AaPp]\.?[Mm]\.?)?"
 _ZONE = r"(?:\s?(?:Z|UTC|GMT|[+-]\d\d:?(?:\d\d)?))?"
 _TIME = rf"(?:[T\s,]\s?{_CLOCK}{_ZONE})?"
+_PLAIN = re.compile(
+    rf"{_YEAR}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?)?"
+)
+_NONE = np.datetime64("NaT", "us")
 _MIDNIGHT = datetime(2000, 1, 1)
 """What a clock time alone, or a month without a day, is filled up with."""
 
@@ -115,6 +120,9 @@ def read_dates(column: pd.Series, form: str | None, day_before_month: bool | Non
         column = pd.Series(column.astype("Int64").astype("string"), dtype=object)
     present = column.dropna()
     uniques = {value: str(value).strip() for value in present.unique()}
+    if form is None and (plain := _plain(uniques.values())) is not None:
+        at_once = dict(zip(uniques, plain, strict=True))
+        return pd.Series([at_once.get(value, _NONE) for value in column], index=column.index, dtype="datetime64[us]")
     read = _by_format(form) if form is not None else _reader(list(uniques.values()), day_before_month)
     known: dict[object, pd.Timestamp] = {}
     for value, text in uniques.items():
@@ -146,6 +154,15 @@ def calendar(dates: pd.Series, first: datetime) -> pd.DataFrame:
     return pd.DataFrame(columns, index=dates.index).astype(np.float64)
 
 
+def calendars(frame: pd.DataFrame, dates: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Return the calendar numbers of every column of dates, as ``day: year``."""
+    found: dict[str, np.ndarray] = {}
+    for fitted in dates:
+        numbers = calendar(frame[fitted["column"]], datetime.fromisoformat(fitted["first"]))
+        found |= {f"{fitted['column']}: {name}": numbers[name].to_numpy(np.float64) for name in numbers.columns}
+    return found
+
+
 def _shape(text: str) -> str:
     text = text.strip()
     for name, pattern in _SHAPES.items():
@@ -164,6 +181,14 @@ def _naive(dates: pd.Series) -> pd.Series:
     if getattr(dates.dtype, "tz", None) is not None:
         dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
     return dates.astype("datetime64[us]")
+
+
+def _plain(texts: Collection[str]) -> np.ndarray | None:
+    """Read ISO dates without a zone at once, which is many times as fast; None where any is anything else."""
+    try:
+        return np.array([*texts], "datetime64[us]") if texts and all(map(_PLAIN.fullmatch, texts)) else None
+    except ValueError:  # such as February 30
+        return None
 
 
 def _by_format(form: str) -> Callable[[str], pd.Timestamp]:

@@ -47,7 +47,10 @@ class Target(TypedDict):
 
 
 class Table(TypedDict):
-    """Of a table. ``columns`` are all in their order, ``reading`` is how those that are learnt from were read."""
+    """Of a table. ``columns`` are all in their order, ``reading`` is how those that are learnt from were read.
+
+    ``array`` is what they were called in a file of arrays.
+    """
 
     inputs: Literal["table"]
     columns: list[str]
@@ -55,6 +58,7 @@ class Table(TypedDict):
     numeric: list[Number]
     categorical: list[Categories]
     left_out: NotRequired[list[str]]
+    array: NotRequired[str]
     reading: NotRequired[dict[str, ColumnReading]]
     target: Target
 
@@ -75,6 +79,7 @@ class Images(TypedDict):
     dtype: NotRequired[Literal["uint8", "float32"]]
     mean: list[float]
     std: list[float]
+    array: NotRequired[str]
     reading: NotRequired[Files]
     target: Target
 

@@ -15,8 +15,8 @@ from harness.reproduction.tolerance import Tolerance
 from harness.spec import COST
 from harness.store import sha256_file
 from harness.store.files import read_object, read_parquet
-from harness.study.archive import weights_file
 from harness.study.final.saved import BEST
+from harness.study.keeping import weights_file
 from harness.text import plain
 
 PREDICTIONS = "predictions.parquet"

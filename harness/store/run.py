@@ -222,6 +222,17 @@ def seal(path: Path, facts: Mapping[str, Any]) -> None:
     write_json(path / MANIFEST, {"schema_version": SCHEMA_VERSION, **facts, "files": files})
 
 
+def check_schema(path: Path) -> None:
+    """Raise :class:`StorageError` where the run ``path`` was sealed by a version whose files this one does not know."""
+    if not (path / MANIFEST).is_file():
+        return
+    if (version := read_object(path / MANIFEST).get("schema_version")) != SCHEMA_VERSION:
+        raise StorageError(
+            f"{path / MANIFEST}: schema version {version!r}, this harness reads {SCHEMA_VERSION}; "
+            "use the version of harness that environment.json names"
+        )
+
+
 def sealed_files(path: Path) -> dict[str, str]:
     """Return the sha256 of each file of the run ``path`` as its manifest has it; empty when it is not sealed.
 

@@ -215,10 +215,13 @@ def test_raw_rows_are_read_like_the_file_one_by_one_as_well(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"price": "5 $"}, "'price' was in '€' in training, and is in '\\$' now"),
+        (
+            {"price": "5 $"},
+            "'price' was numeric in training, and holds '5 \\$', in '\\$' and not in '€', in row 1; convert it",
+        ),
         ({"area": "3.1.2"}, "'area' was numeric in training, and holds '3.1.2'"),
         ({"area": "1.5"}, "'area' was numeric in training, and holds '1.5', which does not fit"),
-        ({"day": "31/31/2024"}, "'day' held dates in training in row 1: '31/31/2024' is not a date"),
+        ({"day": "31/31/2024"}, "'day' held dates in training: '31/31/2024' is not a date that can be read, in row 1"),
     ],
 )
 def test_raw_rows_that_are_written_otherwise_are_refused(tmp_path, change, message):

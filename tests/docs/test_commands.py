@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from sklearn.datasets import load_wine
 
 import harness as package
 from harness.cli import app, main
@@ -30,6 +31,7 @@ PARSED = {
     r"harness compare (digits|RUN_A RUN_B)": "minutes; tests/study/test_comparison.py, tests/cli/test_cli_compare.py",
     r"harness ensemble results/RUN": "takes several trials; tests/cli/test_cli_ensemble.py makes them",
     r"harness threshold RUN": "takes two classes; tests/cli/test_cli_decisions.py sets all of them",
+    r"harness predict RUN (houses.csv|photos/) ": "needs a run of values, or of images; tests/prediction has both",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
     r"harness export RUN --out wine\.onnx|harness export RUN --format torch": "tests/exporting exports every kind",
     r"harness search digits --trials 5 --track mlflow=": "needs a server; tests/tracking/test_tracked_searches.py",
@@ -83,6 +85,7 @@ def sandbox(tmp_path_factory, bench_runs):
         shutil.copytree(folder, top / name)
     overrides = ["search.baselines=false", "training.final=keep", "budget.epochs=1"]
     run = package.search("wine", trials=1, workers=0, out=top / "made", overrides=overrides).run
+    load_wine(as_frame=True).data.to_csv(top / "new.csv", index=False)
     for name in ("RUN", "OTHER"):
         shutil.copytree(run, top / "results" / name)
     return top

@@ -6,7 +6,18 @@ A column is read in one way or not at all. What its own values leave open is set
 """
 
 from harness.data.numbers.column import Unclear
+from harness.data.numbers.known import Odd, read_known
 from harness.data.numbers.marks import Hints, Style, decimal_evidence
 from harness.data.numbers.reading import Numbers, looks_missing, read_numbers
 
-__all__ = ["Hints", "Numbers", "Style", "Unclear", "decimal_evidence", "looks_missing", "read_numbers"]
+__all__ = [
+    "Hints",
+    "Numbers",
+    "Odd",
+    "Style",
+    "Unclear",
+    "decimal_evidence",
+    "looks_missing",
+    "read_known",
+    "read_numbers",
+]

@@ -18,7 +18,7 @@ MOSTLY = 0.5
 """With at least this share of numbers, a column is one of numbers with mistakes in it, not of categories."""
 MANY, FEW = 20, 3
 """So it is with this many different numbers and at most so few other texts."""
-_INFINITE = ("inf", "infinity", "∞")
+INFINITE = ("inf", "infinity", "∞")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Column:
         found = {}
         for index in set(range(len(self.texts))) - self.numerals.keys():
             word = normalise(self.texts[index]).casefold()
-            if word.removeprefix("-").removeprefix("+") in _INFINITE:
+            if word.removeprefix("-").removeprefix("+") in INFINITE:
                 found[index] = -np.inf if word.startswith("-") else np.inf
         return found
 

@@ -16,6 +16,8 @@ Hints = frozenset[str]
 INSTEAD = "put it under `categorical` or `drop`"
 _OTHER = {".": ",", ",": "."}
 _PROOF: dict[str, Kind] = {".": "dot", ",": "comma"}
+CONTRARY: dict[str, Kind] = {mark: _PROOF[other] for mark, other in _OTHER.items()}
+"""The kind of a number that is written with the other decimal mark."""
 _EITHER: dict[str, Kind] = {".": "either_dot", ",": "either_comma"}
 _EXPONENT = "(?:[eE][+-]?[0-9]+)?"
 _PLAIN = {
@@ -108,7 +110,7 @@ def mixed_thousands(column: Column, decimal: str, style: Style) -> Unclear | Non
 
 
 def _fitting(column: Column, style: Style) -> str | Unclear:
-    contrary = _PROOF[_OTHER[style.given]]
+    contrary = CONTRARY[style.given]
     wrong = column.first(lambda numeral: numeral.kind == contrary)
     if wrong is None:
         return style.given

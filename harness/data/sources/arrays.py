@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,8 @@ from harness.spec.task import ArraysTask, NpzTask
 def read_npz(task: NpzTask) -> Source:
     """Read inputs and targets from an NPZ file; nothing in it is ever unpickled."""
     path = existing_file(task.npz)
-    return read_arrays(
-        *_load(path, (task.inputs, task.targets)), task, path.stem, str(path), (task.inputs, task.targets)
-    )
+    names = (task.inputs, task.targets)
+    return replace(read_arrays(*_load(path, names), task, path.stem, str(path), names), array=task.inputs)
 
 
 def read_arrays(
@@ -99,14 +100,20 @@ def as_images(array: np.ndarray, where: str) -> np.ndarray:
 
 
 def _load(path: Path, keys: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    with npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        for key in keys:
+            if key not in archive:
+                raise DataError(f"{path}: holds no array {key!r}{did_you_mean(key, archive.files)}")
+        return archive[keys[0]], archive[keys[1]]
+
+
+@contextmanager
+def npz_errors(path: Path) -> Iterator[None]:
+    """Turn what is wrong with an NPZ file into one line of :class:`DataError`."""
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path}: is not a whole NPZ file; save inputs and targets with `numpy.savez`")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            for key in keys:
-                if key not in archive:
-                    raise DataError(f"{path}: holds no array {key!r}{did_you_mean(key, archive.files)}")
-            return archive[keys[0]], archive[keys[1]]
+        yield
     # RuntimeError: zipfile's word for archives that are encrypted or of an unknown kind
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise DataError(f"{path}: is not a whole NPZ file ({error}); save it again with `numpy.savez`") from None

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pandas as pd
 
@@ -56,6 +56,19 @@ class Layout:
     """Whether the first line names the separator."""
     header: tuple[str, ...]
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What pandas reads the rows below the header with: every value as text."""
+        return {
+            "sep": self.separator,
+            "header": None,
+            "names": [str(number) for number in range(len(self.header))],
+            "index_col": False,
+            "dtype": str,
+            "keep_default_na": False,
+            "skipinitialspace": self.separator != "\t",
+        }
+
     @contextmanager
     def below_header(self) -> Iterator[tuple[TextIO, int]]:
         """Open the file behind its header; with the number of lines that were passed."""
@@ -96,18 +109,13 @@ def read_csv_file(path: Path, separator: str) -> tuple[pd.DataFrame, Layout, tup
     The columns have the names of the header, in which blanks around a name do not count. ``separator`` "" is found.
     Raises :class:`DataError`.
     """
-    _refuse_other_formats(path)
-    try:
-        layout, notes = _find_layout(path, separator)
-    except UnicodeDecodeError as error:
-        raise _not_utf_8(path, error) from None
-    try:
-        frame = _read_texts(layout)
-    except UnicodeDecodeError as error:
-        raise _not_utf_8(path, error) from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
-        odd = _first_odd(layout, error)
-        raise DataError(f"{path}: is not a table with as many values in every line ({odd})") from None
+    layout, notes = find_layout(path, separator)
+    with layout.below_header() as (file, _), _table_errors(layout):
+        try:
+            frame = pd.read_csv(file, **layout.options)
+        except pd.errors.EmptyDataError:
+            frame = pd.DataFrame(columns=layout.options["names"], dtype=str)
+    frame.columns = pd.Index(layout.header)
     short = _short_lines(layout, frame)
     if short:
         note = f"{path}: {len(short)} lines have fewer values than the header (the first is line {short[0]}): missing"
@@ -115,8 +123,47 @@ def read_csv_file(path: Path, separator: str) -> tuple[pd.DataFrame, Layout, tup
     return frame, layout, notes
 
 
-def _not_utf_8(path: Path, error: UnicodeDecodeError) -> DataError:
-    return DataError(f"{path}: is not UTF-8 text ({error.reason}); save it as UTF-8")
+def read_chunks(layout: Layout, rows: int) -> Iterator[tuple[pd.DataFrame, int]]:
+    """Yield so many rows of a file at a time, as :func:`read_csv_file` reads them, with the bytes read so far.
+
+    A file without rows yields one table without any. Raises :class:`DataError`.
+    """
+    with layout.below_header() as (file, _):
+        with _table_errors(layout):
+            reader = pd.read_csv(file, chunksize=rows, **layout.options)
+        while True:
+            with _table_errors(layout):
+                frame = next(reader, None)
+            if frame is None:
+                return
+            frame.columns = pd.Index(layout.header)
+            yield frame, file.buffer.tell()
+
+
+def find_layout(path: Path, separator: str = "") -> tuple[Layout, tuple[str, ...]]:
+    """Return how the values of a file are laid out, and notes. Raises :class:`DataError`."""
+    _refuse_other_formats(path)
+    with _text_errors(path):
+        return _find_layout(path, separator)
+
+
+@contextmanager
+def _text_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+
+
+@contextmanager
+def _table_errors(layout: Layout) -> Iterator[None]:
+    with _text_errors(layout.path), warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header would lose data
+        try:
+            yield
+        except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
+            odd = _first_odd(layout, error)
+            raise DataError(f"{layout.path}: is not a table with as many values in every line ({odd})") from None
 
 
 def _open(path: Path) -> TextIO:
@@ -185,27 +232,6 @@ def _refuse_titles(path: Path, records: Sequence[Sequence[str]]) -> None:
             f"{path}: starts with {title!r} and has {usual} values in the lines below: a title above the header?"
             f" Remove the {above} lines above the header"
         )
-
-
-def _read_texts(layout: Layout) -> pd.DataFrame:
-    names = [str(number) for number in range(len(layout.header))]
-    with layout.below_header() as (file, _), warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header would lose data
-        try:
-            frame = pd.read_csv(
-                file,
-                sep=layout.separator,
-                header=None,
-                names=names,
-                index_col=False,
-                dtype=str,
-                keep_default_na=False,
-                skipinitialspace=layout.separator != "\t",
-            )
-        except pd.errors.EmptyDataError:
-            frame = pd.DataFrame(columns=names, dtype=str)
-    frame.columns = pd.Index(layout.header)
-    return frame
 
 
 def _short_lines(layout: Layout, frame: pd.DataFrame) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -109,6 +109,21 @@ def find_images(root: Path) -> ImageLayout:
     every = [folder for classes in by_part.values() for folder in classes]
     notes = [*_parts_notes(top, parts, by_part), *_similar_names(top, by_part[0])]
     return _layout(list(by_part.values()), list(parts), [*notes, *_left_out(top, [top, *parts.values()], every)])
+
+
+def images_below(root: Path) -> tuple[list[Path], int]:
+    """Return the image files in a folder, then those of each folder below it, sorted; and how many files are others.
+
+    Raises :class:`DataError` for a folder that may not be listed.
+    """
+
+    def below(folder: _Folder) -> Iterator[_Folder]:
+        yield folder
+        for inner in folder.folders:
+            yield from below(inner)
+
+    folders = list(below(_Folder(root)))
+    return [image for folder in folders for image in folder.images], sum(folder.others for folder in folders)
 
 
 def _layout(by_part: Sequence[Sequence[_Folder]], numbers: list[int] | None, notes: Iterable[str]) -> ImageLayout:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +44,16 @@ def read_parquet(task: ParquetTask) -> Source:
 
 
 def _frame_of(path: Path) -> pd.DataFrame:
-    try:
+    with parquet_errors(path):
         check_duplicates(pq.read_schema(path).names, str(path))
         return typed_frame(pq.read_table(path))
+
+
+@contextmanager
+def parquet_errors(path: Path) -> Iterator[None]:
+    """Turn what Arrow says of a file into one line of :class:`DataError`."""
+    try:
+        yield
     except UnicodeEncodeError:
         raise DataError(f"{path}: has bytes in its path that are not UTF-8; rename it, or its folder") from None
     except (pa.ArrowException, OSError) as error:

@@ -47,6 +47,8 @@ class Source:
     """(N,): samples of one group stay in one part."""
     order: np.ndarray | None = None
     """float64 (N,): the last samples by it are the test part."""
+    array: str = ""
+    """What the inputs are called in a file of arrays; empty where they are from no such file."""
     columns: tuple[str, ...] = ()
     """Columns of a table before constant and id-like ones were dropped, in order."""
     files: tuple[str, ...] = ()

@@ -122,9 +122,14 @@ def _tidied(task: TableTask, raw: RawTable) -> RawTable:
     return replace(raw, frame=frame, labels=labels, notes=(*raw.notes, *notes))
 
 
+def is_nameless(name: str) -> bool:
+    """Tell whether a column has no name of its own: it holds row labels, or nothing."""
+    return _UNNAMED_INDEX.fullmatch(name) is not None
+
+
 def _without_index(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, np.ndarray | None, tuple[str, ...]]:
     """Take out the columns without a name: the row labels of a saved frame, or what trailing separators make."""
-    nameless = [name for name in frame.columns if _UNNAMED_INDEX.fullmatch(name)]
+    nameless = [name for name in frame.columns if is_nameless(name)]
     notes = []
     labels = None
     for name in nameless:

@@ -154,7 +154,7 @@ def _look(library: Library, name: str) -> _Look:
     predictor = Predictor(run, model=name, device=str(job.device), trust=job.trust)
     part = library.dataset.open_test(predictor.preprocessing)
     plan = followed_here(read_saved(run / name / "candidate.json").plan, job.device)
-    return _seen(library, part, predictor.answers(part), figures_of(library, predictor.model, plan))
+    return _seen(library, part, predictor.answers_of(part), figures_of(library, predictor.model, plan))
 
 
 def _look_at_trial(library: Library) -> _Look:

@@ -32,6 +32,7 @@ from harness.study.final.kept import kept_model
 from harness.study.final.outcome import Cost, Earlier, Final, Made
 from harness.study.final.recipes import Recipe, recipes
 from harness.study.final.rehearsal import Rehearsal
+from harness.study.final.residuals import Residuals, residuals
 from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
 from harness.study.final.saved import FULL, VALIDATION
 from harness.study.final.scoring import clipped, save_final, score, scorer_of_all
@@ -106,14 +107,29 @@ class Finisher:
 
     def keep(self) -> None:
         """Write ``best/`` with the weights that the search left; the test samples stay unopened."""
-        self._save(self._with_threshold(self._kept()))
+        self._save(self._with_validation(self._kept()))
 
-    def _with_threshold(self, made: Made) -> Made:
-        """Return a model of two classes with what was said of validation before, and the threshold asked for."""
-        if len(made.dataset.class_names) != 2:
+    def _with_validation(self, made: Made) -> Made:
+        """Return a model with what was said of validation before it was made, and what follows from that.
+
+        Of values these are the errors, of two classes the threshold that is asked for.
+        """
+        classes, of = len(made.dataset.class_names), made.what
+        if classes not in (0, 2):
             return made
         if made.answers is None:
-            made = replace(made, answers=self._answers(made if made.how == "keep" else self._kept()))
+            made, of = replace(made, answers=self._answers(made if made.how == "keep" else self._kept())), KEPT
+        return self._with_threshold(made) if classes else replace(made, residuals=self._residuals(made.answers, of))
+
+    def _residuals(self, answers: NDArray[np.floating] | None, of: str) -> Residuals | None:
+        """Return the errors of values that were said of validation by what is called ``of``."""
+        if answers is None:
+            return None
+        samples = "the validation samples of the last fold" if self._job.folds else "the validation samples"
+        return residuals(f"{of}, on {samples}", answers, self._dataset.validation.targets)
+
+    def _with_threshold(self, made: Made) -> Made:
+        """Return a model of two classes with the threshold that is asked for."""
         rule, answers = self._job.spec.training.threshold, made.answers
         if rule is None or answers is None:
             return made
@@ -149,7 +165,7 @@ class Finisher:
             made = self._refitted(recipes(self._job, self._winner)[0], 1, "") or self._kept()
         else:
             made = self._rehearsed()
-        made = self._with_threshold(made)
+        made = self._with_validation(made)
         self._stop.check_signal()
         return made
 

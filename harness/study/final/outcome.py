@@ -15,6 +15,7 @@ from harness.measure.threshold import Threshold
 from harness.models import Curves, calibrated
 from harness.records import Plan
 from harness.study.final.recipes import Recipe
+from harness.study.final.residuals import Residuals
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Made:
     """What was said of validation by its rehearsal, or by itself where these are the weights of the search."""
     threshold: Threshold | None = None
     """From where on the second of two classes is predicted; None: the most probable class is."""
+    residuals: Residuals | None = None
+    """Errors of its recipe on samples that it was not trained on; None of classes."""
 
     @property
     def predictor(self) -> nn.Module:

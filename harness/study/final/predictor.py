@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from harness.data import Part, prepare, unknown_columns
+from harness.data import Part, Unusual, prepare, unknown_columns
 from harness.errors import InputError
 from harness.hardware import choose_device
 from harness.problems import problems
@@ -21,8 +22,9 @@ from harness.problems.deciding import decide
 from harness.records import Target, TaskShape
 from harness.store.files import read_parquet
 from harness.study.final.inference import Inference
+from harness.study.final.residuals import read_residuals
 from harness.study.final.saved import BEST, Saved, build_saved, model_folder, read_preprocessing, read_saved
-from harness.study.trial.building import followed_here
+from harness.study.trial.building import evaluation_batch, followed_here
 
 
 class Predictor:
@@ -37,7 +39,7 @@ class Predictor:
     """
 
     def __init__(self, run: Path, *, model: str = BEST, device: str = "auto", trust: bool = False) -> None:
-        folder = model_folder(run, model)
+        folder = self._folder = model_folder(run, model)
         self.run = run
         self._saved = read_saved(folder / "candidate.json")
         self.preprocessing: Mapping[str, Any] = read_preprocessing(folder / "preprocessing.json")
@@ -55,7 +57,9 @@ class Predictor:
             tuple(np.ravel(self.preprocessing["target"].get(name, ())).tolist()) for name in ("mean", "scale")
         )
         target = dataclasses.replace(self._saved.shape.target or Target(), centre=centre, scale=scale)
-        self._shape = dataclasses.replace(self._saved.shape, target=target)
+        self._target, self._shape = target, dataclasses.replace(self._saved.shape, target=target)
+        self.value_names = () if self.class_names else target.names
+        """Of several values, in their order; empty for a single one, and for classes."""
         self._inference = Inference(
             self.model,
             self._shape,
@@ -85,36 +89,77 @@ class Predictor:
 
         ``raw`` is a DataFrame whose columns are matched by name, an array, or a list of image files. A column that is
         missing is an error, one that training did not learn from is ignored with a warning; a category that training
-        did not see counts as unknown. Raises :class:`~harness.errors.DataError`.
+        did not see counts as unknown. Of several values they are (N, V). Raises
+        :class:`~harness.errors.DataError`.
         """
-        outputs = self._outputs(raw)
-        if not self.class_names:
-            return problems[self._shape.kind].own_units(outputs, self._shape)
-        names: np.ndarray = np.array(self.class_names, dtype=object)[decide(outputs, self.threshold)]
-        return names
+        return self.decide(self._answers(raw))
 
     def predict_proba(self, raw: Any) -> np.ndarray:
         """Return float64 (N, classes) probabilities, ordered as ``class_names``; ``raw`` as for :meth:`predict`.
 
         Raises :class:`~harness.errors.InputError` where the model predicts values, and what :meth:`predict` raises.
         """
-        if not self.class_names:
-            raise InputError(f"{self.run}: predicts values, of which there are no probabilities; use predict")
-        probabilities: np.ndarray = self._outputs(raw).astype(np.float64)
+        self.check_asked(proba=True)
+        probabilities: np.ndarray = self._answers(raw).astype(np.float64)
         return probabilities
 
-    def answers(self, part: Part) -> np.ndarray:
-        """Return probabilities of classes, or values in the target's units, of samples that are prepared already."""
+    def predict_interval(self, raw: Any, coverage: float = 0.9) -> np.ndarray:
+        """Return float64 (N, 2): the ends of intervals that hold that share of such values; ``raw`` as before.
+
+        They are as long for every row, by split conformal prediction from the model's errors on validation. Of several
+        values they are (N, V, 2), each with that coverage of its own. Raises :class:`~harness.errors.InputError` where
+        the model predicts classes or keeps too few errors, and what :meth:`predict` raises.
+        """
+        half = self.half_widths(coverage)
+        values = self._answers(raw)
+        return np.stack([values - half, values + half], axis=-1)
+
+    def half_widths(self, coverage: float) -> np.ndarray:
+        """Return half of the length of an interval: a single value, or (V,) of several values."""
+        self.check_asked(coverage=coverage)
+        kept = read_residuals(self._folder, math.prod(self._target.shape))
+        return kept.half_widths(coverage).reshape(self._target.shape)
+
+    def check_asked(self, *, proba: bool = False, coverage: float | None = None) -> None:
+        """Raise :class:`~harness.errors.InputError` for probabilities of values, or intervals of classes."""
+        if proba and not self.class_names:
+            raise InputError(f"{self.run}: predicts values, of which there are no probabilities; use predict")
+        if coverage is not None and self.class_names:
+            raise InputError(f"{self.run}: predicts classes, of which there are no intervals; use probabilities")
+
+    def answers(self, raw: Any, unusual: Unusual | None = None) -> np.ndarray:
+        """Return float32 probabilities, or float64 values; what is unlike training is counted in ``unusual``.
+
+        Columns that training did not learn from are ignored without a word.
+        """
+        part = prepare(self.preprocessing, raw, unusual=unusual)
+        if not len(part):
+            return np.empty((0, len(self.class_names)) if self.class_names else (0, *self._target.shape), np.float32)
+        return self.answers_of(part)
+
+    def answers_of(self, part: Part) -> np.ndarray:
+        """Return the same of samples that are prepared already."""
         return problems[self._shape.kind].own_units(self._inference.outputs(part), self._shape)
 
-    def _outputs(self, raw: Any) -> np.ndarray:
-        part = prepare(self.preprocessing, raw)
-        if extra := unknown_columns(self.preprocessing, raw):
+    def decide(self, answers: np.ndarray) -> np.ndarray:
+        """Return names of classes, of two by the ``threshold`` where there is one, or the values as they are."""
+        if not self.class_names:
+            return answers
+        names: np.ndarray = np.array(self.class_names, dtype=object)[decide(answers, self.threshold)]
+        return names
+
+    @property
+    def batch(self) -> int:
+        """How many samples go through the model at once."""
+        return evaluation_batch(self._inference.plan.micro_batch)
+
+    def _answers(self, raw: Any) -> np.ndarray:
+        answers = self.answers(raw)
+        known = not isinstance(raw, pd.DataFrame) or self.preprocessing["inputs"] == "image"
+        if extra := [] if known else unknown_columns(self.preprocessing, raw.columns):
             told = f"columns that training did not learn from are ignored: {', '.join(map(repr, extra))}"
             warnings.warn(told, stacklevel=3)
-        if not len(part):
-            return np.empty((0, len(self.class_names)) if self.class_names else 0, np.float32)
-        return self._inference.outputs(part)
+        return answers
 
     def __repr__(self) -> str:
         what = f"{len(self.class_names)} classes" if self.class_names else "values"

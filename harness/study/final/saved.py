@@ -22,6 +22,7 @@ from harness.models import Curve, Ensemble, own_sha256
 from harness.records import NAN, Plan, TaskShape, image_inputs, table_inputs
 from harness.spec import Candidate
 from harness.store.files import first_fault, read_file, read_object
+from harness.store.run import check_schema
 from harness.train import outputs_for
 
 BEST = "best"
@@ -129,6 +130,9 @@ def models_of(run: Path) -> list[str]:
 
 def model_folder(run: Path, name: str) -> Path:
     """Return the folder of a run's model. Raises :class:`InputError` where it has none of that name."""
+    if not run.is_dir():
+        raise InputError(f"{run}: no such run folder; `harness runs` lists those that there are")
+    check_schema(run)
     known = models_of(run)
     if name in known or (name == BEST and (run / BEST).is_dir()):  # which may be damaged
         return run / name

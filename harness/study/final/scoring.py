@@ -21,6 +21,7 @@ from harness.store.provenance import version
 from harness.study.final.inference import Inference
 from harness.study.final.mistakes import describe_mistakes
 from harness.study.final.outcome import Made
+from harness.study.final.residuals import FILE as RESIDUALS
 from harness.study.final.saved import BEST
 from harness.study.final.thresholded import BEFORE, decided, told
 
@@ -79,6 +80,8 @@ def save_final(
     folder.remove(f"{name}/candidate.json")
     save_weights(folder, f"{name}/model.safetensors", made.model.state_dict())
     folder.write_json(f"{name}/preprocessing.json", made.dataset.preprocessing)
+    if made.residuals is not None:
+        folder.write_json(f"{name}/{RESIDUALS}", made.residuals.as_dict())
     folder.write_json(
         f"{name}/candidate.json",
         {
