@@ -43,9 +43,9 @@ SEARCHES = {
     "study/callbacks.py",
     "training.py",
     "reproduction/story.py",
+    "deciding.py",
+    "refitting.py",
 }
-SEARCHES = {"api.py", "study/final/predictor.py", "study/observer.py", "study/callbacks.py", "training.py"}
-SEARCHES |= {"deciding.py", "refitting.py"}
 SEARCHES |= {f"integrity/{name}.py" for name in ("checking", "findings", "packing", "unpacking")}
 """Modules whose examples search, or take a finished search as given."""
 
