@@ -40,7 +40,7 @@ def measured(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[[*names, "seed", "epochs", "best_epoch", "value", "params"]].reset_index(drop=True)
 
 
-@pytest.mark.parametrize("trial", [0, 2])
+@pytest.mark.parametrize("trial", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_trial_of_a_run_comes_to_the_same_metrics_and_weights(searched, tmp_path, trial):
     trained = train(tmp_path, run=searched.run, trial=trial)
     rows = searched.trials[searched.trials["trial"] == trial]

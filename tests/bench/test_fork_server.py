@@ -3,8 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import torch
+
 
 begun = []
 for name in ("_lazy_init", "current_device", "device_count", "get_device_properties", "init", "is_available"):
@@ -17,6 +20,7 @@ print(begun)
 """
 
 
+@pytest.mark.slow
 def test_loading_what_is_to_be_forked_does_not_begin_cuda():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -169,6 +169,7 @@ def test_devices_without_any_gpu_says_why_and_goes_on(nvml_stub_module, tmp_path
     assert max(len(line.rstrip()) for line in table.splitlines()) <= 100
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_traceback():
     command = f"{sys.executable} -m harness spaces schema | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)

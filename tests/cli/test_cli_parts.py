@@ -44,6 +44,7 @@ def test_a_resume_that_finds_no_study_leaves_a_finished_run_as_it_was(harness, f
     assert contents(finished) == before
 
 
+@pytest.mark.slow
 def test_trials_are_checked_before_anything_is_removed(harness, finished, monkeypatch):
     stray = finished / "checkpoints" / "trial-000099.safetensors"
     stray.write_bytes(b"weights that may be somebody's")
@@ -95,6 +96,7 @@ def test_a_run_that_goes_on_elsewhere_says_where_each_part_was(harness, finished
     assert changed_files(finished) == []
 
 
+@pytest.mark.slow
 def test_a_run_of_a_version_without_parts_can_be_reported_and_resumed(harness, finished):
     for file in (finished / "parts").iterdir():
         file.unlink()

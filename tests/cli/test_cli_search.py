@@ -174,6 +174,7 @@ def test_a_limit_on_parameters_is_checked_before_training(search, tiny):
     assert (trials.loc[trials["outcome"] == "complete", "parameters"] <= 1000).all()
 
 
+@pytest.mark.slow
 def test_a_grid_ends_when_every_candidate_was_tried(search, tiny):
     space = "space={architecture: {mlp: {depth: [0, 1]}}, batch_size: [64, 128]}"
     result = search(tiny, "--set", space, "--sampler", "grid", "--trials", 99)
@@ -211,6 +212,7 @@ def test_the_time_is_a_budget_for_everything(harness, tiny, tmp_path):
     assert time.monotonic() - started < 120  # on a busy machine; the trials asked for take hours
 
 
+@pytest.mark.slow
 def test_keeping_the_winner_scores_the_weights_of_the_search(search, tiny):
     result = search(tiny, "--set", "training.final=keep")
     stats = json.loads((Path(result["run"]) / "stats.json").read_text())
@@ -227,6 +229,7 @@ def test_tables_of_every_kind_are_searched(search, task):
     assert test["r2"] > 0.1 if task == "diabetes" else test["accuracy"] > 0.7
 
 
+@pytest.mark.slow
 def test_a_csv_of_ones_own(search, tmp_path):
     frame = pd.DataFrame({"size": range(120), "town": ["a", "b", None] * 40})
     frame["price"] = frame["size"] * 3.0 + frame["town"].map({"a": 50.0}).fillna(0.0)
@@ -237,6 +240,7 @@ def test_a_csv_of_ones_own(search, tmp_path):
     assert "houses" in result["run"]
 
 
+@pytest.mark.slow
 def test_a_module_of_ones_own_needs_trust(harness, tiny, tmp_path, monkeypatch):
     trace = tmp_path / "trace"
     (tmp_path / "my_models.py").write_text(
@@ -269,6 +273,7 @@ def test_a_dry_run_shows_space_and_cost_and_writes_nothing(harness, tiny, tmp_pa
     assert "at most" not in done.out
 
 
+@pytest.mark.slow
 def test_the_table_for_people_names_scores_and_report(harness, tiny, tmp_path):
     done = harness("search", tiny, "--out", tmp_path / "runs")
     assert done.code == 0
@@ -279,6 +284,7 @@ def test_the_table_for_people_names_scores_and_report(harness, tiny, tmp_path):
     assert "\x1b[" not in done.out + done.err
 
 
+@pytest.mark.slow
 def test_baselines_stand_beside_the_winner_and_doubts_are_told(harness, tiny, tmp_path):
     arguments = (tiny, "--set", "task=wine", "--set", "space.optimizer={sgd: {lr: 1e-5}}", "--trials", 2)
     done = harness("search", *arguments, "--set", "search.baselines=true", "--out", tmp_path / "runs")
@@ -367,6 +373,7 @@ def test_candidates_of_the_space_come_first_and_their_order_is_kept(search, tiny
     assert rows(search("--resume", part["run"], "--trials", 4)["run"]) == rows(whole["run"])
 
 
+@pytest.mark.slow
 def test_the_winner_is_named_though_others_score_better(harness, tiny, tmp_path):
     alike = ["depth=1", "width={int: [60, 64]}", "dropout=0.0"]
     overrides = [f"space.architecture.mlp.{item}" for item in alike] + ["space.optimizer.sgd.lr=0.1"]
@@ -381,6 +388,7 @@ def test_the_winner_is_named_though_others_score_better(harness, tiny, tmp_path)
     assert row[2] == str(stats["best"]["trial"])
 
 
+@pytest.mark.slow
 def test_a_first_candidate_that_the_command_line_took_out_is_told(harness, tiny, tmp_path):
     text = tiny.read_text().replace("pruner: none", "pruner: none, first: [{architecture: {mlp: {depth: 0}}}]")
     tiny.write_text(text)

@@ -78,6 +78,7 @@ def test_no_word_of_a_benchmark_is_cut(width, bench_runs, tmp_path, monkeypatch,
     assert words(wide).keys() - words(narrow).keys() == set()
 
 
+@pytest.mark.slow
 def test_the_best_candidates_are_a_table_at_80_columns(shown, tiny, tmp_path):
     lines = shown(80, "search", tiny, "--out", tmp_path / "runs", *QUICK)
     start = next(number for number, line in enumerate(lines) if line.startswith("Best candidates"))

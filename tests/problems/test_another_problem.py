@@ -104,6 +104,7 @@ def registered(monkeypatch):
 
 
 @pytest.mark.usefixtures("registered")
+@pytest.mark.slow
 def test_a_search_trains_scores_and_reports_it(tmp_path):
     result = harness.search(
         "tabular", overrides=SPACE, trials=2, seed=1, device="cpu", precision="fp32", workers=0, out=tmp_path,

@@ -157,6 +157,7 @@ def test_a_metric_has_one_direction_whatever_the_problem():
     assert set(known_metrics()) == {"loss", *directions}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "make"), [("roc_auc", labelled), ("brier", labelled), ("pinball_90", valued)])
 def test_the_jackknife_is_as_unsure_as_new_samples_show(metric, make):
     kind = "classification" if make is labelled else "regression"

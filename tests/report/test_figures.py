@@ -78,6 +78,7 @@ def test_what_there_is_no_figure_of_is_told(plot, make_run):
         Plots(make_run(trials=3, outcomes="crashed")).pareto()
 
 
+@pytest.mark.slow
 def test_with_several_objectives_the_front_is_of_both(front_run):
     figure = Plots(front_run).pareto()
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("latency_ms", "f1_macro")

@@ -62,6 +62,7 @@ def test_a_run_without_a_winner_has_every_format(make_run, outcomes):
     assert "No winner" in texts["report.tex"]
 
 
+@pytest.mark.slow
 def test_a_report_is_written_into_the_run_and_sealed_with_it(sealed):
     before = contents(sealed)
     paths = write_report(sealed)

@@ -59,6 +59,7 @@ def test_a_front_of_one_member_has_no_hypervolume():
     assert found.reason == "the members of the front do not differ in every objective"
 
 
+@pytest.mark.slow
 def test_no_trial_that_went_wrong_moves_the_hypervolume(make_run):
     wish = {"trials": 14, "objective": {"loss": "minimize", "latency_ms": "minimize"}}
     wild = {3: {"value": 900.0, "values": "[900.0, 900.0]"}}
@@ -113,6 +114,7 @@ def test_with_limits_the_verdict_says_who_broke_which(findings, make_run):
     assert not [line for line in unlimited.verdict if "Limits" in line]
 
 
+@pytest.mark.slow
 def test_of_members_that_are_tied_the_cheapest_is_told(make_run):
     folder = make_run(trials=12, outcomes="complete", objective={"f1_macro": "maximize", "latency_ms": "minimize"})
     stats = json.loads((folder / "stats.json").read_text("utf-8"))

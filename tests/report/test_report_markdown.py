@@ -138,6 +138,7 @@ def with_winner(folder, place, tied):
     return best, build(folder)["report.md"].replace("\\", "")
 
 
+@pytest.mark.slow
 def test_a_winner_that_is_not_the_best_says_why_it_won(make_run):
     best, text = with_winner(make_run(trials=20, outcomes="complete"), 11, 12)
     winner, leader = best.iloc[11], best.iloc[0]
@@ -162,6 +163,7 @@ def test_a_winner_that_is_the_best_and_the_cheapest_says_both(make_run):
     assert f"{expected} within one standard error of it." in text
 
 
+@pytest.mark.slow
 def test_a_winner_that_stands_alone_is_the_best(make_run):
     _, text = with_winner(make_run(trials=8, outcomes="complete"), 0, 1)
     assert "(standard error 0.0093), the best of 8 complete trials." in text

@@ -61,9 +61,14 @@ def search(tmp_path, monkeypatch):
     ("fault", "outcome", "reason"),
     [
         ("crash", "crashed", "KeyError: 'planted'"),
-        ("out of memory", "oom", "not even one sample fits in memory: CUDA out of memory. Tried to allocate"),
-        ("out of host memory", "oom", "not even one sample fits in memory: DefaultCPUAllocator"),
         ("nan", "diverged", "loss became NaN"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("out of memory", "oom", "not even one sample fits in memory: CUDA out of memory. Tried to allocate"),
+                ("out of host memory", "oom", "not even one sample fits in memory: DefaultCPUAllocator"),
+            )
+        ),
     ],
 )
 def test_a_failing_candidate_does_not_end_the_search(search, fault, outcome, reason):
