@@ -24,6 +24,7 @@ from harness.data.reread import reread
 from harness.data.sources.arrays import as_images
 from harness.data.sources.image_folder import read_images
 from harness.data.sources.names import one_form
+from harness.data.sources.tables import check_duplicates
 from harness.data.unusual import Unusual, add
 from harness.errors import DataError, did_you_mean
 from harness.spec.task import Ground
@@ -137,7 +138,9 @@ def _as_frame(preprocessing: Mapping[str, Any], raw: Any) -> pd.DataFrame:
         if raw.ndim != 2 or raw.shape[1] != len(columns):
             raise DataError(f"raw table has shape {raw.shape}, expected N x {len(columns)}: {', '.join(columns)}")
         return pd.DataFrame(raw, columns=list(columns))
-    frame: pd.DataFrame = raw.set_axis([one_form(name) for name in raw.columns], axis="columns")
+    names = [one_form(name) for name in raw.columns]
+    check_duplicates(names, "raw table")
+    frame: pd.DataFrame = raw.set_axis(names, axis="columns")
     check_columns(preprocessing, frame.columns)
     return frame
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import harness
 from harness.errors import DataError
 from harness.prediction import predict_file
 
@@ -133,6 +134,23 @@ def test_a_wrong_value_is_named_with_its_row_in_the_file(towns, tmp_path, change
     assert message in str(raised.value)
     assert str(raised.value).startswith(f"{tmp_path / 'new.csv'}: ")
     assert names(tmp_path) == ["new.csv"], "nothing half written stays"
+
+
+def test_the_separator_of_the_task_is_that_of_new_files(tmp_path, train):
+    rows = "\n".join(f"{n % 7}~{n % 3}~{'ab'[n % 2]}" for n in range(40))
+    (tmp_path / "t.csv").write_text(f"x~z~y\n{rows}\n")
+    model = harness.load(train(tmp_path, f'{{csv: {tmp_path / "t.csv"}, target: y, separator: "~"}}', epochs=1))
+    (tmp_path / "commas.csv").write_text((tmp_path / "t.csv").read_text().replace("~", ","))
+    outs = tmp_path / "a.csv", tmp_path / "b.csv"
+    assert predict_file(model, tmp_path / "t.csv", outs[0]).rows == 40
+    predict_file(model, tmp_path / "commas.csv", outs[1])
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
+def test_two_columns_of_one_name_are_refused(towns):
+    frame = pd.read_csv(towns.data, sep=";", dtype=str, index_col=0)
+    with pytest.raises(DataError, match="has more than one column named 'area'"):
+        towns.model.predict(frame.assign(**{" area": "1"}))
 
 
 HEADER = "area;code;town;built;price\n"
