@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -61,16 +60,9 @@ def test_damaged_errors_are_refused_in_one_line(tmp_path, content):
     (tmp_path / "residuals.json").write_text(content)
     with pytest.raises(StorageError, match=r"residuals\.json"):
         read_residuals(tmp_path, 2)
-
-
-def test_a_refit_on_all_samples_has_the_intervals_of_its_recipe(pairs, tmp_path):
-    run = shutil.copytree(pairs.run, tmp_path / "run")
-    model = harness.refit(run, device="cpu")
-    assert model.half_widths(0.8).tolist() == pairs.model.half_widths(0.8).tolist()
-    for name, fix in (("full", "use the run's model best"), ("best", "search again with this version")):
-        (run / name / "residuals.json").unlink()
-        with pytest.raises(InputError, match=f"keeps no residuals.json, from which intervals are made; {fix}"):
-            harness.load(run, model=name, device="cpu").half_widths(0.8)
+    (tmp_path / "residuals.json").unlink()
+    with pytest.raises(InputError, match=r"keeps no residuals\.json, from which intervals are made"):
+        read_residuals(tmp_path, 2)
 
 
 def made_up():

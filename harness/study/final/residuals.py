@@ -19,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from harness.errors import InputError, StorageError
 from harness.store.files import damaged, read_object
-from harness.study.final.saved import BEST
 
 FILE = "residuals.json"
 _MOST = 100_000
@@ -84,8 +83,7 @@ def read_residuals(folder: Path, values: int) -> Residuals:
     """
     path = folder / FILE
     if not path.is_file():
-        fix = "search again with this version" if folder.name == BEST else f"use the run's model {BEST}"
-        raise InputError(f"{folder}: keeps no {FILE}, from which intervals are made; {fix}")
+        raise InputError(f"{folder}: keeps no {FILE}, from which intervals are made; search again with this version")
     try:
         written = _Written.model_validate(read_object(path))
     except ValidationError as error:

@@ -77,8 +77,7 @@ def save_final(
 
     ``candidate.json``, with further ``facts``, makes a folder a model's: it is removed first and written last.
     """
-    for file in ("candidate.json", RESIDUALS):  # of an earlier model there may be errors, and of this one none
-        folder.remove(f"{name}/{file}")
+    folder.remove(f"{name}/candidate.json")
     save_weights(folder, f"{name}/model.safetensors", made.model.state_dict())
     folder.write_json(f"{name}/preprocessing.json", made.dataset.preprocessing)
     if made.residuals is not None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from harness.data import Dataset
 from harness.errors import InputError, NoSuccessfulTrialError, first_line
 from harness.models import Ensemble
-from harness.records import Outcome, Target, TrialRecord
+from harness.records import Outcome, TrialRecord
 from harness.store import RunFolder
-from harness.store.files import is_file
 from harness.study.final.outcome import Made
 from harness.study.final.recipes import Recipe
-from harness.study.final.residuals import FILE as RESIDUALS
-from harness.study.final.residuals import Residuals, read_residuals
 from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
 from harness.study.final.saved import BEST, FULL, Saved, model_folder, read_saved
 from harness.study.final.scoring import save_final
@@ -40,9 +36,9 @@ def read_winner(run: Path) -> Saved:
 def save_on_all(job: Job, dataset: Dataset, folder: RunFolder, saved: Saved, stop: Stop, observer: Observer) -> None:
     """Train the winner on all samples and write the folder ``full/``; until it is trained nothing is changed.
 
-    ``dataset`` has all samples in its training part. Calibration, threshold and the errors that intervals are made from
-    are those of ``best/``, since nothing is left to fit any on. Raises :class:`Interrupted` when asked to stop, and
-    :class:`NoSuccessfulTrialError` where the training fails.
+    ``dataset`` has all samples in its training part. Calibration and threshold are those of ``best/``, since nothing is
+    left to fit any on. Raises :class:`Interrupted` when asked to stop, and :class:`NoSuccessfulTrialError` where the
+    training fails.
     """
     winner = TrialRecord(
         trial=saved.trial,
@@ -74,7 +70,6 @@ def save_on_all(job: Job, dataset: Dataset, folder: RunFolder, saved: Saved, sto
         isotonic=saved.isotonic,
         recipe=recipe,
         threshold=saved.threshold,
-        residuals=_errors(folder.path, saved),
     )
     samples = len(dataset.train)
     note = (
@@ -82,10 +77,3 @@ def save_on_all(job: Job, dataset: Dataset, folder: RunFolder, saved: Saved, sto
         f"the test score of {BEST}/ stands for it"
     )
     save_final(folder, made, candidate, saved.trial, name=FULL, trained_on=samples, score_of=BEST, note=note)
-
-
-def _errors(run: Path, saved: Saved) -> Residuals | None:
-    """Return the errors of values that ``best/`` keeps; None of classes, and of an earlier version's."""
-    if saved.class_names or not is_file(run / BEST / RESIDUALS):
-        return None
-    return read_residuals(run / BEST, math.prod((saved.shape.target or Target()).shape))
