@@ -96,6 +96,7 @@ def test_raw_tables_may_have_other_columns_and_unknown_or_missing_values(table):
         (pd.DataFrame({"size": ["big"], "weight": [1.0], "colour": ["red"]}), "'size' was numeric in training"),
         (pd.DataFrame({"size": [np.inf], "weight": [1.0], "colour": ["red"]}), "'size' holds an infinite value"),
         (np.zeros((2, 2)), "expected N x 3: colour, size, weight"),
+        ([["red", 1.0, 2.0], ["red"]], "cannot be made an array .*; give each as many"),
     ],
 )
 def test_raw_tables_that_do_not_fit_are_refused(table, raw, message):

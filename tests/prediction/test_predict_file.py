@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import harness
+from harness.data import load
 from harness.errors import DataError
 from harness.prediction import predict_file
+from harness.prediction.opening import open_samples
+from harness.spec.task import CsvTask
 
 
 def table(text):
@@ -136,15 +138,15 @@ def test_a_wrong_value_is_named_with_its_row_in_the_file(towns, tmp_path, change
     assert names(tmp_path) == ["new.csv"], "nothing half written stays"
 
 
-def test_the_separator_of_the_task_is_that_of_new_files(tmp_path, train):
+def test_the_separator_of_the_task_is_that_of_new_files(tmp_path):
     rows = "\n".join(f"{n % 7}~{n % 3}~{'ab'[n % 2]}" for n in range(40))
-    (tmp_path / "t.csv").write_text(f"x~z~y\n{rows}\n")
-    model = harness.load(train(tmp_path, f'{{csv: {tmp_path / "t.csv"}, target: y, separator: "~"}}', epochs=1))
-    (tmp_path / "commas.csv").write_text((tmp_path / "t.csv").read_text().replace("~", ","))
-    outs = tmp_path / "a.csv", tmp_path / "b.csv"
-    assert predict_file(model, tmp_path / "t.csv", outs[0]).rows == 40
-    predict_file(model, tmp_path / "commas.csv", outs[1])
-    assert outs[0].read_bytes() == outs[1].read_bytes()
+    paths = [tmp_path / name for name in ("t.csv", "commas.csv")]
+    for path, separator in zip(paths, "~,", strict=True):
+        path.write_text(f"x~z~y\n{rows}\n".replace("~", separator))
+    preprocessing = load(CsvTask(csv=paths[0], target="y", separator="~"), seed=0).preprocessing
+    first, second = (next(open_samples(path, preprocessing).chunks(100)).raw for path in paths)
+    assert first.to_numpy().tolist() == [[str(n % 7), str(n % 3)] for n in range(40)]
+    pd.testing.assert_frame_equal(first, second)
 
 
 def test_two_columns_of_one_name_are_refused(towns):
