@@ -187,12 +187,13 @@ def test_a_header_alone_gives_a_header_alone(towns, tmp_path, predict):
     assert written.empty
 
 
-def test_what_may_not_be_written_is_refused_before_anything_is_done(towns, tmp_path, predict):
+def test_what_may_not_be_written_is_refused_before_anything_is_done(towns, icons, tmp_path, predict):
     there = tmp_path / "there.csv"
     there.write_text("mine")
     for out, message in (
         (there, "is there already; --force replaces it"),
-        (towns.run / "out.csv", "is inside the run folder"),
+        (towns.run / "out.csv", "is inside a run folder"),
+        (icons.run / "best" / "out.csv", "is inside a run folder"),
         (tmp_path / "out.txt", "ends neither in .csv nor in .parquet"),
         (towns.data, "holds the samples themselves"),
     ):
