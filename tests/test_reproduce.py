@@ -324,13 +324,3 @@ def test_a_run_of_an_earlier_version_is_the_same_where_it_was_made(tmp_path):
     other = {row["what"] for row in made.environment}
     assert made.level in ((Level.EXACT,) if not {"CPU", "package torch"} & other else (Level.TOLERANCE, Level.MISMATCH))
     assert made.level is not Level.MISMATCH or made.trials[0].differs.startswith("epoch 1: ")
-
-
-@pytest.mark.slow
-def test_a_final_model_without_test_samples_comes_out_the_same(tmp_path):
-    space = {**SPACE, "task": {"builtin": "wine", "split": {"test": 0}}, "budget": {"trials": 1, "epochs": 2}}
-    run = harness.search(space, overrides=["training.final=refit"], workers=0, out=tmp_path / "runs").run
-    made = harness.reproduce(run, out=tmp_path / "again")
-    assert (made.level, made.trials[0].differs) == (Level.EXACT, "")
-    files = [folder / "best" / "preprocessing.json" for folder in (run, *made.runs)]
-    assert files[0].read_bytes() == files[1].read_bytes()

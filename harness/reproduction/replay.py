@@ -82,19 +82,6 @@ class Winner:
         test: Mapping[str, Any] | None = self.recorded.stats["test"]
         return test
 
-    @property
-    def _final(self) -> str | Averaged:
-        """What is made of the winner's training: what had no time or no memory then is not tried."""
-        asked, test = self.recorded.spec.training.final, self.test
-        if test is None:
-            # Unscored is what is trained instead of searching, and a search that there were no test samples for.
-            return "keep" if self.recorded.listed or self.opened.dataset.test_size else asked
-        if not test["decision"] and test["final"] == "keep":
-            return "keep"
-        if isinstance(asked, Averaged) and not any(row["what"].startswith("average") for row in test["decision"]):
-            return "auto"
-        return asked
-
     def complete(self, finished: Finished) -> bool:
         """Tell whether its training has come to its end."""
         record = finished.records.get(self.place)
@@ -107,7 +94,7 @@ class Winner:
         """
         record = finished.records[self.place]
         job, dataset = self.opened.of_trial(record.seed)
-        job = replace(job, spec=_with_final(job.spec, self._final))
+        job = replace(job, spec=_with_final(job.spec, self.recorded.spec.training.final, self.test))
         if why := _no_time(job, record, stop):
             return finished, why
         # What a final model is depends on the time that is left: from here on there is no end to it.
@@ -127,7 +114,7 @@ class Winner:
 
     def _scored(self, finished: Finished, finisher: Finisher, folder: RunFolder, record: TrialRecord) -> Finished:
         if self.test is None:
-            finisher.make()
+            finisher.keep()
             return finished
         stats = {**finished.stats, "test": finisher.finish(lambda: note_opening(folder, [record])).as_dict()}
         folder.write_json("stats.json", stats)
@@ -141,6 +128,11 @@ def _no_time(job: Job, record: TrialRecord, stop: Stop) -> str:
     return f"no time for the final model: it takes up to {needed_s:.3g} s, and {max(left_s, 0.0):.3g} s are left"
 
 
-def _with_final(spec: Spec, final: str | Averaged) -> Spec:
-    """Return the spec by which that final model is made."""
+def _with_final(spec: Spec, asked: str | Averaged, test: Mapping[str, Any] | None) -> Spec:
+    """Return the spec by which the final model is made as it was: what had no time or no memory then is not tried."""
+    final = asked
+    if test is None or (not test["decision"] and test["final"] == "keep"):
+        final = "keep"
+    elif isinstance(asked, Averaged) and not any(row["what"].startswith("average") for row in test["decision"]):
+        final = "auto"
     return spec.model_copy(update={"training": spec.training.model_copy(update={"final": final})})
