@@ -33,16 +33,6 @@ def test_a_search_that_goes_on_makes_it_again(searched):
     assert len(harness.load(again.run).trials) == 2
 
 
-@pytest.mark.slow
-def test_an_average_is_refused_before_anything_is_written(tmp_path):
-    two = {**SPACE, "search": {"sampler": "grid"}, "space": {"architecture": {"mlp": {"width": [8, 16]}}}}
-    run = harness.search({**two, "budget": {"trials": 2, "epochs": 2}}, workers=0, out=tmp_path).run
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    with pytest.raises(DataError, match="an average, which is scored beside the final model, takes test samples"):
-        harness.ensemble(run)
-    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-
-
 def test_what_takes_test_samples_says_so(tmp_path):
     with pytest.raises(DataError, match=r"a comparison takes test samples, and there are none; raise `split.test`"):
         harness.compare("digits", overrides=["task.split.test=0"], seeds=2, out=tmp_path)

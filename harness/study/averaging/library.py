@@ -56,7 +56,6 @@ def open_library(folder: RunFolder, *, top: int | None, data: Given | None, devi
     if opened.dataset.fingerprint != read_status(run).get("fingerprint"):
         raise DataError(f"{run}: the data of task {opened.dataset.name!r} has changed since; search it anew")
     job = opened.job
-    opened.dataset.check_tested("an average, which is scored beside the final model,")
     samples = sum(len(fold.validation) for fold in job.folds or (job.dataset,))
     if any(len(each.outputs) != samples for each in kept):
         raise StorageError(f"{run}/validation: holds predictions of other than the {samples} validation samples")
