@@ -17,7 +17,7 @@ from pandas.api.types import (
 )
 
 from harness.data.dates import DateError, day_first, integers_look_like_dates, looks_like_dates, read_dates
-from harness.data.numbers import Hints, Numbers, Style, Unclear, read_numbers
+from harness.data.numbers import Hints, Numbers, Style, Unclear, read_numbers, usual_mark
 from harness.data.texts import as_text, equal_numbers_alike, is_text, label_remarks
 from harness.errors import DataError
 
@@ -157,7 +157,8 @@ def _from_text(column: pd.Series, label: str, reading: Reading) -> _Read:
             raise _is_time(label, "as whole numbers: 20240314")
         values = _finite(column, found.values, label, reading)
         remarks = (f"is read as numbers: {found.remark}",) if found.remark else ()
-        return values, ColumnReading("numbers", decimal=found.decimal or ".", unit=found.unit), remarks
+        decimal = found.decimal or usual_mark(reading.style, reading.hints)
+        return values, ColumnReading("numbers", decimal=decimal, unit=found.unit), remarks
     times = looks_like_dates(column)
     if times:
         raise _is_time(label, times)

@@ -216,9 +216,12 @@ def _reader(texts: list[str], day_before_month: bool | None) -> Callable[[str], 
                 raise ValueError("a duration")
             case "":
                 return _utc(datetime.strptime(text, "%Y%m%d"))
-            case shape:
-                ordered = shape == "dates"
-                return _utc(parse(text, _NAMES[ordered and bool(day_before_month)], default=_MIDNIGHT))
+            case "dates":
+                if numbers[1 if day_before_month else 0] > 12:  # the parser would swap them without a word
+                    raise ValueError("day and month in the other order")
+                return _utc(parse(text, _NAMES[bool(day_before_month)], default=_MIDNIGHT))
+            case _:
+                return _utc(parse(text, _NAMES[False], default=_MIDNIGHT))
 
     return read
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Discriminator, TypeAdapter
+from pydantic import Discriminator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from harness.data.columns import ColumnReading
@@ -49,7 +49,7 @@ class Target(TypedDict):
 class Table(TypedDict):
     """Of a table. ``columns`` are all in their order, ``reading`` is how those that are learnt from were read.
 
-    ``array`` is what they were called in a file of arrays.
+    ``array`` is what they were called in a file of arrays, ``separator`` what the task says of its CSV file.
     """
 
     inputs: Literal["table"]
@@ -59,6 +59,7 @@ class Table(TypedDict):
     categorical: list[Categories]
     left_out: NotRequired[list[str]]
     array: NotRequired[str]
+    separator: NotRequired[Annotated[str, Field(max_length=1)]]
     reading: NotRequired[dict[str, ColumnReading]]
     target: Target
 

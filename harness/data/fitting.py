@@ -31,8 +31,8 @@ def fit_preprocessing(source: Source, rows: np.ndarray) -> dict[str, Any]:
         fitted = _fit_images(source.inputs, rows)
     else:
         fitted = {"columns": list(source.columns), **_fit_table(source.inputs.iloc[rows], source.name)}
-    array = {"array": source.array} if source.array else {}
-    return {**fitted, **array, "reading": dict(source.reading), "target": _fit_target(source, rows)}
+    file = {name: said for name in ("array", "separator") if (said := getattr(source, name))}
+    return {**fitted, **file, "reading": dict(source.reading), "target": _fit_target(source, rows)}
 
 
 def _fit_target(source: Source, rows: np.ndarray) -> dict[str, Any]:

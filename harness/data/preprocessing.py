@@ -24,8 +24,9 @@ from harness.data.reread import reread
 from harness.data.sources.arrays import as_images
 from harness.data.sources.image_folder import read_images
 from harness.data.sources.names import one_form
+from harness.data.sources.tables import check_duplicates
 from harness.data.unusual import Unusual, add
-from harness.errors import DataError, did_you_mean
+from harness.errors import DataError, did_you_mean, first_line
 from harness.spec.task import Ground
 
 
@@ -66,9 +67,9 @@ def beyond_training(preprocessing: Mapping[str, Any], raw: np.ndarray | pd.DataF
 
 def _images(preprocessing: Mapping[str, Any], raw: Any) -> np.ndarray:
     """Return ``x_NCHW`` as the training data were before they were normalised."""
-    if isinstance(raw, Sequence) and all(isinstance(each, str | Path) for each in raw):
+    if isinstance(raw, Sequence) and not isinstance(raw, str) and all(isinstance(each, str | Path) for each in raw):
         raw = _pictures(preprocessing, raw)
-    images_NCHW, shape = as_images(np.asarray(raw), "raw images"), tuple(preprocessing["image"])
+    images_NCHW, shape = as_images(_as_array(raw), "raw images"), tuple(preprocessing["image"])
     if images_NCHW.shape[1:] != shape:
         raise DataError(f"raw images are {images_NCHW.shape[1:]}, the training data's were {shape}; resize them")
     return images_NCHW
@@ -133,13 +134,22 @@ def _as_frame(preprocessing: Mapping[str, Any], raw: Any) -> pd.DataFrame:
     """Return raw samples as a table; :class:`DataError` unless it has every column that is learnt from."""
     columns: Sequence[str] = preprocessing["columns"]
     if not isinstance(raw, pd.DataFrame):
-        raw = np.asarray(raw)
+        raw = _as_array(raw)
         if raw.ndim != 2 or raw.shape[1] != len(columns):
             raise DataError(f"raw table has shape {raw.shape}, expected N x {len(columns)}: {', '.join(columns)}")
         return pd.DataFrame(raw, columns=list(columns))
-    frame: pd.DataFrame = raw.set_axis([one_form(name) for name in raw.columns], axis="columns")
+    names = [one_form(name) for name in raw.columns]
+    check_duplicates(names, "raw table")
+    frame: pd.DataFrame = raw.set_axis(names, axis="columns")
     check_columns(preprocessing, frame.columns)
     return frame
+
+
+def _as_array(raw: Any) -> np.ndarray:
+    try:
+        return np.asarray(raw)
+    except ValueError as error:
+        raise DataError(f"raw samples cannot be made an array ({first_line(error)}); give each as many") from None
 
 
 def check_columns(preprocessing: Mapping[str, Any], names: Collection[str]) -> None:

@@ -14,7 +14,7 @@ from pandas.api.types import infer_dtype, is_numeric_dtype, is_object_dtype, is_
 
 from harness.data.numbers import looks_missing
 
-_TEXTS = {"string", "empty", "mixed-integer-float"}
+_TEXTS = {"string", "empty"}
 _SHOWN = 3
 _WHOLE = re.compile(r"([+-]?\d+)\.0+(?![\d,])")
 

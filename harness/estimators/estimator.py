@@ -77,7 +77,7 @@ class _Search(BaseEstimator):
             "trust": self.trust,
             "overrides": [
                 f"task.kind={kind}",
-                f"task.dates={json.dumps(dates_of(frame))}",
+                f"task.dates={json.dumps(dates_of(frame), ensure_ascii=False)}",
                 "task.split.test=0",
                 "search.deterministic=true",
                 *self.overrides,

@@ -11,6 +11,8 @@ from harness.api import load
 from harness.study import Predictor
 from harness.study.final.saved import BEST
 
+_FILES = ("candidate.json", "preprocessing.json", "model.safetensors")
+
 
 class Model:
     """Pickled as bytes of safetensors and JSON, of which nothing is ever unpickled into a module."""
@@ -24,7 +26,7 @@ class Model:
     @classmethod
     def of_run(cls, run: Path, *, device: str, trust: bool) -> Model:
         """Return the winner's final model of a run."""
-        files = {path.name: path.read_bytes() for path in sorted((run / BEST).iterdir())}
+        files = {name: (run / BEST / name).read_bytes() for name in _FILES}
         return cls(files, device=device, trust=trust)
 
     @property

@@ -50,7 +50,9 @@ class _Columns:
 
 def csv_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
     """Return the rows of a CSV file, in whatever form training would read it. Raises :class:`DataError`."""
-    layout, _ = find_layout(path)
+    layout, _ = find_layout(path, preprocessing.get("separator", ""))
+    if len(layout.header) == 1:  # not cut by what the task named, if it named any
+        layout, _ = find_layout(path)
     columns = _Columns(path, layout.header, preprocessing)
     size = path.stat().st_size
 

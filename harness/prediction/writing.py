@@ -15,6 +15,7 @@ from pyarrow.parquet import ParquetWriter
 
 from harness.errors import InputError
 from harness.store.files import replacing
+from harness.store.run import in_run
 
 Write = Callable[[pd.DataFrame], None]
 _PARQUET = (".parquet", ".pq")
@@ -24,10 +25,9 @@ def check_out(out: Path, *, force: bool, run: Path, data: Path) -> None:
     """Raise :class:`InputError` where ``out`` may not be written."""
     if out.suffix.lower() not in (".csv", *_PARQUET):
         raise InputError(f"{out}: ends neither in .csv nor in .parquet, which say how predictions are written")
-    target = out.resolve()
-    if target.is_relative_to(run.resolve()):
-        raise InputError(f"{out}: is inside the run folder, which is left as it is; write to another folder")
-    if target == data.resolve():
+    if in_run(out) or out.resolve().is_relative_to(run.resolve()):
+        raise InputError(f"{out}: is inside a run folder, which is left as it is; write to another folder")
+    if out.resolve() == data.resolve():
         raise InputError(f"{out}: holds the samples themselves; write to another file")
     if out.is_dir():
         raise InputError(f"{out}: is a folder; name a file in it")

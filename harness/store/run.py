@@ -296,6 +296,11 @@ def _refuse_second_names(path: Path) -> None:
                 )
 
 
+def in_run(path: Path) -> bool:
+    """Tell whether a path leads into a run folder, whose files are sealed."""
+    return any((folder / STATUS).exists() for folder in path.resolve().parents)
+
+
 def boot_id() -> str | None:
     """Tell boots apart, so that a stale process id is not taken for a live one (Linux only)."""
     try:

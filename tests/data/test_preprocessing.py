@@ -96,6 +96,7 @@ def test_raw_tables_may_have_other_columns_and_unknown_or_missing_values(table):
         (pd.DataFrame({"size": ["big"], "weight": [1.0], "colour": ["red"]}), "'size' was numeric in training"),
         (pd.DataFrame({"size": [np.inf], "weight": [1.0], "colour": ["red"]}), "'size' holds an infinite value"),
         (np.zeros((2, 2)), "expected N x 3: colour, size, weight"),
+        ([["red", 1.0, 2.0], ["red"]], "cannot be made an array .*; give each as many"),
     ],
 )
 def test_raw_tables_that_do_not_fit_are_refused(table, raw, message):
@@ -232,6 +233,21 @@ def test_raw_rows_that_are_written_otherwise_are_refused(tmp_path, change, messa
     data = load(CsvTask(csv=path, target="y", dates=["day"], missing=missing, separator=";"), seed=0)
     with pytest.raises(DataError, match=message):
         prepare(data.preprocessing, frame.iloc[[0]].assign(**change))
+
+
+@pytest.mark.parametrize("options", [{}, {"decimal": ","}])
+def test_a_column_without_a_decimal_mark_has_that_of_the_other_columns(tmp_path, options):
+    """As in training: beside decimal commas ``1.200`` are a thousand and two hundred, whatever column it stands in."""
+    path = tmp_path / "t.csv"
+    whole = [str(500 + n) for n in range(ROWS)]
+    frame = pd.DataFrame(
+        {"rent": whole, "fee": [f"{text} €" for text in whole], "area": [f"{text},5" for text in whole]}
+    )
+    frame.assign(y=np.arange(ROWS) % 2).to_csv(path, index=False, sep=";")
+    preprocessing = load(CsvTask(csv=path, target="y", **options), seed=0).preprocessing
+    same = [frame.iloc[[0]].assign(rent=rent, fee=f"{rent} €") for rent in ("1200", "1.200", "1200,0")]
+    found = [prepare(preprocessing, row).inputs[0] for row in same]
+    assert all(np.array_equal(found[0], other) for other in found[1:])
 
 
 def test_a_decimal_category_keeps_its_digits(tmp_path):

@@ -58,6 +58,8 @@ def test_the_first_text_that_is_no_such_number_is_told(text, what):
         ([1.0, np.inf], ColumnReading("numbers"), 1),
         (pd.Series([1.0, 2.0, "3", {}], dtype=object), ColumnReading("numbers"), 3),
         (["1.2.2024", "x", "1.3.2024"], ColumnReading("dates", day_first=True), 1),
+        (["1/2/2024", "1/31/2024"], ColumnReading("dates", day_first=True), 1),
+        (["1/31/2024", "31/1/2024 12:30"], ColumnReading("dates", day_first=False), 1),
     ],
 )
 def test_a_value_that_does_not_fit_has_its_row(column, how, row):
@@ -72,6 +74,10 @@ def test_what_no_single_value_can_say_is_refused():
         reread(pd.Series(pd.to_datetime(["2024-01-01"]), name="c"), ColumnReading("numbers"))
     with pytest.raises(DataError, match=r"held dates in training: .* order of day and month"):
         reread(pd.Series(["13/01/2024"], name="c"), ColumnReading("dates"))
+
+
+def test_numbers_of_two_types_in_one_column_are_numbers():
+    assert reread(pd.Series([1, 2.5, None], dtype=object), ColumnReading("numbers")).tolist()[:2] == [1.0, 2.5]
 
 
 def test_categories_keep_their_writing_and_dates_their_places():

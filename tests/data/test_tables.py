@@ -410,7 +410,8 @@ def test_other_separators_are_found_and_told(tmp_path, separator, name):
     assert any(f"separated by {name}" in note for note in data.notes)
     directed = load_csv(tmp_path, f"sep={separator}\n{content}")
     assert directed.preprocessing == data.preprocessing
-    assert load_csv(tmp_path, content, separator=separator).preprocessing == data.preprocessing
+    named = load_csv(tmp_path, content, separator=separator).preprocessing
+    assert named == {**data.preprocessing, "separator": separator}
 
 
 def test_a_separator_of_ones_own_and_a_title_above_the_header(tmp_path):

@@ -76,6 +76,7 @@ def test_it_predicts_when_its_run_is_gone(kept, animals, tmp_path):
     (tmp_path / "elsewhere").rename(kept.run_)
 
 
+@pytest.mark.slow
 def test_a_refit_takes_all_rows_and_no_column_that_is_dropped(animals, options):
     frame, kind = animals
     numbered = frame.assign(id=np.arange(len(frame)))
@@ -106,7 +107,14 @@ def test_several_values_are_predicted_by_one_model(several):
     assert not hasattr(model, "feature_names_in_")
 
 
-@pytest.mark.parametrize("labels", [["1.0", "01"], [2.0, 10.0], [False, True]], ids=["text", "float", "bool"])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param(["1.0", "01"], marks=pytest.mark.slow, id="text"),
+        pytest.param([2.0, 10.0], marks=pytest.mark.slow, id="float"),
+        pytest.param([False, True], id="bool"),
+    ],
+)
 def test_labels_come_back_as_they_were_given(labels, options):
     x = np.repeat([[0.0, 1.0], [1.0, 0.0]], 12, axis=0) + np.random.default_rng(2).normal(0.0, 0.05, (24, 2))
     y = np.repeat(labels, 12)
@@ -116,6 +124,7 @@ def test_labels_come_back_as_they_were_given(labels, options):
     assert model.predict(x).tolist() == y.tolist()
 
 
+@pytest.mark.slow
 def test_the_only_row_of_a_class_is_learnt_from(options):
     x = np.repeat([[0.0, 1.0], [1.0, 0.0], [9.0, 9.0]], [12, 12, 1], axis=0)
     model = HarnessClassifier(**options, overrides=["budget.epochs=20"]).fit(x, [0] * 12 + [1] * 12 + [2])

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 import harness
+from harness.api import request_of
 from harness.cli import main
+from harness.study import Callbacks, Observer, Stop, open_search, run_search
 
 ROWS = 120
 
@@ -53,9 +55,11 @@ def train():
             f"training.final={final}",
         ]
         overrides += [f"search.seed={seed}"]
-        return harness.search(
-            "tabular", overrides=overrides, trials=1, out=folder, device="cpu", workers=0, deterministic=True
-        ).run
+        options = {"trials": 1, "out": folder, "device": "cpu", "workers": 0, "deterministic": True}
+        request = request_of({"space": "tabular", "overrides": overrides, **options})
+        stop = Stop(request.spec.budget.time)
+        # Without the report, which takes as long as all else.
+        return run_search(request, open_search(request), stop, Callbacks(stop, Observer())).run
 
     return run
 

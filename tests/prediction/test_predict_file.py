@@ -12,8 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.data import load
 from harness.errors import DataError
 from harness.prediction import predict_file
+from harness.prediction.opening import open_samples
+from harness.spec.task import CsvTask
 
 
 def table(text):
@@ -135,6 +138,23 @@ def test_a_wrong_value_is_named_with_its_row_in_the_file(towns, tmp_path, change
     assert names(tmp_path) == ["new.csv"], "nothing half written stays"
 
 
+def test_the_separator_of_the_task_is_that_of_new_files(tmp_path):
+    rows = "\n".join(f"{n % 7}~{n % 3}~{'ab'[n % 2]}" for n in range(40))
+    paths = [tmp_path / name for name in ("t.csv", "commas.csv")]
+    for path, separator in zip(paths, "~,", strict=True):
+        path.write_text(f"x~z~y\n{rows}\n".replace("~", separator))
+    preprocessing = load(CsvTask(csv=paths[0], target="y", separator="~"), seed=0).preprocessing
+    first, second = (next(open_samples(path, preprocessing).chunks(100)).raw for path in paths)
+    assert first.to_numpy().tolist() == [[str(n % 7), str(n % 3)] for n in range(40)]
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_two_columns_of_one_name_are_refused(towns):
+    frame = pd.read_csv(towns.data, sep=";", dtype=str, index_col=0)
+    with pytest.raises(DataError, match="has more than one column named 'area'"):
+        towns.model.predict(frame.assign(**{" area": "1"}))
+
+
 HEADER = "area;code;town;built;price\n"
 
 
@@ -167,12 +187,13 @@ def test_a_header_alone_gives_a_header_alone(towns, tmp_path, predict):
     assert written.empty
 
 
-def test_what_may_not_be_written_is_refused_before_anything_is_done(towns, tmp_path, predict):
+def test_what_may_not_be_written_is_refused_before_anything_is_done(towns, icons, tmp_path, predict):
     there = tmp_path / "there.csv"
     there.write_text("mine")
     for out, message in (
         (there, "is there already; --force replaces it"),
-        (towns.run / "out.csv", "is inside the run folder"),
+        (towns.run / "out.csv", "is inside a run folder"),
+        (icons.run / "best" / "out.csv", "is inside a run folder"),
         (tmp_path / "out.txt", "ends neither in .csv nor in .parquet"),
         (towns.data, "holds the samples themselves"),
     ):

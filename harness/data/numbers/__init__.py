@@ -7,7 +7,7 @@ A column is read in one way or not at all. What its own values leave open is set
 
 from harness.data.numbers.column import Unclear
 from harness.data.numbers.known import Odd, read_known
-from harness.data.numbers.marks import Hints, Style, decimal_evidence
+from harness.data.numbers.marks import Hints, Style, decimal_evidence, usual_mark
 from harness.data.numbers.reading import Numbers, looks_missing, read_numbers
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "looks_missing",
     "read_known",
     "read_numbers",
+    "usual_mark",
 ]

@@ -92,7 +92,12 @@ def decimal_mark(column: Column, style: Style, hints: Hints) -> str | Unclear:
         if _EITHER[mark] in seen:
             blanks = "grouped" in seen or style.thousands != ""
             return mark if blanks else _settled(column, mark, seen[_EITHER[mark]], hints)
-    return "."
+    return usual_mark(style, hints)
+
+
+def usual_mark(style: Style, hints: Hints) -> str:
+    """Return the decimal mark of numbers that show none: as the user says, else as other columns have it."""
+    return style.given or (next(iter(hints)) if len(hints) == 1 else ".")
 
 
 def mixed_thousands(column: Column, decimal: str, style: Style) -> Unclear | None:

@@ -6,7 +6,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ def read_npz(task: NpzTask) -> Source:
     """Read inputs and targets from an NPZ file; nothing in it is ever unpickled."""
     path = existing_file(task.npz)
     names = (task.inputs, task.targets)
-    return replace(read_arrays(*_load(path, names), task, path.stem, str(path), names), array=task.inputs)
+    return read_arrays(*_load(path, names), task, path.stem, str(path), names)
 
 
 def read_arrays(
@@ -66,6 +65,7 @@ def read_arrays(
         "problem": task.kind,
         "value_names": tuple(map(str, range(targets.shape[1]))) if several else (),
         "target": labels[1],
+        "array": labels[0],
         "fingerprint": sha256_of_arrays(inputs, targets),
     }
     if inputs.ndim != 2:

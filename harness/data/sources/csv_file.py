@@ -8,7 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -100,7 +100,8 @@ def read_csv(task: CsvTask) -> Source:
             layout.path.stem, str(layout.path), frame, lambda row: f"line {layout.line_of(row)}", digest, notes
         )
 
-    return read_table(task, read(task.csv), None if task.test is None else read(task.test.csv))
+    source = read_table(task, read(task.csv), None if task.test is None else read(task.test.csv))
+    return replace(source, separator=task.separator)
 
 
 def read_csv_file(path: Path, separator: str) -> tuple[pd.DataFrame, Layout, tuple[str, ...]]:

@@ -48,7 +48,9 @@ class Source:
     order: np.ndarray | None = None
     """float64 (N,): the last samples by it are the test part."""
     array: str = ""
-    """What the inputs are called in a file of arrays; empty where they are from no such file."""
+    """What the inputs are called in a file of arrays; empty where they are no arrays."""
+    separator: str = ""
+    """What stands between two values of a CSV file, where the task says so; empty where it is found."""
     columns: tuple[str, ...] = ()
     """Columns of a table before constant and id-like ones were dropped, in order."""
     files: tuple[str, ...] = ()
