@@ -27,13 +27,13 @@ def average_section(findings: Findings) -> Section:
         anchor="average",
         title=title,
         text=(_selected(average), _validated(average), _tested(average), *average["notes"]),
-        blocks=(average_table(average, findings.metrics[0]),),
+        blocks=(average_table(findings, average),),
     )
 
 
-def average_table(average: AverageStats, metric: str) -> Table:
+def average_table(findings: Findings, average: AverageStats) -> Table:
     """Return both models with their test scores and what using them takes."""
-    metrics, test = tuple(dict.fromkeys((metric, "loss"))), average["test"]
+    metrics, test = tuple(dict.fromkeys((findings.metrics[0], "loss"))), average["test"]
     rows = []
     for name, title in _NAMES.items():
         scores, figures, found = test["metrics"][name], average["models"][name], test["differences"].get(name)
@@ -43,11 +43,16 @@ def average_table(average: AverageStats, metric: str) -> Table:
     measured = (*(f"test {each}" for each in metrics), "loss of the average less this", "standard error")
     columns = ("model", *measured, "parameters", "latency (ms)", "weights (MiB)")
     return Table(
-        caption="The average beside the final model, in one opening of the test set",
+        caption=f"The average beside the final model, in one opening of the test set{_decided(findings)}",
         columns=columns,
         rows=tuple(rows),
         numeric=frozenset(columns[1:]),
     )
+
+
+def _decided(findings: Findings) -> str:
+    test = findings.stats["test"]
+    return "; by the most probable class, not the threshold of best/" if test and test.get("threshold") else ""
 
 
 def _selected(average: AverageStats) -> str:
