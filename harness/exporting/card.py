@@ -94,7 +94,7 @@ def _whose(told: Told) -> Iterator[str]:
     """Say of another model than the one that was scored whose scores the card shows."""
     if told.name == FULL:
         yield (
-            f"This is {FULL}/, the winner trained on all samples, those of the test part too: it has no score of its "
+            f"This is {FULL}/, the winner trained on all samples, those of any test part too: it has no score of its "
             f"own. What follows is of {BEST}/, whose scores stand for it."
         )
     elif told.name == ENSEMBLE and told.findings.run.average is not None:

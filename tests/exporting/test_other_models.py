@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 import harness
+from harness.report.wording import number
+from harness.study.averaging import making
 from harness.study.final.saved import read_saved
 
 pytestmark = pytest.mark.slow
@@ -18,8 +21,12 @@ COMMON = {
     "training": {"precision": "fp32", "final": "keep"},
     "search": {"baselines": False, "sampler": "grid", "seed": 1},
 }
-TASKS = {"breast-cancer": load_breast_cancer, "diabetes": load_diabetes, "wine": load_wine}
-LOSSES = {"breast-cancer": {"loss": ["cross_entropy", "binary"]}, "diabetes": {"loss": ["mse", "huber"]}, "wine": {}}
+TASKS = {"breast-cancer": load_breast_cancer, "diabetes": partial(load_diabetes, scaled=False), "wine": load_wine}
+OWN = {
+    "breast-cancer": {"loss": ["cross_entropy", "binary"]},
+    "diabetes": {"loss": ["mse", "huber"]},
+    "wine": {"activation": ["relu", "tanh"]},
+}
 FORMS = {"onnx": "model.onnx", "torch": "model.pt2"}
 
 
@@ -30,11 +37,14 @@ def searched(tmp_path_factory):
 
     def search(task):
         if task not in runs:
-            own = {"width": [4, 8], "depth": 1, "norm": ["none", "layer"]}
-            space = {"architecture": {"mlp": own}, "optimizer": {"adamw": {"lr": 0.05}}, **LOSSES[task]}
+            own = dict(OWN[task])
+            mlp = {"width": [4, 8], "depth": 1, "activation": own.pop("activation", "relu")}
+            space = {"architecture": {"mlp": mlp}, "optimizer": {"adamw": {"lr": 0.05}}, **own}
             asked = {**COMMON, "task": task, "objective": "loss", "space": space}
-            runs[task] = harness.search(asked, trials=8, workers=0, device="cpu", out=tmp_path_factory.mktemp(task)).run
-            assert harness.ensemble(runs[task], device="cpu")["test"] is not None
+            runs[task] = harness.search(asked, trials=4, workers=0, device="cpu", out=tmp_path_factory.mktemp(task)).run
+            with pytest.MonkeyPatch.context() as patch:  # members of each kind, whatever is best
+                patch.setattr(making, "select", lambda outputs, *_: np.arange(1, len(outputs) + 1))
+                harness.ensemble(runs[task], device="cpu")
             harness.refit(runs[task], device="cpu")
         return runs[task]
 
@@ -62,16 +72,19 @@ def check(run, task, model, tmp_path, exporting):
             found = exporting.run_onnx(exported.path, {each: rows[[each]].to_numpy(np.float64) for each in rows})
             labels, answers = found.get("label"), found.get("probabilities", found.get("value"))
         else:
-            *codes, answers = torch.export.load(exported.path).module()(torch.from_numpy(rows.to_numpy(np.float64)))
+            *codes, answers = torch.export.load(exported.path).module()(torch.tensor(rows.to_numpy(np.float64)))
             labels = np.array(predictor.class_names, dtype=object)[codes[0]] if codes else None
-        np.testing.assert_allclose(answers, known, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            answers, known, rtol=1e-5, atol=1e-5 * (1.0 if predictor.class_names else known.std())
+        )
         if labels is not None:
             assert labels.tolist() == predictor.predict(rows).tolist()
     return exported
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("model", ["ensemble", "full"])
+@pytest.mark.parametrize(
+    ("task", "model"), [("breast-cancer", "ensemble"), ("diabetes", "ensemble"), ("diabetes", "full")]
+)
 def test_every_model_of_a_run_is_exported_as_it_predicts(searched, task, model, tmp_path, exporting):
     run = searched(task)
     members = read_saved(run / "ensemble/candidate.json").members
@@ -107,7 +120,9 @@ def test_a_threshold_decides(copy, model, tmp_path, exporting):
     predicted = harness.load(run, model=model, device="cpu").predict(rows_of("breast-cancer"))
     assert not np.array_equal(predicted == "benign", second > 0.5), "else this shows nothing of a threshold"
     exported = check(run, "breast-cancer", model, tmp_path, exporting)
-    assert f"| second class | predicted from a probability of {value:.4g} on (by value) |" in exported.card.read_text()
+    assert (
+        f"| second class | predicted from a probability of {number(value)} on (by value) |" in exported.card.read_text()
+    )
     ensemble = harness.load(run, model="ensemble", device="cpu")
     assert ensemble.threshold is None, "it belongs to the final model alone"
 

@@ -10,6 +10,7 @@ from harness.errors import InputError, NoSuccessfulTrialError, first_line
 from harness.models import Ensemble
 from harness.records import Outcome, TrialRecord
 from harness.store import RunFolder
+from harness.store.files import read_object
 from harness.study.final.outcome import Made
 from harness.study.final.recipes import Recipe
 from harness.study.final.residuals import FILE as RESIDUALS
@@ -75,13 +76,11 @@ def save_on_all(job: Job, dataset: Dataset, folder: RunFolder, saved: Saved, sto
         threshold=saved.threshold,
         residuals=_errors_of(folder.path / BEST, dataset),
     )
-    samples = len(dataset.train)
-    note = (
-        f"trained on all {samples:,} samples, those of the test part too, so it has no score of its own; "
-        f"the test score of {BEST}/ stands for it"
-    )
+    samples, scored = len(dataset.train), read_object(folder.path / "stats.json")["test"] is not None
+    stands = f"the test score of {BEST}/ stands for it" if scored else f"{BEST}/ has no test score either"
+    note = f"trained on all {samples:,} samples, those of any test part too, so it has no score of its own; {stands}"
     remove_model(folder, FULL)
-    save_final(folder, made, candidate, saved.trial, name=FULL, trained_on=samples, score_of=BEST, note=note)
+    save_final(folder, made, candidate, saved.trial, name=FULL, trained_on=samples, note=note)
 
 
 def _errors_of(best: Path, dataset: Dataset) -> Residuals | None:
