@@ -26,14 +26,14 @@ def average_section(findings: Findings) -> Section:
     return Section(
         anchor="average",
         title=title,
-        text=(_selected(average), _validated(average), _tested(average), *average["notes"]),
-        blocks=(average_table(findings, average),),
+        text=(_selected(average), _validated(average), _tested(findings, average), *average["notes"]),
+        blocks=(average_table(average, findings.metrics[0]),),
     )
 
 
-def average_table(findings: Findings, average: AverageStats) -> Table:
+def average_table(average: AverageStats, metric: str) -> Table:
     """Return both models with their test scores and what using them takes."""
-    metrics, test = tuple(dict.fromkeys((findings.metrics[0], "loss"))), average["test"]
+    metrics, test = tuple(dict.fromkeys((metric, "loss"))), average["test"]
     rows = []
     for name, title in _NAMES.items():
         scores, figures, found = test["metrics"][name], average["models"][name], test["differences"].get(name)
@@ -43,16 +43,11 @@ def average_table(findings: Findings, average: AverageStats) -> Table:
     measured = (*(f"test {each}" for each in metrics), "loss of the average less this", "standard error")
     columns = ("model", *measured, "parameters", "latency (ms)", "weights (MiB)")
     return Table(
-        caption=f"The average beside the final model, in one opening of the test set{_decided(findings)}",
+        caption="The average beside the final model, in one opening of the test set",
         columns=columns,
         rows=tuple(rows),
         numeric=frozenset(columns[1:]),
     )
-
-
-def _decided(findings: Findings) -> str:
-    test = findings.stats["test"]
-    return "; by the most probable class, not the threshold of best/" if test and test.get("threshold") else ""
 
 
 def _selected(average: AverageStats) -> str:
@@ -72,9 +67,10 @@ def _validated(average: AverageStats) -> str:
     )
 
 
-def _tested(average: AverageStats) -> str:
-    test = average["test"]
+def _tested(findings: Findings, average: AverageStats) -> str:
+    test, final = average["test"], findings.stats["test"]
+    decided = " The scores are by the most probable class, not by the threshold of best/."
     return (
         f"Scored on {plural(test['samples'], 'test sample')}; the test set had been opened "
-        f"{plural(test['opened'] - 1, 'time')} before."
+        f"{plural(test['opened'] - 1, 'time')} before.{decided if final and final.get('threshold') else ''}"
     )

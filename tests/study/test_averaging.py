@@ -188,7 +188,7 @@ def test_a_run_with_isotonic_curves_and_a_threshold_and_a_metric_of_its_own(tmp_
         found = harness.load(run, model=name).predict_proba(x)
         assert score["test"]["metrics"][name]["accuracy"] == accuracy_score(y, found.argmax(axis=1))
         assert score["test"]["metrics"][name]["missed"] == pytest.approx((found[y == 1, 1] < 0.5).mean())
-    assert "by the most probable class, not the threshold of best/" in (run / "report.md").read_text()
+    assert "by the most probable class, not by the threshold of best/" in (run / "report.md").read_text()
 
 
 def test_one_trial_alone_writes_nothing(copy):
