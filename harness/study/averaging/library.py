@@ -46,15 +46,15 @@ class Library:
 def open_library(folder: RunFolder, request: Request, *, top: int | None) -> Library:
     """Return the ``top`` trials of a run (None: all that were kept), with its data by the request; nothing is written.
 
-    Raises :class:`InputError` where it has no two such trials, :class:`DataError` where its
-    data has changed, and :class:`StorageError` where a file of it was.
+    Raises :class:`InputError` where it has no two such trials, :class:`DataError` where its data has changed or
+    has no test samples, and :class:`StorageError` where a file of it was changed.
     """
     run = folder.path
-    kept = _kept(run)
     opened = open_search(request)
     if opened.dataset.fingerprint != read_status(run).get("fingerprint"):
         raise DataError(f"{run}: the data of task {opened.dataset.name!r} has changed since; search it anew")
-    job = opened.job
+    opened.dataset.check_tested("an average, which is scored before it is used,")
+    job, kept = opened.job, _kept(run)
     samples = sum(len(fold.validation) for fold in job.folds or (job.dataset,))
     if any(len(each.outputs) != samples for each in kept):
         raise StorageError(f"{run}/validation: holds predictions of other than the {samples} validation samples")
