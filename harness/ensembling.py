@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.sources.given import given
+from harness.problems.scoring import Function
 from harness.report import write_report
 from harness.study.averaging.story import SIZE, Asked, average
 
@@ -22,6 +23,7 @@ def ensemble(
     trust: bool = False,
     data: Any = None,
     target: str | None = None,
+    metrics: Mapping[str, Function] | None = None,
 ) -> Mapping[str, Any]:
     """Average the best trials of a search, and score that once beside its final model on the test samples.
 
@@ -31,8 +33,10 @@ def ensemble(
     ``ensemble/score.json``, which docs/results.md describes. Its ``test`` is None where no average is better on
     validation than one trial alone: then nothing is written and the test samples stay closed.
 
-    An average that was scored is made anew only with ``force``, which opens the test samples once more. ``data`` and
-    ``target`` are those of :func:`harness.search`, for a run whose data came from Python.
+    An average that was scored is made anew only with ``force``, which opens the test samples once more. ``data``,
+    ``target`` and ``metrics`` (functions by their names) are those of :func:`harness.search`, for a run that was given
+    them from Python. Scores that follow from predicted classes are those of the most probable class, also where
+    ``best/`` has a threshold.
 
     >>> import harness
     >>> grid = {**space, "search": {"sampler": "grid", "baselines": False}}
@@ -43,7 +47,16 @@ def ensemble(
     Raises the errors of :mod:`harness.errors`.
     """
     source = given(data, target) if data is not None else None
-    asked = Asked(top=top, size=size, metric=metric, device=device, trust=trust, force=force, data=source)
+    asked = Asked(
+        top=top,
+        size=size,
+        metric=metric,
+        device=device,
+        trust=trust,
+        force=force,
+        data=source,
+        metrics=metrics or {},
+    )
     score = average(Path(run), asked)
     if score["test"] is not None:
         write_report(Path(run))

@@ -81,8 +81,9 @@ def _refit(run: Path, opened: Opened, saved: Saved, stop: Stop, observer: Observ
     """Train and write; that the test samples are opened is noted before."""
     folder = RunFolder.open(run)
     try:
-        folder.note(test_opened=read_status(run).get("test_opened", 0) + 1)
-        refresh_manifest(run, [STATUS])
+        if opened.dataset.test_size:
+            folder.note(test_opened=read_status(run).get("test_opened", 0) + 1)
+            refresh_manifest(run, [STATUS])
         choices = run if (run / MACHINE).is_file() else None
         with replayed(choices) as memory, thread_count(threads_of(opened.job, 1)):
             job = replace(opened.job, memory=memory)

@@ -61,7 +61,8 @@ def _show(run: Path, score: Mapping[str, Any]) -> None:
     if test is None:
         print("No average is better there than one trial alone: nothing was written, and no test sample looked at.")
         return
-    print_table(list(_rows(score)), title=f"\nOn {test['samples']:,} test samples")
+    decided = ", by the most probable class" if "accuracy" in test["metrics"]["best"] else ""
+    print_table(list(_rows(score)), title=f"\nOn {test['samples']:,} test samples{decided}")
     print(f"This was opening {test['opened']} of the test samples of this run.")
     print(f"Model: {run / 'ensemble'}")
 

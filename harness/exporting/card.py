@@ -15,6 +15,7 @@ from harness.exporting.check import Checked
 from harness.exporting.raw_inputs import MISSING_DATE, RawInput
 from harness.exporting.samples import Data
 from harness.records import NAN
+from harness.report.average_section import average_section
 from harness.report.blocks import Alert, Code, Content, Points, Section, Table, facts
 from harness.report.final_section import final_section
 from harness.report.findings import Findings
@@ -24,7 +25,7 @@ from harness.report.result_warnings import result_warnings
 from harness.report.tables import chosen_table, score_table, search_table
 from harness.report.verdict import verdict
 from harness.report.wording import NOT_MEASURED, clipped, duration, number, percent, score, setting
-from harness.study.final.saved import BEST, Saved
+from harness.study.final.saved import BEST, ENSEMBLE, FULL, Saved
 
 _SHOWN = 20
 """Categories and classes that are written out."""
@@ -55,8 +56,8 @@ def write_card(told: Told) -> str:
     task = told.findings.stats["task"]
     content = Content(
         title=f"Model card: {task['name']}",
-        subtitle=f"{str(task['kind']).capitalize()} · {told.saved.candidate.architecture.name} · {told.form}",
-        verdict=tuple(line for line in verdict(told.findings) if line),
+        subtitle=f"{str(task['kind']).capitalize()} · {_architectures(told.saved)} · {told.form}",
+        verdict=(*_whose(told), *(line for line in verdict(told.findings) if line)),
         alerts=tuple(Alert(warning.code, warning.text) for warning in result_warnings(told.findings.run)),
         cards=(),
         sections=tuple(_sections(told)),
@@ -74,7 +75,7 @@ def _sections(told: Told) -> Iterator[Section]:
     yield Section(anchor="data", title="Data", blocks=(facts("The data", list(_data(told))), *remarks))
     searched = (chosen_table(best),) if best and best["params"] else ()
     yield Section(anchor="found", title="How it was found", blocks=(search_table(run), *searched))
-    yield final_section(told.findings)
+    yield average_section(told.findings) if told.name == ENSEMBLE else final_section(told.findings)
     scores = (score_table(told.findings),) if best else ()
     yield Section(anchor="scores", title="Scores", text=tuple(_scores(told)), blocks=scores)
     yield Section(anchor="limits", title="Limits", blocks=(Points(tuple(_limits(told))),))
@@ -82,6 +83,27 @@ def _sections(told: Told) -> Iterator[Section]:
     versions = [(name, setting(version)) for name, version in told.versions.items()]
     yield Section(anchor="versions", title="Written with", blocks=(facts("", versions),))
     yield Section(anchor="space", title="Space", blocks=(Code("yaml", run.space),))
+
+
+def _architectures(saved: Saved) -> str:
+    candidates = [member.candidate for member in saved.members] or [saved.candidate]
+    return ", ".join(dict.fromkeys(candidate.architecture.name for candidate in candidates))
+
+
+def _whose(told: Told) -> Iterator[str]:
+    """Say of another model than the one that was scored whose scores the card shows."""
+    if told.name == FULL:
+        yield (
+            f"This is {FULL}/, the winner trained on all samples, those of any test part too: it has no score of its "
+            f"own. What follows is of {BEST}/, whose scores stand for it."
+        )
+    elif told.name == ENSEMBLE and told.findings.run.average is not None:
+        yield (
+            f"This is {ENSEMBLE}/, an average of trials, whose scores stand under 'Average of the best trials'. All "
+            f"other scores and warnings are of {BEST}/."
+        )
+    elif told.name != BEST:
+        yield f"The scores are those of the run's model {BEST}/, and this is its model {told.name}/."
 
 
 def _use(told: Told) -> Iterator[str]:
@@ -104,8 +126,15 @@ def _predicts(told: Told) -> Iterator[tuple[str, str]]:
         yield "classes", f"{len(names)}: {', '.join(clipped(name, _LONGEST) for name in names[:_SHOWN])}{more}"
     else:
         yield "values", "in the units of the target"
-    yield "models that are averaged", str(told.saved.ensemble)
-    yield "settings", json.dumps(told.saved.candidate.as_dict()["architecture"], ensure_ascii=False)
+    if told.saved.threshold:
+        rule = f"from a probability of {number(told.saved.threshold.value)} on (by {told.saved.threshold.by})"
+        yield "second class", f"predicted {rule}"
+    yield "models that are averaged", str(len(told.saved.members) or told.saved.ensemble)
+    if told.saved.isotonic or told.saved.temperature != 1.0:
+        by = "isotonic curves" if told.saved.isotonic else f"temperature {number(told.saved.temperature)}"
+        yield "calibration", f"{by}, inside of the model"
+    for candidate in [member.candidate for member in told.saved.members] or [told.saved.candidate]:
+        yield "settings", json.dumps(candidate.as_dict()["architecture"], ensure_ascii=False)
 
 
 def _inputs(told: Told) -> Section:
@@ -180,9 +209,8 @@ def _data(told: Told) -> Iterator[tuple[str, str]]:
 
 def _scores(told: Told) -> Iterator[str]:
     sure = told.findings.interval
-    if told.name != BEST:
-        yield f"The scores are those of the run's model {BEST}/, and this is its model {told.name}/."
-    yield "It was selected by its validation score, so that score is optimistic; the test score is not."
+    yield from _whose(told)
+    yield "The winner was selected by its validation score, so that score is optimistic; the test score is not."
     if sure is not None:
         yield f"95 % interval of test {sure.metric}: {score(sure.low)} to {score(sure.high)} ({sure.method})."
 

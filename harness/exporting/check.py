@@ -16,8 +16,8 @@ import torch
 from harness.data import prepare
 from harness.errors import HarnessError
 from harness.exporting.raw_inputs import RawInput, arrays_of
-from harness.exporting.raw_model import decide
 from harness.problems import problems
+from harness.problems.deciding import decide
 from harness.study import Predictor
 from harness.study.final.inference import Inference
 from harness.study.trial.building import followed_here
@@ -56,14 +56,14 @@ class Checked:
     """Samples whose class differs, as their probabilities tie."""
 
 
-def reference(predictor: Predictor, raw: pd.DataFrame | np.ndarray, threshold: float | None = None) -> Answers:
+def reference(predictor: Predictor, raw: pd.DataFrame | np.ndarray) -> Answers:
     """Return what the run's model says in fp32 on the processor, whatever it was trained in."""
     cpu = torch.device("cpu")
     plan = replace(followed_here(predictor.saved.plan, cpu), precision="fp32")
     shape, loss = predictor.shape, predictor.saved.candidate.training.loss
     outputs = Inference(predictor.model, shape, plan, loss).outputs(prepare(predictor.preprocessing, raw))
     if predictor.class_names:
-        return Answers(outputs.astype(np.float64), decide(torch.from_numpy(outputs), threshold).numpy())
+        return Answers(outputs.astype(np.float64), decide(outputs, predictor.threshold))
     return Answers(problems[shape.kind].own_units(outputs, shape).reshape(len(outputs), -1), None)
 
 
@@ -72,7 +72,6 @@ def check(
     predictor: Predictor,
     inputs: Sequence[RawInput],
     samples: Sequence[pd.DataFrame | np.ndarray],
-    threshold: float | None = None,
 ) -> Checked:
     """Compare on all samples, in batches of many and of one.
 
@@ -81,16 +80,16 @@ def check(
     """
     found = []
     for raw in samples:
-        known, arrays = reference(predictor, raw, threshold), arrays_of(inputs, raw)
-        found.append(_compared(known, runner(arrays), predictor, threshold))
+        known, arrays = reference(predictor, raw), arrays_of(inputs, raw)
+        found.append(_compared(known, runner(arrays), predictor))
         first = {name: values[:1] for name, values in arrays.items()}
-        _compared(known.first(), runner(first), predictor, threshold)
+        _compared(known.first(), runner(first), predictor)
     return Checked(
         sum(each.samples for each in found), max(each.difference for each in found), sum(each.ties for each in found)
     )
 
 
-def _compared(known: Answers, found: Answers, predictor: Predictor, threshold: float | None) -> Checked:
+def _compared(known: Answers, found: Answers, predictor: Predictor) -> Checked:
     off_NA, allowed_NA = np.abs(found.values - known.values), np.array(TOLERANCE)
     if known.codes is None:
         scale_V = np.array(predictor.shape.scale)
@@ -104,7 +103,7 @@ def _compared(known: Answers, found: Answers, predictor: Predictor, threshold: f
     if known.codes is None or found.codes is None:
         return Checked(len(off_NA), largest, 0)
     differing_N = known.codes != found.codes
-    if (_margin(known.values, threshold)[differing_N] > TIE).any():
+    if (_margin(known.values, predictor.threshold)[differing_N] > TIE).any():
         raise HarnessError("the exported model predicts another class than the run's: nothing was written")
     return Checked(len(off_NA), largest, int(differing_N.sum()))
 

@@ -79,7 +79,7 @@ class _Chosen:
     @property
     def facts(self) -> dict[str, Any]:
         """What the exported file says of itself, JSON-able."""
-        classes = list(self.saved.class_names)
+        classes, threshold = list(self.saved.class_names), self.saved.threshold
         return {
             "harness_version": harness.__version__,
             "run": self.run.resolve().name,
@@ -88,6 +88,7 @@ class _Chosen:
             "kind": str(self.saved.shape.kind),
             "target": self.preprocessing["target"].get("name", ""),
             "class_names": classes,
+            **({"threshold": threshold.as_dict()} if threshold else {}),
             "inputs": [each.as_dict() for each in self.inputs],
             "sha256": {name: sha256_file(self.folder / name) for name in _FILES},
         }
@@ -183,11 +184,8 @@ def _weights(chosen: _Chosen) -> bytes:
     return save(weights, {**header, "format": "pt"})
 
 
-def _computing(form: str, chosen: _Chosen, *, trust: bool, threshold: float | None = None) -> tuple[bytes, Checked]:
-    """Return a file that takes raw samples, compared with the run's own model. Raises :class:`InputError`.
-
-    From the probability ``threshold`` on the second of two classes is predicted; None: the most probable one.
-    """
+def _computing(form: str, chosen: _Chosen, *, trust: bool) -> tuple[bytes, Checked]:
+    """Return a file that takes raw samples, compared with the run's own model. Raises :class:`InputError`."""
     if (kind := str(chosen.saved.shape.kind)) not in set(map(str, TaskKind)):
         raise InputError(f"{chosen.run}: what a {kind} model answers is not known here; use --format safetensors")
     predictor = Predictor(chosen.run, model=chosen.name, device="cpu", trust=trust)
@@ -196,7 +194,7 @@ def _computing(form: str, chosen: _Chosen, *, trust: bool, threshold: float | No
     inputs, names = chosen.inputs, chosen.saved.class_names
     samples = [made_up(chosen.preprocessing, inputs)]
     example = tensors_of(inputs, arrays_of(inputs, samples[0][:3]))
-    traced = program.trace(RawModel(predictor, threshold), example, chosen.saved.candidate.architecture.name)
+    traced = program.trace(RawModel(predictor), example, chosen.saved.candidate.architecture.name)
     if form == "onnx":
         content = onnx_file.onnx_file(traced, inputs, names, chosen.facts)
         runner = onnx_file.runner_of(content, inputs, names)
@@ -205,7 +203,7 @@ def _computing(form: str, chosen: _Chosen, *, trust: bool, threshold: float | No
         runner = program.runner_of(content, inputs)
     if chosen.data.source is not None and chosen.findings.run.predictions is not None:
         samples.append(test_samples(chosen.data.source, chosen.findings.run.predictions))
-    return content, check(runner, predictor, inputs, samples, threshold)
+    return content, check(runner, predictor, inputs, samples)
 
 
 def _told(form: str, chosen: _Chosen, out: Path, checked: Checked | None) -> Told:

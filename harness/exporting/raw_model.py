@@ -90,13 +90,13 @@ class RawModel(nn.Module):
 
     centre: Tensor
 
-    def __init__(self, predictor: Predictor, threshold: float | None = None) -> None:
+    def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         preprocessing = predictor.preprocessing
         image = preprocessing["inputs"] == "image"
         self.prepared = PreparedImages(preprocessing) if image else PreparedTable(preprocessing)
         self.model = predictor.model
-        self.threshold = threshold
+        self.threshold = predictor.threshold
         self.classes = bool(predictor.class_names)
         options = Training.model_validate({"loss": predictor.saved.candidate.training.loss})
         self._criterion = make_criterion(predictor.shape, options, class_counts=None, device=torch.device("cpu"))
@@ -118,14 +118,14 @@ class RawModel(nn.Module):
 
 
 def decide(probabilities_NC: Tensor, threshold: float | None) -> Tensor:
-    """Return the predicted codes, int64: the most probable class, or of two the second from a probability on.
+    """Return what :func:`harness.problems.deciding.decide` does, int64 codes, in operations that can be traced.
 
     >>> decide(torch.tensor([[0.7, 0.3], [0.2, 0.8]]), 0.25).tolist()
     [1, 1]
     """
     if threshold is None:
         return probabilities_NC.argmax(dim=1)
-    return (probabilities_NC[:, 1] >= threshold).long()
+    return (probabilities_NC[:, 1].double() >= threshold).long()
 
 
 def _microseconds(moment: str) -> int:

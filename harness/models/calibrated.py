@@ -39,10 +39,11 @@ class Isotonic(nn.Module):
         self.model = model
         x_RK, y_RK = _padded([curve.x for curve in curves]), _padded([curve.y for curve in curves])
         width_RK = x_RK.diff(dim=1).clamp(min=torch.finfo(torch.float32).tiny)
-        self.start_RK = nn.Buffer(x_RK[:, :-1], persistent=False)
+        # Clones: a program of torch.export holds no two buffers in parts of one memory.
+        self.start_RK = nn.Buffer(x_RK[:, :-1].clone(), persistent=False)
         self.width_RK = nn.Buffer(width_RK, persistent=False)
         self.rise_RK = nn.Buffer(y_RK.diff(dim=1), persistent=False)
-        self.low_R = nn.Buffer(y_RK[:, 0], persistent=False)
+        self.low_R = nn.Buffer(y_RK[:, 0].clone(), persistent=False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return float32 ``B x C`` logarithms of probabilities, or ``B x 1`` logits of the second of two classes."""

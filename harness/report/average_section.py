@@ -26,7 +26,7 @@ def average_section(findings: Findings) -> Section:
     return Section(
         anchor="average",
         title=title,
-        text=(_selected(average), _validated(average), _tested(average), *average["notes"]),
+        text=(_selected(average), _validated(average), _tested(findings, average), *average["notes"]),
         blocks=(average_table(average, findings.metrics[0]),),
     )
 
@@ -67,9 +67,10 @@ def _validated(average: AverageStats) -> str:
     )
 
 
-def _tested(average: AverageStats) -> str:
-    test = average["test"]
+def _tested(findings: Findings, average: AverageStats) -> str:
+    test, final = average["test"], findings.stats["test"]
+    decided = " The scores are by the most probable class, not by the threshold of best/."
     return (
         f"Scored on {plural(test['samples'], 'test sample')}; the test set had been opened "
-        f"{plural(test['opened'] - 1, 'time')} before."
+        f"{plural(test['opened'] - 1, 'time')} before.{decided if final and final.get('threshold') else ''}"
     )

@@ -268,7 +268,16 @@ def refresh_manifest(path: Path, names: Iterable[str]) -> None:
         return
     if missing := sorted(set(sealed) - set(listing(path))):
         raise StorageError(f"{path / MANIFEST}: {missing[0]!r} is not in the run; copy the folder again")
-    files = {**sealed, **{name: sha256_file(_inside(path, name)) for name in names}}
+    _reseal(path, sealed, {**sealed, **{name: sha256_file(_inside(path, name)) for name in names}})
+
+
+def forget(path: Path, folder: str) -> None:
+    """Take the files of a folder of the run out of its manifest, before they are replaced or removed."""
+    sealed = sealed_files(path)
+    _reseal(path, sealed, {name: digest for name, digest in sealed.items() if not name.startswith(f"{folder}/")})
+
+
+def _reseal(path: Path, sealed: Mapping[str, str], files: Mapping[str, str]) -> None:
     if files != sealed:
         write_json(path / MANIFEST, {**read_object(path / MANIFEST), "files": files})
 

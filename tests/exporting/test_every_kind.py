@@ -12,7 +12,6 @@ from PIL import Image
 
 import harness
 from harness.errors import InputError
-from harness.exporting import exporter
 
 pytestmark = pytest.mark.slow
 ROOT = Path(harness.__file__).parents[1]
@@ -165,18 +164,6 @@ def _with_torch(path, arrays):
         groups.setdefault(each["dtype"], []).append(values)
     outputs = module(*(torch.from_numpy(np.concatenate(group, axis=1)) for group in groups.values()))
     return outputs[-1].numpy()
-
-
-@pytest.mark.parametrize("case", [_words], indirect=True, ids=["words"])
-def test_a_threshold_decides_between_two_classes(case, exporting):
-    chosen = exporter._choose(case.run, "best")
-    middle = float(case.known["probability_1"].median())
-    content, checked = exporter._computing("onnx", chosen, trust=False, threshold=middle + 1e-4)
-    found = exporting.run_onnx(content, case.arrays)
-    expected = np.where(case.known["probability_1"] >= middle + 1e-4, "yes", "no")
-    assert found["label"].tolist() == expected.tolist()
-    assert len(set(expected)) == 2
-    assert checked.ties == 0
 
 
 BRANCHES = """

@@ -8,12 +8,15 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import harness
 from harness.cli import main
 from harness.errors import HardwareError, InputError, StorageError
+from harness.exporting import raw_model
+from harness.problems import deciding
 
 ALONE = """
 import sys
@@ -42,6 +45,15 @@ def test_onnx_gives_the_predictions_of_the_run_in_any_batch(onnx, wine, wine_row
     assert onnx.samples > len(rows)
     assert onnx.difference < 1e-5
     assert not onnx.note
+
+
+@pytest.mark.parametrize("threshold", [None, 0.3, float(np.float32(0.3)), float(np.nextafter(np.float32(0.3), 0)), 1.0])
+def test_a_traced_decision_is_that_of_predict(threshold):
+    second = np.linspace(0, 1, 1001, dtype=np.float32)
+    second[500] = np.float32(0.3)
+    probabilities = np.stack([1 - second, second], axis=1)
+    found = raw_model.decide(torch.from_numpy(probabilities), threshold)
+    assert np.array_equal(found.numpy(), deciding.decide(probabilities, threshold))
 
 
 def test_the_file_says_what_it_is(onnx, wine):
@@ -179,7 +191,7 @@ def test_the_card_of_another_model_says_whose_scores_it_shows(wine, tmp_path):
     shutil.copytree(wine / "best", tmp_path / "run" / "full")
     exported = harness.export(tmp_path / "run", format="card", out=tmp_path / "full.md", model="full")
     card = exported.card.read_text()
-    assert "The scores are those of the run's model best/, and this is its model full/." in card
+    assert "it has no score of its own. What follows is of best/, whose scores stand for it." in card
     assert "model='full')" in card
     best = harness.export(wine, format="card", out=tmp_path / "best.md")
-    assert "The scores are those" not in best.card.read_text()
+    assert "no score of its own" not in best.card.read_text()

@@ -15,6 +15,8 @@ from harness.errors import DataError, InputError, StorageError
 from harness.measure.temperature import fit_temperature, tempered
 from harness.store.files import read_json, write_json
 from harness.store.run import changed_files, listing, read_status, refresh_manifest, sealed_files
+from harness.study.averaging import making
+from harness.study.final.saved import models_of
 from harness.study.keeping import read_predictions
 
 COMMON = {
@@ -137,6 +139,56 @@ def test_a_second_average_is_a_second_look(averaged, tmp_path):
     assert (score["trials"], score["metric"]) == (2, "accuracy")
     assert read_status(run)["test_opened"] == 2 + (score["test"] is not None)
     assert changed_files(run) == []
+
+
+def test_killed_while_it_replaces_one_it_leaves_a_true_manifest(averaged, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(averaged[0], run)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "save_weights", killed)
+        with pytest.raises(KeyboardInterrupt):
+            harness.ensemble(run, top=2, force=True, device="cpu")
+    assert changed_files(run) == []
+    assert models_of(run) == ["best"], "half a model is none"
+    assert harness.ensemble(run, top=2, device="cpu")["test"]["opened"] == 4
+    assert changed_files(run) == []
+
+
+@pytest.mark.slow
+def test_the_average_of_an_earlier_winner_is_removed(averaged, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(averaged[0], run)
+    harness.search(resume=run, trials=6, workers=0, device="cpu")
+    assert models_of(run) == ["best", "ensemble"], "the same winner keeps it"
+    stats = read_json(run / "stats.json")
+    stats["best"]["trial"] = (stats["best"]["trial"] + 1) % 6
+    write_json(run / "stats.json", stats)
+    refresh_manifest(run, ["stats.json"])
+    harness.search(resume=run, trials=6, workers=0, device="cpu")
+    assert models_of(run) == ["best"]
+    assert changed_files(run) == []
+    assert "Average of the best trials" not in (run / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_with_isotonic_curves_and_a_threshold_and_a_metric_of_its_own(tmp_path):
+    space = {**SPACE, "training": {**COMMON["training"], "calibration": "isotonic", "threshold": 0.3}}
+    metrics = {"missed": lambda targets, answers: float((answers[targets == 1, 1] < 0.5).mean())}
+    run = harness.search(space, metrics=metrics, trials=6, workers=0, device="cpu", out=tmp_path).run
+    with pytest.raises(InputError, match="missed"):
+        harness.ensemble(run, device="cpu")
+    score = harness.ensemble(run, device="cpu", metrics=metrics)
+    assert score["temperature"] != 1.0, "which stands for curves"
+    x, y = rows(run, "test")
+    for name in ("best", "ensemble"):
+        found = harness.load(run, model=name).predict_proba(x)
+        assert score["test"]["metrics"][name]["accuracy"] == accuracy_score(y, found.argmax(axis=1))
+        assert score["test"]["metrics"][name]["missed"] == pytest.approx((found[y == 1, 1] < 0.5).mean())
+    assert "by the most probable class, not by the threshold of best/" in (run / "report.md").read_text()
 
 
 def test_one_trial_alone_writes_nothing(copy):

@@ -4,6 +4,8 @@ import pytest
 
 import harness
 from harness.errors import DataError
+from harness.store.files import read_json
+from harness.store.run import read_status
 
 SPACE = {
     "task": {"builtin": "wine", "split": {"test": 0}},
@@ -31,6 +33,11 @@ def test_a_search_that_goes_on_makes_it_again(searched):
     again = harness.search(resume=searched.run, trials=2, workers=0)
     assert (len(again.trials), again.stats["test"]) == (2, None)
     assert len(harness.load(again.run).trials) == 2
+    with pytest.raises(DataError, match=r"an average, which is scored before it is used, takes test samples"):
+        harness.ensemble(again.run)
+    harness.refit(again.run)
+    assert read_json(again.run / "full/candidate.json")["note"].endswith("best/ has no test score either")
+    assert read_status(again.run)["test_opened"] == 0
 
 
 def test_what_takes_test_samples_says_so(tmp_path):

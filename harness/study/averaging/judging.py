@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError
-from harness.measure.temperature import fit_temperature, tempered
+from harness.measure.temperature import fit_temperature
 from harness.problems import LOSS, problems
 from harness.problems.problem import Undefined
 from harness.problems.scoring import Scorer
@@ -53,15 +53,13 @@ class Judge:
         return cost
 
     def temperature(self, outputs: Outputs, calibration: str) -> float:
-        """Return the temperature that these samples ask for; 1 for values, or where it is not asked for."""
-        if calibration != "temperature" or not problems[self.shape.kind].calibrated:
+        """Return the temperature that these samples ask for; 1 for values, or where none is wanted.
+
+        It stands for isotonic curves too, which would be fitted to samples that the average was selected on.
+        """
+        if calibration == "none" or not problems[self.shape.kind].calibrated:
             return 1.0
         return fit_temperature(outputs, self.targets)
-
-    def loss(self, outputs: Outputs, calibration: str) -> float:
-        """Return the mean loss at the temperature that these samples ask for."""
-        temperature = self.temperature(outputs, calibration)
-        return float(self.losses(outputs if temperature == 1.0 else tempered(outputs, temperature)).mean())
 
     def _of(self, rows: NDArray[np.int64]) -> Judge:
         return replace(self, targets=self.targets[rows], truth=self.truth[rows])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data import Dataset, Given
+from harness.data import Dataset
 from harness.errors import DataError, InputError, StorageError
 from harness.records import Outcome
 from harness.store import RunFolder, read_status
@@ -20,7 +20,7 @@ from harness.study.averaging.judging import in_one_frame
 from harness.study.final.saved import BEST, model_folder
 from harness.study.job import Job
 from harness.study.keeping import Kept, best_trials, read_predictions
-from harness.study.search import Request, open_search, spec_of_run
+from harness.study.search import Request, open_search
 
 FEWEST = 2
 _READ = ("validation/", "checkpoints/trial-", "best/", "space.yaml", "stats.json", "status.json")
@@ -43,19 +43,18 @@ class Library:
         return np.stack([in_one_frame(self.job, each.outputs) for each in self.kept])
 
 
-def open_library(folder: RunFolder, *, top: int | None, data: Given | None, device: str, trust: bool) -> Library:
-    """Return the ``top`` trials of a run (None: all that were kept); nothing is written.
+def open_library(folder: RunFolder, request: Request, *, top: int | None) -> Library:
+    """Return the ``top`` trials of a run (None: all that were kept), with its data by the request; nothing is written.
 
-    Raises :class:`InputError` where it is no finished search or has no two such trials, :class:`DataError` where its
-    data has changed, and :class:`StorageError` where a file of it was.
+    Raises :class:`InputError` where it has no two such trials, :class:`DataError` where its data has changed or
+    has no test samples, and :class:`StorageError` where a file of it was changed.
     """
     run = folder.path
-    _check_finished(run)
-    kept = _kept(run)
-    opened = open_search(Request(spec_of_run(run), device=device, trust=trust, data=data))
+    opened = open_search(request)
     if opened.dataset.fingerprint != read_status(run).get("fingerprint"):
         raise DataError(f"{run}: the data of task {opened.dataset.name!r} has changed since; search it anew")
-    job = opened.job
+    opened.dataset.check_tested("an average, which is scored before it is used,")
+    job, kept = opened.job, _kept(run)
     samples = sum(len(fold.validation) for fold in job.folds or (job.dataset,))
     if any(len(each.outputs) != samples for each in kept):
         raise StorageError(f"{run}/validation: holds predictions of other than the {samples} validation samples")
@@ -64,7 +63,7 @@ def open_library(folder: RunFolder, *, top: int | None, data: Given | None, devi
     return Library(folder, job, opened.dataset, [by_trial[record.trial] for record in ranked[:top]])
 
 
-def _check_finished(run: Path) -> None:
+def check_finished(run: Path) -> None:
     """Raise :class:`InputError` for anything but a search that is complete, StorageError where it was changed."""
     found = listed(run)
     if found.command != "search":

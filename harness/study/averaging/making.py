@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-import harness
 from harness.errors import Infeasible
 from harness.models import Ensemble, own_sha256
 from harness.records import MIB, Figures, Plan, TrialRecord, memory_mib
-from harness.store.provenance import version
 from harness.study.averaging.library import Library
 from harness.study.averaging.selection import Cost, mean_of, select
 from harness.study.final.ensemble import ensemble_figures
 from harness.study.final.kept import kept_model
+from harness.study.final.residuals import FILE as RESIDUALS
+from harness.study.final.residuals import Residuals
 from harness.study.final.retraining import settled_candidate
-from harness.study.final.scoring import save_weights
+from harness.study.final.saved import ENSEMBLE
+from harness.study.final.scoring import facts_of, remove_model, save_weights
 from harness.study.limits import check, limits_of, measured
 from harness.study.trial.building import followed_here
-
-FOLDER = "ensemble"
-"""The model folder of a run that holds it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,28 +116,27 @@ def _broken_limit(library: Library, mixture: Mixture) -> str:
     return ""
 
 
-def write_model(library: Library, mixture: Mixture, temperature: float) -> list[str]:
-    """Write the model folder, nothing of which is a pickle, and return the names of its files."""
+def write_model(library: Library, mixture: Mixture, temperature: float, errors: Residuals | None) -> None:
+    """Write the model folder, nothing of which is a pickle; an earlier average, and its score, are gone first."""
     folder, data, first = library.folder, library.job.dataset, settled_candidate(mixture.records[0])
+    remove_model(folder, ENSEMBLE)
+    save_weights(folder, f"{ENSEMBLE}/model.safetensors", mixture.model.state_dict())
+    folder.write_json(f"{ENSEMBLE}/preprocessing.json", data.preprocessing)
+    if errors is not None:
+        folder.write_json(f"{ENSEMBLE}/{RESIDUALS}", errors.as_dict())
+    # Its loss is the plain one, whose outputs the average has.
     plain = replace(first, training=first.training.model_copy(update={"loss": "auto"}))
-    save_weights(folder, f"{FOLDER}/model.safetensors", mixture.model.state_dict())
-    folder.write_json(f"{FOLDER}/preprocessing.json", data.preprocessing)
     folder.write_json(
-        f"{FOLDER}/candidate.json",
+        f"{ENSEMBLE}/candidate.json",
         {
             "trial": mixture.records[0].trial,
             "task": data.name,
-            # Its loss is the plain one, whose outputs the average has.
             "candidate": plain.as_dict(),
             "members": [_told(*each) for each in enumerate(zip(mixture.records, mixture.counts, strict=True))],
             **({"temperature": temperature} if temperature != 1.0 else {}),
-            "class_names": list(data.class_names),
-            "shape": asdict(data.shape),
-            "plan": asdict(mixture.plan),
-            "versions": {"harness": harness.__version__, **{name: version(name) for name in ("torch", "numpy")}},
+            **facts_of(data, mixture.plan),
         },
     )
-    return [f"{FOLDER}/{name}" for name in ("model.safetensors", "preprocessing.json", "candidate.json")]
 
 
 def _told(number: int, member: tuple[TrialRecord, int]) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,14 +13,15 @@ from harness.data import Given, Part
 from harness.errors import InputError
 from harness.plan.running import thread_count
 from harness.problems import LOSS, problems
+from harness.problems.scoring import Function
 from harness.records import Figures
 from harness.store import RunFolder, refresh_manifest
 from harness.store.files import is_file, read_object
-from harness.store.run import STATUS
+from harness.store.run import STATUS, listing
 from harness.store.runs import OPENINGS
 from harness.study.averaging.judging import Judge, judge_of, maximized
-from harness.study.averaging.library import FEWEST, Library, open_library
-from harness.study.averaging.making import FOLDER, Mixture, figures_of, mixed, write_model
+from harness.study.averaging.library import FEWEST, Library, check_finished, open_library
+from harness.study.averaging.making import Mixture, figures_of, mixed, write_model
 from harness.study.averaging.selection import crossed
 from harness.study.execute.execution import threads_of
 from harness.study.final.decision import Losses, compare
@@ -28,14 +29,17 @@ from harness.study.final.inference import Inference
 from harness.study.final.kept import kept_model
 from harness.study.final.openings import note_average
 from harness.study.final.predictor import Predictor
+from harness.study.final.residuals import Residuals, residuals
 from harness.study.final.retraining import settled_candidate
-from harness.study.final.saved import BEST, read_saved
+from harness.study.final.saved import BEST, ENSEMBLE, read_saved
+from harness.study.search import Request, spec_of_run
 from harness.study.trial.building import followed_here
 
-SCORE = f"{FOLDER}/score.json"
+SCORE = f"{ENSEMBLE}/score.json"
 """What the average came to."""
 SINGLE = "trial"
 """What the best trial alone is called beside the model folders."""
+_ERRORS = "averages, each on the half of the validation samples that it was not selected on"
 SCHEMA_VERSION = 1
 SIZE = 25
 
@@ -55,6 +59,8 @@ class Asked:
     force: bool = False
     """Whether an average that was scored already is replaced, which opens the test samples once more."""
     data: Given | None = None
+    metrics: Mapping[str, Function] = field(default_factory=dict)
+    """The user's own that the run was given from Python."""
 
     def __post_init__(self) -> None:
         if self.top is not None and self.top < FEWEST:
@@ -73,9 +79,13 @@ def average(run: Path, asked: Asked) -> Mapping[str, Any]:
     try:
         if is_file(run / SCORE) and not asked.force:
             raise InputError(
-                f"{run / FOLDER}: is there and scored; --force makes it anew, and opens the test samples once more"
+                f"{run / ENSEMBLE}: is there and scored; --force makes it anew, and opens the test samples once more"
             )
-        library = open_library(folder, top=asked.top, data=asked.data, device=asked.device, trust=asked.trust)
+        check_finished(run)
+        request = Request(
+            spec_of_run(run), device=asked.device, trust=asked.trust, data=asked.data, metrics=asked.metrics
+        )
+        library = open_library(folder, request, top=asked.top)
         with thread_count(threads_of(library.job, 1)):
             return _averaged(library, asked)
     finally:
@@ -110,28 +120,31 @@ def _averaged(library: Library, asked: Asked) -> Mapping[str, Any]:
     }
     if len(mixture.records) == 1:
         return told
-    return _scored(library, judge, mixture, told)
+    errors = None if job.dataset.class_names else residuals(_ERRORS, halves, judge.targets)
+    return _scored(library, judge, mixture, told, errors)
 
 
-def _scored(library: Library, judge: Judge, mixture: Mixture, told: dict[str, Any]) -> Mapping[str, Any]:
+def _scored(
+    library: Library, judge: Judge, mixture: Mixture, told: dict[str, Any], errors: Residuals | None
+) -> Mapping[str, Any]:
     """Write the model, score it beside the run's final model in one look, and leave the run sealed."""
     folder, run = library.folder, library.folder.path
     calibration = library.job.spec.training.calibration
     temperature = judge.temperature(mixture.outputs, calibration)
     opened = note_average(folder, mixture.records)
     refresh_manifest(run, [STATUS, OPENINGS])
-    written = write_model(library, mixture, temperature)
+    write_model(library, mixture, temperature, errors)
     test, models = _beside(library)
     score = {**told, "temperature": temperature, "models": models, "test": {"opened": opened, **test}}
     folder.write_json(SCORE, score)
-    refresh_manifest(run, [*written, SCORE])
+    refresh_manifest(run, [name for name in listing(run) if name.startswith(f"{ENSEMBLE}/")])
     return read_object(run / SCORE)
 
 
 def _beside(library: Library) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what the average, the final model and the best trial score on the test samples, and what each takes."""
-    looks = {name: _look(library, name) for name in (FOLDER, BEST)} | {SINGLE: _look_at_trial(library)}
-    found = {name: compare(looks[FOLDER].losses, looks[name].losses) for name in (BEST, SINGLE)}
+    looks = {name: _look(library, name) for name in (ENSEMBLE, BEST)} | {SINGLE: _look_at_trial(library)}
+    found = {name: compare(looks[ENSEMBLE].losses, looks[name].losses) for name in (BEST, SINGLE)}
     test = {
         "samples": len(looks[BEST].losses),
         "metrics": {name: look.metrics for name, look in looks.items()},

@@ -34,8 +34,8 @@ from harness.study.final.recipes import Recipe, recipes
 from harness.study.final.rehearsal import Rehearsal
 from harness.study.final.residuals import Residuals, residuals
 from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
-from harness.study.final.saved import FULL, VALIDATION
-from harness.study.final.scoring import clipped, save_final, score, scorer_of_all
+from harness.study.final.saved import BEST, ENSEMBLE, FULL, VALIDATION
+from harness.study.final.scoring import clipped, remove_model, save_final, score, scorer_of_all
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.stop import Stop
@@ -145,10 +145,10 @@ class Finisher:
         return inference.outputs(self._dataset.validation)
 
     def _save(self, made: Made) -> None:
-        """Write ``best/``; a refit of an earlier winner on all samples is none of this one."""
+        """Write ``best/``; what was refitted on all samples, or scored beside it, was so for an earlier winner."""
         folder, validation = self._folder, self._dataset.validation
-        for file in folder.path.glob(f"{FULL}/*"):
-            folder.remove(f"{FULL}/{file.name}")
+        for name in (BEST, FULL, ENSEMBLE):
+            remove_model(folder, name)
         if made.answers is not None and len(made.dataset.class_names) == 2:
             shares = {f"probability_{k}": made.answers[:, k].astype(np.float64) for k in (0, 1)}
             told = pd.DataFrame({"index": validation.index, "target": validation.targets, **shares})

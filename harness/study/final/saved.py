@@ -27,6 +27,8 @@ from harness.train import outputs_for
 
 BEST = "best"
 """The folder of the winner's final model."""
+ENSEMBLE = "ensemble"
+"""The folder of the average of the best trials."""
 FULL = "full"
 """The folder of the winner trained on all samples, those of the test part too."""
 VALIDATION = f"{BEST}/validation.parquet"

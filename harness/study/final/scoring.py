@@ -10,14 +10,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 import harness
-from harness.data import Dataset, Part
+from harness.data import Dataset, Part, TrainingData
 from harness.models import own_sha256
 from harness.problems import problems
 from harness.problems.scoring import Scorer
-from harness.records import Figures
+from harness.records import Figures, Plan
 from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
 from harness.store.provenance import version
+from harness.store.run import forget
 from harness.study.final.inference import Inference
 from harness.study.final.mistakes import describe_mistakes
 from harness.study.final.outcome import Made
@@ -75,9 +76,8 @@ def save_final(
 ) -> None:
     """Write what is needed to use the winner elsewhere into the folder ``name``; nothing of it is a pickle.
 
-    ``candidate.json``, with further ``facts``, makes a folder a model's: it is removed first and written last.
+    ``candidate.json``, with further ``facts``, makes a folder a model's: it is written last.
     """
-    folder.remove(f"{name}/candidate.json")
     save_weights(folder, f"{name}/model.safetensors", made.model.state_dict())
     folder.write_json(f"{name}/preprocessing.json", made.dataset.preprocessing)
     if made.residuals is not None:
@@ -93,14 +93,32 @@ def save_final(
             **({"isotonic": [curve._asdict() for curve in made.isotonic]} if made.isotonic else {}),
             **({"threshold": made.threshold.as_dict()} if made.threshold else {}),
             **({"recipe": {"schedule": made.recipe.schedule, "until": made.recipe.until}} if made.recipe else {}),
-            "class_names": list(made.dataset.class_names),
-            "shape": asdict(made.dataset.shape),
-            "plan": asdict(made.plan),
-            "versions": {"harness": harness.__version__, **{name: version(name) for name in ("torch", "numpy")}},
+            **facts_of(made.dataset, made.plan),
             **({"own_sha256": digest} if (digest := own_sha256(candidate.architecture)) else {}),
             **facts,
         },
     )
+
+
+def facts_of(data: TrainingData, plan: Plan) -> dict[str, Any]:
+    """Return what each model's ``candidate.json`` says of classes, shape, plan and versions."""
+    return {
+        "class_names": list(data.class_names),
+        "shape": asdict(data.shape),
+        "plan": asdict(plan),
+        "versions": {"harness": harness.__version__, **{name: version(name) for name in ("torch", "numpy")}},
+    }
+
+
+def remove_model(folder: RunFolder, name: str) -> None:
+    """Remove a model folder with all that it holds; ``candidate.json``, which makes it a model's, goes first.
+
+    The manifest forgets them before, so that whatever kills the process leaves it true.
+    """
+    forget(folder.path, name)
+    folder.remove(f"{name}/candidate.json")
+    for file in folder.path.glob(f"{name}/*"):
+        folder.remove(f"{name}/{file.name}")
 
 
 def save_weights(folder: RunFolder, name: str, state: Mapping[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from harness.data import Dataset
@@ -9,11 +10,14 @@ from harness.errors import InputError, NoSuccessfulTrialError, first_line
 from harness.models import Ensemble
 from harness.records import Outcome, TrialRecord
 from harness.store import RunFolder
+from harness.store.files import read_object
 from harness.study.final.outcome import Made
 from harness.study.final.recipes import Recipe
+from harness.study.final.residuals import FILE as RESIDUALS
+from harness.study.final.residuals import Residuals, read_residuals
 from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
 from harness.study.final.saved import BEST, FULL, Saved, model_folder, read_saved
-from harness.study.final.scoring import save_final
+from harness.study.final.scoring import remove_model, save_final
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.stop import Stop
@@ -36,9 +40,9 @@ def read_winner(run: Path) -> Saved:
 def save_on_all(job: Job, dataset: Dataset, folder: RunFolder, saved: Saved, stop: Stop, observer: Observer) -> None:
     """Train the winner on all samples and write the folder ``full/``; until it is trained nothing is changed.
 
-    ``dataset`` has all samples in its training part. Calibration and threshold are those of ``best/``, since nothing is
-    left to fit any on. Raises :class:`Interrupted` when asked to stop, and :class:`NoSuccessfulTrialError` where the
-    training fails.
+    ``dataset`` has all samples in its training part. Calibration, threshold and the errors that intervals are made from
+    are those of ``best/``, since nothing is left to fit any on. Raises :class:`Interrupted` when asked to stop, and
+    :class:`NoSuccessfulTrialError` where the training fails.
     """
     winner = TrialRecord(
         trial=saved.trial,
@@ -70,10 +74,18 @@ def save_on_all(job: Job, dataset: Dataset, folder: RunFolder, saved: Saved, sto
         isotonic=saved.isotonic,
         recipe=recipe,
         threshold=saved.threshold,
+        residuals=_errors_of(folder.path / BEST, dataset),
     )
-    samples = len(dataset.train)
-    note = (
-        f"trained on all {samples:,} samples, those of the test part too, so it has no score of its own; "
-        f"the test score of {BEST}/ stands for it"
-    )
-    save_final(folder, made, candidate, saved.trial, name=FULL, trained_on=samples, score_of=BEST, note=note)
+    samples, scored = len(dataset.train), read_object(folder.path / "stats.json")["test"] is not None
+    stands = f"the test score of {BEST}/ stands for it" if scored else f"{BEST}/ has no test score either"
+    note = f"trained on all {samples:,} samples, those of any test part too, so it has no score of its own; {stands}"
+    remove_model(folder, FULL)
+    save_final(folder, made, candidate, saved.trial, name=FULL, trained_on=samples, note=note)
+
+
+def _errors_of(best: Path, dataset: Dataset) -> Residuals | None:
+    """Return the errors of values that ``best/`` keeps; None of classes, and in a run of an earlier version."""
+    target = dataset.shape.target
+    if dataset.class_names or target is None or not (best / RESIDUALS).is_file():
+        return None
+    return read_residuals(best, math.prod(target.shape))
