@@ -47,6 +47,7 @@ def fetch(url, method="GET"):
         return answer.read().decode()
 
 
+@pytest.mark.slow
 def test_a_server_shows_the_run_changes_nothing_and_ends_with_ctrl_c(run):
     before = listing(run)
     command = [sys.executable, "-m", "harness", "dashboard", run, "--port", "0"]

@@ -21,7 +21,7 @@ def dashboard(
     ],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8080,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than this machine reach all but 127.0.0.1.")
+        str, typer.Option(help="Address to listen on; any but 127.0.0.1 lets other machines see the run too.")
     ] = "127.0.0.1",
     storage: options.Storage = None,
 ) -> None:

@@ -12,7 +12,7 @@ from harness.integrity.files import check_readable, check_schemas, digests_of, m
 from harness.integrity.findings import Finding, Verification
 from harness.store.files import is_file
 from harness.store.run import MANIFEST, read_status
-from harness.store.runs import COMPARISON, DESIGN, REPLICATES, is_run, listed
+from harness.store.runs import COMPARISON, DESIGN, OPENINGS, REPLICATES, is_run, listed
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What values that no run has lead to where they are compared."""
@@ -120,15 +120,18 @@ def _agree(contents: Contents, kind: str) -> None:
 
 def _agree_of_trials(contents: Contents, *, listed: bool) -> None:
     """Hold the files of a run of trials against each other."""
-    from harness.integrity import facts, frames, scores, tables
+    from harness.integrity import facts, frames, models, scores, tables, validation
 
     _check(contents, MANIFEST, _check_facts)
-    _check(contents, "best/candidate.json", lambda held: facts.check_models(held, listed=listed))
+    _check(contents, "best/candidate.json", lambda held: models.check_models(held, listed=listed))
+    _check(contents, "ensemble/score.json", models.check_average)
+    _check(contents, "validation", validation.check_validation)
     _check(contents, "trials.csv", lambda held: frames.check_csv(held, "trials.csv", "trials.parquet"))
     _check(contents, "trials.parquet", tables.check_trials)
     _check(contents, "stats.json", lambda held: tables.check_stats(held, listed=listed))
     _check(contents, "predictions.parquet", scores.check_test)
     _check(contents, "test", scores.check_test_of_trials)
+    _check(contents, OPENINGS, facts.check_openings)
     if listed:
         _check(contents, REPLICATES, facts.check_list)
     if _has_study(contents):

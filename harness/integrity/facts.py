@@ -1,4 +1,4 @@
-"""The small files of a run against each other: status, manifest, machine, environment, list, openings, models."""
+"""The small files of a run against each other: status, manifest, machine, environment, list, openings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pandas as pd
 from harness.integrity.contents import Contents
 from harness.integrity.findings import Finding, differences, differing
 from harness.records import Outcome
-from harness.spec.candidate import completed
 from harness.store.loose import at, number
 from harness.store.parts import ENVIRONMENT, HARDWARE, part_files
 from harness.store.run import MANIFEST, STATUS
@@ -22,7 +21,7 @@ from harness.text import plain
 if TYPE_CHECKING:
     from harness.study.decide.fixed import Replicate
 
-STATS, CANDIDATE = "stats.json", "candidate.json"
+STATS = "stats.json"
 
 
 def check_facts(contents: Contents) -> None:
@@ -82,13 +81,18 @@ def _opened(contents: Contents) -> Iterator[Finding]:
 
 
 def check_list(contents: Contents) -> None:
-    """Note where the trials of a list are not what was asked for, or not what the test samples were opened for."""
+    """Note where the trials of a list are not what was asked for."""
     from harness.study.replicates import read_replicates
 
     listed = contents.read(REPLICATES, lambda path: read_replicates(path.parent))
     if listed is not None and (trials := contents.trials) is not None:
         contents.note(_asked_findings(listed, trials))
         contents.note(_spread_findings(at(contents.stats, "replicates", "validation"), len(listed), trials))
+
+
+def check_openings(contents: Contents) -> None:
+    """Note where the test samples were opened for other trials than are in the table."""
+    if (trials := contents.trials) is not None:
         contents.note(_opening_findings(at(contents.object(OPENINGS), "openings") or (), trials))
 
 
@@ -119,52 +123,3 @@ def _opening_findings(openings: Iterable[Any], trials: pd.DataFrame) -> Iterator
     for opening in openings:
         seeds = [known[trial] for trial in opening["trials"] if trial in known]
         yield from differing(OPENINGS, "its seeds are not those of its trials", seeds, opening["seeds"])
-
-
-def check_models(contents: Contents, *, listed: bool) -> None:
-    """Note where a model folder is not that of the trial that it names, or cannot be read."""
-    from harness.study.final.saved import BEST, models_of, read_preprocessing, read_saved
-
-    for folder in models_of(contents.run):
-        name = f"{folder}/{CANDIDATE}"
-        contents.read(f"{folder}/preprocessing.json", read_preprocessing)
-        contents.read(name, read_saved)
-        contents.note(_missing(contents, folder))
-        if (model := contents.object(name)) is not None:
-            contents.note(_model_findings(contents, name, model))
-            if folder == BEST:
-                contents.note(_best_findings(contents, name, model, listed=listed))
-
-
-def _best_findings(contents: Contents, name: str, model: Mapping[str, Any], *, listed: bool) -> Iterator[Finding]:
-    """Yield where the final model is not the one that was scored.
-
-    Of a run that was interrupted it may be that of an earlier part.
-    """
-    test, ended = contents.stats.get("test"), at(contents.object(STATUS), "state") == "complete"
-    if isinstance(test, dict) or (listed and ended):
-        expected = at(contents.stats, "best", "trial")
-        yield from differing(name, f"trial is not the best of {STATS}", expected, model.get("trial"))
-    if isinstance(test, dict):
-        for key, own in (("members", "ensemble"), ("temperature", "temperature")):
-            yield from differing(name, f"{own} is not that of {STATS}", test.get(key, 1), model.get(own, 1))
-
-
-def _missing(contents: Contents, folder: str) -> Iterator[Finding]:
-    for name in ("model.safetensors", "preprocessing.json"):
-        if not contents.has(f"{folder}/{name}"):
-            yield Finding(f"{folder}/{name}", f"is missing, and {folder}/{CANDIDATE} is there")
-
-
-def _model_findings(contents: Contents, name: str, model: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield where a model is not of the candidate of its trial, the batch size settled, or of other classes."""
-    trials, told = contents.trials, model.get("candidate")
-    if trials is not None and isinstance(told, dict) and model.get("trial") in trials.index:
-        row = trials.loc[model["trial"]]
-        expected, found = completed(json.loads(row["candidate"])), completed(told)
-        if expected.get("batch_size") == "auto":
-            expected["batch_size"] = found.get("batch_size")
-        yield from differences(name, f"trial {model['trial']}", plain(expected), plain(found), "candidate")
-    classes = at(contents.stats, "task", "classes")
-    if classes is not None and "class_names" in model:
-        yield from differing(name, f"class_names are not those of {STATS}", classes, model["class_names"])

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from harness.integrity.contents import Contents
-from harness.integrity.findings import Finding, differing, same
+from harness.integrity.findings import Finding, differences, differing, same
 from harness.problems import LOSS, Undefined, problems
 from harness.problems.problem import Metric, Problem
 from harness.report.load import value_suffixes
 from harness.store.loose import at, number, text
+from harness.study.final.saved import read_saved
+from harness.text import plain
 
 STATS, PREDICTIONS = "stats.json", "predictions.parquet"
 EXACT, ROUNDED = 1e-9, 1e-4
@@ -36,12 +39,12 @@ def check_test(contents: Contents) -> None:
         expected = at(contents.stats, "task", "test")
         contents.note(differing(PREDICTIONS, f"has not the test samples of {STATS}", expected, len(frame)))
         contents.note(_split_findings(frame, contents.table("splits.parquet")))
-        contents.note(_confusion_findings(frame, test))
         threshold = number(at(contents.object("best/candidate.json"), "threshold", "value"))
         if (answered := _answered(contents, PREDICTIONS, frame, threshold)) is not None:
             told = test["metrics"]
             contents.note(answered.score_findings(STATS, "test.metrics.", told))
             contents.note(_loss_findings(answered, told, *_units(contents)))
+            contents.note(_detail_findings(contents, answered, test))
             _leave_own(contents, answered.problem, STATS, told)
 
 
@@ -164,14 +167,23 @@ def _split_findings(frame: pd.DataFrame, splits: pd.DataFrame | None) -> Iterato
             yield Finding(PREDICTIONS, "its samples are not the test part of splits.parquet")
 
 
-def _confusion_findings(frame: pd.DataFrame, test: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield where the confusion matrix is not that of the predictions."""
-    confusion = test.get("confusion")
-    if isinstance(confusion, list) and {"target", "predicted"} <= set(frame.columns):
-        counts = [[0] * len(confusion) for _ in confusion]
-        for target, predicted in zip(frame["target"], frame["predicted"], strict=True):
-            counts[int(target)][int(predicted)] += 1
-        yield from differing(STATS, "test.confusion does not follow from the predictions", counts, confusion)
+def _detail_findings(contents: Contents, answered: _Answered, test: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield where the scores of each class, the confusion matrix, or those without the threshold are others."""
+    saved = contents.read("best/candidate.json", read_saved)
+    if saved is None or not answered.problem.classes:
+        return
+    codes = {"": answered.predicted, "threshold.most_probable": answered.answers.argmax(axis=1)}
+    quality = {name: answered.problem.quality(saved.shape, torch.device("cpu")) for name in codes}
+    for name, each in quality.items():
+        each.update(torch.from_numpy(codes[name]), torch.from_numpy(answered.targets))
+    details = answered.problem.details(quality[""], saved.class_names)
+    for name in ("confusion", "per_class"):
+        if test.get(name) is not None:
+            yield from differences(STATS, "the predictions", plain(details[name]), test[name], f"test.{name}")
+    most_probable = at(test, "threshold", "most_probable")
+    if most_probable is not None:
+        expected = plain(quality["threshold.most_probable"].metrics())
+        yield from differences(STATS, "the predictions", expected, most_probable, "test.threshold.most_probable")
 
 
 def _code_findings(answered: _Answered, file: str, threshold: float) -> Iterator[Finding]:

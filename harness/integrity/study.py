@@ -16,14 +16,16 @@ import sqlalchemy
 from optuna.storages._rdb import models
 from sqlalchemy.pool import StaticPool
 
+from harness.data import derive_seed
 from harness.errors import InputError, StorageError
 from harness.integrity.contents import Contents
 from harness.integrity.findings import Finding, differences, differing
 from harness.integrity.frames import frame_differences
-from harness.records import EpochRecord, TrialRecord
+from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.store import decode, epochs_frame, storage_errors, trials_frame
 from harness.store.connection import check_file, database_errors
 from harness.store.reading import StoredTrial, damage, read_trials
+from harness.store.runs import REPLICATES
 from harness.store.schema import check_alone, is_current
 from harness.study.archive import STATES
 from harness.study.decide.protocol import Known, Result
@@ -114,11 +116,24 @@ def _check_space(contents: Contents, kept: Iterable[Kept]) -> None:
         Known(each.stored.params, (), Result(each.record, each.epochs) if each.record else None, None) for each in kept
     ]
     try:
-        check_candidates(contents.run, spec_of_run(contents.run), known)
+        spec = spec_of_run(contents.run)
+        check_candidates(contents.run, spec, known)
     except StorageError as error:
         contents.note([Finding("space.yaml", str(error).removeprefix(f"{contents.run / 'space.yaml'}: "))])
     except InputError as error:  # it is YAML, as is checked elsewhere: a family of a package that is not here, say
         contents.leave(f"space.yaml cannot be read as a space here: {error}")
+
+    else:
+        contents.note(_seed_findings(spec.search.seed, kept) if not contents.has(REPLICATES) else ())
+
+
+def _seed_findings(seed: int, kept: Iterable[Kept]) -> Iterator[Finding]:
+    """Yield the trials of a search that were not trained with the seed that is theirs by its seed."""
+    for each in kept:
+        record = each.record
+        if record is not None and record.same_as is None and record.outcome in (Outcome.COMPLETE, Outcome.PRUNED):
+            what = f"the seed of trial {record.trial} is not the one drawn from that of space.yaml"
+            yield from differing(FILE, what, derive_seed(seed, "trial", record.trial), record.seed)
 
 
 def _read(path: Path) -> list[Kept]:

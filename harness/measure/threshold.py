@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.problems import Undefined
-from harness.spec import Costs, Rule
+from harness.spec import Cost, Costs, Rule
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +30,15 @@ class Threshold:
     false_positive: float | None = None
     """With ``cost``: what it costs to say the second class where it is the first."""
     false_negative: float | None = None
+
+    @property
+    def rule(self) -> float | Rule:
+        """What asks for it: on the samples that it was chosen on, :func:`threshold_of` returns it again."""
+        if self.by == "f1" or self.by == "youden":
+            return "f1" if self.by == "f1" else "youden"
+        if self.false_positive is not None and self.false_negative is not None:
+            return Costs(cost=Cost(false_positive=self.false_positive, false_negative=self.false_negative))
+        return self.value
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data, without what there is not."""

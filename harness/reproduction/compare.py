@@ -15,12 +15,16 @@ from harness.reproduction.tolerance import Tolerance
 from harness.spec import COST
 from harness.store import sha256_file
 from harness.store.files import read_object, read_parquet
-from harness.study.final.saved import BEST
+from harness.study.final import residuals
+from harness.study.final.saved import BEST, VALIDATION, Saved, read_saved
 from harness.study.keeping import weights_file
 from harness.text import plain
 
 PREDICTIONS = "predictions.parquet"
-WEIGHTS = f"{BEST}/model.safetensors"
+WEIGHTS, FITTED, CANDIDATE = (
+    f"{BEST}/{name}" for name in ("model.safetensors", "preprocessing.json", "candidate.json")
+)
+RESIDUALS = f"{BEST}/{residuals.FILE}"
 
 
 def compare_trial(
@@ -52,14 +56,33 @@ def compare_final(
     old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, folders: tuple[Path, Path], tolerance: Tolerance
 ) -> tuple[Level | None, list[Check]]:
     """Return how far a final model came to the same; ``old`` and ``new`` are what ``stats.json`` says of its test."""
-    course, measured = [_fitted(folders)], []
+    course = [_digests(f"sha256 of what {FITTED} says", *(read_object(folder / FITTED) for folder in folders))]
+    told, found = (read_saved(folder / CANDIDATE) for folder in folders)
+    measured = [_temperature(told, found, tolerance)]
     weights = [Check.of(f"sha256 of {WEIGHTS}", *(_sha256(folder / WEIGHTS) for folder in folders))]
     if old and new:
         course = [*(Check.of(f"final model: {name}", old[name], new[name]) for name in ("final", "members")), *course]
-        measured = _of_test(old, new, tolerance)
-        # Of other weights there are other predictions.
-        course += [_predictions(folders)] if weights[0].equal else []
+        measured += tolerance.compare("test ", "test", old["metrics"], new["metrics"])
+    if weights[0].equal:  # of other weights there are other answers, and what follows from them
+        course += _following(told, found, folders)
     return _level(course, measured, weights, weights), [*course, *measured, *weights]
+
+
+def _temperature(old: Saved, new: Saved, tolerance: Tolerance) -> Check:
+    pair = old.temperature, new.temperature
+    return Check("final model: temperature", *pair, pair[0] == pair[1], tolerance.relative * pair[0])
+
+
+def _following(old: Saved, new: Saved, folders: tuple[Path, Path]) -> Iterator[Check]:
+    """Yield the checks of what follows from the answers of a model; an earlier version wrote less of it."""
+    for name in ("isotonic", "threshold"):
+        pair = (each.model_dump()[name] for each in (old, new))
+        yield Check.of(f"final model: {name}", *map(plain, pair))
+    if (folders[0] / RESIDUALS).is_file():
+        yield _digests(f"sha256 of what {RESIDUALS} says", *(read_object(folder / RESIDUALS) for folder in folders))
+    for name in (VALIDATION, PREDICTIONS):
+        if (folders[0] / name).is_file():
+            yield _table(name, folders)
 
 
 def _level(
@@ -106,12 +129,6 @@ def _of_record(old: TrialRecord, new: TrialRecord, metrics: Sequence[str], toler
     ]
 
 
-def _of_test(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: Tolerance) -> list[Check]:
-    pair = float(old.get("temperature", 1.0)), float(new["temperature"])
-    temperature = Check("final model: temperature", *pair, pair[0] == pair[1], tolerance.relative * pair[0])
-    return [temperature, *tolerance.compare("test ", "test", old["metrics"], new["metrics"])]
-
-
 def _last_losses(old: Sequence[EpochRecord], new: Sequence[EpochRecord]) -> list[Check]:
     """Return the check of the last training loss, where no weights were kept."""
     pair = (epochs[-1].train.get("loss") if epochs else None for epochs in (old, new))
@@ -144,16 +161,10 @@ def _sha256(path: Path) -> str | None:
     return sha256_file(path) if path.is_file() else None
 
 
-def _fitted(folders: tuple[Path, Path]) -> Check:
-    """Return the check of what was fitted on the samples."""
-    name = f"{BEST}/preprocessing.json"
-    return _digests(f"sha256 of what {name} says", *(read_object(folder / name) for folder in folders))
-
-
-def _predictions(folders: tuple[Path, Path]) -> Check:
-    """Return the check of the predictions, whatever version of Parquet their files are in."""
-    told, found = (_sha256(folder / PREDICTIONS) for folder in folders)
+def _table(name: str, folders: tuple[Path, Path]) -> Check:
+    """Return the check of a table, whatever version of Parquet its files are in."""
+    told, found = (_sha256(folder / name) for folder in folders)
     if told is None or found is None or told == found:
-        return Check.of(f"{PREDICTIONS}: sha256", told, found)
-    one, other = (read_parquet(folder / PREDICTIONS) for folder in folders)
-    return Check(f"{PREDICTIONS}: sha256 of the file, equal where its rows are", told, found, equal=one.equals(other))
+        return Check.of(f"{name}: sha256", told, found)
+    one, other = (read_parquet(folder / name) for folder in folders)
+    return Check(f"{name}: sha256 of the file, equal where its rows are", told, found, equal=one.equals(other))

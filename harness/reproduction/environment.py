@@ -8,15 +8,13 @@ from typing import Any
 
 import torch
 
-from harness.errors import HardwareError, StorageError
+from harness.errors import HardwareError
 from harness.hardware import choose_device, describe_precisions, probe, usable_cores
 from harness.models import own_sha256
 from harness.records import Plan
 from harness.reproduction.levels import Unavailable, same
 from harness.reproduction.recorded import Recorded
 from harness.store import environment
-from harness.store.files import read_object
-from harness.study.final.saved import BEST, read_saved
 
 
 def available_device(asked: str | None, plans: Iterable[Plan]) -> torch.device:
@@ -88,18 +86,6 @@ def _gpus(machine: Mapping[str, Any]) -> list[Any]:
 
 def _own_module(recorded: Recorded) -> Iterator[tuple[str, tuple[Any, Any]]]:
     """Yield the file of the user's own module that builds the winner, where it has changed."""
-    path = recorded.run / BEST / "candidate.json"
-    if path.is_file():
-        saved = read_saved(path)
-        if saved.own_sha256 is not None:
-            yield "own module of the winner", (saved.own_sha256, own_sha256(saved.candidate.architecture))
-
-
-def plan_of_final(run: Path) -> Plan | None:
-    """Return how a run's final model was made; None where its version did not write that down."""
-    path = run / BEST / "candidate.json"
-    try:
-        told = path.is_file() and "plan" in read_object(path)
-    except StorageError:
-        return None
-    return read_saved(path).plan if told else None
+    saved = recorded.final
+    if saved is not None and saved.own_sha256 is not None:
+        yield "own module of the winner", (saved.own_sha256, own_sha256(saved.candidate.architecture))

@@ -12,7 +12,7 @@ import numpy as np
 from harness.records import Outcome, TrialRecord
 from harness.reproduction.compare import PREDICTIONS, compare_final, compare_trial
 from harness.reproduction.levels import Check, Level, Reproduced, worst
-from harness.reproduction.recorded import Recorded, Trial, record_checks
+from harness.reproduction.recorded import Recorded, Trial
 from harness.reproduction.seeds import compare_with_seeds
 from harness.reproduction.tolerance import Targets, Tolerance, tolerance_of
 from harness.store.files import read_parquet
@@ -37,21 +37,21 @@ class Judge:
 
     def trial(self, number: int, new: Trial | None, test: Test | None) -> Reproduced:
         """Return how far a trial was reproduced; ``test`` is of its final model, where that was to be made."""
-        old, agreed = self.recorded.trials[number], record_checks(self.recorded, number)
+        old = self.recorded.trials[number]
         self.undecided = False
         if new is None or new.record.outcome is Outcome.INTERRUPTED:
-            return Reproduced(number, Level.UNFINISHED, agreed)
+            return Reproduced(number, Level.UNFINISHED, [])
         if new.record.outcome is Outcome.OOM:
             reason = Check("outcome", str(old.record.outcome), new.record.reason, equal=False)
-            return Reproduced(number, Level.ENVIRONMENT, [*agreed, reason])
+            return Reproduced(number, Level.ENVIRONMENT, [reason])
         goals = [each["metric"] for each in self.recorded.stats["objective"]]
         level, checks = compare_trial(old, new, self._folders, goals, self._tolerance(old.record.seed))
         self.undecided = level is None and old.record.outcome is new.record.outcome is Outcome.COMPLETE
         level = level or Level.MISMATCH
         if test is None or new.record.outcome is not Outcome.COMPLETE:
-            return Reproduced(number, level, [*agreed, *checks])
+            return Reproduced(number, level, checks)
         final, more = self._final(old, test, level)
-        return Reproduced(number, worst([level, final]), [*agreed, *checks, *more])
+        return Reproduced(number, worst([level, final]), [*checks, *more])
 
     def by_seeds(self, judged: Reproduced, drawn: Sequence[TrialRecord]) -> Reproduced:
         """Return a trial of which only the values lie too far off, judged beside values of new seeds."""

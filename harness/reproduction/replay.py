@@ -10,14 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
 from harness.data import Given
-from harness.errors import Interrupted
+from harness.errors import Interrupted, StorageError
 from harness.plan.running import thread_count
 from harness.problems.scoring import Function
-from harness.records import Outcome, Plan, TrialRecord
+from harness.records import Outcome, TrialRecord
 from harness.reproduction.recorded import Recorded
 from harness.spec import Averaged, Limits, Spec
 from harness.store import RunFolder
+from harness.store.files import read_file
 from harness.study import Execution, Finished, Observer, Opened, Request, Stop
 from harness.study.decide.fixed import Replicate
 from harness.study.execute.execution import threads_of
@@ -25,7 +30,9 @@ from harness.study.final import Finisher
 from harness.study.final.cost import epoch_seconds, final_cost_epochs
 from harness.study.final.openings import note_opening
 from harness.study.final.outcome import Earlier
+from harness.study.final.saved import BEST, Saved
 from harness.study.job import Job
+from harness.study.keeping import weights_file
 from harness.study.replicates import listed_spec
 
 Display = Callable[[Spec, float], AbstractContextManager[Observer]]
@@ -73,8 +80,8 @@ class Winner:
     opened: Opened
     place: int
     """Of its training in the list."""
-    plan: Plan | None
-    """How its final model was trained; None: that is chosen."""
+    saved: Saved
+    """What the run says of its final model."""
 
     @property
     def test(self) -> Mapping[str, Any] | None:
@@ -94,7 +101,7 @@ class Winner:
         """
         record = finished.records[self.place]
         job, dataset = self.opened.of_trial(record.seed)
-        job = replace(job, spec=_with_final(job.spec, self.recorded.spec.training.final, self.test))
+        job = replace(job, spec=self._as_made(job.spec))
         if why := _no_time(job, record, stop):
             return finished, why
         # What a final model is depends on the time that is left: from here on there is no end to it.
@@ -104,7 +111,8 @@ class Winner:
             number = self.recorded.best
             assert number is not None
             with thread_count(threads_of(job, 1)):
-                finisher = Finisher(job, dataset, folder, record, stop, observer, Earlier(number, self.plan))
+                plan = self.saved.plan if "plan" in self.saved.model_fields_set else None
+                finisher = Finisher(job, dataset, folder, record, stop, observer, Earlier(number, plan))
                 return self._scored(finished, finisher, folder, record), ""
         except Interrupted:
             folder.note(state="interrupted")
@@ -112,9 +120,29 @@ class Winner:
         finally:
             folder.close()
 
+    def _as_made(self, spec: Spec) -> Spec:
+        """Return the spec by which the final model is made as it was.
+
+        What had no time or no memory then is not tried, and a threshold is chosen by the rule that last chose it.
+        """
+        threshold = self.saved.threshold.rule if self.saved.threshold else None
+        training = spec.training.model_copy(update={"final": self._how(), "threshold": threshold})
+        return spec.model_copy(update={"training": training})
+
+    def _how(self) -> str | Averaged:
+        asked, test, run = self.recorded.spec.training.final, self.test, self.recorded.run
+        if test is None:  # then no file says it
+            weights = run / weights_file(self.saved.trial)
+            kept = bool(self.recorded.listed) or _same_tensors(run / BEST / "model.safetensors", weights)
+            return "keep" if kept else asked
+        if not test["decision"] and test["final"] == "keep":
+            return "keep"
+        averaged = any(row["what"].startswith("average") for row in test["decision"])
+        return "auto" if isinstance(asked, Averaged) and not averaged else asked
+
     def _scored(self, finished: Finished, finisher: Finisher, folder: RunFolder, record: TrialRecord) -> Finished:
         if self.test is None:
-            finisher.keep()
+            finisher.make()
             return finished
         stats = {**finished.stats, "test": finisher.finish(lambda: note_opening(folder, [record])).as_dict()}
         folder.write_json("stats.json", stats)
@@ -128,11 +156,10 @@ def _no_time(job: Job, record: TrialRecord, stop: Stop) -> str:
     return f"no time for the final model: it takes up to {needed_s:.3g} s, and {max(left_s, 0.0):.3g} s are left"
 
 
-def _with_final(spec: Spec, asked: str | Averaged, test: Mapping[str, Any] | None) -> Spec:
-    """Return the spec by which the final model is made as it was: what had no time or no memory then is not tried."""
-    final = asked
-    if test is None or (not test["decision"] and test["final"] == "keep"):
-        final = "keep"
-    elif isinstance(asked, Averaged) and not any(row["what"].startswith("average") for row in test["decision"]):
-        final = "auto"
-    return spec.model_copy(update={"training": spec.training.model_copy(update={"final": final})})
+def _same_tensors(one: Path, other: Path) -> bool:
+    """Tell whether two files hold the same weights; one that is not there, or damaged, holds none."""
+    try:
+        held, there = (load(read_file(path, limit=None)) for path in (one, other))
+    except (StorageError, SafetensorError):
+        return False
+    return held.keys() == there.keys() and all(torch.equal(tensor, there[name]) for name, tensor in held.items())

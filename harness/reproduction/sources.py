@@ -9,25 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from harness.integrity import verify
 from harness.reproduction.levels import Check
 from harness.reproduction.recorded import Recorded
-from harness.store import sha256_file
 from harness.store.files import read_parquet
-from harness.store.run import changed_files, sealed_files
 from harness.study import Opened
 from harness.study.split_record import SPLITS, split_frame
 
 
-def file_checks(run: Path) -> tuple[list[Check], str]:
-    """Return the files that are not what the run was sealed with, and why they were not looked at, or ``""``."""
-    sealed = sealed_files(run)
-    if not sealed:
-        return [], "the run is not sealed (no manifest.json): whether its files have changed is not known"
-    apart = [
-        Check(f"sha256 of {name}", sealed[name], sha256_file(run / name) if (run / name).is_file() else None, False)
-        for name in changed_files(run)
-    ]
-    return apart, ""
+def file_checks(run: Path) -> tuple[list[Check], list[str]]:
+    """Return what :func:`harness.verify` finds in a run, and what it could not check."""
+    verified = verify(run)
+    found = [Check(f"{each.file}: {each.what}", each.expected, each.found, equal=False) for each in verified.findings]
+    return found, [f"not checked: {each}" for each in verified.unchecked]
 
 
 def data_checks(recorded: Recorded, opened: Opened) -> tuple[list[Check], str]:

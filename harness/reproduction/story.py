@@ -16,10 +16,10 @@ from harness.data import given
 from harness.errors import HardwareError, InputError
 from harness.problems.scoring import Function
 from harness.records import Plan
-from harness.reproduction.environment import available_device, differences, plan_of_final
+from harness.reproduction.environment import available_device, differences
 from harness.reproduction.judging import Judge
 from harness.reproduction.levels import Level, Reproduced, Reproduction, Unavailable
-from harness.reproduction.recorded import REPLAYED, Recorded, chosen_trials, read_recorded, read_trials, record_checks
+from harness.reproduction.recorded import REPLAYED, Recorded, chosen_trials, read_recorded, read_trials
 from harness.reproduction.replay import Display, Means, Winner, request_of
 from harness.reproduction.seeds import check_seeds, with_new_seeds
 from harness.reproduction.sources import data_checks, file_checks
@@ -27,6 +27,8 @@ from harness.reproduction.tolerance import RELATIVE
 from harness.signals import asked_to_end
 from harness.spec import Spec
 from harness.store import check_run
+from harness.store.files import is_file
+from harness.store.runs import DESIGN
 from harness.study import Finished, Observer, Opened, Request, Stop, open_search, run_search
 from harness.study.decide.fixed import Replicate
 
@@ -78,8 +80,10 @@ def reproduce(
     source = given(data, target) if data is not None else None
     means = Means(device or "", Path(out), trust, source, metrics or {}, argv or ("harness.reproduce", str(run)))
     check_run(Path(run))
-    checks, unsealed = file_checks(Path(run))
-    made = Reproduction(Path(run), checks=checks, notes=[unsealed] if unsealed else [])
+    if is_file(Path(run) / DESIGN):
+        raise InputError(f"{run}: a comparison; name one of the runs in it, such as {Path(run) / 'winners'}")
+    checks, notes = file_checks(Path(run))
+    made = Reproduction(Path(run), checks=checks, notes=notes)
     if checks:
         return made
     try:
@@ -112,17 +116,7 @@ class _Story:
     def tell(self, numbers: Sequence[int], *, final: bool, told: Sequence[str]) -> Reproduction:
         """Check what there is to check, train what agrees, and judge. Raises :class:`Unavailable`."""
         recorded, made = self.recorded, replace(self.made, notes=[*self.made.notes, *told])
-        agreed = {number: record_checks(recorded, number) for number in numbers}
-        apart = [
-            Reproduced(number, Level.MISMATCH, checks)
-            for number, checks in agreed.items()
-            if not all(check.equal for check in checks)
-        ]
-        rest = [number for number in numbers if number not in {each.trial for each in apart}]
-        made = replace(made, trials=apart)
-        if not rest:
-            return made
-        replicates = [recorded.replicate(number) for number in rest]
+        replicates = [recorded.replicate(number) for number in numbers]
         plans = [each.plan for each in replicates if each.plan is not None]
         request, opened = self._opened(replicates, plans)
         checks, untold = data_checks(recorded, opened)
@@ -135,7 +129,7 @@ class _Story:
         if not all(check.equal for check in checks):
             return made
         with asked_to_end(self.stop.request, again=abort):
-            return self._trained(made, request, opened, rest, final=final)
+            return self._trained(made, request, opened, numbers, final=final)
 
     def _opened(self, replicates: Sequence[Replicate], plans: Sequence[Plan]) -> tuple[Request, Opened]:
         try:
@@ -152,13 +146,15 @@ class _Story:
         recorded, best = self.recorded, self.recorded.best
         winner = None
         if final and best is not None and recorded.trained(best) in numbers:
-            place = numbers.index(recorded.trained(best))
-            winner = Winner(recorded, opened, place, plan_of_final(recorded.run))
+            if recorded.final is None or recorded.final.trial != best:
+                made = replace(made, notes=[*made.notes, "the run has no final model of its winner to compare with"])
+            else:
+                winner = Winner(recorded, opened, numbers.index(recorded.trained(best)), recorded.final)
         finished, why = self._run(request, opened, self._seconds(numbers, final=winner is not None), winner)
         trials, drawn = self._judged(opened, finished, numbers, winner, why)
         return replace(
             made,
-            trials=sorted([*made.trials, *trials], key=lambda each: each.trial),
+            trials=trials,
             runs=[finished.run, *drawn],
             notes=[*made.notes, *([why] if why else [])],
             signal=self.stop.signal,

@@ -109,6 +109,7 @@ def test_a_tracked_run_is_sealed_without_it_and_listed_alone(watched):
     assert read_json(watched.run / "environment.json")["asked"]["track"] == ["tensorboard"]
 
 
+@pytest.mark.slow
 def test_a_tracker_that_cannot_write_changes_nothing_of_the_search(watched, tmp_path, capsys):
     (tmp_path / "file").touch()
     result = search(tmp_path / "runs", track=[f"tensorboard={tmp_path / 'file' / 'events'}"])
@@ -121,6 +122,7 @@ def test_a_tracker_that_cannot_write_changes_nothing_of_the_search(watched, tmp_
     assert "not sent: 2 trials begun, 4 epochs, 2 trials ended, " in last
 
 
+@pytest.mark.slow
 def test_one_candidate_is_tracked_and_a_resumed_run_goes_on_in_its_folder(tmp_path, capsys):
     events = tmp_path / "events"
     tracked = {"track": f"tensorboard={events}", "workers": 0, "device": "cpu"}
