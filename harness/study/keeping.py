@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,16 @@ def predictions_file(trial: int) -> str:
 
 
 def best_trials(first: Objective, records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Return the complete trials that were trained, the best first, the earlier of equals first."""
-    complete = [record for record in records if record.outcome is Outcome.COMPLETE and record.same_as is None]
-    return sorted(complete, key=lambda each: (-each.values[0] if first.maximize else each.values[0], each.trial))
+    """Return the best MOST_TRIALS complete trials that were trained, the best first, the earlier of equals first.
+
+    It takes one look at each, since the search asks after every trial.
+    """
+    complete = (record for record in records if record.outcome is Outcome.COMPLETE and record.same_as is None)
+
+    def rank(record: TrialRecord) -> tuple[float, int]:
+        return (-record.values[0] if first.maximize else record.values[0], record.trial)
+
+    return nsmallest(MOST_TRIALS, complete, rank)
 
 
 def kept_trials(first: Objective, records: Iterable[TrialRecord], sizes: Mapping[int, int]) -> Iterator[int]:
@@ -46,7 +54,7 @@ def kept_trials(first: Objective, records: Iterable[TrialRecord], sizes: Mapping
     one back that was let go of.
     """
     taken = 0
-    for record in best_trials(first, records)[:MOST_TRIALS]:
+    for record in best_trials(first, records):
         taken += sizes.get(record.trial, 0)
         if taken > MOST_BYTES:
             return
