@@ -11,9 +11,8 @@ from harness.integrity.findings import Finding, differences, differing, same, sh
 from harness.spec.candidate import completed
 from harness.store.loose import at
 from harness.store.run import STATUS
-from harness.study.averaging.making import FOLDER as ENSEMBLE
 from harness.study.averaging.story import SCORE
-from harness.study.final.saved import BEST, FULL, Saved, models_of, read_preprocessing, read_saved
+from harness.study.final.saved import BEST, ENSEMBLE, FULL, Saved, models_of, read_preprocessing, read_saved
 from harness.text import plain
 
 STATS, CANDIDATE = "stats.json", "candidate.json"
