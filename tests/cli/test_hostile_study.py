@@ -130,7 +130,7 @@ def refused(done, *words):
     assert (done.code, done.out) == (5, ""), done.err
     *progress, last = done.err.splitlines()
     assert last.startswith("harness: error: ")
-    assert all(line.startswith(("run folder: ", "trial ", "note: ", "evaluating ")) for line in progress), done.err
+    assert all(line.startswith(("run folder: ", "trial ", "note: ", "keeping ")) for line in progress), done.err
     for word in words:
         assert word in last
 
