@@ -63,6 +63,8 @@ class Archive:
         """The winner so far, then what could still become it by further results; the files of all these are kept."""
         self._sizes: dict[int, int] = {}
         """Bytes of each trial's weights and predictions."""
+        self._keeping: set[int] = set()
+        """The trials whose files are kept."""
         self._load()
 
     @property
@@ -95,12 +97,14 @@ class Archive:
 
     def end(self, evaluation: Evaluation) -> None:
         """Remember how a stretch of a trial ended."""
-        record, before = evaluation.record, self._kept()
+        record, before = evaluation.record, self._keeping
         self._sizes[record.trial] = len(evaluation.weights) + len(evaluation.predictions)
         others = (result.record for trial, result in self.results.items() if trial != record.trial)
         contending = contenders(self._objectives, [*others, record])
-        kept = self._kept(record, contending)
-        if record.trial in kept:
+        # Of those that were let go none comes back, so that this costs the same after many trials as after few.
+        known = {trial: self.results[trial].record for trial in before}
+        self._keeping = self._kept({**known, record.trial: record}, contending)
+        if record.trial in self._keeping:
             self._write_files(evaluation)
         if evaluation.traceback:
             self._folder.write(f"logs/trial-{record.trial:06d}.txt", evaluation.traceback)
@@ -110,7 +114,7 @@ class Archive:
         self._record(record, evaluation)
         self.results[record.trial] = Result(record, evaluation.epochs)
         self._contenders = contending
-        for trial in before - kept:
+        for trial in before - self._keeping:
             self._remove_files(trial)
         if record.outcome is not Outcome.INTERRUPTED and not evaluation.checkpoint:
             self._folder.remove(resume_file(record.trial))
@@ -127,9 +131,8 @@ class Archive:
 
     def tidy(self) -> None:
         """Remove what earlier parts of the run had no time to remove."""
-        kept = self._kept()
         for kind, trial in self._files():
-            if kind == "trial" and trial not in kept:
+            if kind == "trial" and trial not in self._keeping:
                 self._remove_files(trial)
             if kind == "resume" and trial in self.results and self.results[trial].record.outcome not in GO_ON:
                 self._folder.remove(resume_file(trial))
@@ -140,13 +143,10 @@ class Archive:
             if kind == "resume":
                 self._folder.remove(resume_file(trial))
 
-    def _kept(self, record: TrialRecord | None = None, contending: Sequence[TrialRecord] | None = None) -> set[int]:
-        """Return the trials whose files are kept, a new record and what may win with it among them."""
-        records = {trial: result.record for trial, result in self.results.items()}
-        records |= {record.trial: record} if record else {}
+    def _kept(self, records: Mapping[int, TrialRecord], contending: Sequence[TrialRecord]) -> set[int]:
+        """Return the trials among these whose files are kept, with those that may win."""
         if self._keep_weights:
             return {trial for trial, each in records.items() if each.outcome is Outcome.COMPLETE}
-        contending = self._contenders if contending is None else contending
         best = kept_trials(self._objectives[0], records.values(), self._sizes)
         return {*best, *(each.trial for each in contending)}
 
@@ -183,6 +183,7 @@ class Archive:
         for trial in self.results:
             files = (self._folder.path / name for name in (weights_file(trial), predictions_file(trial)))
             self._sizes[trial] = sum(file.stat().st_size for file in files if file.is_file())
+        self._keeping = self._kept({trial: result.record for trial, result in self.results.items()}, self._contenders)
 
     def _result(self, stored: StoredTrial) -> Result | None:
         if stored.record is None:
