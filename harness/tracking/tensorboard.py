@@ -21,6 +21,9 @@ from harness.store.runs import EVENTS
 from harness.tracking.told import About, Row
 from harness.tracking.tracker import FAILED, FINAL, Tracker
 
+_NUMBERS = count()
+"""Of the files of this process: two runs may begin in one second."""
+
 
 class TensorBoard(Tracker):
     """Writes event files: scalars by epoch, hyperparameters and results for the HParams page."""
@@ -36,7 +39,6 @@ class TensorBoard(Tracker):
         self._metadata = import_module("tensorboard.plugins.hparams.metadata")
         self._folder = Path()
         self._files: dict[str, IO[bytes]] = {}
-        self._numbers = count()
 
     def begin(self, about: About) -> None:
         """Find out which folder the run has."""
@@ -108,7 +110,7 @@ class TensorBoard(Tracker):
     def _new_file(self, name: str) -> IO[bytes]:
         folder = self._folder / name
         folder.mkdir(parents=True, exist_ok=True)
-        now, who = int(time.time()), f"{socket.gethostname()}.{os.getpid()}.{next(self._numbers)}"
+        now, who = int(time.time()), f"{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
         return (folder / f"events.out.tfevents.{now}.{who}").open("xb")
 
     def _close(self, name: str) -> None:
