@@ -12,7 +12,7 @@ from harness.api import publish_run
 from harness.errors import InputError, StorageError
 from harness.report import load_run
 from harness.spec import Rule, Training
-from harness.store import RunFolder, check_run
+from harness.store import RunFolder
 from harness.store.run import changed_files
 from harness.study.final.redeciding import Redecided, redecide
 
@@ -37,7 +37,6 @@ def set_threshold(run: str | Path, threshold: float | str | Mapping[str, Any] | 
     Raises :class:`InputError` where there are not two classes, or validation cannot tell, and :class:`StorageError`.
     """
     path, rule = Path(run), _rule(threshold)
-    check_run(path)
     folder = RunFolder.open(path)
     try:
         load_run(path)  # whatever it refuses must not be written over

@@ -13,10 +13,11 @@ from harness.errors import DataError, InputError, Interrupted
 from harness.plan.running import thread_count
 from harness.signals import asked_to_end
 from harness.store import RunFolder, check_run, read_status, refresh_manifest
-from harness.store.run import STATUS, listing
+from harness.store.run import STATUS, remember
 from harness.study import Observer, Opened, Predictor, Stop, open_search, replayed, spec_of_run
 from harness.study.choices import MACHINE
 from harness.study.execute.execution import threads_of
+from harness.study.final.openings import count_look
 from harness.study.final.saved import FULL, Saved
 from harness.study.final.whole import read_winner, recipe_of, save_on_all
 
@@ -82,12 +83,12 @@ def _refit(run: Path, opened: Opened, saved: Saved, stop: Stop, observer: Observ
     folder = RunFolder.open(run)
     try:
         if opened.dataset.test_size:
-            folder.note(test_opened=read_status(run).get("test_opened", 0) + 1)
+            count_look(folder)
             refresh_manifest(run, [STATUS])
         choices = run if (run / MACHINE).is_file() else None
         with replayed(choices) as memory, thread_count(threads_of(opened.job, 1)):
             job = replace(opened.job, memory=memory)
             save_on_all(job, opened.dataset.for_all(), folder, saved, stop, observer)
-        refresh_manifest(run, [name for name in listing(run) if name.startswith(f"{FULL}/")])
+        remember(run, FULL)
     finally:
         folder.close()

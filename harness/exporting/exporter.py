@@ -27,7 +27,7 @@ from harness.report.findings import Findings
 from harness.store import check_run, sha256_file, write_file
 from harness.store.files import read_file, read_object
 from harness.store.provenance import version
-from harness.store.run import STATUS
+from harness.store.run import in_run
 from harness.study import Predictor
 from harness.study.final.saved import BEST, Saved, model_folder, read_preprocessing, read_saved
 
@@ -148,8 +148,7 @@ def _check_place(path: Path, run: Path, *, force: bool) -> None:
         raise InputError(f"{path}: is a folder; name a file in it")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}; make it first")
-    place = path.resolve()
-    if run.resolve() in place.parents or any((folder / STATUS).exists() for folder in place.parents):
+    if in_run(path, run):
         raise InputError(f"{path}: is in a run folder, whose files are sealed; name a file elsewhere")
     if path.exists() and not force:
         raise InputError(f"{path}: exists already; name another file, or replace it with --force")

@@ -25,7 +25,7 @@ def check_out(out: Path, *, force: bool, run: Path, data: Path) -> None:
     """Raise :class:`InputError` where ``out`` may not be written."""
     if out.suffix.lower() not in (".csv", *_PARQUET):
         raise InputError(f"{out}: ends neither in .csv nor in .parquet, which say how predictions are written")
-    if in_run(out) or out.resolve().is_relative_to(run.resolve()):
+    if in_run(out, run):
         raise InputError(f"{out}: is inside a run folder, which is left as it is; write to another folder")
     if out.resolve() == data.resolve():
         raise InputError(f"{out}: holds the samples themselves; write to another file")

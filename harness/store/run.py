@@ -277,6 +277,11 @@ def forget(path: Path, folder: str) -> None:
     _reseal(path, sealed, {name: digest for name, digest in sealed.items() if not name.startswith(f"{folder}/")})
 
 
+def remember(path: Path, folder: str) -> None:
+    """Put the files of a folder of the run into its manifest, as they are now. Raises as :func:`refresh_manifest`."""
+    refresh_manifest(path, [name for name in listing(path) if name.startswith(f"{folder}/")])
+
+
 def _reseal(path: Path, sealed: Mapping[str, str], files: Mapping[str, str]) -> None:
     if files != sealed:
         write_json(path / MANIFEST, {**read_object(path / MANIFEST), "files": files})
@@ -305,9 +310,10 @@ def _refuse_second_names(path: Path) -> None:
                 )
 
 
-def in_run(path: Path) -> bool:
-    """Tell whether a path leads into a run folder, whose files are sealed."""
-    return any((folder / STATUS).exists() for folder in path.resolve().parents)
+def in_run(path: Path, run: Path) -> bool:
+    """Tell whether a path leads into ``run``, or into any other run folder, whose files are sealed."""
+    place = path.resolve()
+    return place.is_relative_to(run.resolve()) or any((folder / STATUS).exists() for folder in place.parents)
 
 
 def boot_id() -> str | None:

@@ -17,7 +17,7 @@ from harness.problems.scoring import Function
 from harness.records import Figures
 from harness.store import RunFolder, refresh_manifest
 from harness.store.files import is_file, read_object
-from harness.store.run import STATUS, listing
+from harness.store.run import STATUS, remember
 from harness.store.runs import OPENINGS
 from harness.study.averaging.judging import Judge, judge_of, maximized
 from harness.study.averaging.library import FEWEST, Library, check_finished, open_library
@@ -31,7 +31,7 @@ from harness.study.final.openings import note_average
 from harness.study.final.predictor import Predictor
 from harness.study.final.residuals import Residuals, residuals
 from harness.study.final.retraining import settled_candidate
-from harness.study.final.saved import BEST, ENSEMBLE, read_saved
+from harness.study.final.saved import BEST, ENSEMBLE
 from harness.study.search import Request, spec_of_run
 from harness.study.trial.building import followed_here
 
@@ -137,7 +137,7 @@ def _scored(
     test, models = _beside(library)
     score = {**told, "temperature": temperature, "models": models, "test": {"opened": opened, **test}}
     folder.write_json(SCORE, score)
-    refresh_manifest(run, [name for name in listing(run) if name.startswith(f"{ENSEMBLE}/")])
+    remember(run, ENSEMBLE)
     return read_object(run / SCORE)
 
 
@@ -166,7 +166,7 @@ def _look(library: Library, name: str) -> _Look:
     job, run = library.job, library.folder.path
     predictor = Predictor(run, model=name, device=str(job.device), trust=job.trust)
     part = library.dataset.open_test(predictor.preprocessing)
-    plan = followed_here(read_saved(run / name / "candidate.json").plan, job.device)
+    plan = followed_here(predictor.saved.plan, job.device)
     return _seen(library, part, predictor.answers_of(part), figures_of(library, predictor.model, plan))
 
 

@@ -78,6 +78,11 @@ def note_average(folder: RunFolder, records: Sequence[TrialRecord]) -> int:
     )
     openings = [*_read(folder.path), entry]
     folder.write_json(OPENINGS, {"schema_version": SCHEMA_VERSION, "openings": openings})
+    return count_look(folder)
+
+
+def count_look(folder: RunFolder) -> int:
+    """Count one more look at the test samples in ``status.json``; return how many that makes."""
     opened = read_status(folder.path).get("test_opened", 0) + 1
     folder.note(test_opened=opened)
     return opened
