@@ -222,7 +222,7 @@ def request_of(options: Mapping[str, Any]) -> Request:
         *named,
     ]
     run = Path(asked["resume"]) if asked["resume"] is not None else None
-    source = _given(asked["data"], asked["target"])
+    source = source_of(asked["data"], asked["target"])
     return Request(
         spec=resolve_spec(asked["space"], run, overrides, source.task if source else None),
         device=asked["device"],
@@ -259,7 +259,8 @@ def metric_paths(metrics: Mapping[str, Function | str] | Sequence[str]) -> dict[
     return {name: each if isinstance(each, str) else path_of(each, name) for name, each in metrics.items()}
 
 
-def _given(data: Any, target: str | None) -> Given | None:
+def source_of(data: Any, target: str | None) -> Given | None:
+    """Return data that are given from Python; None where none are. Raises :class:`InputError`."""
     if data is not None:
         return given(data, target)
     if target is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.data.sources.given import given
+from harness.api import source_of
 from harness.problems.scoring import Function
 from harness.report import write_report
 from harness.study.averaging.story import SIZE, Asked, average
@@ -46,7 +46,6 @@ def ensemble(
 
     Raises the errors of :mod:`harness.errors`.
     """
-    source = given(data, target) if data is not None else None
     asked = Asked(
         top=top,
         size=size,
@@ -54,7 +53,7 @@ def ensemble(
         device=device,
         trust=trust,
         force=force,
-        data=source,
+        data=source_of(data, target),
         metrics=metrics or {},
     )
     score = average(Path(run), asked)

@@ -153,6 +153,12 @@ def test_a_space_from_python_that_holds_itself_is_refused():
         harness.search(SMALL, target="y")
 
 
+@pytest.mark.parametrize("use", [harness.ensemble, harness.reproduce])
+def test_a_target_of_no_data_is_told_by_what_uses_a_run_as_well(use):
+    with pytest.raises(InputError, match=r"target 'y': names a column of `data`, which is not given"):
+        use("results/RUN", target="y")
+
+
 def test_what_is_public_is_seen_before_it_is_loaded():
     code = "import harness, sys; print(*dir(harness)); print('pandas' in sys.modules, harness.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

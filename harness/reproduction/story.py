@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.api import abort, publish
-from harness.data import given
+from harness.api import abort, publish, source_of
 from harness.errors import HardwareError, InputError
 from harness.problems.scoring import Function
 from harness.records import Plan
@@ -77,7 +76,7 @@ def reproduce(
         raise InputError(f"tolerance {tolerance:g}: expected a share from 0 on, such as {RELATIVE:g}")
     if trial is not None and every_trial:
         raise InputError(f"trial {trial}: leave it out, or --all")
-    source = given(data, target) if data is not None else None
+    source = source_of(data, target)
     means = Means(device or "", Path(out), trust, source, metrics or {}, argv or ("harness.reproduce", str(run)))
     check_run(Path(run))
     if is_file(Path(run) / DESIGN):
