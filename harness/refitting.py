@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api import abort, load, request_of
-from harness.errors import DataError, InputError, Interrupted
+from harness.errors import InputError, Interrupted
 from harness.plan.running import thread_count
 from harness.signals import asked_to_end
 from harness.store import RunFolder, check_run, read_status, refresh_manifest
@@ -20,6 +20,7 @@ from harness.study.execute.execution import threads_of
 from harness.study.final.openings import count_look
 from harness.study.final.saved import FULL, Saved
 from harness.study.final.whole import read_winner, recipe_of, save_on_all
+from harness.study.search import check_data
 
 
 def refit(
@@ -54,8 +55,7 @@ def refit(
     asked = {"space": str(path / "space.yaml"), "device": device, "trust": trust, "metrics": metrics or ()}
     request = replace(request_of({**asked, "data": data, "target": target}), spec=spec_of_run(path))
     opened = open_search(request)
-    if opened.dataset.fingerprint != read_status(path).get("fingerprint"):
-        raise DataError(f"{path}: the data of task {opened.dataset.name!r} have changed since; search anew")
+    check_data(path, opened.dataset, "have changed since; search anew")
     try:
         with asked_to_end(stop.request, again=abort):
             _refit(path, opened, saved, stop, observer or Observer())

@@ -13,13 +13,13 @@ import pandas as pd
 
 from harness.api import SearchResult, abort, publish, request_of, result_of
 from harness.data import derive_seed
-from harness.errors import DataError, InputError
+from harness.errors import InputError
 from harness.records import EpochRecord, TrialRecord
 from harness.report import load_run
 from harness.signals import asked_to_end
 from harness.spec.parameters import NodeError, Scalar
 from harness.spec.params_file import point_of_params, read_params
-from harness.store import check_run, read_status
+from harness.store import check_run
 from harness.store.runs import DESIGN
 from harness.study import Observer, Observers, Request, Stop, open_search, run_search
 from harness.study.callbacks import Callbacks
@@ -27,7 +27,7 @@ from harness.study.decide.fixed import Replicate
 from harness.study.decide.suggest import locate
 from harness.study.ending import Ending
 from harness.study.replicates import listed_spec, read_replicates
-from harness.study.search import spec_of_run
+from harness.study.search import check_data, spec_of_run
 from harness.tracking import tracked
 
 
@@ -83,8 +83,8 @@ def train_candidate(
     # The time that a space gives to its search is none of a training.
     stop = Stop(timeout_s, started_s=started_s)
     opened = open_search(request)
-    if run is not None and opened.dataset.fingerprint != read_status(Path(run)).get("fingerprint"):
-        raise DataError(f"{run}: the data of task {opened.dataset.name!r} has changed since; search or train it anew")
+    if run is not None:
+        check_data(Path(run), opened.dataset, "has changed since; search or train it anew")
     if test:
         opened.dataset.check_tested("a score on them")
     with asked_to_end(stop.request, again=abort), tracked(options.get("track", ())) as tracking:

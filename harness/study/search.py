@@ -125,6 +125,12 @@ def spec_to_resume(
     return resumed
 
 
+def check_data(run: Path, dataset: Dataset, otherwise: str) -> None:
+    """Raise :class:`DataError`, which ends with ``otherwise``, unless the data are those that a run was made with."""
+    if dataset.fingerprint != read_status(run).get("fingerprint"):
+        raise DataError(f"{run}: the data of task {dataset.name!r} {otherwise}")
+
+
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
     """Yield the key paths at which two canonical specs part."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):

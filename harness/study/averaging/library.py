@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from harness.data import Dataset
-from harness.errors import DataError, InputError, StorageError
+from harness.errors import InputError, StorageError
 from harness.records import Outcome
-from harness.store import RunFolder, read_status
+from harness.store import RunFolder
 from harness.store.files import read_object
 from harness.store.loose import at
 from harness.store.run import changed_files
@@ -20,7 +20,7 @@ from harness.study.averaging.judging import in_one_frame
 from harness.study.final.saved import BEST, model_folder
 from harness.study.job import Job
 from harness.study.keeping import Kept, best_trials, read_predictions
-from harness.study.search import Request, open_search
+from harness.study.search import Request, check_data, open_search
 
 FEWEST = 2
 _READ = ("validation/", "checkpoints/trial-", "best/", "space.yaml", "stats.json", "status.json")
@@ -51,8 +51,7 @@ def open_library(folder: RunFolder, request: Request, *, top: int | None) -> Lib
     """
     run = folder.path
     opened = open_search(request)
-    if opened.dataset.fingerprint != read_status(run).get("fingerprint"):
-        raise DataError(f"{run}: the data of task {opened.dataset.name!r} has changed since; search it anew")
+    check_data(run, opened.dataset, "has changed since; search it anew")
     opened.dataset.check_tested("an average, which is scored before it is used,")
     job, kept = opened.job, _kept(run)
     samples = sum(len(fold.validation) for fold in job.folds or (job.dataset,))
