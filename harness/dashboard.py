@@ -26,9 +26,8 @@ from harness.extras import load_extra
 from harness.spec import load_spec
 from harness.store import check_run, decode, study_of
 from harness.store.database import CONSTRAINT
-from harness.store.files import is_file
 from harness.store.reading import RECORD, damage
-from harness.store.runs import DESIGN
+from harness.store.runs import check_no_comparison
 from harness.store.snapshot import Snapshot, read_study, signature
 
 REFRESH_S = 2.0
@@ -45,8 +44,7 @@ class Pages:
         and :class:`StorageError` where the study cannot be read.
         """
         check_run(run)
-        if is_file(run / DESIGN):
-            raise InputError(f"{run}: a comparison; name one of the runs in it, such as {run / 'winners'}")
+        check_no_comparison(run)
         self._dashboard = load_extra("optuna_dashboard", extra="dashboard", use="harness dashboard")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._where, self._study = study_of(run, storage)

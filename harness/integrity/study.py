@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +26,7 @@ from harness.store.connection import check_file, database_errors
 from harness.store.reading import StoredTrial, damage, read_trials
 from harness.store.runs import REPLICATES
 from harness.store.schema import check_alone, is_current
+from harness.store.snapshot import copy_study
 from harness.study.archive import STATES
 from harness.study.decide.protocol import Known, Result
 from harness.study.objectives import Objective
@@ -164,9 +164,7 @@ def _opened(path: Path) -> Iterator[sqlalchemy.Connection]:
     log = path.with_name(f"{path.name}-wal")
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as folder, storage_errors(path):
         if log.is_file() and log.stat().st_size:
-            for each in (path, log):
-                shutil.copy(each, folder)
-            source = f"file:{quote(str(Path(folder, path.name)))}"
+            source = f"file:{quote(str(copy_study(path, Path(folder))))}"
         else:
             source = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
         with database_errors(path.name):

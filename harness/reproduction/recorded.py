@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from harness.reproduction.levels import Unavailable
 from harness.spec import Spec
 from harness.store import StudyDatabase, decode
 from harness.store.files import read_object
+from harness.store.snapshot import copy_study
 from harness.study.decide.fixed import Replicate
 from harness.study.final.saved import BEST, Saved, read_saved
 from harness.study.replicates import read_replicates
@@ -90,9 +90,7 @@ def read_trials(run: Path, directions: Sequence[str]) -> dict[int, Trial]:
             f"{run}: its study is not in its folder but in a database; only runs with a file study.db are reproduced"
         )
     with TemporaryDirectory() as folder:
-        copy = Path(folder) / study.name
-        for path in run.glob("study.db*"):
-            shutil.copyfile(path, copy.with_name(path.name))
+        copy = copy_study(study, Path(folder))
         try:
             with closing(StudyDatabase.open(copy, study="harness", directions=directions, create=False)) as database:
                 stored = database.load()

@@ -26,8 +26,7 @@ from harness.reproduction.tolerance import RELATIVE
 from harness.signals import asked_to_end
 from harness.spec import Spec
 from harness.store import check_run
-from harness.store.files import is_file
-from harness.store.runs import DESIGN
+from harness.store.runs import check_no_comparison
 from harness.study import Finished, Observer, Opened, Request, Stop, open_search, run_search
 from harness.study.decide.fixed import Replicate
 
@@ -79,8 +78,7 @@ def reproduce(
     source = source_of(data, target)
     means = Means(device or "", Path(out), trust, source, metrics or {}, argv or ("harness.reproduce", str(run)))
     check_run(Path(run))
-    if is_file(Path(run) / DESIGN):
-        raise InputError(f"{run}: a comparison; name one of the runs in it, such as {Path(run) / 'winners'}")
+    check_no_comparison(Path(run))
     checks, notes = file_checks(Path(run))
     made = Reproduction(Path(run), checks=checks, notes=notes)
     if checks:

@@ -138,6 +138,11 @@ def postgresql_url(url: str) -> sqlalchemy.URL:
     return target
 
 
+def optuna_address(target: sqlalchemy.URL) -> str:
+    """Return a URL with its password as Optuna takes it, which takes braces for a template of its own."""
+    return target.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+
+
 def masked(url: str) -> str:
     """Return a database URL without any password, to be shown or written to a file.
 

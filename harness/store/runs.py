@@ -123,6 +123,12 @@ def _folders(folder: Path, depth: int) -> tuple[list[Path], list[Skipped]]:
     return runs, skipped
 
 
+def check_no_comparison(run: Path) -> None:
+    """Raise :class:`InputError` for a comparison, which holds several runs, where one is wanted."""
+    if is_file(run / DESIGN):
+        raise InputError(f"{run}: a comparison; name one of the runs in it, such as {run / 'winners'}")
+
+
 def is_run(path: Path) -> bool:
     """Tell whether something says that a folder is a run of any kind."""
     return _reader(path) is not None

@@ -15,7 +15,15 @@ from optuna.study import StudyDirection
 from sqlalchemy.pool import NullPool, StaticPool
 
 from harness.errors import StorageError
-from harness.store.connection import DAMAGED, database_errors, lock_key, masked, patience, postgresql_url
+from harness.store.connection import (
+    DAMAGED,
+    database_errors,
+    lock_key,
+    masked,
+    optuna_address,
+    patience,
+    postgresql_url,
+)
 from harness.store.reading import damage
 
 STUDIES: sqlalchemy.Table = models.StudyModel.__table__
@@ -43,10 +51,10 @@ def prepare_server(
     connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(lock_key(":tables"))))
     if not _has_version(connection):
         target = postgresql_url(url)
-        # Optuna takes braces in a URL for a template of its own.
-        address = target.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
         with database_errors(name):
-            RDBStorage(address, {"poolclass": NullPool, "connect_args": patience(target)}).remove_session()
+            RDBStorage(
+                optuna_address(target), {"poolclass": NullPool, "connect_args": patience(target)}
+            ).remove_session()
     check_version(connection, name)
     known = connection.scalar(sqlalchemy.select(STUDIES.c.study_id).where(STUDIES.c.study_name == study))
     if known is None and create:

@@ -28,6 +28,7 @@ from harness.store.connection import (
     connect_sqlite,
     database_errors,
     masked,
+    optuna_address,
     patience,
     postgresql_url,
 )
@@ -59,10 +60,8 @@ def read_study(where: Path | str, study: str) -> Snapshot:
         target = postgresql_url(where)
         with closing(connect_postgresql(where)) as link:
             found = _find(link, study)
-        # Optuna takes braces in a URL for a template of its own.
-        address = target.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
         settings = {"connect_args": patience(target), "execution_options": {"postgresql_readonly": True}}
-        return _read(address, settings, study, found, masked(where))
+        return _read(optuna_address(target), settings, study, found, masked(where))
     with TemporaryDirectory(prefix="harness-") as folder:
         copy = copy_study(where, Path(folder))
         try:
