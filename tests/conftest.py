@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,10 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is imported: two teams of threads on two cores are slower than none (0.02 to 0.35 times as fast).
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control starts what runs in its background so; tests that press Ctrl-C would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _BUILD = Path(__file__).parent / "nvml_stub" / "build.py"
 _BENCH_RUNS = Path(__file__).parent / "bench_runs.py"
