@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -88,6 +89,17 @@ class StudyDatabase:
             return cls(link, found)
         except BaseException:
             link.close()
+            raise
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Have all that is written meanwhile written in one transaction, or nothing of it."""
+        begun = len(self._ids)
+        try:
+            with self._link.transaction():
+                yield
+        except BaseException:
+            del self._ids[begun:]
             raise
 
     def begin(

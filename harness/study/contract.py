@@ -53,11 +53,11 @@ Group = tuple[Assignment, ...]
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Which assignments are trained as one program: those of one kind."""
+    """Which assignments are trained as one program: those of one kind, None of which is trained alone."""
 
     size: int = 1
-    """The most of a group; 1: each is trained alone."""
-    kind: Callable[[Assignment], Hashable] = lambda _: None
+    """The most of a group."""
+    kind: Callable[[Assignment], Hashable | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
