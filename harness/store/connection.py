@@ -52,10 +52,7 @@ class Link:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlalchemy.Connection]:
-        """Give the connection for one transaction, or a part of the one that is open. Raises :class:`StorageError`."""
-        if self._connection.in_transaction():
-            yield self._connection
-            return
+        """Give the connection for one transaction. Raises :class:`StorageError`."""
         if self._connection.invalidated:  # It would connect anew, without the lock that it held.
             raise StorageError(f"{self.name}: the connection to the database was lost{self._advice}")
         with database_errors(self.name, self._advice), self._connection.begin():
