@@ -15,6 +15,8 @@ from harness.study.decide.samplers import startup
 
 BLIND = ("random", "grid", "qmc")
 """Samplers that do not look at results."""
+GENERATION = {"nsga2": 16, "cmaes": 8}
+"""Trials that a sampler proposes before it looks at results again, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +42,6 @@ def lag_of(spec: Spec) -> Lag:
         return Lag(free=64, most=64, share=0.0)
     if blind and pruner_name(spec) != "asha":
         return Lag(free=32, most=64, share=0.5)
+    if size := GENERATION.get(spec.search.sampler):
+        return Lag(free=size, most=size, share=0.0)
     return Lag(free=startup(spec), most=16, share=2 / 3)
