@@ -10,8 +10,6 @@ over the last 200; Optuna's own loop 42 and 38 in WAL mode, 110 and 111 as it is
 from __future__ import annotations
 
 import argparse
-import itertools
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,7 +27,7 @@ from harness.spec import Spec, parse_spec
 from harness.store import RunFolder, StudyDatabase
 from harness.study import Observer
 from harness.study.archive import Archive
-from harness.study.contract import Capabilities, Evaluation, Group, Lost, Report, Watcher
+from harness.study.contract import Assignment, Capabilities, Evaluation, Group, Grouping, Lost, Report, Watcher
 from harness.study.coordinator import Coordinator
 from harness.study.decide.decisions import SampledTrials
 from harness.study.decide.samplers import build_sampler
@@ -77,25 +75,16 @@ class Instant:
     def wait(self, watcher: Watcher, timeout_s: float) -> list[Evaluation | Lost]:
         """Report every epoch, and be done."""
         del timeout_s
-        (assignment,) = self._group
-        value = value_of(dict(assignment.params))
-        epochs = [epoch_record(assignment.trial, epoch, value) for epoch in range(1, EPOCHS + 1)]
-        for epoch in epochs:
-            watcher.judge(Report(epoch, {}))
-        record = TrialRecord(
-            trial=assignment.trial,
-            outcome=Outcome.COMPLETE,
-            reason="trained for all epochs",
-            candidate=assignment.candidate.as_dict(),
-            params=assignment.params,
-            values=(value,),
-            epochs=EPOCHS,
-            best_epoch=EPOCHS,
-            validation=epochs[-1].validation,
-            seconds=0.0,
-        )
-        self.stamps.append(time.perf_counter())
-        return [Evaluation(record, epochs)]
+        values = [value_of(dict(assignment.params)) for assignment in self._group]
+        epochs = [
+            [epoch_record(assignment.trial, epoch, value) for epoch in range(1, EPOCHS + 1)]
+            for assignment, value in zip(self._group, values, strict=True)
+        ]
+        for reports in zip(*epochs, strict=True):
+            watcher.judge_all([Report(epoch, {}) for epoch in reports])
+        ended, self._group = self._group, ()
+        self.stamps += [time.perf_counter()] * len(ended)
+        return [evaluation(*each) for each in zip(ended, values, epochs, strict=True)]
 
     def cancel(self, trial: int, reason: str) -> None:
         """Nothing lasts long enough."""
@@ -103,6 +92,23 @@ class Instant:
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+def evaluation(assignment: Assignment, value: float, epochs: list[EpochRecord]) -> Evaluation:
+    """Return a trial that was trained to its end."""
+    record = TrialRecord(
+        trial=assignment.trial,
+        outcome=Outcome.COMPLETE,
+        reason="trained for all epochs",
+        candidate=assignment.candidate.as_dict(),
+        params=assignment.params,
+        values=(value,),
+        epochs=EPOCHS,
+        best_epoch=EPOCHS,
+        validation=epochs[-1].validation,
+        seconds=0.0,
+    )
+    return Evaluation(record, epochs)
 
 
 def epoch_record(trial: int, epoch: int, value: float) -> EpochRecord:
@@ -125,7 +131,7 @@ def value_of(params: dict[str, Any]) -> float:
     return 1 / (1 + sum((float(value) % 1.0 - 0.3) ** 2 for value in params.values()))
 
 
-def ours(spec: Spec, folder: Path) -> list[float]:
+def ours(spec: Spec, folder: Path, *, group: int = 1) -> list[float]:
     """Return the times at which trials were handed to be trained."""
     run = RunFolder.create(folder, "overhead")
     objectives = resolve_objectives(spec, TaskKind.CLASSIFICATION)
@@ -135,7 +141,8 @@ def ours(spec: Spec, folder: Path) -> list[float]:
     executor = Instant()
     archive = Archive(run, database, objectives, spec.limits)
     source = SampledTrials(spec, objectives, archive.known)
-    coordinator = Coordinator(job, archive, source, executor, Packing(1, 1, float("inf")), Stop(), Observer())
+    packing, grouping = Packing(1, 1, float("inf")), Grouping(group, lambda _: "alike")
+    coordinator = Coordinator(job, archive, source, executor, packing, Stop(), Observer(), grouping)
     for _ in coordinator.run(spec.total):
         pass
     database.close()
@@ -174,9 +181,9 @@ def optunas(spec: Spec, folder: Path, *, wal: bool) -> list[float]:
 
 
 def milliseconds(stamps: list[float]) -> tuple[float, float]:
-    """Return the median time between two trials, in the first and the last window."""
-    gaps = [1e3 * (later - earlier) for earlier, later in itertools.pairwise(stamps)]
-    return statistics.median(gaps[:WINDOW]), statistics.median(gaps[-WINDOW:])
+    """Return the mean time between two trials, in the first and the last window."""
+    window = min(WINDOW, len(stamps) - 1)
+    return tuple(1e3 * (part[-1] - part[0]) / window for part in (stamps[: window + 1], stamps[-window - 1 :]))
 
 
 def main() -> None:
@@ -184,6 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--optuna-trials", type=int, default=1000, help="Optuna's arms take longer")
+    parser.add_argument("--group", type=int, default=16, help="trials of a program, at most what the sampler can give")
     parser.add_argument("--sampler", default="random")
     parser.add_argument("--pruner", default="none")
     options = parser.parse_args()
@@ -195,10 +203,11 @@ def main() -> None:
 
     arms: dict[str, tuple[int, Callable[[Spec, Path], list[float]]]] = {
         "harness, SQLite in WAL mode": (options.trials, ours),
+        f"the same, programs of {options.group}": (options.trials, lambda s, f: ours(s, f, group=options.group)),
         "optuna optimize, SQLite in WAL mode": (options.optuna_trials, lambda s, f: optunas(s, f, wal=True)),
         "optuna optimize, SQLite as it is": (options.optuna_trials, lambda s, f: optunas(s, f, wal=False)),
     }
-    print(f"{options.sampler} sampler, 8 parameters, {EPOCHS} reports a trial; median ms per trial")
+    print(f"{options.sampler} sampler, 8 parameters, {EPOCHS} reports a trial; mean ms per trial")
     print(f"{'':<38} {'first ' + str(WINDOW):>10} {'last ' + str(WINDOW):>10}   trials")
     for name, (trials, arm) in arms.items():
         with tempfile.TemporaryDirectory() as folder:

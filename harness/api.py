@@ -123,7 +123,7 @@ def search(
     precision: str | None = None,
     out: str | Path = "results",
     resume: str | Path | None = None,
-    workers: int | Literal["auto"] = 1,
+    workers: int | Literal["auto"] = "auto",
     executor: Literal["local", "ray"] = "local",
     address: str | None = None,
     storage: str | None = None,
@@ -158,12 +158,12 @@ def search(
 
     The first SIGINT or SIGTERM ends the search cleanly with everything saved; the second one aborts. ``resume`` goes on
     with an earlier run up to its total of ``trials``, and takes its ``data`` again. Trials run in ``workers`` processes
-    of their own (0: in this one), or in as many actors of the Ray cluster at ``address``; ``storage`` is the URL of a
-    PostgreSQL database for the study. ``plan_from`` is a run whose measured choices of layout, precision, batch size
-    and threads are replayed. ``metrics`` are measured beside those of the space: names of built-in ones, or a mapping
-    of names of your own to functions of (targets, answers), or to ``"module:function"`` with ``trust``; see
-    docs/spaces.md. ``timeout_s`` is for everything from this call on, or from ``started_s`` (of ``time.monotonic()``)
-    where that came before it. Raises the errors of :mod:`harness.errors`.
+    of their own (``"auto"``: one for each core, as far as that pays; 0: in this one), or in as many actors of the Ray
+    cluster at ``address``; ``storage`` is the URL of a PostgreSQL database for the study. ``plan_from`` is a run whose
+    measured choices of layout, precision, batch size and threads are replayed. ``metrics`` are measured beside those of
+    the space: names of built-in ones, or a mapping of names of your own to functions of (targets, answers), or to
+    ``"module:function"`` with ``trust``; see docs/spaces.md. ``timeout_s`` is for everything from this call on, or from
+    ``started_s`` (of ``time.monotonic()``) where that came before it. Raises the errors of :mod:`harness.errors`.
 
     ``on_epoch`` is called with the :class:`~harness.records.EpochRecord` of every epoch that has ended, ``on_trial``
     with the :class:`~harness.records.TrialRecord` of every trial; ``observer`` is an :class:`Observer`, which hears of

@@ -48,7 +48,7 @@ def compare(
     precision: options.Precision = None,
     seed: options.Seed = None,
     set_: options.Set = None,
-    workers: options.Workers = "1",
+    workers: options.Workers = "auto",
     deterministic: options.Deterministic = None,
     trial_timeout: options.TrialTimeout = None,
     retries: options.Retries = None,

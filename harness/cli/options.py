@@ -38,11 +38,11 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key of the space file.")
 ]
 Workers = Annotated[
-    str, typer.Option(metavar="N|auto", help="Worker processes; 0 trains in the process of the command.")
+    str, typer.Option(metavar="N|auto", help="Worker processes, by default one a core; 0: train in this one.")
 ]
 Deterministic = Annotated[
     bool | None,
-    typer.Option("--deterministic", help="The same trials with any number of workers; plans by rule, not measured."),
+    typer.Option("--deterministic", help="Plans by rule, not measured, and on one thread: repeats bit for bit."),
 ]
 TrialTimeout = Annotated[str | None, typer.Option(help="Time for one trial, such as 90s.")]
 Retries = Annotated[int | None, typer.Option(help="How often a trial whose worker died is started again.")]

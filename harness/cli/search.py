@@ -30,7 +30,7 @@ def search(
     precision: options.Precision = None,
     seed: options.Seed = None,
     set_: options.Set = None,
-    workers: options.Workers = "1",
+    workers: options.Workers = "auto",
     deterministic: options.Deterministic = None,
     plan_from: Annotated[
         Path | None,

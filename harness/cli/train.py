@@ -41,7 +41,7 @@ def train(
     precision: options.Precision = None,
     seed: options.Seed = None,
     set_: options.Set = None,
-    workers: options.Workers = "1",
+    workers: options.Workers = "auto",
     executor: options.Executor = "local",
     address: options.Address = None,
     out: options.Out = Path("results"),

@@ -112,9 +112,7 @@ def _own_findings(contents: Contents, kept: Iterable[Kept], objectives: tuple[Ob
 
 def _check_space(contents: Contents, kept: Iterable[Kept]) -> None:
     """Note where ``space.yaml`` is not the space of the run, or a trial is not a point of it."""
-    known = [
-        Known(each.stored.params, (), Result(each.record, each.epochs) if each.record else None, None) for each in kept
-    ]
+    known = [Known(each.stored.params, Result(each.record, each.epochs) if each.record else None) for each in kept]
     try:
         spec = spec_of_run(contents.run)
         check_candidates(contents.run, spec, known)

@@ -103,7 +103,7 @@ class Search(Frozen):
     """
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     deterministic: bool = False
-    """Whether any number of workers finds the same trials: each knows only results that all of them would know."""
+    """Whether trials are planned without a clock, each on one thread, so that a seed repeats to the bit."""
     baselines: bool = True
     """Whether scikit-learn's simplest models are scored beside the winner; decides no trial."""
     first: tuple[dict[str, Any], ...] = ()

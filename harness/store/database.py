@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,7 @@ from harness.store.connection import (
 )
 from harness.store.files import storage_errors, write_file
 from harness.store.reading import NOTE, RECORD, StoredTrial, read_numbers, read_trials
+from harness.store.writes import Writes
 
 State = Literal["complete", "pruned", "fail"]
 
@@ -58,6 +60,10 @@ class StudyDatabase:
     def __init__(self, link: Link, study_id: int) -> None:
         self._link = link
         self._study_id = study_id
+        self._writes: Writes | None = None
+        """Of the transaction that is open."""
+        self._new: set[int] = set()
+        """Trials that nothing has been written of since they were begun here, by number."""
         with link.transaction() as connection:
             self._ids = read_numbers(connection, link.name, study_id)
 
@@ -90,6 +96,24 @@ class StudyDatabase:
             link.close()
             raise
 
+    @contextmanager
+    def together(self) -> Iterator[Writes]:
+        """Have all that is written meanwhile written in one transaction, or nothing of it."""
+        if self._writes is not None:
+            yield self._writes
+            return
+        begun = len(self._ids)
+        try:
+            with self._link.transaction() as connection:
+                self._writes = Writes(connection)
+                yield self._writes
+                self._writes.flush()
+        except BaseException:
+            del self._ids[begun:]
+            raise
+        finally:
+            self._writes = None
+
     def begin(
         self,
         number: int,
@@ -100,18 +124,19 @@ class StudyDatabase:
         """Write that trial ``number`` is to be trained, with what was chosen and a note of one's own, in JSON."""
         if number != len(self._ids):
             raise StorageError(f"{self._link.name}: trial {number} cannot follow trial {len(self._ids) - 1}")
-        with self._link.transaction() as connection:
+        with self.together() as writes:
             trial_id = schema.insert(
-                connection,
+                writes.connection,
                 _TRIALS,
                 number=number,
                 study_id=self._study_id,
                 state=TrialState.RUNNING,
                 datetime_start=_now(),
             )
-            _insert(connection, _PARAMS, trial_id, [_param(name, params[name], distributions[name]) for name in params])
-            _insert(connection, _ATTRIBUTES, trial_id, [{"key": NOTE, "value_json": json.dumps(dict(note))}])
-        self._ids.append(trial_id)
+            writes.insert(_PARAMS, trial_id, [_param(name, params[name], distributions[name]) for name in params])
+            writes.insert(_ATTRIBUTES, trial_id, [{"key": NOTE, "value_json": json.dumps(dict(note))}])
+            self._ids.append(trial_id)
+        self._new.add(number)
 
     def finish(
         self,
@@ -130,22 +155,23 @@ class StudyDatabase:
         """
         assert not any(math.isnan(value) for value in (*values, *constraints.values())), "Optuna reads no NaN back"
         trial_id = self._trial_id(number)
-        with self._link.transaction() as connection:
-            self._touch(connection, number, state=TrialState[state.upper()], datetime_complete=_now())
-            _replace(connection, _VALUES, trial_id, map(_value, range(len(values)), values))
-            _replace(connection, _REPORTS, trial_id, map(_report, reports, reports.values()))
-            broken = [
-                {"key": CONSTRAINT + key, "value_json": json.dumps(float(constraints[key]))} for key in constraints
-            ]
-            _replace(connection, _SYSTEM, trial_id, broken, _SYSTEM.c.key.startswith(CONSTRAINT))
-            _replace_record(connection, trial_id, record)
+        with self.together() as writes:
+            self._touch(writes.connection, number, state=TrialState[state.upper()], datetime_complete=_now())
+            if number not in self._new:
+                writes.delete(_VALUES, trial_id)
+                writes.delete(_REPORTS, trial_id)
+                writes.delete(_SYSTEM, trial_id, _SYSTEM.c.key.startswith(CONSTRAINT))
+            writes.insert(_VALUES, trial_id, map(_value, range(len(values)), values))
+            writes.insert(_REPORTS, trial_id, map(_report, reports, reports.values()))
+            writes.insert(_SYSTEM, trial_id, map(_constraint, constraints, constraints.values()))
+            self._replace_record(writes, number, record)
 
     def keep(self, number: int, record: str) -> None:
         """Write a record and leave the trial as it is: what was spent on one that was interrupted, which stays open."""
-        trial_id = self._trial_id(number)
-        with self._link.transaction() as connection:
-            self._touch(connection, number, study_id=self._study_id)
-            _replace_record(connection, trial_id, record)
+        self._trial_id(number)
+        with self.together() as writes:
+            self._touch(writes.connection, number, study_id=self._study_id)
+            self._replace_record(writes, number, record)
 
     def load(self) -> list[StoredTrial]:
         """Return all trials by number; anything in them that was not written here is a :class:`StorageError`."""
@@ -166,6 +192,13 @@ class StudyDatabase:
         row = _TRIALS.c.trial_id == self._ids[number]
         if connection.execute(_TRIALS.update().where(row).values(**columns)).rowcount != 1:
             raise StorageError(f"{self._link.name}: trial {number} was removed from the study meanwhile; {DAMAGED}")
+
+    def _replace_record(self, writes: Writes, number: int, record: str) -> None:
+        if number in self._new:
+            self._new.discard(number)
+        else:
+            writes.delete(_ATTRIBUTES, self._ids[number], _ATTRIBUTES.c.key == RECORD)
+        writes.insert(_ATTRIBUTES, self._ids[number], [{"key": RECORD, "value_json": json.dumps(record)}])
 
 
 def _ensure_file(path: Path, study: str, directions: Sequence[StudyDirection], *, create: bool) -> None:
@@ -203,26 +236,5 @@ def _report(epoch: int, value: float) -> dict[str, Any]:
     return {"step": epoch, "intermediate_value": number, "intermediate_value_type": kind}
 
 
-def _replace_record(connection: sqlalchemy.Connection, trial_id: int, record: str) -> None:
-    row = {"key": RECORD, "value_json": json.dumps(record)}
-    _replace(connection, _ATTRIBUTES, trial_id, [row], _ATTRIBUTES.c.key == RECORD)
-
-
-def _replace(
-    connection: sqlalchemy.Connection,
-    table: sqlalchemy.Table,
-    trial_id: int,
-    rows: Iterable[Mapping[str, Any]],
-    *which: sqlalchemy.ColumnElement[bool],
-) -> None:
-    """Put ``rows`` in place of those that a trial has, or of ``which`` of them."""
-    connection.execute(table.delete().where(table.c.trial_id == trial_id, *which))
-    _insert(connection, table, trial_id, rows)
-
-
-def _insert(
-    connection: sqlalchemy.Connection, table: sqlalchemy.Table, trial_id: int, rows: Iterable[Mapping[str, Any]]
-) -> None:
-    filled = [{"trial_id": trial_id, **row} for row in rows]
-    if filled:
-        connection.execute(table.insert(), filled)
+def _constraint(name: str, margin: float) -> dict[str, Any]:
+    return {"key": CONSTRAINT + name, "value_json": json.dumps(float(margin))}

@@ -7,7 +7,7 @@ removed after it, so that the run can be killed between any two steps and taken 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness.errors import StorageError
 from harness.records import Outcome, TrialRecord
@@ -17,7 +17,7 @@ from harness.store.connection import DAMAGED
 from harness.store.database import State
 from harness.study import telemetry
 from harness.study.contract import Evaluation
-from harness.study.decide.protocol import Known, Proposal, Result
+from harness.study.decide.protocol import Known, Result, Stretch
 from harness.study.keeping import kept_trials, predictions_file, weights_file
 from harness.study.limits import constraints
 from harness.study.objectives import Objective, contenders
@@ -87,37 +87,41 @@ class Archive:
         """Every trial that has ended, or was cut off, by number."""
         return {number: self.results[number].record for number in sorted(self.results)}
 
-    def begin(self, number: int, proposal: Proposal, observed: Sequence[int], seed: int | None) -> None:
-        """Remember that a trial is to be trained, whose results the sampler observed since the last one, and its seed.
+    def begin(self, stretches: Iterable[Stretch]) -> None:
+        """Remember which new trials are to be trained, and the seeds of replicates: others follow from the number."""
+        new = [(each, each.proposal) for each in stretches if each.proposal is not None]
+        if not new:
+            return
+        with self._database.together():
+            for stretch, proposal in new:
+                note = {} if stretch.seed is None else {"seed": stretch.seed}
+                self._database.begin(stretch.trial, proposal.params, proposal.distributions, note)
 
-        The seed of a trial that is no replicate follows from its number.
-        """
-        note = {"shown": list(observed)} | ({} if seed is None else {"seed": seed})
-        self._database.begin(number, proposal.params, proposal.distributions, note)
-
-    def end(self, evaluation: Evaluation) -> None:
-        """Remember how a stretch of a trial ended."""
-        record, before = evaluation.record, self._keeping
-        self._sizes[record.trial] = len(evaluation.weights) + len(evaluation.predictions)
-        others = (result.record for trial, result in self.results.items() if trial != record.trial)
-        contending = contenders(self._objectives, [*others, record])
+    def end(self, evaluations: Sequence[Evaluation]) -> None:
+        """Remember how stretches of trials ended."""
+        if not evaluations:
+            return
+        before = self._keeping
+        results = self.results | {each.trial: Result(each.record, each.epochs) for each in evaluations}
+        contending = contenders(self._objectives, (result.record for result in results.values()))
         # Of those that were let go none comes back, so that this costs the same after many trials as after few.
-        known = {trial: self.results[trial].record for trial in before}
-        self._keeping = self._kept({**known, record.trial: record}, contending)
-        if record.trial in self._keeping:
+        new = {each.trial: len(each.weights) + len(each.predictions) for each in evaluations}
+        self._sizes |= new
+        self._keeping = self._kept({trial: results[trial].record for trial in (*before, *new)}, contending)
+        for evaluation in evaluations:
             self._write_files(evaluation)
-        if evaluation.traceback:
-            self._folder.write(f"logs/trial-{record.trial:06d}.txt", evaluation.traceback)
-        if evaluation.checkpoint:
-            self.keep(record.trial, evaluation.checkpoint)
-        telemetry.write(self._folder, f"{record.trial:06d}-{record.epochs:06d}", evaluation.telemetry)
-        self._record(record, evaluation)
-        self.results[record.trial] = Result(record, evaluation.epochs)
-        self._contenders = contending
+        samples = [sample for evaluation in evaluations for sample in evaluation.telemetry]
+        last = evaluations[-1].record
+        telemetry.write(self._folder, f"{last.trial:06d}-{last.epochs:06d}", samples)
+        with self._database.together():
+            for evaluation in evaluations:
+                self._record(evaluation.record, evaluation)
+        self.results, self._contenders = results, contending
         for trial in before - self._keeping:
             self._remove_files(trial)
-        if record.outcome is not Outcome.INTERRUPTED and not evaluation.checkpoint:
-            self._folder.remove(resume_file(record.trial))
+        for evaluation in evaluations:
+            if evaluation.outcome is not Outcome.INTERRUPTED and not evaluation.checkpoint:
+                self._folder.remove(resume_file(evaluation.trial))
 
     def keep(self, trial: int, checkpoint: bytes) -> None:
         """Keep the checkpoint of an unfinished trial."""
@@ -151,9 +155,16 @@ class Archive:
         return {*best, *(each.trial for each in contending)}
 
     def _write_files(self, evaluation: Evaluation) -> None:
-        self._folder.write(weights_file(evaluation.trial), evaluation.weights)
-        if evaluation.predictions and not self._keep_weights:
-            self._folder.write(predictions_file(evaluation.trial), evaluation.predictions)
+        """Write what hangs on a record."""
+        trial = evaluation.trial
+        if trial in self._keeping:
+            self._folder.write(weights_file(trial), evaluation.weights)
+            if evaluation.predictions and not self._keep_weights:
+                self._folder.write(predictions_file(trial), evaluation.predictions)
+        if evaluation.traceback:
+            self._folder.write(f"logs/trial-{trial:06d}.txt", evaluation.traceback)
+        if evaluation.checkpoint:
+            self.keep(trial, evaluation.checkpoint)
 
     def _remove_files(self, trial: int) -> None:
         self._folder.remove(weights_file(trial))
@@ -177,7 +188,7 @@ class Archive:
     def _load(self) -> None:
         """Read and check what earlier parts of the run have left."""
         for stored in self._database.load():
-            self.known.append(Known(stored.params, self._observed(stored), self._result(stored), self._seed(stored)))
+            self.known.append(Known(stored.params, self._result(stored), self._seed(stored)))
         self.results = {number: known.result for number, known in enumerate(self.known) if known.result}
         self._contenders = contenders(self._objectives, (result.record for result in self.results.values()))
         for trial in self.results:
@@ -195,21 +206,12 @@ class Archive:
         check_result(self._folder.path, stored, record, epochs, self._objectives)
         return Result(record, epochs)
 
-    def _observed(self, stored: StoredTrial) -> tuple[int, ...]:
-        """Return whose results the sampler had observed before a trial: those of earlier ones."""
-        observed = stored.note.get("shown", [])
-        if not isinstance(observed, list) or not all(type(n) is int and 0 <= n < stored.number for n in observed):
-            raise self._damaged(stored, "it does not say whose results its sampler had observed")
-        return tuple(observed)
-
     def _seed(self, stored: StoredTrial) -> int | None:
         seed = stored.note.get("seed")
         if seed is not None and (type(seed) is not int or seed not in SEEDS):
-            raise self._damaged(stored, "its seed is none")
+            where = f"{self._folder.path}: the note of trial {stored.number} is damaged"
+            raise StorageError(f"{where}: its seed is none; {DAMAGED}")
         return seed
-
-    def _damaged(self, stored: StoredTrial, why: str) -> StorageError:
-        return StorageError(f"{self._folder.path}: the note of trial {stored.number} is damaged: {why}; {DAMAGED}")
 
     def _files(self) -> Iterator[tuple[str, int]]:
         folder = self._folder.path

@@ -53,11 +53,11 @@ Group = tuple[Assignment, ...]
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Which assignments are trained as one program: those of one kind."""
+    """Which assignments are trained as one program: those of one kind, None of which is trained alone."""
 
     size: int = 1
-    """The most of a group; 1: each is trained alone."""
-    kind: Callable[[Assignment], Hashable] = lambda _: None
+    """The most of a group."""
+    kind: Callable[[Assignment], Hashable | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,9 @@ class Watcher(Protocol):
 
     def judge(self, report: Report) -> str:
         """Return why the trial is to be given up, or ``""`` to go on."""
+
+    def judge_all(self, reports: Sequence[Report]) -> list[str]:
+        """Return the same of each of several trials that one program trains, asked for in one round trip."""
 
     def keep(self, trial: int, checkpoint: bytes) -> None:
         """Keep a checkpoint, in place of the trial's earlier one."""

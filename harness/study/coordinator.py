@@ -8,7 +8,7 @@ checkpoints, under their own numbers.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -79,8 +79,7 @@ class Coordinator:
             yield from self._fill(total)
             if not self._groups.under_way:
                 return
-            for ended in self._executor.wait(self, POLL_S):
-                yield from self._settle(ended)
+            yield from self._settle(self._executor.wait(self, POLL_S))
             if reason := self._stop.reason:
                 self._cancel(reason)
 
@@ -97,45 +96,48 @@ class Coordinator:
             self._observer.epoch_ended(report.epoch)
         return self._source.should_prune(running.stretch, report, running.epochs) if self._source.prunes else ""
 
+    def judge_all(self, reports: Sequence[Report]) -> list[str]:
+        """Return the same of each of several trials."""
+        return [self.judge(report) for report in reports]
+
     def keep(self, trial: int, checkpoint: bytes) -> None:
         """Keep a trial's checkpoint."""
         self._archive.keep(trial, checkpoint)
 
     def _fill(self, total: int) -> Iterator[TrialRecord]:
         """Submit groups as long as there is room; yield what needs no training."""
-        while not self._stop.reason and len(self._groups.under_way) < self._packing.allowed():
+        while not self._stop.reason and (free := self._packing.allowed() - len(self._groups.under_way)) > 0:
             if self._not_started >= NOT_STARTED:
                 return
             if any(group.alone for group in self._groups.under_way):
                 return
-            yield from self._ask(total)
-            group = None if self._stop.reason else self._groups.next()
+            yield from self._ask(total, free)
+            group = None if self._stop.reason else self._groups.next(self._packing.allowed())
             if group is None:
                 return
             self._submit(group)
 
-    def _ask(self, total: int) -> Iterator[TrialRecord]:
-        """Begin stretches until the next group is full; yield what needs no training."""
-        while self._groups.hungry and not self._stop.reason:
-            stretch = self._source.ask(total)
-            if stretch is None:
+    def _ask(self, total: int, free: int) -> Iterator[TrialRecord]:
+        """Begin stretches until ``free`` slots have all that they can take; yield what needs no training."""
+        while not self._stop.reason:
+            asked, repeats = [], []
+            while self._groups.hungry(free) and (stretch := self._source.ask(total)) is not None:
+                if earlier := self._source.earlier(stretch):
+                    self._source.tell(stretch, earlier)
+                    continue
+                asked.append(stretch)
+                first = self._first_of.setdefault(self._key(stretch.params, stretch.seed), stretch.trial)
+                if first == stretch.trial:
+                    self._prepare(stretch)
+                elif first in self._running:
+                    self._twins.setdefault(first, []).append(stretch)
+                else:
+                    repeats.append((stretch, first))
+            self._archive.begin(asked)
+            for stretch, first in repeats:
+                yield from self._repeat(stretch, first)
+            if not repeats:
                 return
-            if earlier := self._source.earlier(stretch):
-                self._source.tell(stretch, earlier)
-                continue
-            if stretch.proposal is not None:
-                self._archive.begin(stretch.trial, stretch.proposal, stretch.observed, stretch.seed)
-            yield from self._begin(stretch)
-
-    def _begin(self, stretch: Stretch) -> Iterator[TrialRecord]:
-        self._observer.trial_started(stretch.trial, stretch.params)
-        first = self._first_of.setdefault(self._key(stretch.params, stretch.seed), stretch.trial)
-        if first == stretch.trial:
-            self._prepare(stretch)
-        elif first in self._running:
-            self._twins.setdefault(first, []).append(stretch)
-        else:
-            yield from self._repeat(stretch, first)
 
     def _key(self, params: Mapping[str, Any], seed: int | None) -> str:
         """Return what two trials of the same candidate have in common; replicates of it have seeds of their own."""
@@ -159,7 +161,8 @@ class Coordinator:
             same_as=first,
         )
         evaluation = Evaluation(record, [replace(epoch, trial=stretch.trial) for epoch in result.epochs])
-        yield from self._conclude(stretch, evaluation)
+        self._observer.trial_started(stretch.trial, stretch.params)
+        yield from self._conclude([(stretch, evaluation)])
 
     def _prepare(self, stretch: Stretch) -> None:
         """Make the assignment of a stretch, from what is left of earlier attempts; it waits for its group."""
@@ -190,40 +193,51 @@ class Coordinator:
         for running in group.members:
             checkpoint = self._archive.checkpoint(running.assignment.trial)
             running.assignment = replace(running.assignment, checkpoint=checkpoint, shared=shared, left_s=left_s)
+            if not running.started:
+                running.started = True
+                self._observer.trial_started(running.stretch.trial, running.stretch.params)
         self._groups.begin(group)
         group.device = self._executor.submit(tuple(running.assignment for running in group.members))
 
-    def _settle(self, ended: Evaluation | Lost) -> Iterator[TrialRecord]:
-        devices = [group.device for group in self._groups.under_way]
-        group, running = self._groups.end(ended.trial)
-        again = self._tried_again(group, running, ended, sharing=devices.count(group.device))
-        self._groups.ended(group)
-        if again:
-            running.begin_again(ended)
-            return
-        if isinstance(ended, Lost):
-            ended = self._evaluation_of(running, ended)
-        del self._running[ended.trial]
-        self._packing.finished(_peak_mib(ended.record))
-        yield from self._conclude(running.stretch, ended)
+    def _settle(self, ended: Sequence[Evaluation | Lost]) -> Iterator[TrialRecord]:
+        """Conclude those of the stretches that have ended which are not to be tried again."""
+        concluded = []
+        for each in ended:
+            devices = [group.device for group in self._groups.under_way]
+            group, running = self._groups.end(each.trial)
+            again = self._tried_again(group, running, each, sharing=devices.count(group.device))
+            self._groups.ended(group)
+            if again:
+                running.begin_again(each)
+                continue
+            evaluation = self._evaluation_of(running, each) if isinstance(each, Lost) else each
+            del self._running[each.trial]
+            self._packing.finished(_peak_mib(evaluation.record))
+            concluded.append((running.stretch, evaluation))
+        yield from self._conclude(concluded)
 
-    def _conclude(self, stretch: Stretch, evaluation: Evaluation) -> Iterator[TrialRecord]:
-        """Store a result, tell it to the source, and end the trials of the same candidate that wait for it."""
+    def _conclude(self, ended: Sequence[tuple[Stretch, Evaluation]]) -> Iterator[TrialRecord]:
+        """Store results, tell them to the source, and end the trials of the same candidates that wait for them."""
+        self._archive.end([self._to_be_kept(evaluation) for _, evaluation in ended])
+        for stretch, evaluation in ended:
+            record = evaluation.record
+            in_vain = record.outcome is Outcome.INTERRUPTED and not self._stop.reason
+            self._not_started = self._not_started + 1 if in_vain else 0
+            if record.outcome is not Outcome.INTERRUPTED:
+                self._source.tell(stretch, Result(record, evaluation.epochs))
+            self._observer.trial_ended(record)
+            yield record
+            for twin in self._twins.pop(record.trial, ()):
+                if not self._stop.reason:
+                    yield from self._repeat(twin, record.trial)
+
+    def _to_be_kept(self, evaluation: Evaluation) -> Evaluation:
+        """Return what is stored: of a trial that waited at a rung and was interrupted, that it waits there still."""
         record = evaluation.record
         earlier = self._archive.results.get(record.trial)
         if record.outcome is Outcome.INTERRUPTED and earlier and earlier.record.outcome is Outcome.PRUNED:
-            # It waited at a rung and was to go on: it waits there still.
-            evaluation = replace(evaluation, record=_waiting(earlier.record, record), epochs=earlier.epochs)
-        self._archive.end(evaluation)
-        in_vain = record.outcome is Outcome.INTERRUPTED and not self._stop.reason
-        self._not_started = self._not_started + 1 if in_vain else 0
-        if record.outcome is not Outcome.INTERRUPTED:
-            self._source.tell(stretch, Result(record, evaluation.epochs))
-        self._observer.trial_ended(record)
-        yield record
-        for twin in self._twins.pop(record.trial, ()):
-            if not self._stop.reason:
-                yield from self._repeat(twin, record.trial)
+            return replace(evaluation, record=_waiting(earlier.record, record), epochs=earlier.epochs)
+        return evaluation
 
     def _tried_again(self, group: RunningGroup, running: Running, ended: Evaluation | Lost, *, sharing: int) -> bool:
         """Have a stretch submitted again where that promises something: a worker died, or memory ran out.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
 from harness.records import EpochRecord
@@ -16,9 +18,13 @@ class Running:
 
     stretch: Stretch
     assignment: Assignment
+    kind: Hashable | None = None
+    """What those that are trained as one program have in common; None: it is trained alone."""
     epochs: list[EpochRecord] = field(default_factory=list)
     losses: int = 0
     """Workers that died of it."""
+    started: bool = False
+    """Whether an executor has had it."""
 
     def begin_again(self, ended: Evaluation | Lost) -> None:
         """Make the assignment that of another attempt, after one that left nothing."""
@@ -65,28 +71,38 @@ class Groups:
         """What the executor has."""
         return list(dict.fromkeys(self._under_way.values()))
 
-    @property
-    def hungry(self) -> bool:
-        """Whether another stretch would make the next group larger."""
-        return not self._ready and len(self._waiting) < self._most
+    def hungry(self, free: int) -> bool:
+        """Return whether another stretch would give ``free`` slots something to do, or more of it."""
+        if self._ready or len(self._waiting) >= self._most * free:
+            return False
+        return sum(running.kind is None for running in self._waiting) < free
 
     def add(self, running: Running) -> None:
         """Have a stretch wait for its group."""
+        running.kind = self._kind(running.assignment) if self._most > 1 else None
         self._waiting.append(running)
 
-    def next(self) -> RunningGroup | None:
+    def next(self, slots: int) -> RunningGroup | None:
         """Return the group to be submitted next: one to be tried again, or the first that waits with its kind.
 
         None: there is none, or it needs the device to itself and others are under way.
         """
         if not self._ready and self._waiting:
-            kind = self._kind(self._waiting[0].assignment)
-            alike = [running for running in self._waiting if self._kind(running.assignment) == kind]
-            self._ready.append(RunningGroup(alike[: self._most]))
-            self._waiting = deque(running for running in self._waiting if running not in self._ready[0].members)
+            self._ready.append(RunningGroup(self._take(slots)))
         if not self._ready or (self._ready[0].alone and self._under_way):
             return None
         return self._ready.popleft()
+
+    def _take(self, slots: int) -> list[Running]:
+        """Take out those of the first one's kind, no more than each slot's share of all that there is to do."""
+        kind = self._waiting[0].kind
+        if kind is None:
+            return [self._waiting.popleft()]
+        share = math.ceil((len(self._waiting) + len(self._under_way)) / slots)
+        alike = [running for running in self._waiting if running.kind == kind][: min(self._most, share)]
+        taken = set(map(id, alike))
+        self._waiting = deque(running for running in self._waiting if id(running) not in taken)
+        return alike
 
     def begin(self, group: RunningGroup) -> None:
         """Note that a group is given to the executor."""

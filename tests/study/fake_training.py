@@ -51,6 +51,7 @@ class FakeTrainer:
 
     def evaluate(self, group, watcher):
         """Do what ``params["do"]`` names, with the other parameters; what it returns are the record's parameters."""
+        self.trials = [assignment.trial for assignment in group]
         for assignment in group:
             self.trial, self.watcher = assignment.trial, watcher
             options = dict(assignment.params)
@@ -92,6 +93,15 @@ class FakeTrainer:
             verdicts.append(self.watcher.judge(report(self.trial, epoch)))
             if verdicts[-1]:
                 break
+        return {"verdicts": verdicts}
+
+    def report_all(self, epochs=1):
+        """Report for the whole group at once, as the first of it."""
+        trials, verdicts = self.trials, []
+        for epoch in range(1, epochs + 1):
+            said = self.watcher.judge_all([report(trial, epoch) for trial in trials])
+            verdicts.append(said)
+            trials = [trial for trial, verdict in zip(trials, said, strict=True) if not verdict]
         return {"verdicts": verdicts}
 
     def checkpoint(self, size):
@@ -200,6 +210,9 @@ class Listener:
     def judge(self, report):
         self.reports.append(report)
         return self.verdict(report)
+
+    def judge_all(self, reports):
+        return [self.judge(report) for report in reports]
 
     def keep(self, trial, checkpoint):
         self.checkpoints.append((trial, checkpoint))

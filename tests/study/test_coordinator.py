@@ -17,7 +17,7 @@ from harness.store import RunFolder, StudyDatabase, trials_frame
 from harness.store.ledger import ledger
 from harness.study import keeping
 from harness.study.archive import Archive
-from harness.study.contract import Capabilities, Evaluation, Lost, Report
+from harness.study.contract import Capabilities, Evaluation, Grouping, Lost, Report
 from harness.study.coordinator import Coordinator
 from harness.study.decide.decisions import SampledTrials
 from harness.study.decide.fixed import FixedTrials, Replicate
@@ -55,22 +55,24 @@ class Computed:
     def __init__(self, slots, seed=0, faults=None, shape=None, devices=1):
         self.slots, self.random, self.faults = slots, random.Random(seed), faults or {}
         self.placement, self.workers = Placement(slots, devices), {}
-        self.running, self.submitted, self.most, self.cancelled = {}, [], 0, []
+        self.running, self.submitted, self.groups, self.most, self.cancelled = {}, [], [], 0, []
         self.shape = shape or (lambda evaluation: evaluation)
 
     def capabilities(self):
         return Capabilities(self.slots, 1, "cpu", "a test")
 
     def submit(self, group):
-        (assignment,) = group
-        assert len(self.running) < self.slots
-        assert assignment.trial not in self.running
-        self.running[assignment.trial] = assignment
-        self.submitted.append(assignment)
-        self.most = max(self.most, len(self.running))
-        busy = [self.workers[trial] for trial in self.running if trial != assignment.trial]
-        self.workers[assignment.trial] = self.placement.choose(busy, lambda _worker: self.random.randint(0, 2))
-        return self.placement.device_of(self.workers[assignment.trial])
+        busy = {self.workers[trial] for trial in self.running}
+        assert len(busy) < self.slots
+        worker = self.placement.choose(busy, lambda _worker: self.random.randint(0, 2))
+        for assignment in group:
+            assert assignment.trial not in self.running
+            self.running[assignment.trial] = assignment
+            self.workers[assignment.trial] = worker
+        self.submitted += group
+        self.groups.append([assignment.trial for assignment in group])
+        self.most = max(self.most, len(busy) + 1)
+        return self.placement.device_of(worker)
 
     def wait(self, watcher, _timeout_s):
         trial = self.random.choice(sorted(self.running))
@@ -169,7 +171,17 @@ class Heard:
 
 
 def run(
-    path, spec, executor, *, total=None, stop=None, packing=None, watch=None, archive_of=Archive, source=SampledTrials
+    path,
+    spec,
+    executor,
+    *,
+    total=None,
+    stop=None,
+    packing=None,
+    watch=None,
+    archive_of=Archive,
+    source=SampledTrials,
+    grouping=None,
 ):
     """Carry a search on in ``path`` to its total, and return its archive."""
     folder = RunFolder.open(path) if path.exists() else RunFolder.create(path.parent, "x", path)
@@ -184,13 +196,19 @@ def run(
         archive.tidy()
         packing = packing or Packing(executor.slots, 1, float("inf"))
         trials = source(spec, objectives, archive.known)
-        coordinator = Coordinator(job, archive, trials, executor, packing, stop or Stop(), watch or Heard())
+        coordinator = Coordinator(job, archive, trials, executor, packing, stop or Stop(), watch or Heard(), grouping)
         for _ in coordinator.run(total or spec.total):
             pass
         return archive
     finally:
         database.close()
         folder.close()
+
+
+IN_GROUPS = Grouping(
+    8, lambda assignment: (assignment.params["architecture.mlp.depth"] or None) and (assignment.until, "deep")
+)
+"""What has no hidden layer is trained alone."""
 
 
 def outcomes(archive):
@@ -205,28 +223,22 @@ def told(archive):
 
 @pytest.mark.parametrize("pruner", ["none", "median", "asha", "hyperband"])
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "qmc", "nsga2"])
-def test_any_number_of_workers_finds_the_same_trials_when_deterministic(sampler, pruner, tmp_path):
-    spec = spec_of("search.deterministic=true", f"search.sampler={sampler}", f"search.pruner={pruner}")
+def test_any_number_of_workers_finds_the_same_trials_grouped_or_not(sampler, pruner, tmp_path):
+    spec = spec_of(f"search.sampler={sampler}", f"search.pruner={pruner}")
     first = told(run(tmp_path / "one", spec, Computed(1)))
     assert len(first) == 14
-    for workers in (2, 4):
+    for workers, grouping in ((2, None), (4, None), (1, IN_GROUPS), (3, IN_GROUPS)):
         executor = Computed(workers, seed=workers)
-        assert told(run(tmp_path / str(workers), spec, executor)) == first
+        folder = tmp_path / f"{workers}-{grouping is not None}"
+        assert told(run(folder, spec, executor, grouping=grouping)) == first
         assert executor.most == workers
+        assert (max(map(len, executor.groups)) > 1) == (grouping is not None)
 
 
-def test_without_that_the_order_of_results_decides(tmp_path):
-    spec = spec_of("search.sampler=tpe", "budget.trials=30")
-    orders = [run(tmp_path / str(seed), spec, Computed(4, seed=seed)) for seed in range(3)]
-    assert len({tuple(told(archive)) for archive in orders}) > 1
-
-
-@pytest.mark.parametrize("deterministic", ["true", "false"])
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "nsga2", "qmc"])
 @pytest.mark.parametrize("pruner", ["median", "asha"])
-def test_a_search_in_two_parts_is_the_search_in_one_go(sampler, pruner, deterministic, tmp_path):
-    asked = [f"search.deterministic={deterministic}", f"search.sampler={sampler}", f"search.pruner={pruner}"]
-    spec = spec_of(*asked)
+def test_a_search_in_two_parts_is_the_search_in_one_go(sampler, pruner, tmp_path):
+    spec = spec_of(f"search.sampler={sampler}", f"search.pruner={pruner}")
     whole = told(run(tmp_path / "whole", spec, Computed(1)))
     stop = Stop()
 
@@ -288,7 +300,7 @@ def failing_archive(at):
 @pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["none", "asha"])
 def test_the_power_may_go_off_at_any_persistence_step(pruner, tmp_path):
-    spec = spec_of("search.deterministic=true", "budget.trials=5", f"search.pruner={pruner}")
+    spec = spec_of("budget.trials=5", f"search.pruner={pruner}")
     build, steps = failing_archive(0)
     whole = told(run(tmp_path / "whole", spec, Computed(2), archive_of=build))
     names = sorted(path.name for path in (tmp_path / "whole").rglob("*") if path.suffix == ".safetensors")
@@ -535,16 +547,15 @@ def test_the_ledger_counts_every_second_once(pruner, faults, tmp_path):
         return [ended]
 
     executor.wait = counted
-    spec = spec_of(f"search.pruner={pruner}", "search.deterministic=true")
+    spec = spec_of(f"search.pruner={pruner}")
     archive = run(tmp_path / "run", spec, executor)
     again = [assignment for assignment in executor.submitted if assignment.attempt > 1]
     assert any(assignment.spent_s > 0 and not assignment.shared for assignment in again), "one got the device to itself"
     assert ledger(trials_frame(archive.records.values(), [])).device_s == pytest.approx(sum(spent))
 
 
-@pytest.mark.parametrize("deterministic", ["true", "false"])
-def test_a_halving_too_small_to_promote_anyone_still_finishes_its_best(deterministic, tmp_path):
-    spec = spec_of("search.pruner=asha", "budget.trials=4", f"search.deterministic={deterministic}")
+def test_a_halving_too_small_to_promote_anyone_still_finishes_its_best(tmp_path):
+    spec = spec_of("search.pruner=asha", "budget.trials=4")
     archive = run(tmp_path / "run", spec, Computed(2))
     (complete,) = [record for record in archive.records.values() if record.outcome is Outcome.COMPLETE]
     assert complete.values[0] == max(accuracy(record.params, 9) for record in archive.records.values())

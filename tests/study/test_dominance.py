@@ -16,6 +16,8 @@ from harness.study.decide.dominance import Dominance, judgeable
 from harness.study.decide.pruners import pruner_name
 from harness.study.objectives import Objective
 
+ALL = 10**6
+"""A horizon behind which there is nothing."""
 SPACE = "task: digits\nspace: {architecture: mlp}"
 ACCURACY = Objective("accuracy", maximize=True)
 LOSS = Objective("loss", maximize=False)
@@ -77,7 +79,7 @@ def test_with_one_objective_it_is_the_median_rule_of_optuna(seed, complete, budg
         ours.append({objective.metric: float(value)})
         running.report(float(value), epoch)
         expected = pruner.prune(study, study.trials[-1])
-        reason = dominance.should_prune(epochs_of(99, ours), {}, horizon=None)
+        reason = dominance.should_prune(epochs_of(99, ours), {}, horizon=ALL)
         theirs = [curve[epoch - 1] for curve in curves if len(curve) >= epoch]
         best = (max if maximize else min)(row[objective.metric] for row in ours)
         better = sum(v > best if maximize else v < best for v in theirs)
@@ -95,20 +97,20 @@ def test_what_half_of_the_trials_dominate_is_given_up_and_what_is_traded_is_not(
         tell(dominance, trial, [{"accuracy": 0.5 + trial / 100}] * 5, parameters=1000.0 + 100 * trial)
     worse = epochs_of(9, [{"accuracy": 0.4}] * 2)
     assert (
-        dominance.should_prune(worse, {"parameters": 1200.0}, horizon=None)
+        dominance.should_prune(worse, {"parameters": 1200.0}, horizon=ALL)
         == "at epoch 2, 3 of 6 trials were better in accuracy and parameters at once"
     )
-    assert dominance.should_prune(worse, {"parameters": 1199.0}, horizon=None) == ""
+    assert dominance.should_prune(worse, {"parameters": 1199.0}, horizon=ALL) == ""
     better = epochs_of(9, [{"accuracy": 0.9}] * 2)
-    assert dominance.should_prune(better, {"parameters": 1e9}, horizon=None) == ""
+    assert dominance.should_prune(better, {"parameters": 1e9}, horizon=ALL) == ""
 
 
 def test_an_equal_is_not_better():
     dominance = Dominance([ACCURACY, PARAMETERS], 5)
     for trial in range(6):
         tell(dominance, trial, [{"accuracy": 0.5}] * 5, parameters=10.0)
-    assert dominance.should_prune(epochs_of(9, [{"accuracy": 0.5}] * 3), {"parameters": 10.0}, horizon=None) == ""
-    assert dominance.should_prune(epochs_of(9, [{"accuracy": 0.5}] * 3), {"parameters": 11.0}, horizon=None)
+    assert dominance.should_prune(epochs_of(9, [{"accuracy": 0.5}] * 3), {"parameters": 10.0}, horizon=ALL) == ""
+    assert dominance.should_prune(epochs_of(9, [{"accuracy": 0.5}] * 3), {"parameters": 11.0}, horizon=ALL)
 
 
 def test_the_best_epoch_so_far_speaks_for_a_trial_in_every_quality():
@@ -116,9 +118,9 @@ def test_the_best_epoch_so_far_speaks_for_a_trial_in_every_quality():
     for trial in range(5):
         tell(dominance, trial, [{"accuracy": 0.6, "loss": 0.5}] * 5)
     rows = [{"accuracy": 0.5, "loss": 0.4}, {"accuracy": 0.4, "loss": 0.9}]
-    assert dominance.should_prune(epochs_of(9, rows), {}, horizon=None) == ""
+    assert dominance.should_prune(epochs_of(9, rows), {}, horizon=ALL) == ""
     rows[0]["loss"] = 0.6
-    assert dominance.should_prune(epochs_of(9, rows), {}, horizon=None)
+    assert dominance.should_prune(epochs_of(9, rows), {}, horizon=ALL)
 
 
 def test_training_speed_is_the_median_of_the_epochs_so_far():
@@ -128,8 +130,8 @@ def test_training_speed_is_the_median_of_the_epochs_so_far():
     slow = [{"accuracy": 0.5, "rate": rate} for rate in (500.0, 99.0, 50.0)]
     fast = [{"accuracy": 0.5, "rate": rate} for rate in (1.0, 101.0, 500.0)]
     assert median(row["rate"] for row in slow) == 99.0
-    assert dominance.should_prune(epochs_of(9, slow), {}, horizon=None)
-    assert dominance.should_prune(epochs_of(9, fast), {}, horizon=None) == ""
+    assert dominance.should_prune(epochs_of(9, slow), {}, horizon=ALL)
+    assert dominance.should_prune(epochs_of(9, fast), {}, horizon=ALL) == ""
 
 
 def test_only_complete_trials_up_to_the_horizon_count():
@@ -138,11 +140,11 @@ def test_only_complete_trials_up_to_the_horizon_count():
     for trial in range(5):
         tell(dominance, 2 * trial, [{"accuracy": 0.5}] * 5)
         tell(dominance, 2 * trial + 1, [{"accuracy": 0.9}] * 5, Outcome.PRUNED)
-    assert dominance.should_prune(bad, {}, horizon=None) == "at epoch 3, 5 of 5 trials were better in accuracy"
+    assert dominance.should_prune(bad, {}, horizon=ALL) == "at epoch 3, 5 of 5 trials were better in accuracy"
     assert dominance.should_prune(bad, {}, horizon=8)
     assert dominance.should_prune(bad, {}, horizon=7) == ""
     tell(dominance, 11, [{"accuracy": 0.0}] * 5)
-    assert dominance.should_prune(bad, {}, horizon=None) == "at epoch 3, 5 of 6 trials were better in accuracy"
+    assert dominance.should_prune(bad, {}, horizon=ALL) == "at epoch 3, 5 of 6 trials were better in accuracy"
     assert dominance.should_prune(bad, {}, horizon=10) == "at epoch 3, 5 of 5 trials were better in accuracy"
 
 
@@ -153,10 +155,10 @@ def test_a_trial_told_again_is_another_result():
     bad = epochs_of(9, [{"accuracy": 0.4}] * 5)
     for trial in range(3):
         tell(dominance, trial, [{"accuracy": 0.3}] * 3)
-    assert dominance.should_prune(bad[:3], {}, horizon=None) == ""
-    assert dominance.should_prune(bad, {}, horizon=None) == "at epoch 5, 2 of 2 trials were better in accuracy"
+    assert dominance.should_prune(bad[:3], {}, horizon=ALL) == ""
+    assert dominance.should_prune(bad, {}, horizon=ALL) == "at epoch 5, 2 of 2 trials were better in accuracy"
     tell(dominance, 4, [], Outcome.CRASHED)
-    assert dominance.should_prune(bad, {}, horizon=None) == ""
+    assert dominance.should_prune(bad, {}, horizon=ALL) == ""
 
 
 def test_what_was_not_measured_is_not_judged():
@@ -164,8 +166,8 @@ def test_what_was_not_measured_is_not_judged():
     for trial in range(6):
         tell(dominance, trial, [{"accuracy": 0.5}] * 5, flops=math.nan if trial else 1.0)
     bad = epochs_of(9, [{"accuracy": 0.1}] * 5)
-    assert dominance.should_prune(bad, {"flops": math.nan}, horizon=None) == ""
-    assert dominance.should_prune(bad, {"flops": 9.0}, horizon=None) == ""
+    assert dominance.should_prune(bad, {"flops": math.nan}, horizon=ALL) == ""
+    assert dominance.should_prune(bad, {"flops": 9.0}, horizon=ALL) == ""
 
 
 @pytest.mark.parametrize("metric", [*known_metrics(), *COST])
@@ -201,5 +203,5 @@ def test_a_trial_is_not_compared_with_shorter_ones(theirs, given_up):
         record = replace(record_of(trial, {"parameters": 10.0}), candidate={"epochs": theirs})
         dominance.tell(record, epochs_of(trial, [{"accuracy": 0.9}] * (theirs or 6)))
     worse = epochs_of(9, [{"accuracy": 0.4}] * 3)
-    assert bool(dominance.should_prune(worse, {"parameters": 20.0}, horizon=None, asked=5)) == given_up
-    assert bool(dominance.should_prune(worse, {"parameters": 20.0}, horizon=None)) == (theirs is None)
+    assert bool(dominance.should_prune(worse, {"parameters": 20.0}, horizon=ALL, asked=5)) == given_up
+    assert bool(dominance.should_prune(worse, {"parameters": 20.0}, horizon=ALL)) == (theirs is None)

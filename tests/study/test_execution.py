@@ -5,23 +5,41 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from harness.spec import parse_spec
 from harness.study.execute import execution
 from harness.study.execute.execution import WORKER_MIB, worker_count
+
+
+def spec_of(*overrides):
+    return parse_spec("task: digits\nspace: {architecture: {mlp: {width: [8, 16]}}}", origin="x", overrides=overrides)
 
 
 @pytest.mark.parametrize(
     ("cores", "trials", "free_mib", "workers"),
     [
         (8, 30, 64 * 1024, 8),
-        (8, 3, 64 * 1024, 3),
+        (8, 7, 64 * 1024, 4),
+        (8, 2, 64 * 1024, 1),
         (64, 30, 4 * 1024, 4 * 1024 // WORKER_MIB),
         (64, 30, 100, 1),
+        (64, 1000, 640 * 1024, 16),
     ],
 )
 def test_auto_is_bounded_by_cores_trials_and_memory(monkeypatch, cores, trials, free_mib, workers):
     """In a container of 4 GiB on a host of 64 cores, 64 processes would be killed for want of memory."""
     monkeypatch.setattr(execution, "usable_cores", lambda: cores)
     monkeypatch.setattr(execution, "free_host_mib", lambda: free_mib)
-    job = SimpleNamespace(device=torch.device("cpu"), spec=SimpleNamespace(total=trials))
+    job = SimpleNamespace(device=torch.device("cpu"), spec=spec_of(f"budget.trials={trials}"))
     assert worker_count("auto", job, gpus=0) == workers
     assert worker_count(7, job, gpus=0) == 7, "what was asked for is not changed"
+
+
+@pytest.mark.parametrize(
+    "asked", ["limits.latency_ms=5", "limits.train_seconds=60", "objective={accuracy: maximize, latency_ms: minimize}"]
+)
+def test_what_a_trial_beside_would_change_is_measured_of_one_trial_at_a_time(monkeypatch, asked):
+    monkeypatch.setattr(execution, "usable_cores", lambda: 8)
+    job = SimpleNamespace(device=torch.device("cpu"), spec=spec_of(asked))
+    assert worker_count("auto", job, gpus=0) == 1
+    job.spec = spec_of("limits.parameters=1000")
+    assert worker_count("auto", job, gpus=0) > 1

@@ -40,6 +40,7 @@ space:
 """
 SPEC = parse_spec(SPACE, origin="x")
 DEPTH = "architecture.mlp.depth"
+TOGETHER = Grouping(4, lambda _: "toy")
 BY_DEPTH = Grouping(4, lambda assignment: assignment.params[DEPTH])
 
 
@@ -137,9 +138,7 @@ def test_what_ends_first_is_told_first(toy, tmp_path):
             heard.append(record.trial)
 
     with closing(LocalProcesses(toy.ToyWorkshop(), workers=1, threads=1, device="cpu")) as executor:
-        search(
-            tmp_path / "run", None, source=PruneOne, executor=executor, watch=Listen(), grouping=Grouping(4), total=4
-        )
+        search(tmp_path / "run", None, source=PruneOne, executor=executor, watch=Listen(), grouping=TOGETHER, total=4)
     assert heard.index(2) < heard.index((3, 6))
 
 
@@ -159,7 +158,7 @@ def test_a_program_too_large_for_the_memory_is_split_and_none_is_as_large_again(
 @pytest.mark.slow
 def test_whoever_kills_the_worker_is_found_and_the_others_are_trained(toy, tmp_path):
     executor = LocalProcesses(toy.ToyWorkshop(deadly=1), workers=1, threads=1, device="cpu")
-    found = search(tmp_path / "run", None, executor=executor, grouping=Grouping(4), total=4)
+    found = search(tmp_path / "run", None, executor=executor, grouping=TOGETHER, total=4)
     assert [found[trial].outcome for trial in range(4)] == [
         Outcome.COMPLETE,
         Outcome.CRASHED,

@@ -39,6 +39,8 @@ ODD = {
 ACCURACY = Objective("accuracy", maximize=True)
 LOSS = Objective("loss", maximize=False)
 FIRST = (ACCURACY,)
+ALL = 10**6
+"""A horizon behind which there is nothing."""
 BOTH = (ACCURACY, LOSS)
 
 
@@ -311,7 +313,7 @@ def test_the_sampler_learns_from_how_far_a_limit_is_broken():
     assert sum(mirror.ask().params["batch_size"] <= 28 for _ in range(20)) >= 14
 
 
-def run_curves(mirror, curves, horizon=None):
+def run_curves(mirror, curves, horizon=ALL):
     """Judge each curve after the earlier ones have ended; return the epoch at which each was given up."""
     stopped = []
     for number, curve in enumerate(curves):
@@ -369,7 +371,7 @@ def test_a_rebuilt_mirror_judges_as_the_first_one(pruner):
     for number in range(20, 30):
         again.insert({"batch_size": 32})
         verdicts = [
-            again.should_prune(number, epoch, value, horizon=None)
+            again.should_prune(number, epoch, value, horizon=ALL)
             for epoch, value in enumerate(CURVES[number][: stopped[number] or None], 1)
         ]
         assert verdicts == [False] * (len(verdicts) - 1) + [stopped[number] > 0]
@@ -377,7 +379,7 @@ def test_a_rebuilt_mirror_judges_as_the_first_one(pruner):
         again.tell(record_of(number, outcome, values), epochs_of(number, CURVES[number][: len(verdicts)]))
 
 
-@pytest.mark.parametrize("horizon", [11, None])
+@pytest.mark.parametrize("horizon", [11, ALL])
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
 def test_trials_beyond_the_horizon_and_running_ones_are_not_seen(pruner, horizon):
     spec = spec_of(ONE, "budget.epochs=9", pruner=pruner)
@@ -390,8 +392,8 @@ def test_trials_beyond_the_horizon_and_running_ones_are_not_seen(pruner, horizon
         for number in range(40 if others else 12):
             curve = [0.1 * (number % 7) if number < 12 else 99.0] * 9
             for epoch, value in enumerate(curve, 1):
-                mirror.should_prune(number, epoch, value, horizon=None)
-            if number < 12 or (horizon is not None and number < 26):
+                mirror.should_prune(number, epoch, value, horizon=ALL)
+            if number < 12 or (horizon < ALL and number < 26):
                 mirror.tell(record_of(number, values=(curve[-1],)), epochs_of(number, curve))
         return [
             mirror.should_prune(number, epoch, value, horizon=horizon)
@@ -409,9 +411,9 @@ def test_a_trial_that_begins_anew_is_judged_anew(pruner):
     mirror = Mirror(spec, FIRST)
     run_curves(mirror, CURVES[:20])
     mirror.ask()
-    first = [mirror.should_prune(20, epoch, 0.3, horizon=None) for epoch in range(1, 10)]
+    first = [mirror.should_prune(20, epoch, 0.3, horizon=ALL) for epoch in range(1, 10)]
     mirror.tell(record_of(20, Outcome.INTERRUPTED), epochs_of(20, [9.0] * 9))
-    assert [mirror.should_prune(20, epoch, 0.3, horizon=None) for epoch in range(1, 10)] == first
+    assert [mirror.should_prune(20, epoch, 0.3, horizon=ALL) for epoch in range(1, 10)] == first
     assert any(first)
 
 
@@ -427,7 +429,7 @@ def test_without_a_pruner_nothing_is_hopeless():
             values = (0.9, 0.1)[: len(objectives)]
             mirror.tell(record_of(number, values=values), epochs_of(number, [0.9] * 20))
         mirror.ask()
-        assert not any(mirror.should_prune(8, epoch, 0.1, horizon=None) for epoch in range(1, 21))
+        assert not any(mirror.should_prune(8, epoch, 0.1, horizon=ALL) for epoch in range(1, 21))
 
 
 def test_a_value_that_is_no_number_is_no_report():
@@ -436,8 +438,8 @@ def test_a_value_that_is_no_number_is_no_report():
         mirror.ask()
         mirror.tell(record_of(number, values=(0.5,)), epochs_of(number, [math.nan] * 3 + [0.5] * 6))
     mirror.ask()
-    assert not any(mirror.should_prune(6, epoch, math.nan, horizon=None) for epoch in range(1, 10))
-    assert mirror.should_prune(6, 9, 0.1, horizon=None)
+    assert not any(mirror.should_prune(6, epoch, math.nan, horizon=ALL) for epoch in range(1, 10))
+    assert mirror.should_prune(6, 9, 0.1, horizon=ALL)
 
 
 def calls(function):
@@ -464,7 +466,7 @@ def test_the_cost_of_a_trial_does_not_grow_with_their_number():
         number = len(mirror)
         mirror.ask()
         for epoch in range(1, 21):
-            mirror.should_prune(number, epoch, 0.5, horizon=None)
+            mirror.should_prune(number, epoch, 0.5, horizon=ALL)
         mirror.tell(record_of(number, values=(0.5,)), epochs_of(number, [0.5] * 20))
 
     ask_and_tell()
@@ -490,9 +492,9 @@ def test_a_trial_is_not_compared_with_shorter_ones(pruner):
             if number < 20:
                 curve = [0.5 + 0.01 * number] * others
                 for epoch, value in enumerate(curve, 1):
-                    mirror.should_prune(number, epoch, value, horizon=None)
+                    mirror.should_prune(number, epoch, value, horizon=ALL)
                 mirror.tell(record_of(number, values=(curve[-1],)), epochs_of(number, curve))
-        return [mirror.should_prune(n, epoch, 0.1, horizon=None) for n in range(20, 24) for epoch in range(1, own + 1)]
+        return [mirror.should_prune(n, epoch, 0.1, horizon=ALL) for n in range(20, 24) for epoch in range(1, own + 1)]
 
     assert not any(verdicts(others=8, own=9))
     assert any(verdicts(others=9, own=9))

@@ -29,6 +29,8 @@ AT_ONCE_S = 2.0
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes inherit descriptors")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
 
+REPORTED_TOGETHER = [(1, "report_all", {"epochs": 3}), (2, "nothing", {}), (3, "nothing", {})]
+
 
 @pytest.fixture(scope="module")
 def fakes():
@@ -196,6 +198,19 @@ def test_a_trial_that_is_judged_hears_every_verdict(warm, fakes, carry_out):
     assert found == {"verdicts": ["", "", "enough"]}
     assert [report.epoch.epoch for report in watcher.reports] == [1, 2, 3]
     assert watcher.reports[0].figures == {"parameters": 5.0}
+
+
+def test_trials_of_one_program_are_judged_in_one_round_trip(warm, fakes):
+    watcher, asked = fakes.Listener(lambda report: "enough" if report.epoch.trial == report.epoch.epoch else ""), []
+    judge_all = watcher.judge_all
+    watcher.judge_all = lambda reports: asked.append(len(reports)) or judge_all(reports)
+    judged = [fakes.alone(trial, do, judged=True, **options) for trial, do, options in REPORTED_TOGETHER]
+    warm.submit(tuple(assignment for group in judged for assignment in group))
+    found = {}
+    while len(found) < 3:
+        found |= {each.trial: each for each in warm.wait(watcher, 20.0)}
+    assert found[1].record.params["verdicts"] == [["enough", "", ""], ["enough", ""], ["enough"]]
+    assert asked == [3, 2, 1]
 
 
 def test_a_trial_that_is_not_judged_waits_for_nobody(warm, fakes):

@@ -2,16 +2,14 @@
 
 The rule. A search is a sequence of stretches, numbered as they are decided. What stretch ``j`` is (a new trial with the
 sampler's parameters, or an old one that successive halving lets go on) depends on the seed, on the number of the trial
-and on the results told to the samplers before it, in their order. With one worker those are the results of all earlier
-stretches. With several they are the ones that have arrived, in the order in which they arrived, which is kept with each
-trial. A deterministic search decides stretch ``j`` by the results of stretches ``0 .. j - LAG`` in the order of their
-numbers, and no others: whoever trains them, and however fast, the sequence is the same.
+and on the results of the first stretches, as many as :class:`harness.study.decide.lag.Lag` says for ``j``, in the order
+of their numbers, and no others: whoever trains them, and however fast, the sequence is the same. Trials of an earlier
+part of the run are what they were, whatever rule an earlier version decided them by.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,14 +19,12 @@ from harness.spec import Spec
 from harness.study.contract import Report
 from harness.study.decide.dominance import Dominance
 from harness.study.decide.halving import Halving
+from harness.study.decide.lag import lag_of
 from harness.study.decide.mirror import Mirror
 from harness.study.decide.protocol import Known, Result, Stretch
 from harness.study.decide.pruners import halving_of, pruner_name
 from harness.study.folds import running_means, steps
 from harness.study.objectives import Objective
-
-LAG = 8
-"""How many stretches a deterministic search has under way at most, whatever the number of workers."""
 
 
 class SampledTrials:
@@ -41,20 +37,16 @@ class SampledTrials:
         self._halving: Halving | None = halving_of(spec, objectives[0])
         self._dominance = Dominance(objectives, spec.steps) if pruner_name(spec) == "dominated" else None
         self._known = known
-        self._lag = LAG if spec.search.deterministic else 0
+        self._lag = lag_of(spec)
         self._params: list[Mapping[str, Any]] = []
         self._decided: list[Stretch] = []
         self._results: dict[int, Result] = {}
         """Results that the sampler does not know yet, by stretch."""
         self._revealed = 0
-        """Stretches whose results it knows, of a deterministic search."""
+        """Stretches whose results it knows."""
         self._ended = 0
         self._complete = False
         """Whether any trial is."""
-        self._observed: list[int] = []
-        self._open: deque[int] = deque()
-        if not self._lag:
-            self._retrace()
 
     @property
     def prunes(self) -> bool:
@@ -63,10 +55,10 @@ class SampledTrials:
 
     def ask(self, total: int) -> Stretch | None:
         """Decide the next stretch of a search of ``total`` trials; None: nothing to do before another result."""
-        if self._lag and not self._reveal_up_to(len(self._decided) - self._lag + 1):
+        if not self._reveal_up_to(self._lag.known(len(self._decided))):
             return None
         stretch = self._decide(total)
-        while stretch is None and self._lag and self._revealed < len(self._decided):
+        while stretch is None and self._revealed < len(self._decided):
             if not self._reveal_up_to(self._revealed + 1):
                 return None
             stretch = self._decide(total)
@@ -87,8 +79,6 @@ class SampledTrials:
         """Take in how a stretch ended."""
         self._results[stretch.number] = result
         self._ended += 1
-        if not self._lag:
-            self._observe(stretch.number)
 
     def should_prune(self, stretch: Stretch, report: Report, epochs: Sequence[EpochRecord]) -> str:
         """Return why the trial of a stretch is to be pruned after an epoch, or ``""``."""
@@ -109,8 +99,6 @@ class SampledTrials:
         return f"{self._first.metric} {value:.4f} at {unit} {step} was stopped ({pruner} pruner)"
 
     def _decide(self, total: int) -> Stretch | None:
-        if self._open:
-            return self._go_on(self._open.popleft(), self._first_rung)
         promoted = self._halving.promote() if self._halving else None
         if promoted is not None:
             return self._go_on(*promoted)
@@ -118,15 +106,12 @@ class SampledTrials:
         if trial >= total:
             return None
         known = self._known[trial] if trial < len(self._known) else None
-        observed, self._observed = tuple(self._observed), []
         proposal = self._mirror.insert(known.params) if known else self._mirror.ask()
         self._params.append(proposal.params)
-        new = None if known else proposal
-        return replace(self._go_on(trial, self._first_rung), proposal=new, observed=observed)
+        return replace(self._go_on(trial, self._first_rung), proposal=None if known else proposal)
 
     def _go_on(self, trial: int, until: int) -> Stretch:
-        horizon = self._revealed - 1 if self._lag else None
-        return Stretch(len(self._decided), trial, self._params[trial], until, None, (), horizon)
+        return Stretch(len(self._decided), trial, self._params[trial], until, None, self._revealed - 1)
 
     def _finish_best_paused(self) -> Stretch | None:
         """At the end of a halving that let no trial come to its last epoch, let the best one go on."""
@@ -140,18 +125,13 @@ class SampledTrials:
         return self._halving.rungs[0] if self._halving else self._spec.budget.epochs
 
     def _reveal_up_to(self, count: int) -> bool:
-        """Have the results of the first ``count`` stretches observed, in their order; False when one has not ended."""
+        """Learn the results of the first ``count`` stretches, in their order; return False when one has not ended."""
         while self._revealed < count:
             if self._revealed not in self._results:
                 return False
-            self._observe(self._revealed)
+            self._learn(self._results.pop(self._revealed))
             self._revealed += 1
         return True
-
-    def _observe(self, number: int) -> None:
-        result = self._results.pop(number)
-        self._observed.append(result.record.trial)
-        self._learn(result)
 
     def _learn(self, result: Result) -> None:
         record = result.record
@@ -184,23 +164,3 @@ class SampledTrials:
             return result
         record = replace(result.record, outcome=Outcome.PRUNED, values=(), epochs=until)
         return Result(record, result.epochs[:until])
-
-    def _retrace(self) -> None:
-        """Go through what an earlier part of the run decided, in the order in which it learned of results."""
-        last_observed = {trial: number for number, known in enumerate(self._known) for trial in known.observed}
-        for number, known in enumerate(self._known):
-            for trial in known.observed:
-                if last_observed[trial] == number:
-                    self._learn_known(trial)
-            proposal = self._mirror.insert(known.params)
-            self._params.append(proposal.params)
-        for trial, known in enumerate(self._known):
-            if known.final is None:
-                self._open.append(trial)
-            elif trial not in last_observed:
-                self._learn_known(trial)
-                self._observed.append(trial)
-
-    def _learn_known(self, trial: int) -> None:
-        if result := self._known[trial].final:
-            self._learn(result)

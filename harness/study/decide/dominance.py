@@ -61,18 +61,18 @@ class Dominance:
         epochs_so_far: Sequence[EpochRecord],
         figures: Mapping[str, float],
         *,
-        horizon: int | None,
+        horizon: int,
         asked: int | None = None,
     ) -> str:
         """Return why to prune a trial after the last of its epochs, or ``""``.
 
-        It is compared with the trials up to number ``horizon``, or with all, but not with those that are shorter than
+        It is compared with the trials up to number ``horizon``, but not with those that are shorter than
         the epochs that were ``asked`` of it (None: all): at the same epoch they have annealed further. ``figures`` are
         those that are known before the training. An objective that was not measured dominates nothing and is not
         dominated.
         """
         epoch = epochs_so_far[-1].epoch
-        visible = self._complete if horizon is None else self._complete[: bisect_right(self._complete, horizon)]
+        visible = self._complete[: bisect_right(self._complete, horizon)]
         visible = [trial for trial in visible if self._asked[trial] >= (asked or self._epochs)]
         if epoch < self._warmup or len(visible) < STARTUP or epoch not in self._at:
             return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,6 +62,8 @@ class Mirror:
         self._judging = optuna.load_study(storage=self._storage, study_name=_NAME, pruner=self._pruner)
         self._notes: list[dict[str, Any]] = []
         """By trial, what its sampler noted when it was asked."""
+        self._compared: dict[tuple[int, int], list[FrozenTrial]] = {}
+        """What the pruner compares a trial with, by its number and horizon, while it is trained."""
 
     def __len__(self) -> int:
         """Return the number of trials, those included that have no result yet."""
@@ -104,6 +106,7 @@ class Mirror:
     def tell(self, record: TrialRecord, epochs: Sequence[EpochRecord]) -> None:
         """Take in a trial's result, in place of all that was known of it."""
         number, first = record.trial, self._objectives[0].metric
+        self._compared = {key: others for key, others in self._compared.items() if key[0] != number}
         trial = self._blank(number)
         self._storage.put(trial)
         if isinstance(self._pruner, HyperbandPruner):
@@ -121,14 +124,14 @@ class Mirror:
             trial.set_constraint(name, margin)
         self._storage.put(trial)
 
-    def should_prune(self, number: int, epoch: int, value: float, *, horizon: int | None) -> bool:
+    def should_prune(self, number: int, epoch: int, value: float, *, horizon: int) -> bool:
         """Tell whether to prune a trial after an epoch, with this value of the first objective.
 
         Where trials have several folds, ``epoch`` is the number of the fold and ``value`` the running mean: the last
         one says more than the best one so far, and stands alone.
 
-        It sees this trial and those that have a result, up to number ``horizon`` or all, but none with fewer epochs of
-        its own, which has annealed further at the same one. An epoch that is reported again takes the place of the
+        It sees this trial and those up to number ``horizon``, whose results must be known, but none with fewer epochs
+        of its own, which has annealed further at the same one. An epoch that is reported again takes the place of the
         earlier report and of all that followed.
         """
         if isinstance(self._pruner, NopPruner) or math.isnan(value):
@@ -139,14 +142,15 @@ class Mirror:
         trial.intermediate_values = {**({} if self._resampled else trial.intermediate_values), epoch: value}
         self._storage.put(trial)
 
-        epochs = self._epochs(trial)
-
-        def seen(other: FrozenTrial) -> bool:
-            known = other.state.is_finished() and (horizon is None or other.number <= horizon)
-            return other.number == number or (known and self._epochs(other) >= epochs)
-
-        with self._storage.only(seen):
+        if (number, horizon) not in self._compared:
+            self._compared[number, horizon] = self._comparable(trial, horizon)
+        with self._storage.only([*self._compared[number, horizon], trial]):
             return self._pruner.prune(self._judging, trial)
+
+    def _comparable(self, trial: FrozenTrial, horizon: int) -> list[FrozenTrial]:
+        known = self._storage.get_all_trials(self._study._study_id, deepcopy=False)[: horizon + 1]
+        epochs = self._epochs(trial)
+        return [each for each in known if each.state.is_finished() and self._epochs(each) >= epochs]
 
     def _epochs(self, trial: FrozenTrial) -> int:
         """Return how many epochs a trial has, as far as the space varies them; 0 where folds are compared."""
@@ -166,14 +170,14 @@ class _Memory(InMemoryStorage):
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: Callable[[FrozenTrial], bool] | None = None
+        self._seen: Sequence[FrozenTrial] | None = None
 
     def put(self, trial: FrozenTrial) -> None:
         """Write a trial in place of the one with its number."""
         self._set_trial(trial._trial_id, trial)
 
     @contextmanager
-    def only(self, seen: Callable[[FrozenTrial], bool]) -> Iterator[None]:
+    def only(self, seen: Sequence[FrozenTrial]) -> Iterator[None]:
         """Look only at some trials for a while."""
         self._seen = seen
         try:
@@ -185,5 +189,7 @@ class _Memory(InMemoryStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Return the trials that can be seen."""
-        trials = super().get_all_trials(study_id, deepcopy, states)
-        return trials if self._seen is None else [trial for trial in trials if self._seen(trial)]
+        if self._seen is None:
+            return super().get_all_trials(study_id, deepcopy, states)
+        seen = [trial for trial in self._seen if states is None or trial.state in states]
+        return copy.deepcopy(seen) if deepcopy else seen

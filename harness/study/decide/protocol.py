@@ -42,8 +42,6 @@ class Known:
     """A trial of an earlier part of the run."""
 
     params: Mapping[str, Any]
-    observed: Sequence[int]
-    """Trials whose results were told to the sampler between the one before it and itself, in order."""
     result: Result | None
     """None: it was begun and never ended."""
     seed: int | None = None
@@ -67,10 +65,8 @@ class Stretch:
     until: int
     proposal: Proposal | None
     """Of a trial that is new to the study, else None."""
-    observed: tuple[int, ...] = ()
-    """Trials whose results its sampler was told since the trial before it."""
-    horizon: int | None = None
-    """The last trial whose results the pruner may look at; None: any."""
+    horizon: int = -1
+    """The last trial whose results the pruner may look at."""
     seed: int | None = None
     """Of a replicate, which is trained although its candidate was before. None: the seed follows from those of the
     search and the trial, and a candidate that comes up again takes the earlier result."""

@@ -80,7 +80,7 @@ def _seed(spec: Spec, number: int) -> int:
     return trial_seed(spec.search.seed, number)
 
 
-def _startup(spec: Spec) -> int:
+def startup(spec: Spec) -> int:
     """Return how many trials come before the model: the first ones and one of chance, five at least, ten at most."""
     return min(2 * STARTUP, max(STARTUP, len(spec.search.first) + 1))
 
@@ -88,8 +88,9 @@ def _startup(spec: Spec) -> int:
 @samplers.register("tpe")
 def _tpe(spec: Spec, number: int) -> BaseSampler:
     """Tree-structured Parzen estimator (Bergstra et al., 2011), joint within each group of conditional parameters."""
-    startup = _startup(spec)
-    return optuna.samplers.TPESampler(seed=_seed(spec, number), multivariate=True, group=True, n_startup_trials=startup)
+    return optuna.samplers.TPESampler(
+        seed=_seed(spec, number), multivariate=True, group=True, n_startup_trials=startup(spec)
+    )
 
 
 @samplers.register("random")
@@ -137,7 +138,7 @@ def _cmaes(spec: Spec, number: int) -> BaseSampler:
 @samplers.register("gp")
 def _gp(spec: Spec, number: int) -> BaseSampler:
     return optuna.samplers.GPSampler(
-        seed=_seed(spec, number), warn_independent_sampling=False, n_startup_trials=_startup(spec)
+        seed=_seed(spec, number), warn_independent_sampling=False, n_startup_trials=startup(spec)
     )
 
 

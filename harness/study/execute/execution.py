@@ -13,10 +13,12 @@ from harness.hardware import free_host_mib, usable_cores
 from harness.records import MIB
 from harness.spec import TaskSpec
 from harness.study.contract import Executor
+from harness.study.decide.lag import lag_of
 from harness.study.execute.inprocess import InProcess
 from harness.study.execute.packing import Packing, usable_mib
 from harness.study.execute.processes import LocalProcesses
 from harness.study.job import Job
+from harness.study.limits import limits_of
 from harness.study.stop import Stop
 from harness.study.trial.evaluate import JobWorkshop
 
@@ -24,14 +26,18 @@ WORKER_MIB = 1024
 """Main memory that ``auto`` leaves for each worker on a CPU: 300 to 500 MiB are torch's, the rest is for the trial."""
 PER_GPU = 4
 """Trials that ``auto`` puts on one GPU at most; what was measured of their memory decides."""
+TRIALS_PER_WORKER = 2
+"""Trials that repay the start of another process, which takes a second or two of a core."""
+TIMED = frozenset({"latency_ms", "energy_j_per_sample", "train_seconds"})
+"""Limits and objectives that a trial beside would change: then ``auto`` trains one trial at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
     """What was asked for."""
 
-    workers: int | Literal["auto"] = 1
-    """Worker processes; 0 trains in the process of the search."""
+    workers: int | Literal["auto"] = "auto"
+    """Worker processes; 0 trains in the process of the search, ``auto`` in as many as :func:`worker_count` says."""
     executor: Literal["local", "ray"] = "local"
     address: str | None = None
     """Of the Ray cluster."""
@@ -107,8 +113,16 @@ def devices_of(execution: Execution, job: Job) -> tuple[torch.device, ...]:
 
 
 def worker_count(asked: int | Literal["auto"], job: Job, *, gpus: int) -> int:
-    """Return how many processes to train in; ``auto`` is bounded by cores, trials and free memory."""
+    """Return how many processes to train in.
+
+    ``auto`` is as many as there are cores, since a second trial makes more of a core than a second thread does; fewer
+    where memory is short or trials are few, so that each has several threads, which it uses where they pay.
+    """
     if asked != "auto":
         return asked
+    spec = job.spec
+    if TIMED & {*limits_of(spec.limits), *spec.objective}:
+        return 1
     fitting = gpus * PER_GPU if job.device.type == "cuda" else int(free_host_mib() / WORKER_MIB)
-    return max(1, min(usable_cores(), job.spec.total, fitting))
+    worthwhile = min(math.ceil(spec.total / TRIALS_PER_WORKER), lag_of(spec).most)
+    return max(1, min(usable_cores(), worthwhile, fitting))

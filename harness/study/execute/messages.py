@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.study.contract import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +23,20 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer to a report of a trial that is judged."""
+class Reports:
+    """Epochs have ended: one, or one of each trial that a program trains."""
 
-    reason: str
-    """Why to give the trial up; empty: go on."""
+    reports: tuple[Report, ...]
+    judged: bool
+    """Whether the trainer waits for the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """The answer to reports of trials that are judged."""
+
+    reasons: list[str]
+    """Why to give each of the trials up; empty: it goes on."""
 
 
 @dataclass(frozen=True, slots=True)

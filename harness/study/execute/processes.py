@@ -14,8 +14,8 @@ from typing import Any
 
 from harness.hardware.child import listen
 from harness.records import Outcome
-from harness.study.contract import Capabilities, Evaluation, Group, Lost, Report, Watcher, Workshop
-from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Verdict
+from harness.study.contract import Capabilities, Evaluation, Group, Lost, Watcher, Workshop
+from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Reports, Verdicts
 from harness.study.execute.packing import Placement
 from harness.study.execute.sharing import Shared
 from harness.study.execute.task import Task
@@ -137,10 +137,10 @@ class LocalProcesses:
                 worker.ready = True
                 if index in self._tasks:
                     self._hand_over(index)
-            case Report():
-                verdict = watcher.judge(message)
-                if self._tasks[index].pending[message.epoch.trial].judged:
-                    worker.channel.send(Verdict(verdict))
+            case Reports(reports, judged):
+                verdicts = watcher.judge_all(reports)
+                if judged:
+                    worker.channel.send(Verdicts(verdicts))
             case Checkpoint(trial, data):
                 watcher.keep(trial, data)
             case Evaluation():

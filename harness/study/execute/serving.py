@@ -5,11 +5,11 @@ It loads little itself, to be under the coordinator's control early; the worksho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Verdict
+from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Reports, Verdicts
 from harness.study.stop import Stop
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Serving:
         self._say = say
         self._stop = Stop()
         self._groups: SimpleQueue[Group] = SimpleQueue()
-        self._verdicts: SimpleQueue[str] = SimpleQueue()
+        self._verdicts: SimpleQueue[list[str]] = SimpleQueue()
         self._judged: set[int] = set()
         """Trials whose every epoch waits for an answer."""
 
@@ -45,8 +45,8 @@ class Serving:
     def hear(self, message: Any) -> None:
         """Take what the coordinator says: a group of assignments, an answer, or a request to end."""
         match message:
-            case Verdict(reason):
-                self._verdicts.put(reason)
+            case Verdicts(reasons):
+                self._verdicts.put(reasons)
             case Interrupt(reason):
                 self._stop.end(reason)
             case group:
@@ -55,8 +55,13 @@ class Serving:
 
     def judge(self, report: Report) -> str:
         """Have an epoch judged, if the assignment says so."""
-        self._say(report)
-        return self._verdicts.get() if report.epoch.trial in self._judged else ""
+        return self.judge_all([report])[0]
+
+    def judge_all(self, reports: Sequence[Report]) -> list[str]:
+        """Have an epoch of each of several trials judged, if any of their assignments says so."""
+        judged = any(report.epoch.trial in self._judged for report in reports)
+        self._say(Reports(tuple(reports), judged))
+        return self._verdicts.get() if judged else [""] * len(reports)
 
     def keep(self, trial: int, checkpoint: bytes) -> None:
         """Have a checkpoint kept."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from harness.errors import HardwareError
 from harness.records import Outcome
-from harness.study.contract import Capabilities, Evaluation, Group, Lost, Report, Watcher, Workshop
-from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Verdict
+from harness.study.contract import Capabilities, Evaluation, Group, Lost, Watcher, Workshop
+from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Reports, Verdicts
 from harness.study.execute.ray.actor import Failed, TrainingActor
 from harness.study.execute.ray.joining import join, load_ray
 from harness.study.execute.ray.places import Place, Places
@@ -210,10 +210,10 @@ class RayActors:
     def _serve(self, slot: _Slot, task: Task, event: Any, watcher: Watcher) -> None:
         """Do what an actor asks for on behalf of its task."""
         match event:
-            case Report():
-                verdict = watcher.judge(event)
-                if task.pending[event.epoch.trial].judged:
-                    slot.actor.hear.remote(Verdict(verdict))
+            case Reports(reports, judged):
+                verdicts = watcher.judge_all(reports)
+                if judged:
+                    slot.actor.hear.remote(Verdicts(verdicts))
             case Checkpoint(trial, data):
                 watcher.keep(trial, data)
             case Evaluation():
