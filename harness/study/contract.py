@@ -123,6 +123,9 @@ class Watcher(Protocol):
     def judge(self, report: Report) -> str:
         """Return why the trial is to be given up, or ``""`` to go on."""
 
+    def judge_all(self, reports: Sequence[Report]) -> list[str]:
+        """Return the same of each of several trials that one program trains, asked for in one round trip."""
+
     def keep(self, trial: int, checkpoint: bytes) -> None:
         """Keep a checkpoint, in place of the trial's earlier one."""
 

@@ -8,7 +8,7 @@ checkpoints, under their own numbers.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -96,6 +96,10 @@ class Coordinator:
         if news:
             self._observer.epoch_ended(report.epoch)
         return self._source.should_prune(running.stretch, report, running.epochs) if self._source.prunes else ""
+
+    def judge_all(self, reports: Sequence[Report]) -> list[str]:
+        """Return the same of each of several trials."""
+        return [self.judge(report) for report in reports]
 
     def keep(self, trial: int, checkpoint: bytes) -> None:
         """Keep a trial's checkpoint."""

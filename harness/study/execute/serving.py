@@ -5,7 +5,7 @@ It loads little itself, to be under the coordinator's control early; the worksho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -57,6 +57,12 @@ class Serving:
         """Have an epoch judged, if the assignment says so."""
         self._say(report)
         return self._verdicts.get() if report.epoch.trial in self._judged else ""
+
+    def judge_all(self, reports: Sequence[Report]) -> list[str]:
+        """Have epochs of several trials judged, in one round trip."""
+        for report in reports:
+            self._say(report)
+        return [self._verdicts.get() if report.epoch.trial in self._judged else "" for report in reports]
 
     def keep(self, trial: int, checkpoint: bytes) -> None:
         """Have a checkpoint kept."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.study.contract import Report, Watcher
 
 
@@ -23,6 +25,13 @@ class Guarded:
         """Have an epoch judged."""
         try:
             return self._watcher.judge(report)
+        except Exception as error:
+            raise WatcherError(error) from error
+
+    def judge_all(self, reports: Sequence[Report]) -> list[str]:
+        """Have an epoch of each of several trials judged."""
+        try:
+            return self._watcher.judge_all(reports)
         except Exception as error:
             raise WatcherError(error) from error
 
