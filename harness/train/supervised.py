@@ -112,10 +112,14 @@ class Supervised:
         found = assess(
             self.model, self._forward_in_use, batches, self._criterion, shape, device, answers=scorer is not None
         )
-        metrics = Figures(found.metrics)
-        if scorer is None or found.answers is None or not math.isfinite(found.metrics[LOSS]):
-            return metrics
-        return metrics | scorer(found.answers)
+        return self.scored(found.metrics, found.answers)
+
+    def scored(self, metrics: Mapping[str, float], answers: np.ndarray | None) -> Figures:
+        """Return the metrics with what the scorer says of the answers, unless there are none to score."""
+        scorer = self._targets.scorer
+        if scorer is None or answers is None or not math.isfinite(metrics[LOSS]):
+            return Figures(metrics)
+        return Figures(metrics) | scorer(answers)
 
     def remark(self, metrics: Mapping[str, float]) -> str:
         """Say where the model has hardly learned."""
