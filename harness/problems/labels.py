@@ -44,13 +44,6 @@ class ConfusionMatrix:
         self._counts = torch.zeros(classes * classes, dtype=torch.int64, device=device)
         self._one = torch.ones(1, dtype=torch.int64, device=device)
 
-    @classmethod
-    def of(cls, counts: Tensor) -> ConfusionMatrix:
-        """Return the matrix of these counts, target by target."""
-        matrix = cls(math.isqrt(len(counts)), counts.device)
-        matrix._counts = counts
-        return matrix
-
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Add a batch: ``B x C`` logits, ``B x 1`` logits of class 1 of two, or ``B`` predicted classes."""
         cells_B = targets.detach() * self.classes + _predictions(outputs.detach())

@@ -148,8 +148,8 @@ class StackedCriterion(Protocol):
     def scores(self, outputs: Tensor) -> Tensor:
         """Return what losses and metrics take, from what the models return."""
 
-    def training_loss(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the ``K`` losses that are minimised, without L1, and their gradients at the models' outputs."""
+    def training_loss(self, scores: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+        """Return the ``K`` losses that are minimised, without L1, and write their ``gradient`` at the outputs."""
 
     def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the ``K`` plain mean losses on samples that all models have in common."""

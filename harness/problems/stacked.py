@@ -8,13 +8,16 @@ Shape legend: K models, B batch, N samples, C classes, O outputs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.problems.labels import ConfusionMatrix
 from harness.problems.problem import Quality
+from harness.records import NAN
 
 
 class StackedLabels:
@@ -30,17 +33,20 @@ class StackedLabels:
         """Return ``K x B x C`` logits."""
         return F.pad(outputs_KBO, (1, 0)) if self._binary else outputs_KBO
 
-    def training_loss(self, scores_KBC: Tensor, targets_KB: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the losses that are minimised, and their gradients at the outputs."""
+    def training_loss(self, scores_KBC: Tensor, targets_KB: Tensor, gradient: Tensor) -> Tensor:
+        """Return the losses that are minimised, and write their gradient at the outputs."""
         logs_KBC = scores_KBC.log_softmax(dim=2)
         aims_KBC, total_K1 = self._aims(logs_KBC, targets_KB)
         losses_K = -torch.mul(aims_KBC, logs_KBC).sum(dim=2).sum(dim=1) / total_K1.squeeze(1)
-        # Row by row: torch's exp computes what is left over after whole vectors, at the end of all models, another way.
-        gradient_KBC = scores_KBC.softmax(dim=2)
+        if self._binary:
+            logs_KBC, whole_KBC, aims_KBC = logs_KBC[:, :, 1:], aims_KBC, aims_KBC[:, :, 1:]
+        else:
+            whole_KBC = aims_KBC
+        torch.exp(logs_KBC, out=gradient)
         if self._weights_C is not None:
-            gradient_KBC.mul_(aims_KBC.sum(dim=2, keepdim=True))
-        gradient_KBC.sub_(aims_KBC).div_(total_K1.unsqueeze(2))
-        return losses_K, gradient_KBC[:, :, 1:] if self._binary else gradient_KBC
+            gradient.mul_(whole_KBC.sum(dim=2, keepdim=True))
+        gradient.sub_(aims_KBC).div_(total_K1.unsqueeze(2))
+        return losses_K
 
     def loss(self, scores_KNC: Tensor, targets_N: Tensor) -> Tensor:
         """Return the plain cross-entropies in nats; all models have the same samples."""
@@ -78,12 +84,13 @@ class StackedValues:
         """Return standardised values; a single column becomes ``K x B``."""
         return outputs_KBO.squeeze(2) if outputs_KBO.shape[2] == 1 else outputs_KBO
 
-    def training_loss(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the losses that are minimised, and their gradients at the outputs."""
+    def training_loss(self, scores: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+        """Return the losses that are minimised, and write their gradient at the outputs."""
         away = scores - targets.reshape(scores.shape) / self._scale
         numbers = away[0].numel()
-        gradient = away.clamp(-1.0, 1.0) / numbers if self._huber else away * (2.0 / numbers)
-        return self._means(away), gradient.unsqueeze(2) if gradient.ndim == 2 else gradient
+        found = away.clamp(-1.0, 1.0) / numbers if self._huber else away * (2.0 / numbers)
+        gradient.copy_(found.view(gradient.shape))
+        return self._means(away)
 
     def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the plain losses; all models have the same samples."""
@@ -131,5 +138,28 @@ class ConfusionMatrices:
         self._counts += torch.bincount(places_KN.flatten(), minlength=models * cells).view(models, cells)
 
     def metrics(self) -> list[dict[str, float]]:
-        """Return those of each."""
-        return [ConfusionMatrix.of(counts).metrics() for counts in self._counts]
+        """Return those of each, as :class:`harness.problems.labels.ConfusionMatrix` has them."""
+        counts_KCC = self._counts.view(len(self._counts), self._classes, -1).numpy()
+        hits, support, predicted = np.diagonal(counts_KCC, 0, 1, 2), counts_KCC.sum(axis=2), counts_KCC.sum(axis=1)
+        total_K = support.sum(axis=1)
+        recall, f1 = _ratios(hits, support), _ratios(2 * hits, support + predicted)
+        known, occurs = support > 0, support + predicted > 0
+        right_K, chance_K = hits.sum(axis=1) * total_K, (support * predicted).sum(axis=1)
+        unlike_K = [(total_K**2 - np.square(counts).sum(axis=1)).astype(np.float64) for counts in (support, predicted)]
+        found = {
+            "accuracy": _ratios(hits.sum(axis=1), total_K),
+            "f1_macro": _ratios(f1.sum(axis=1), occurs.sum(axis=1)),
+            "f1_weighted": _ratios((f1 * support).sum(axis=1), total_K),
+            "precision_macro": _ratios(_ratios(hits, predicted).sum(axis=1), occurs.sum(axis=1)),
+            "recall_macro": _ratios(recall.sum(axis=1), occurs.sum(axis=1)),
+            "balanced_accuracy": _ratios((recall * known).sum(axis=1), known.sum(axis=1)),
+            "mcc": _ratios(right_K - chance_K, np.sqrt(unlike_K[0] * unlike_K[1])),
+            "kappa": _ratios(right_K - chance_K, total_K**2 - chance_K, without=NAN),
+        }
+        return [dict(zip(found, of_one, strict=True)) for of_one in np.stack([*found.values()], axis=1).tolist()]
+
+
+def _ratios(numerators: NDArray[Any], denominators: NDArray[Any], *, without: float = 0.0) -> NDArray[np.float64]:
+    """Divide, giving ``without`` where the denominator is 0."""
+    out = np.full(numerators.shape, without)
+    return np.divide(numerators, denominators, out=out, where=denominators != 0)

@@ -60,6 +60,16 @@ class Learner:
         rate: float = self.optimizers[0].param_groups[0]["lr"]
         return rate
 
+    @property
+    def scheduled(self) -> bool:
+        """Whether anything follows a schedule along the steps that were laid out."""
+        return bool(self._followed)
+
+    @property
+    def clips(self) -> bool:
+        """Whether gradients are clipped."""
+        return self._clip_norm > 0.0
+
     def along(self, steps_per_epoch: int, epochs: int) -> None:
         """Lay the schedules along a training of so many epochs."""
         self._followed = [

@@ -120,10 +120,13 @@ class Supervised:
             answers = self._criterion.answers(scores).numpy() if self.targets.scorer is not None else None
         return self.scored(metrics, answers)
 
-    def shrink(self) -> float:
+    @property
+    def penalised(self) -> bool:
+        """Whether there is a penalty on weights."""
+        return self._l1 > 0.0
+
+    def penalise(self) -> float:
         """Add what the penalty on weights makes of their gradients; return the penalty."""
-        if self._l1 == 0.0:
-            return 0.0
         with torch.no_grad():
             for weight in self._weights:
                 assert weight.grad is not None

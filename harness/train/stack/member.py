@@ -50,9 +50,8 @@ class Member(Bookkeeping):
         self.end: TrialEnd | None = None
         self._supervised = recipe
         (self._learner,) = recipe.parts.values()
-        self._norms: list[Tensor | None] = []
-        self._penalties: list[float] = []
-        self._own_steps: list[Step] = []
+        self._norms: dict[int, Tensor] = {}
+        self._penalties: dict[int, float] = {}
 
     @property
     def mlp(self) -> MLP:
@@ -70,13 +69,28 @@ class Member(Bookkeeping):
         """What is trained."""
         return self._supervised.candidate
 
-    def bind(self) -> None:
-        """Take steps of the parameters that the model has now, down the gradients that they have now."""
-        self._own_steps = steps_of(self._learner.optimizers)
+    @property
+    def scheduled(self) -> bool:
+        """Whether anything of it follows a schedule."""
+        return self._learner.scheduled
+
+    @property
+    def touches_gradients(self) -> bool:
+        """Whether it does something with its gradients before each step."""
+        return self._learner.clips or self._supervised.penalised
+
+    def bind(self, count: Tensor) -> list[Step]:
+        """Return what takes steps of the parameters that the model has now, down the gradients that they have now.
+
+        ``count`` is the number of steps taken, which the stack adds to.
+        """
+        self._best.look()
+        return steps_of(self._learner.optimizers, count)
 
     def begin(self) -> Tensor:
         """Begin an epoch; return the numbers of its samples in their order."""
         self._epoch += 1
+        self._norms, self._penalties = {}, {}
         self._sums = Sums(self._recipe.parts, epoch=self._epoch, step=self._before)
         self.chance.manual_seed(derive_seed(self._seed, self._epoch))
         return self.order.rows(self._epoch)
@@ -85,21 +99,21 @@ class Member(Bookkeeping):
         """Put all that is scheduled to where it is in a step of the epoch, counted from 0."""
         self._learner.follow(self._before + number)
 
-    def descend(self, *, measure: bool) -> None:
-        """Take a step down the gradients."""
-        self._penalties.append(self._supervised.shrink())
-        self._norms.append(self._learner.clip(measure=measure))
-        for step in self._own_steps:
-            step()
+    def touch_gradients(self, number: int, *, measure: bool) -> None:
+        """Penalise, measure and clip the gradients of a step as far as is asked for."""
+        if self._supervised.penalised:
+            self._penalties[number] = self._supervised.penalise()
+        if (norms := self._learner.clip(measure=measure)) is not None:
+            self._norms[number] = norms
 
-    def count(self, samples: Sequence[int], losses: Sequence[float]) -> None:
-        """Take in the samples and losses of the steps since the last time."""
-        norms, penalties, self._norms, self._penalties = self._norms, self._penalties, [], []
+    def count(self, samples: Mapping[int, int], losses: Sequence[float]) -> None:
+        """Take in steps by their numbers: their samples, and their losses."""
 
         def take_in() -> None:
-            for size, loss, penalty, measured in zip(samples, losses, penalties, norms, strict=True):
-                of_it = {} if measured is None else {"model": measured.tolist()}
-                self._sums.count(size, {LOSS: (loss + penalty, size)}, of_it)
+            for (number, size), loss in zip(samples.items(), losses, strict=True):
+                norms = self._norms.pop(number, None)
+                of_it = {} if norms is None else {"model": norms.tolist()}
+                self._sums.count(size, {LOSS: (loss + self._penalties.pop(number, 0.0), size)}, of_it)
 
         self._unless_ended(take_in)
 

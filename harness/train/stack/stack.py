@@ -88,8 +88,11 @@ class Stack:
             self._criterion = self._problem.stacked_criterion(
                 self._shape, [member.candidate.training for member in self.members], class_counts=first.targets.class_counts
             )
-            for member in self.members:
-                member.bind()
+            self._counts_K = torch.zeros(len(self.members), dtype=torch.float32)
+            bound = zip(self.members, self._counts_K, strict=True)
+            self._steps = [step for member, count in bound for step in member.bind(count)]
+            self._scheduled = [member for member in self.members if member.scheduled]
+            self._touching = [member for member in self.members if member.touches_gradients]
 
     def _learn(self) -> None:
         """Take the steps of an epoch."""
@@ -100,21 +103,28 @@ class Stack:
         taken = _Window()
         for number, rows_KB in enumerate(rows_KN.split(order.batch_size, dim=1)):
             self._stop()
-            for member in members:
+            for member in self._scheduled:
                 member.follow(number)
             look = (number + 1) % every == 0 or number + 1 == steps
             numbers_KBF, codes_KBC, targets = self._gathered(rows_KB.flatten())
             outputs_KBO = self._network.forward(numbers_KBF, codes_KBC, chance)
-            scores = self._criterion.scores(outputs_KBO)
-            losses_K, gradient_KBO = self._criterion.training_loss(scores, targets)
-            self._network.backward(self._buffers.get("gradient", outputs_KBO).copy_(gradient_KBO))
-            for member in members:
-                member.descend(measure=look)
-            taken.add(losses_K, scores, targets)
+            scores, gradient_KBO = self._criterion.scores(outputs_KBO), self._buffers.get("gradient", outputs_KBO)
+            losses_K = self._criterion.training_loss(scores, targets, gradient_KBO)
+            self._network.backward(gradient_KBO)
+            self._descend(number, measure=look)
+            taken.add(number, losses_K, scores, targets)
             if look:
                 taken.read(members, self._criterion.predictions, quality)
         for member, metrics in zip(members, quality.metrics(), strict=True):
             member.learned(metrics)
+
+    def _descend(self, number: int, *, measure: bool) -> None:
+        """Take a step of each member down its gradients."""
+        for member in self.members if measure else self._touching:
+            member.touch_gradients(number, measure=measure)
+        self._counts_K.add_(1.0)
+        for step in self._steps:
+            step()
 
     def _gathered(self, rows_M: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return the samples of each member's batch, whose numbers follow each other."""
@@ -149,17 +159,15 @@ class _Window:
     """What steps came to that nobody has looked at yet."""
 
     def __init__(self) -> None:
-        self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._steps: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def add(self, losses_K: Tensor, scores: Tensor, targets: Tensor) -> None:
-        self._steps.append((losses_K, scores.clone(), targets))
+    def add(self, number: int, losses_K: Tensor, scores: Tensor, targets: Tensor) -> None:
+        self._steps[number] = losses_K, scores.clone(), targets
 
-    def read(
-        self, members: Sequence[Member], predictions: Callable[[Tensor], Tensor], quality: Qualities
-    ) -> None:
-        losses, scores, targets = zip(*self._steps, strict=True)
-        self._steps = []
+    def read(self, members: Sequence[Member], predictions: Callable[[Tensor], Tensor], quality: Qualities) -> None:
+        losses, scores, targets = zip(*self._steps.values(), strict=True)
         quality.update(predictions(torch.cat(scores, dim=1)), torch.cat(targets, dim=1))
-        samples = [of_step.shape[1] for of_step in targets]
+        samples = {number: of_step[2].shape[1] for number, of_step in self._steps.items()}
         for member, own in zip(members, torch.stack(losses).t().tolist(), strict=True):
             member.count(samples, own)
+        self._steps = {}

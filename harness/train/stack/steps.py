@@ -18,29 +18,29 @@ from torch.optim import SGD, Adam, Optimizer
 Step = Callable[[], object]
 
 
-def steps_of(optimizers: Iterable[Optimizer]) -> list[Step]:
+def steps_of(optimizers: Iterable[Optimizer], count: Tensor) -> list[Step]:
     """Return what takes a step of each optimiser, whose parameters have gradients that stay where they are.
 
-    What it keeps is in the optimiser's ``state`` as ever, whatever that had before. It follows the options of its
-    groups, and is torch's own ``step`` where that has no fused kernel.
+    What it keeps is in the optimiser's ``state`` as ever, whatever that had before; ``count`` becomes the steps that
+    were taken, and whoever has it adds one before each. They follow the options of the optimiser's groups. Torch's own
+    ``step`` is taken where that has no fused kernel.
     """
-    return [each for optimizer in optimizers for each in _of(optimizer)]
+    return [each for optimizer in optimizers for each in _of(optimizer, count)]
 
 
-def _of(optimizer: Optimizer) -> list[Step]:
+def _of(optimizer: Optimizer, count: Tensor) -> list[Step]:
     if all(group.get("fused") for group in optimizer.param_groups):
         if isinstance(optimizer, Adam):
-            return [_adam(optimizer, group) for group in optimizer.param_groups]
+            return [_adam(optimizer, group, count) for group in optimizer.param_groups]
         if isinstance(optimizer, SGD):
             return [_sgd(optimizer, group) for group in optimizer.param_groups]
     return [optimizer.step]
 
 
-def _adam(optimizer: Adam, group: dict[str, Any]) -> Step:
+def _adam(optimizer: Adam, group: dict[str, Any], count: Tensor) -> Step:
     parameters, gradients = _tensors(group)
     states = [optimizer.state[parameter] for parameter in group["params"]]
-    # One number for all, which torch has one of for each parameter.
-    count = states[0].get("step", torch.zeros(()))
+    count.copy_(states[0].get("step", torch.zeros(())))
     for state, parameter in zip(states, parameters, strict=True):
         for name in ("exp_avg", "exp_avg_sq"):
             state.setdefault(name, torch.zeros_like(parameter))
@@ -51,7 +51,6 @@ def _adam(optimizer: Adam, group: dict[str, Any]) -> Step:
     beta1, beta2 = group["betas"]
 
     def step() -> None:
-        count.add_(1.0)
         kernel(
             parameters,
             gradients,
