@@ -27,6 +27,7 @@ class StackedLabels:
         self._binary = binary
         self._smoothed = any(smoothings)
         self._smoothing_K11 = torch.tensor(smoothings).view(-1, 1, 1)
+        self._sharp_K11 = 1.0 - self._smoothing_K11
         self._weights_C = weights_C
 
     def scores(self, outputs_KBO: Tensor) -> Tensor:
@@ -36,8 +37,8 @@ class StackedLabels:
     def training_loss(self, scores_KBC: Tensor, targets_KB: Tensor, gradient: Tensor) -> Tensor:
         """Return the losses that are minimised, and write their gradient at the outputs."""
         logs_KBC = scores_KBC.log_softmax(dim=2)
-        aims_KBC, total_K1 = self._aims(logs_KBC, targets_KB)
-        losses_K = -torch.mul(aims_KBC, logs_KBC).sum(dim=2).sum(dim=1) / total_K1.squeeze(1)
+        aims_KBC, total = self._aims(logs_KBC, targets_KB)
+        losses_K = -torch.mul(aims_KBC, logs_KBC).sum(dim=2).sum(dim=1)
         if self._binary:
             logs_KBC, whole_KBC, aims_KBC = logs_KBC[:, :, 1:], aims_KBC, aims_KBC[:, :, 1:]
         else:
@@ -45,8 +46,8 @@ class StackedLabels:
         torch.exp(logs_KBC, out=gradient)
         if self._weights_C is not None:
             gradient.mul_(whole_KBC.sum(dim=2, keepdim=True))
-        gradient.sub_(aims_KBC).div_(total_K1.unsqueeze(2))
-        return losses_K
+        gradient.sub_(aims_KBC).div_(total)
+        return losses_K / (total if isinstance(total, float) else total.view(-1))
 
     def loss(self, scores_KNC: Tensor, targets_N: Tensor) -> Tensor:
         """Return the plain cross-entropies in nats; all models have the same samples."""
@@ -57,20 +58,20 @@ class StackedLabels:
         """Return the logits."""
         return scores_KNC
 
-    def _aims(self, like_KBC: Tensor, targets_KB: Tensor) -> tuple[Tensor, Tensor]:
+    def _aims(self, like_KBC: Tensor, targets_KB: Tensor) -> tuple[Tensor, Tensor | float]:
         """Return what the probabilities are drawn to, with the weights of the classes, and the sum of the samples'."""
         models, samples, classes = like_KBC.shape
         places_KB1 = targets_KB.unsqueeze(2)
-        one_K11, weights_C = 1.0 - self._smoothing_K11.to(like_KBC), self._weights_C
+        one_K11, weights_C = self._sharp_K11, self._weights_C
         aims_KBC = torch.zeros_like(like_KBC)
         if self._smoothed:
-            aims_KBC += self._smoothing_K11.to(like_KBC) / classes
+            aims_KBC += self._smoothing_K11 / classes
         if weights_C is None:
             aims_KBC.scatter_add_(2, places_KB1, one_K11.expand(models, samples, 1))
-            return aims_KBC, torch.full((models, 1), float(samples), dtype=like_KBC.dtype)
-        own_KB = weights_C.to(like_KBC)[targets_KB]
-        aims_KBC.mul_(weights_C.to(like_KBC)).scatter_add_(2, places_KB1, own_KB.unsqueeze(2) * one_K11)
-        return aims_KBC, own_KB.sum(dim=1, keepdim=True)
+            return aims_KBC, float(samples)
+        own_KB = weights_C[targets_KB]
+        aims_KBC.mul_(weights_C).scatter_add_(2, places_KB1, own_KB.unsqueeze(2) * one_K11)
+        return aims_KBC, own_KB.sum(dim=1).view(-1, 1, 1)
 
 
 class StackedValues:

@@ -25,7 +25,7 @@ Chance = Sequence[Generator] | None
 class Layer(Protocol):
     """Layers of several models."""
 
-    def forward(self, x_KBI: Tensor, chance: Chance) -> Tensor:
+    def forward(self, x_KBI: Tensor, chance: Chance, /) -> Tensor:
         """Return the outputs; in training they are remembered for :meth:`backward`, until the next call."""
 
     def backward(self, gradient_KBO: Tensor, *, needed: bool) -> Tensor:
@@ -42,14 +42,13 @@ class Linear:
         self._weight = Stacked(layers, "weight")
         self._bias = Stacked(layers, "bias") if layers[0].bias is not None else None
         self._buffers = Buffers()
+        self._look()
 
-    def forward(self, x_KBI: Tensor, chance: Chance) -> Tensor:
+    def forward(self, x_KBI: Tensor, _chance: Chance) -> Tensor:
         """Return the outputs."""
-        weight_KOI, bias = self._weight.value, self._bias
         self._x_KBI = x_KBI
-        out = self._buffers.get("output", x_KBI, weight_KOI.shape[1])
-        bias_K1O = None if bias is None else bias.value.unsqueeze(1)
-        return product(x_KBI, weight_KOI.transpose(1, 2), out=out, bias_K1O=bias_K1O)
+        out = self._buffers.get("output", x_KBI, self._outputs)
+        return product(x_KBI, self._weight_KIO, out=out, bias_K1O=self._bias_K1O)
 
     def backward(self, gradient_KBO: Tensor, *, needed: bool) -> Tensor:
         """Write the gradients of weight and bias."""
@@ -66,6 +65,13 @@ class Linear:
         for parameter in filter(None, (self._weight, self._bias)):
             parameter.keep(places)
         self._buffers.clear()
+        self._look()
+
+    def _look(self) -> None:
+        """Make the views that every step takes."""
+        self._outputs = self._weight.value.shape[1]
+        self._weight_KIO = self._weight.value.transpose(1, 2)
+        self._bias_K1O = None if self._bias is None else self._bias.value.unsqueeze(1)
 
 
 class Norm:
@@ -78,7 +84,7 @@ class Norm:
 
     def forward(self, x_KBW: Tensor, chance: Chance) -> Tensor:
         """Return the outputs."""
-        self._normal_KBW = self._normalise(x_KBW, learning=chance is not None)
+        self._normal_KBW = self._normalise(x_KBW, chance is not None)
         out = self._buffers.get("output", x_KBW)
         torch.mul(self._normal_KBW, self._weight.value.unsqueeze(1), out=out)
         return out.add_(self._bias.value.unsqueeze(1))
@@ -96,7 +102,7 @@ class Norm:
         self._bias.keep(places)
         self._buffers.clear()
 
-    def _normalise(self, x_KBW: Tensor, *, learning: bool) -> Tensor:
+    def _normalise(self, x_KBW: Tensor, learning: bool, /) -> Tensor:
         raise NotImplementedError
 
     def _back(self, gradient_KBW: Tensor) -> Tensor:
@@ -118,7 +124,7 @@ class BatchNorm(Norm):
         for statistic in (self._mean, self._variance, self._batches):
             statistic.keep(places)
 
-    def _normalise(self, x_KBW: Tensor, *, learning: bool) -> Tensor:
+    def _normalise(self, x_KBW: Tensor, learning: bool, /) -> Tensor:
         out = self._buffers.get("normal", x_KBW)
         if not learning:
             torch.sub(x_KBW, self._mean.value.unsqueeze(1), out=out)
@@ -150,7 +156,7 @@ class GroupNorm(Norm):
         first = layers[0]
         self._groups = first.num_groups if isinstance(first, nn.GroupNorm) else 1
 
-    def _normalise(self, x_KBW: Tensor, *, learning: bool) -> Tensor:
+    def _normalise(self, x_KBW: Tensor, _learning: bool, /) -> Tensor:
         x_KBGW = self._grouped(x_KBW)
         self._x_KBGW = x_KBGW
         normal, self._mean, self._inverse = torch.native_layer_norm(x_KBGW, x_KBGW.shape[3:], None, None, self._eps)
@@ -207,19 +213,22 @@ class Activation:
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         self._kinds = [type(layer) for layer in layers]
         self._buffers = Buffers()
+        self._runs = _runs(self._kinds)
 
-    def forward(self, x_KBW: Tensor, chance: Chance) -> Tensor:
+    def forward(self, x_KBW: Tensor, _chance: Chance) -> Tensor:
         """Return the outputs."""
         out = self._buffers.get("output", x_KBW)
-        for kind, part in self._runs():
+        for kind, part in self._runs:
             elementwise(ACTIVATIONS[kind][0], x_KBW[part], out=out[part])
         self._x_KBW, self._out_KBW = x_KBW, out
         return out
 
     def backward(self, gradient_KBW: Tensor, *, needed: bool) -> Tensor:
         """Return the gradient of the inputs."""
+        if not needed:
+            return gradient_KBW
         out = self._buffers.get("gradient", gradient_KBW)
-        for kind, part in self._runs():
+        for kind, part in self._runs:
             _, derivative, of_outputs = ACTIVATIONS[kind]
             seen = self._out_KBW if of_outputs else self._x_KBW
             elementwise(derivative, gradient_KBW[part], seen[part], out=out[part])
@@ -229,14 +238,17 @@ class Activation:
         """Let go of all but the models at these places."""
         self._kinds = [self._kinds[place] for place in places]
         self._buffers.clear()
+        self._runs = _runs(self._kinds)
 
-    def _runs(self) -> list[tuple[type[nn.Module], slice]]:
-        runs, start = [], 0
-        for kind, group in groupby(self._kinds):
-            stop = start + len(list(group))
-            runs.append((kind, slice(start, stop)))
-            start = stop
-        return runs
+
+def _runs(kinds: Sequence[type[nn.Module]]) -> list[tuple[type[nn.Module], slice]]:
+    """Return where neighbours of one kind are."""
+    runs, start = [], 0
+    for kind, group in groupby(kinds):
+        stop = start + len(list(group))
+        runs.append((kind, slice(start, stop)))
+        start = stop
+    return runs
 
 
 class Dropout:
@@ -262,7 +274,7 @@ class Dropout:
 
     def backward(self, gradient_KBW: Tensor, *, needed: bool) -> Tensor:
         """Return the gradient of the inputs."""
-        if not self._drawn:
+        if not (self._drawn and needed):
             return gradient_KBW
         mask = self._buffers.get("mask", gradient_KBW)
         return torch.mul(gradient_KBW, mask, out=self._buffers.get("gradient", gradient_KBW))

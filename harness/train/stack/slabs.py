@@ -31,7 +31,7 @@ def slabs(count: int, *shape: int, like: Tensor) -> Tensor:
 
 def product(a_KBI: Tensor, b_KIO: Tensor, *, out: Tensor, bias_K1O: Tensor | None = None) -> Tensor:
     """Write the products of each model's matrices, plus a bias, to slabs; return them."""
-    if _looks_gapless(out) and a_KBI.shape[2] * out[0].numel() >= SMALL:
+    if _looks_gapless(out) and a_KBI.shape[2] * out.numel() >= SMALL:
         if bias_K1O is None:
             torch.mm(a_KBI[0], b_KIO[0], out=out[0])
         else:
@@ -55,7 +55,13 @@ def elementwise(function: Callable[..., Tensor], *inputs: Tensor, out: Tensor) -
 
 def _looks_gapless(out: Tensor) -> bool:
     """Tell whether torch takes the one slab for contiguous, as it does not take several: the kernels are others."""
-    return len(out) == 1 and out.numel() % ALIGNED != 0
+    return out.shape[0] == 1 and out.numel() % ALIGNED != 0
+
+
+def in_slabs(x_KBI: Tensor, buffers: Buffers) -> Tensor:
+    """Return a tensor that has no gaps as slabs, which it is where there is nothing over after whole vectors."""
+    _, rows, columns = x_KBI.shape
+    return x_KBI if rows * columns % ALIGNED == 0 else buffers.get("slabs", x_KBI).copy_(x_KBI)
 
 
 class Buffers:
@@ -68,7 +74,7 @@ class Buffers:
         """Return slabs with anything in them, of the type and shape of ``like``, but for another last dimension."""
         key = (name, like.shape, width)
         if key not in self._known:
-            self._known[key] = slabs(len(like), *like.shape[1:-1], width or like.shape[-1], like=like)
+            self._known[key] = slabs(*like.shape[:-1], width or like.shape[-1], like=like)
         return self._known[key]
 
     def clear(self) -> None:

@@ -18,7 +18,7 @@ from harness.problems import LOSS, Qualities, problems
 from harness.records import EpochRecord
 from harness.train.stack.member import Member
 from harness.train.stack.network import Network
-from harness.train.stack.slabs import Buffers
+from harness.train.stack.slabs import Buffers, in_slabs
 from harness.train.tally import window
 
 CPU = torch.device("cpu")
@@ -30,8 +30,10 @@ VALIDATION_BATCH = 512
 class Samples:
     """All samples of a part, as the first layers that learn take them."""
 
-    numbers_NF: Tensor
-    codes_NC: Tensor | None
+    numbers: Tensor
+    """``N x F``."""
+    codes: Tensor | None
+    """``N x C``."""
     targets: Tensor
 
     @classmethod
@@ -86,7 +88,9 @@ class Stack:
         if self.members:
             first = self.members[0]
             self._criterion = self._problem.stacked_criterion(
-                self._shape, [member.candidate.training for member in self.members], class_counts=first.targets.class_counts
+                self._shape,
+                [member.candidate.training for member in self.members],
+                class_counts=first.targets.class_counts,
             )
             self._counts_K = torch.zeros(len(self.members), dtype=torch.float32)
             bound = zip(self.members, self._counts_K, strict=True)
@@ -129,11 +133,11 @@ class Stack:
     def _gathered(self, rows_M: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return the samples of each member's batch, whose numbers follow each other."""
         models, samples = len(self.members), self._train
-        numbers_KBF = samples.numbers_NF.index_select(0, rows_M).unflatten(0, (models, -1))
-        numbers_KBF = self._buffers.get("numbers", numbers_KBF).copy_(numbers_KBF)
+        numbers_KBF = samples.numbers.index_select(0, rows_M).view(models, -1, samples.numbers.shape[1])
+        numbers_KBF = in_slabs(numbers_KBF, self._buffers)
         codes_KBC = None
-        if samples.codes_NC is not None:
-            codes_KBC = samples.codes_NC.index_select(0, rows_M).unflatten(0, (models, -1))
+        if samples.codes is not None:
+            codes_KBC = samples.codes.index_select(0, rows_M).unflatten(0, (models, -1))
         return numbers_KBF, codes_KBC, samples.targets.index_select(0, rows_M).unflatten(0, (models, -1))
 
     def _assess(self) -> None:
@@ -144,8 +148,8 @@ class Stack:
         for start in range(0, len(samples.targets), VALIDATION_BATCH):
             rows = slice(start, start + VALIDATION_BATCH)
             targets = samples.targets[rows]
-            codes = None if samples.codes_NC is None else samples.codes_NC[rows].expand(models, -1, -1)
-            outputs_KNO = self._network.forward(samples.numbers_NF[rows].expand(models, -1, -1), codes, None)
+            codes = None if samples.codes is None else samples.codes[rows].expand(models, -1, -1)
+            outputs_KNO = self._network.forward(samples.numbers[rows].expand(models, -1, -1), codes, None)
             scores = criterion.scores(outputs_KNO)
             losses_K += criterion.loss(scores, targets) * len(targets)
             quality.update(criterion.predictions(scores), targets)
