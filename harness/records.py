@@ -220,6 +220,9 @@ class Plan:
     micro_batch: int = 0
     """Samples that go through the model at once; below ``batch_size`` their gradients are added up. 0: the batch."""
     threads_reason: str = ""
+    arm: str = "alone"
+    """``alone``, or ``stacked``: its steps are taken with those of others, or as if they were, in one program."""
+    arm_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from harness.data.batches import Batch, Batches, place
+    from harness.data.batches import Batch, Batches, Order, place
     from harness.data.catalog import tasks
     from harness.data.dataset import Dataset, load
     from harness.data.download import fetch
@@ -30,6 +30,7 @@ __all__ = [
     "Dataset",
     "Given",
     "Learning",
+    "Order",
     "Part",
     "TrainingData",
     "Unusual",
@@ -52,6 +53,7 @@ __getattr__, __dir__ = lazy_names(
         "batches": (
             "Batch",
             "Batches",
+            "Order",
             "place",
         ),
         "catalog": ("tasks",),

@@ -38,6 +38,10 @@ class ResidentPeak:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Bring ``figures`` up to date in the middle of the stretch."""
         found = _PEAK.search((self._process / "status").read_text()) if self._kept else None
         if found is not None:
             self.figures = Figures({NAME: int(found[1]) / 1024})

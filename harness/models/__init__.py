@@ -5,7 +5,7 @@ A family is one file in ``families/`` that registers itself with :func:`harness.
 
 from __future__ import annotations
 
-from harness.models.build import build, configuration, schema, validate
+from harness.models.build import build, configuration, parse, schema, validate
 from harness.models.calibrated import Curve, Curves, Isotonic, calibrated
 from harness.models.calling import evaluating, example_inputs
 from harness.models.cost import count_flops, count_parameters, flops_of
@@ -37,6 +37,7 @@ __all__ = [
     "load_weights",
     "mapped",
     "own_sha256",
+    "parse",
     "prediction",
     "schema",
     "takes",

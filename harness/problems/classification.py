@@ -16,7 +16,9 @@ from harness.problems.problem import (
     LossOptions,
     Metric,
     Problem,
+    Qualities,
     Quality,
+    StackedCriterion,
 )
 from harness.records import NAN, TaskShape
 
@@ -100,6 +102,7 @@ class Classification(Problem):
     losses = ("cross_entropy", "binary")
     classes = True
     stratified = True
+    stackable = True
     calibrated = True
     baselines = _Baselines()
     step = "accuracy"
@@ -123,14 +126,26 @@ class Classification(Problem):
         device: torch.device,
     ) -> Criterion:
         """Return cross-entropy with the smoothing and the class weights that are asked for."""
-        from harness.problems.labels import Labels, balanced_weights
+        from harness.problems.labels import Labels
 
-        binary, weights_C = self.loss_name(shape, options.loss) == "binary", None
-        if options.class_weights == "balanced":
-            if class_counts is None:
-                raise ValueError("balanced class weights need class_counts")
-            weights_C = balanced_weights(class_counts).to(device)
-        return Labels(binary=binary, smoothing=options.label_smoothing, weights_C=weights_C)
+        weights_C = _weights(options, class_counts)
+        return Labels(
+            binary=self.loss_name(shape, options.loss) == "binary",
+            smoothing=options.label_smoothing,
+            weights_C=None if weights_C is None else weights_C.to(device),
+        )
+
+    def stacked_criterion(
+        self, shape: TaskShape, options: Sequence[LossOptions], *, class_counts: Sequence[int] | None
+    ) -> StackedCriterion:
+        """Return cross-entropies."""
+        from harness.problems.stacked import StackedLabels
+
+        return StackedLabels(
+            binary=self.loss_name(shape, options[0].loss) == "binary",
+            smoothings=[each.label_smoothing for each in options],
+            weights_C=_weights(options[0], class_counts),
+        )
 
     def losses_of(
         self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]
@@ -152,6 +167,12 @@ class Classification(Problem):
         from harness.problems.labels import ConfusionMatrix
 
         return ConfusionMatrix(max(shape.outputs, 2), device)  # one output is the logit of the second of two classes
+
+    def qualities(self, shape: TaskShape, models: int) -> Qualities:
+        """Return empty confusion matrices."""
+        from harness.problems.stacked import ConfusionMatrices
+
+        return ConfusionMatrices(models, max(shape.outputs, 2))
 
     def score(self, metric: str, targets: NDArray[Any], answers: NDArray[np.floating]) -> float:
         """Return a metric as scikit-learn has it."""
@@ -245,6 +266,17 @@ class Classification(Problem):
         commonest = naive["accuracy"] if math.isfinite(naive["accuracy"]) else _commonest(stats)
         if test["accuracy"] <= commonest and test["accuracy"] < 1:
             yield Doubt("accuracy", test["accuracy"], "to answer the commonest class always gives", commonest)
+
+
+def _weights(options: LossOptions, class_counts: Sequence[int] | None) -> Tensor | None:
+    """Return the weight of each class; None where all count alike."""
+    from harness.problems.labels import balanced_weights
+
+    if options.class_weights != "balanced":
+        return None
+    if class_counts is None:
+        raise ValueError("balanced class weights need class_counts")
+    return balanced_weights(class_counts)
 
 
 def _commonest(stats: Mapping[str, Any]) -> float:

@@ -142,6 +142,32 @@ class Quality(Protocol):
         """Return the summed metrics of everything added, NaN when that is nothing; waits for the device once."""
 
 
+class StackedCriterion(Protocol):
+    """What batches cost of several models of one task, as :class:`Criterion` says of one; the models come first."""
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """Return what losses and metrics take, from what the models return."""
+
+    def training_loss(self, scores: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+        """Return the ``K`` losses that are minimised, without L1, and write their ``gradient`` at the outputs."""
+
+    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the ``K`` plain mean losses on samples that all models have in common."""
+
+    def predictions(self, scores: Tensor) -> Tensor:
+        """Return what :class:`Qualities` take."""
+
+
+class Qualities(Protocol):
+    """What measures the predictions of several models."""
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Add samples of each model; their targets, or those of samples that all have in common."""
+
+    def metrics(self) -> list[dict[str, float]]:
+        """Return the summed metrics of each model."""
+
+
 class Problem(ABC):
     """One kind of problem. A subclass in a file of its own, added to ``problems``, is all that a new one takes.
 
@@ -166,6 +192,8 @@ class Problem(ABC):
     """Whether its targets are classes; else they are numbers."""
     stratified: ClassVar[bool] = False
     """Whether each part of the data gets its share of each class."""
+    stackable: ClassVar[bool] = False
+    """Whether it has a :meth:`stacked_criterion`, by which several models are trained as one program."""
     calibrated: ClassVar[bool] = False
     """Whether answers are probabilities, which a temperature can make softer or sharper."""
     baselines: ClassVar[Baselines | None] = None
@@ -216,6 +244,12 @@ class Problem(ABC):
     ) -> Criterion:
         """Return the loss that is asked for. Raises :class:`InputError` for options that do not fit."""
 
+    def stacked_criterion(
+        self, shape: TaskShape, options: Sequence[LossOptions], *, class_counts: Sequence[int] | None
+    ) -> StackedCriterion:
+        """Return the losses of several models on a CPU, which differ in their label smoothing at most."""
+        raise NotImplementedError(f"the losses of a {self.name} task are computed for one model only")
+
     @abstractmethod
     def losses_of(
         self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]
@@ -237,6 +271,14 @@ class Problem(ABC):
     @abstractmethod
     def quality(self, shape: TaskShape, device: torch.device) -> Quality:
         """Return an empty measure of the summed metrics."""
+
+    def qualities(self, shape: TaskShape, models: int) -> Qualities:
+        """Return empty measures of the summed metrics of several models on a CPU."""
+        import torch
+
+        from harness.problems.stacked import Each
+
+        return Each([self.quality(shape, torch.device("cpu")) for _ in range(models)])
 
     @abstractmethod
     def score(self, metric: str, targets: NDArray[Any], answers: NDArray[np.floating]) -> float:

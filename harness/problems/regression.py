@@ -16,6 +16,7 @@ from harness.problems.problem import (
     Metric,
     Problem,
     Quality,
+    StackedCriterion,
 )
 from harness.records import NAN, TaskShape
 
@@ -84,6 +85,7 @@ class Regression(Problem):
     headline = ("rmse", "mae", "r2")
     objective = "rmse"
     losses = ("mse", "huber")
+    stackable = True
     baselines = _Baselines()
     figure = "predicted_against_actual"
 
@@ -100,11 +102,26 @@ class Regression(Problem):
 
         from harness.problems.values import Values, units
 
-        name = self.loss_name(shape, options.loss)
+        name = self._checked_loss(shape, options)
+        return Values(F.mse_loss if name == "mse" else F.huber_loss, units(shape, device))
+
+    def stacked_criterion(
+        self, shape: TaskShape, options: Sequence[LossOptions], *, class_counts: Sequence[int] | None
+    ) -> StackedCriterion:
+        """Return squared or Huber losses of standardised targets."""
+        import torch
+
+        from harness.problems.stacked import StackedValues
+        from harness.problems.values import units
+
+        (name,) = {self._checked_loss(shape, each) for each in options}
+        return StackedValues(huber=name == "huber", scale=units(shape, torch.device("cpu")))
+
+    def _checked_loss(self, shape: TaskShape, options: LossOptions) -> str:
         for key, off in (("label_smoothing", 0.0), ("class_weights", "none")):
             if getattr(options, key) != off:
                 raise InputError(f"{key}: is for classes, and this task predicts values; set it to {off}")
-        return Values(F.mse_loss if name == "mse" else F.huber_loss, units(shape, device))
+        return self.loss_name(shape, options.loss)
 
     def losses_of(
         self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]

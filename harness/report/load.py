@@ -76,7 +76,7 @@ _LATER_NUMBERS += [
 ]
 _LATER_METERS = ["cpu_pressure_percent", "memory_pressure_percent", "cpu_energy_j", "memory_reserved_mib"]
 _LATER_METERS += ["power_instant_w", "pcie_rx_mb_s", "pcie_tx_mb_s"]
-_LATER_TEXTS = ["threads_reason"]
+_LATER_TEXTS = ["threads_reason", "arm", "arm_reason"]
 """Columns that older versions did not write: empty where they are missing."""
 
 _TRIAL_NUMBERS += [*(name for name in FIGURES if name not in _LATER_NUMBERS), "started_unix_s", "seconds"]

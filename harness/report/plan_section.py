@@ -17,6 +17,7 @@ _CHOICES = {
     "data_path": "data path",
     "micro_batch": "samples at once",
     "threads": "CPU threads",
+    "arm": "arm",
 }
 _REASONS = {"data_path": "data_reason"}
 _LONGEST = 120
@@ -32,7 +33,10 @@ def plan_choices(trials: pd.DataFrame) -> Table:
     """Return each value that a choice took with the trials that took it, and the commonest reason."""
     planned = trials[trained(trials) & trials["device"].notna()]
     # Older versions recorded the batch size alone.
-    planned = planned.assign(micro_batch=planned["micro_batch"].fillna(planned["batch_size"]))
+    planned = planned.assign(
+        micro_batch=planned["micro_batch"].fillna(planned["batch_size"]),
+        arm=planned["arm"].replace("", "alone").fillna("alone"),
+    )
     rows = []
     for name, title in _CHOICES.items():
         for value, mine in planned.groupby(name, sort=True):

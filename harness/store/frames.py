@@ -30,6 +30,8 @@ PLAN_DTYPES = {
     "data_reason": "string",
     "threads": "Int64",
     "threads_reason": "string",
+    "arm": "string",
+    "arm_reason": "string",
 }
 
 METRICS = "metrics"

@@ -18,6 +18,7 @@ class Best:
         """0: none yet."""
         self.value = NAN
         self.state: dict[str, Tensor] = {}
+        self._tensors: dict[str, Tensor] = {}
 
     def offer(self, epoch: int, value: float) -> None:
         """Keep the state of the model if ``value`` is better than all before it."""
@@ -27,11 +28,15 @@ class Best:
     def keep(self, epoch: int, value: float = NAN) -> None:
         """Keep the state of the model."""
         self.epoch, self.value = epoch, value
-        state = self._model.state_dict()
+        state = self._tensors or self._model.state_dict()
         if not self.state:
             self.state = {name: torch.empty_like(tensor, device="cpu") for name, tensor in state.items()}
         for name, tensor in state.items():
             self.state[name].copy_(tensor)
+
+    def look(self) -> None:
+        """Note where the tensors of a model lie that stay there, instead of asking it after every better epoch."""
+        self._tensors = self._model.state_dict()
 
     def restore(self) -> None:
         """Put the kept state back into the model."""

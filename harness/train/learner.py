@@ -60,6 +60,16 @@ class Learner:
         rate: float = self.optimizers[0].param_groups[0]["lr"]
         return rate
 
+    @property
+    def scheduled(self) -> bool:
+        """Whether anything follows a schedule along the steps that were laid out."""
+        return bool(self._followed)
+
+    @property
+    def clips(self) -> bool:
+        """Whether gradients are clipped."""
+        return self._clip_norm > 0.0
+
     def along(self, steps_per_epoch: int, epochs: int) -> None:
         """Lay the schedules along a training of so many epochs."""
         self._followed = [
@@ -88,9 +98,7 @@ class Learner:
         if self.scaler is not None:
             for optimizer in self.optimizers:
                 self.scaler.unscale_(optimizer)
-        norms = self.gradients.norms() if measure or self._needs_norms else None
-        if norms is not None and self._clip_norm > 0.0:
-            self.gradients.clip(self._clip_norm, norms)
+        norms = self.clip(measure=measure)
         for optimizer in self.optimizers:
             if self.scaler is None:
                 optimizer.step()
@@ -101,6 +109,13 @@ class Learner:
         self.gradients.forget()
         if self.average is not None:
             self.average.add(self.step)
+        return norms
+
+    def clip(self, *, measure: bool) -> Tensor | None:
+        """Clip the gradients where that was asked for; return their norms before it as :meth:`descend` does."""
+        norms = self.gradients.norms() if measure or self._needs_norms else None
+        if norms is not None and self._clip_norm > 0.0:
+            self.gradients.clip(self._clip_norm, norms)
         return norms
 
     def _put(self, key: str) -> Callable[[float], None]:

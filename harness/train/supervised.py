@@ -58,12 +58,12 @@ class Supervised:
         training, device = candidate.training, torch.device(plan.device)
         prepare(model, device=device, layout=plan.layout)
         self.plan = plan
+        self.candidate, self.targets = candidate, targets
         self.outputs = targets.shape.outputs
         self.patience = 0 if anneals(candidate.schedule) else training.patience
         self.identity: Mapping[str, Any] = {
             key: value for key, value in candidate.as_dict().items() if key != "architecture"
         }
-        self._targets = targets
         self._criterion = make_criterion(targets.shape, training, class_counts=targets.class_counts, device=device)
         scaler = GradScaler(device.type) if plan.precision == "fp16" else None
         self._learner = Learner(
@@ -98,7 +98,7 @@ class Supervised:
         """Return what measures the quality on the training samples of one epoch."""
         return SeenTargets(
             self._criterion,
-            problems[self._targets.shape.kind].quality(self._targets.shape, torch.device(self.plan.device)),
+            problems[self.targets.shape.kind].quality(self.targets.shape, torch.device(self.plan.device)),
         )
 
     def settle(self, batches: Iterable[Batch]) -> None:
@@ -108,18 +108,41 @@ class Supervised:
 
     def assess(self, batches: Batches) -> Figures:
         """Return metrics of the model in use, those of the scorer among them unless there are no answers to score."""
-        shape, scorer, device = self._targets.shape, self._targets.scorer, torch.device(self.plan.device)
+        shape, scorer, device = self.targets.shape, self.targets.scorer, torch.device(self.plan.device)
         found = assess(
             self.model, self._forward_in_use, batches, self._criterion, shape, device, answers=scorer is not None
         )
-        metrics = Figures(found.metrics)
-        if scorer is None or found.answers is None or not math.isfinite(found.metrics[LOSS]):
-            return metrics
-        return metrics | scorer(found.answers)
+        return self.scored(found.metrics, found.answers)
+
+    def judged(self, metrics: Mapping[str, float], scores: Tensor) -> Figures:
+        """Return metrics of scores that a stack has of all samples on which the model is assessed."""
+        with torch.inference_mode():
+            answers = self._criterion.answers(scores).numpy() if self.targets.scorer is not None else None
+        return self.scored(metrics, answers)
+
+    @property
+    def penalised(self) -> bool:
+        """Whether there is a penalty on weights."""
+        return self._l1 > 0.0
+
+    def penalise(self) -> float:
+        """Add what the penalty on weights makes of their gradients; return the penalty."""
+        with torch.no_grad():
+            for weight in self._weights:
+                assert weight.grad is not None
+                weight.grad.add_(weight.sign(), alpha=self._l1)
+            return float(self._penalty())
+
+    def scored(self, metrics: Mapping[str, float], answers: np.ndarray | None) -> Figures:
+        """Return the metrics with what the scorer says of the answers, unless there are none to score."""
+        scorer = self.targets.scorer
+        if scorer is None or answers is None or not math.isfinite(metrics[LOSS]):
+            return Figures(metrics)
+        return Figures(metrics) | scorer(answers)
 
     def remark(self, metrics: Mapping[str, float]) -> str:
         """Say where the model has hardly learned."""
-        return underfitting(self._targets.shape.kind, metrics, self._targets.class_counts)
+        return underfitting(self.targets.shape.kind, metrics, self.targets.class_counts)
 
     def _look(self, batch: Batch) -> None:
         """Let the model in use see a batch, in parts as in training."""

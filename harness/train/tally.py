@@ -28,44 +28,31 @@ def window(batch_size: int, outputs: int) -> int:
     return max(1, min(WINDOW_STEPS, WINDOW_SCORES // (batch_size * outputs)))
 
 
-class Tally:
+class Sums:
     """The sums of one epoch, and the place where a divergence is found.
 
     ``step`` is the number of the last step before the epoch; reasons number the steps on from there. A step of which
     fp16's loss scaling skipped a part counts neither to the means nor to the gradient norms.
     """
 
-    def __init__(self, recipe: Recipe, *, epoch: int, step: int) -> None:
-        self._parts = {name: _Norms(learner) for name, learner in recipe.parts.items()}
-        self._seen = recipe.seen()
+    def __init__(self, parts: Mapping[str, Learner], *, epoch: int, step: int) -> None:
+        self._parts = {name: _Norms(learner) for name, learner in parts.items()}
         self._epoch = epoch
         self._step = step
-        self._waiting: list[Taken] = []
         self._sums: dict[str, tuple[float, float]] = {}
         """Of each mean its sum, and what that is over."""
         self.samples = 0
         self.skipped = 0
 
-    def add(self, taken: Taken) -> None:
-        """Add a step, without waiting for the device."""
-        self._waiting.append(taken)
+    def count(
+        self, samples: int, means: Mapping[str, tuple[float, float]], norms: Mapping[str, Sequence[float]]
+    ) -> None:
+        """Take in a step: its means with what each is over, and by part the norms that it measured.
 
-    def read(self) -> None:
-        """Wait for the device and take in the steps added since the last time. Raises :class:`Diverged`."""
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
-        for taken, (means, norms) in zip(waiting, _values(waiting), strict=True):
-            self._step += 1
-            self.samples += taken.samples
-            self._judge(means, norms)
-        self._seen.update(waiting)
-        if any(part.scale_exhausted for part in self._parts.values()):
-            raise Diverged(
-                f"fp16 gradients overflow without any loss scale {self._where}; use bf16 or fp32, or {REMEDY}"
-            )
-
-    def _judge(self, means: Mapping[str, tuple[float, float]], norms: Mapping[str, list[float]]) -> None:
+        Raises :class:`Diverged`.
+        """
+        self._step += 1
+        self.samples += samples
         skipped = norms and any(self._parts[name].overflows(measured) for name, measured in norms.items())
         self.skipped += bool(skipped)
         for name, (value, over) in means.items():
@@ -84,10 +71,10 @@ class Tally:
     def _where(self) -> str:
         return f"at step {self._step} (epoch {self._epoch})"
 
-    def metrics(self) -> dict[str, float]:
-        """Return the means over the epoch, and the quality of the samples as they were seen."""
-        means = {name: total / count if count else NAN for name, (total, count) in self._sums.items()}
-        return {**means, **self._seen.metrics()}
+    @property
+    def means(self) -> dict[str, float]:
+        """The means over the epoch."""
+        return {name: total / count if count else NAN for name, (total, count) in self._sums.items()}
 
     @property
     def gradients(self) -> Mapping[str, tuple[float, float]]:
@@ -99,6 +86,36 @@ class Tally:
         """The norm of the parts' means, of those that were measured; NaN if none was."""
         known = [norm for norm, _ in self.gradients.values() if not math.isnan(norm)]
         return math.hypot(*known) if known else NAN
+
+
+class Tally(Sums):
+    """What the steps of a recipe add up to, read back in windows."""
+
+    def __init__(self, recipe: Recipe, *, epoch: int, step: int) -> None:
+        super().__init__(recipe.parts, epoch=epoch, step=step)
+        self._seen = recipe.seen()
+        self._waiting: list[Taken] = []
+
+    def add(self, taken: Taken) -> None:
+        """Add a step, without waiting for the device."""
+        self._waiting.append(taken)
+
+    def read(self) -> None:
+        """Wait for the device and take in the steps added since the last time. Raises :class:`Diverged`."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        for taken, (means, norms) in zip(waiting, _values(waiting), strict=True):
+            self.count(taken.samples, means, norms)
+        self._seen.update(waiting)
+        if any(part.scale_exhausted for part in self._parts.values()):
+            raise Diverged(
+                f"fp16 gradients overflow without any loss scale {self._where}; use bf16 or fp32, or {REMEDY}"
+            )
+
+    def metrics(self) -> dict[str, float]:
+        """Return the means over the epoch, and the quality of the samples as they were seen."""
+        return {**self.means, **self._seen.metrics()}
 
 
 class _Norms:

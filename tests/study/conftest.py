@@ -21,7 +21,7 @@ def real(request, tmp_path_factory):
         patch.syspath_prepend(Path(__file__).parent)
         patch.syspath_prepend(folder)
         module = importlib.import_module("real_training")
-        patch.setattr("harness.study.trial.attempt.measure_speed", module.quick_speed)
+        patch.setattr("harness.study.trial.finishing.measure_speed", module.quick_speed)
         torch.set_num_threads(1)
         yield module
         torch.set_num_threads(threads)

@@ -60,6 +60,9 @@ class Recorder:
         self.reports.append(report)
         return self.at_report(report) if self.at_report else ""
 
+    def judge_all(self, reports):
+        return [self.judge(report) for report in reports]
+
     def keep(self, trial, checkpoint):
         self.checkpoints.append((trial, checkpoint))
         if self.at_checkpoint:

@@ -144,7 +144,7 @@ def test_without_batch_statistics_and_chance_parts_are_the_batch(evaluate, where
 
 
 def test_measuring_the_speed_adapts_too(evaluate, monkeypatch):
-    monkeypatch.setattr("harness.study.trial.attempt.measure_speed", measure_speed)
+    monkeypatch.setattr("harness.study.trial.finishing.measure_speed", measure_speed)
     adapted = evaluate(limit=5, where="speed", overrides=["budget.epochs=1"])
     assert adapted.outcome is Outcome.COMPLETE
     assert adapted.record.plan.micro_batch == 4

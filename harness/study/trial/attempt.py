@@ -6,22 +6,17 @@ import math
 import time
 from dataclasses import dataclass, replace
 
-import numpy as np
-from safetensors.torch import save
-
 from harness import measure, models
 from harness.data import Batches
 from harness.errors import Pruned, StorageError, TimedOut
-from harness.records import Outcome, Plan
+from harness.records import Plan
 from harness.spec import Candidate
 from harness.study.contract import Report
-from harness.study.folds import best_epochs, by_fold
 from harness.study.job import Job
 from harness.study.limits import check, measured
 from harness.study.stop import Stop
 from harness.study.trial.building import (
     build_model,
-    epochs_of,
     fewest_epochs,
     followed_here,
     largest_batch,
@@ -33,16 +28,12 @@ from harness.study.trial.building import (
     training_seed,
     with_batch_size,
 )
-from harness.study.trial.carried import Carried
-from harness.study.trial.certainty import measure_certainty, spread
+from harness.study.trial.carried import Carried, check_epochs
+from harness.study.trial.finishing import CHECKPOINT_SHARE, finish, outputs_of, paused
 from harness.study.trial.gates import check_time
 from harness.study.trial.guarded import Guarded
 from harness.study.trial.progress import End, Progress
-from harness.study.trial.speed import measure_speed
-from harness.train import Fit, predict, read_facts
-
-CHECKPOINT_SHARE = 0.05
-"""Of the training time, what checkpoints may take."""
+from harness.train import Fit, read_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +82,7 @@ class Attempt:
                 self._watcher.keep(self._assignment.trial, self._checkpoint(setup.fit))
                 if self._whole.folds:
                     setup.fit.restore_best()
-                    progress.outputs.append(self._outputs(setup))
+                    progress.outputs.append(outputs_of(self._job, progress, setup.fit, setup.validation, setup.plan))
                 progress.fold += 1
                 del setup  # before there is another model
                 setup = self._built(progress.plan)
@@ -102,27 +93,8 @@ class Attempt:
         check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
         if not done:
             progress.checkpoint = self._checkpoint(setup.fit)
-            reached = f"stopped at epoch {setup.fit.epoch}"
-            return End(Outcome.PRUNED, f"{reached}: not among the best there (successive halving)")
-        setup.fit.restore_best()
-        progress.figures |= measure_speed(
-            setup.fit.model, setup.validation, setup.plan, progress.epochs, limit_ms=limits.latency_ms
-        )
-        # In the order of their indices, whatever the layout that they were trained in.
-        progress.weights = save({name: tensor.contiguous() for name, tensor in setup.fit.best_state.items()})
-        check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
-        outputs = self._outputs(setup)
-        progress.outputs.append(outputs)
-        loss = self._assignment.candidate.training.loss
-        progress.figures |= measure_certainty(self._job, loss, outputs, self._assignment.seed)
-        if self._job.trainings > 1:
-            progress.figures |= spread(self._job, progress.epochs, progress.figures.values["value_se"])
-        return self._completed()
-
-    def _outputs(self, setup: _Setup) -> np.ndarray:
-        """Return what the model says of the validation samples."""
-        shape, loss = self._job.dataset.shape, self._assignment.candidate.training.loss
-        return predict(setup.fit.model, setup.validation, shape=shape, plan=setup.plan, loss=loss)[0]
+            return paused(setup.fit.epoch)
+        return finish(self._job, progress, setup.fit, setup.validation, setup.plan)
 
     def _assigned(self) -> Plan | None:
         """Return the plan that the trial is to be trained by, in smaller parts where it did not fit; None: any."""
@@ -202,7 +174,8 @@ class Attempt:
             self._check_device(carried.plan)
             setup = self._built(followed_here(carried.plan, self._job.device))
             setup.fit.restore(data)
-            self._check_epochs(carried, setup.fit)
+            metric = self._job.objectives[0].metric
+            check_epochs(carried, setup.fit, trial=self._assignment.trial, metric=metric)
         except StorageError as error:
             progress.plan, progress.fold = None, 1
             progress.notes.append(f"retrained: {error}")
@@ -230,14 +203,6 @@ class Attempt:
         device = self._job.device
         if plan.device.partition(":")[0] != device.type:
             raise StorageError(f"checkpoint was made on {plan.device}, not on {device}")
-
-    def _check_epochs(self, carried: Carried, fit: Fit) -> None:
-        """Raise :class:`StorageError` unless the epochs are those that the weights have seen."""
-        metric = self._job.objectives[0].metric
-        ours = all(e.trial == self._assignment.trial and metric in e.validation for e in carried.epochs)
-        last = by_fold(carried.epochs)[-1:]
-        if not ours or not 1 <= fit.best_epoch <= fit.epoch == sum(map(len, last)):
-            raise StorageError("checkpoint is damaged: its epochs are not those of its weights")
 
     def _train(self, fit: Fit) -> bool:
         """Train up to the epoch asked for; return whether there is nothing left to train."""
@@ -269,14 +234,3 @@ class Attempt:
         time_s = self._assignment.time_s
         if self._progress.seconds >= time_s:
             raise TimedOut(f"the time of a trial, {time_s:g} s, was used up")
-
-    def _completed(self) -> End:
-        epochs = self._progress.epochs
-        asked, done = epochs_of(self._job, self._assignment.candidate), len(epochs)
-        if self._job.trainings > 1:
-            return End(Outcome.COMPLETE, f"trained for {self._job.spec.evaluation}, {done} epochs in all")
-        if done < asked:
-            (best,) = best_epochs(self._job.objectives[0], epochs)
-            stopped = f"no improvement after epoch {best.epoch}: stopped at epoch {done} of {asked}"
-            return End(Outcome.COMPLETE, stopped)
-        return End(Outcome.COMPLETE, f"trained for all {asked} epochs")

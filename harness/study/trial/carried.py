@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import StorageError, first_line
 from harness.records import NAN, PREDICTED, EpochRecord, Figures, Plan
 from harness.spec import PRECISIONS
-from harness.study.folds import in_order
+from harness.study.folds import by_fold, in_order
+from harness.train.bookkeeping import Bookkeeping
 
 SUMS = ("energy_j",)
 MEANS = ("gpu_utilization_percent", "power_w", "idle_power_w")
@@ -72,6 +73,14 @@ class Carried:
 
 
 _ADAPTER = TypeAdapter(Carried)
+
+
+def check_epochs(carried: Carried, fit: Bookkeeping, *, trial: int, metric: str) -> None:
+    """Raise :class:`StorageError` unless the epochs are those that the weights of a trial have seen."""
+    ours = all(e.trial == trial and metric in e.validation for e in carried.epochs)
+    last = by_fold(carried.epochs)[-1:]
+    if not ours or not 1 <= fit.best_epoch <= fit.epoch == sum(map(len, last)):
+        raise StorageError("checkpoint is damaged: its epochs are not those of its weights")
 
 
 def joined(earlier: Figures, earlier_s: float, later: Figures, later_s: float) -> Figures:

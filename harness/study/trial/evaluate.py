@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
-from harness.errors import OutOfMemory, TooFewSamples, TrialEnd, described, first_line
+from harness.errors import OutOfMemory, TooFewSamples, TrialEnd, first_line
 from harness.hardware import Sampler, meters_for
 from harness.measure import free_memory, is_out_of_memory, only_new_garbage
 from harness.records import Outcome
 from harness.study.contract import Assignment, Evaluation, Group, Watcher
 from harness.study.job import Job
-from harness.study.keeping import pack_predictions
 from harness.study.stop import Stop
 from harness.study.trial.attempt import Attempt
 from harness.study.trial.building import largest_batch
+from harness.study.trial.finishing import end_of, evaluation_of
 from harness.study.trial.gates import Gates
 from harness.study.trial.guarded import Guarded, WatcherError
 from harness.study.trial.memory import halved
 from harness.study.trial.progress import End, Progress
+from harness.study.trial.stacked import StackedTrials, key_of
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,20 @@ class Evaluator:
         self._stop = stop
 
     def evaluate(self, group: Group, watcher: Watcher) -> Iterator[Evaluation]:
-        """Train and measure the candidates one after the other, each from its checkpoint if it has one.
+        """Train and measure: those of one key as one program, the others one after the other.
 
-        Whatever a candidate raises becomes an outcome; only what the watcher raises, which is no fault of the
-        candidate, leaves this function.
+        Each goes on from its checkpoint if it has one. Whatever a candidate raises becomes an outcome; only what the
+        watcher raises, which is no fault of the candidate, leaves this function.
         """
+        stacks: dict[Hashable, list[Assignment]] = {}
         for assignment in group:
-            yield self._evaluation(assignment, watcher)
+            if (key := key_of(self._job, assignment)) is None:
+                yield self._evaluation(assignment, watcher)
+            else:
+                stacks.setdefault(key, []).append(assignment)
+        for assignments in stacks.values():
+            yield from StackedTrials(self._job, assignments, self._sampler, self._stop, Guarded(watcher)).run()
+            free_memory(self._job.device)
 
     def _evaluation(self, assignment: Assignment, watcher: Watcher) -> Evaluation:
         job = self._job.of_trial(assignment.seed)
@@ -74,15 +80,9 @@ class Evaluator:
         progress = Progress(assignment, self._sampler, Gates(job, self._stop.check, self._sampler), batch)
         with self._sampler.labelled(assignment.trial):
             end = self._fitting(job, progress, Guarded(watcher))
-        record = progress.record(end, job.objectives)
-        weights = progress.weights if record.outcome is Outcome.COMPLETE else b""
-        predictions = b""
-        # Earlier folds of a trial that went on from a checkpoint are not known.
-        if weights and len(progress.outputs) == max(1, len(job.folds)):
-            predictions = pack_predictions(record, np.concatenate(progress.outputs))
-        telemetry = self._sampler.drain()
+        evaluation = evaluation_of(job, progress, end)
         free_memory(job.device)
-        return Evaluation(record, progress.epochs, weights, progress.checkpoint, telemetry, end.traceback, predictions)
+        return evaluation
 
     def _fitting(self, job: Job, progress: Progress, watcher: Guarded) -> End:
         """Train; out of memory, again with half the micro-batch, until not even one sample fits."""
@@ -101,7 +101,7 @@ class Evaluator:
                 return End(end.outcome, str(end))
             except Exception as error:  # noqa: BLE001 - a candidate may hold any code, and none of it ends the study
                 if not is_out_of_memory(error):
-                    return _crashed(error)
+                    return end_of(error)
                 said = first_line(error)
             # Outside of the handler: until here the traceback held what is to be freed.
             if progress.assignment.shared:
@@ -117,8 +117,3 @@ class Evaluator:
 def _at_once(progress: Progress, micro_batch: int) -> int:
     """Return how many samples went through the model at once, in a try with at most ``micro_batch`` (0: all)."""
     return (progress.plan.micro_batch if progress.plan else micro_batch) or progress.batch
-
-
-def _crashed(error: Exception) -> End:
-    """Return how an error ends a trial; the first line of its message is the reason."""
-    return End(Outcome.CRASHED, described(error), traceback.format_exc())

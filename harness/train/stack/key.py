@@ -1,0 +1,47 @@
+"""Which candidates can be trained as one program. By rule alone: no model is built, and no clock is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from itertools import pairwise
+from math import prod
+
+from harness import models
+from harness.models.families.mlp import MLPConfig
+from harness.plan.threads import SMALL_FLOPS
+from harness.problems import problems
+from harness.records import TaskShape
+from harness.spec import Augment, Candidate
+
+FAMILY = "mlp"
+PRECISIONS = ("auto", "fp32")
+
+
+def stack_key(candidate: Candidate, shape: TaskShape) -> Hashable | None:
+    """Return what candidates have in common that can be trained as one program on a CPU; None: it is trained alone.
+
+    They have one structure, batch size and loss, and may differ in all else: activation, dropout, optimiser, rate,
+    decay, schedules, smoothing, penalties, epochs, patience and seed. Larger models gain nothing by it: a batch's
+    forward pass is below SMALL_FLOPS. ``shape`` is that of the task.
+    """
+    training = candidate.training
+    if candidate.architecture.name != FAMILY or not problems[shape.kind].stackable or shape.target is None:
+        return None
+    alone = training.batch_size == "auto" or training.averages or training.augment != Augment()
+    if alone or training.precision not in PRECISIONS:
+        return None
+    config = models.parse(candidate.architecture)
+    assert isinstance(config, MLPConfig)
+    if config.norm == "batch" and training.batch_size == 1:
+        return None
+    if training.batch_size * _flops(config, shape) > SMALL_FLOPS:
+        return None
+    loss = problems[shape.kind].loss_name(shape, training.loss)
+    structure = tuple(config.widths()), config.norm, config.residual, config.numeric
+    return structure, training.batch_size, loss, training.class_weights
+
+
+def _flops(config: MLPConfig, shape: TaskShape) -> float:
+    """Return what a forward pass of one sample computes, about: of embeddings and encodings a part is left out."""
+    widths = [prod(shape.inputs[0].sizes), *config.widths(), shape.outputs]
+    return 2.0 * sum(before * after for before, after in pairwise(widths))
