@@ -17,7 +17,7 @@ from harness.spec import Candidate
 from harness.study.contract import Report
 from harness.study.folds import best_epochs, by_fold
 from harness.study.job import Job
-from harness.study.limits import check, measured
+from harness.study.limits import check, limits_of, measured
 from harness.study.stop import Stop
 from harness.study.trial.building import (
     build_model,
@@ -82,7 +82,7 @@ class Attempt:
 
         Raises :class:`TrialEnd` for every other end, and whatever the candidate and the watcher raise.
         """
-        progress, limits = self._progress, self._job.spec.limits
+        progress = self._progress
         setup = self._resumed() or self._built(self._assigned())
         start_unix_s, before = time.time(), len(progress.epochs)
         with measure.MemoryPeak(self._job.device) as memory, measure.ResidentPeak() as resident:
@@ -99,18 +99,23 @@ class Attempt:
         samples = (len(progress.epochs) - before) * len(self._job.dataset.train)
         progress.figures |= progress.share.divided(memory.figures | resident.figures)
         progress.figures |= progress.energy_per_sample(start_unix_s, samples)
-        check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
+        self._check_measured()
         if not done:
             progress.checkpoint = self._checkpoint(setup.fit)
             reached = f"stopped at epoch {setup.fit.epoch}"
             return End(Outcome.PRUNED, f"{reached}: not among the best there (successive halving)")
         setup.fit.restore_best()
         progress.figures |= measure_speed(
-            setup.fit.model, setup.validation, setup.plan, progress.epochs, limit_ms=limits.latency_ms
+            setup.fit.model,
+            setup.validation,
+            setup.plan,
+            progress.epochs,
+            job=self._job,
+            candidate=self._assignment.candidate,
         )
         # In the order of their indices, whatever the layout that they were trained in.
         progress.weights = save({name: tensor.contiguous() for name, tensor in setup.fit.best_state.items()})
-        check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
+        self._check_measured()
         outputs = self._outputs(setup)
         progress.outputs.append(outputs)
         loss = self._assignment.candidate.training.loss
@@ -118,6 +123,12 @@ class Attempt:
         if self._job.trainings > 1:
             progress.figures |= spread(self._job, progress.epochs, progress.figures.values["value_se"])
         return self._completed()
+
+    def _check_measured(self) -> None:
+        """Raise :class:`Infeasible` where what has been measured so far breaks a limit."""
+        limits = self._job.spec.limits
+        if limits_of(limits):
+            check(limits, measured(self._progress.known().values, len(self._progress.epochs)), "measured")
 
     def _outputs(self, setup: _Setup) -> np.ndarray:
         """Return what the model says of the validation samples."""
