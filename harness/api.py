@@ -130,6 +130,7 @@ def search(
     deterministic: bool | None = None,
     trial_timeout_s: float | None = None,
     retries: int | None = None,
+    plan: Literal["auto", "safe"] | None = None,
     plan_from: str | Path | None = None,
     trust: bool = False,
     metrics: Mapping[str, Function | str] | Sequence[str] = (),
@@ -198,7 +199,7 @@ def result_of(finished: Finished, stop: Stop, function: str) -> SearchResult:
     return SearchResult(finished.run, finished.state, finished.stats, stop.signal)
 
 
-OVERRIDES = ("trials", "retries", "seed", "sampler", "pruner", "deterministic", "precision")
+OVERRIDES = ("trials", "retries", "seed", "sampler", "pruner", "deterministic", "precision", "plan")
 """Arguments of :func:`search` that override a key of the space, under the same name."""
 
 

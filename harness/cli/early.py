@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from harness.errors import InputError, did_you_mean
 
+if TYPE_CHECKING:
+    from harness.spec import Spec
+
 EXECUTORS = ("local", "ray")
 
 
-def check_search(space: str | None, resume: Path | None, overrides: Iterable[str], *, device: str) -> None:
-    """Check every name of a search: its device, run, space, task, options, parameters and overridden keys.
+def check_search(space: str | None, resume: Path | None, overrides: Iterable[str], *, device: str) -> Spec:
+    """Return what a search is of, with every name checked: its device, run, task, options, parameters, overridden keys.
 
     Without a space the command explains itself and ends with 2. Raises :class:`InputError`.
     """
@@ -29,7 +33,7 @@ def check_search(space: str | None, resume: Path | None, overrides: Iterable[str
     if space is None:
         print(usage(), file=sys.stderr)
         raise typer.Exit(2)
-    load_spec(space, overrides)
+    return load_spec(space, overrides)
 
 
 def usage() -> str:

@@ -44,6 +44,10 @@ Deterministic = Annotated[
     bool | None,
     typer.Option("--deterministic", help="Plans by rule, not measured, and on one thread: repeats bit for bit."),
 ]
+Plan = Annotated[
+    str | None,
+    typer.Option(help="auto, or safe: nothing is measured or trained together to be faster.", show_default=False),
+]
 TrialTimeout = Annotated[str | None, typer.Option(help="Time for one trial, such as 90s.")]
 Retries = Annotated[int | None, typer.Option(help="How often a trial whose worker died is started again.")]
 Executor = Annotated[str, typer.Option(help="local or ray.")]

@@ -32,6 +32,7 @@ def search(
     set_: options.Set = None,
     workers: options.Workers = "auto",
     deterministic: options.Deterministic = None,
+    plan: options.Plan = None,
     plan_from: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Replay this run's measured layouts, precisions, batch sizes and threads."),
@@ -58,26 +59,29 @@ def search(
     processes = worker_count(workers)
     check_executor(executor)
     check_track(track or ())
-    check_search(space, resume, overrides, device=device)
+    spec = check_search(space, resume, overrides, device=device)
     say_what_is_missing()
     if dry_run:
         _dry_run(space, resume, overrides, device=device, plan_from=plan_from, trust=trust, json=json)
         return
-    result = _run(
-        space,
-        overrides,
-        device=device,
-        out=out,
-        resume=resume,
-        workers=processes,
-        executor=executor,
-        address=address,
-        storage=storage,
-        plan_from=plan_from,
-        track=track or (),
-        trust=trust,
-        started_s=started_s,
-    )
+    from harness.study.execute.early import begun
+
+    with begun(processes if executor == "local" else 0, spec.budget.trials):
+        result = _run(
+            space,
+            overrides,
+            device=device,
+            out=out,
+            resume=resume,
+            workers=processes,
+            executor=executor,
+            address=address,
+            storage=storage,
+            plan_from=plan_from,
+            track=track or (),
+            trust=trust,
+            started_s=started_s,
+        )
     _show(result, json=json)
     if result.signal:
         raise typer.Exit(128 + result.signal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 
@@ -49,11 +50,17 @@ def native_precisions(device: torch.device) -> Mapping[str, str]:
     tf32 = f"TF32 is a format of NVIDIA GPUs; the device is {device.type}"
     if device.type == "mps":
         return {"fp32": "", "tf32": tf32, "bf16": "not dependable on MPS", "fp16": ""}
-    isa = read_cpu().isa or ()
+    isa = _isa()
     amx = (
         "" if {"amx_tile", "amx_bf16"} <= set(isa) else "this CPU shows no AMX, without which bf16 is slower than fp32"
     )
     return {"fp32": "", "tf32": tf32, "bf16": amx, "fp16": "fp16 is slower than fp32 on a CPU and overflows"}
+
+
+@cache
+def _isa() -> tuple[str, ...]:
+    """Return the instruction sets of the processor, which are read once: a search asks before each trial."""
+    return tuple(read_cpu().isa or ())
 
 
 def free_mib(device: torch.device) -> float:

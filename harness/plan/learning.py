@@ -14,6 +14,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from harness.data import Batch, Batches
 from harness.models import Outputs
+from harness.plan.lean import lean
 from harness.plan.running import forward_of, prepare, tf32_arithmetic
 
 STEPS = 30
@@ -99,7 +100,7 @@ class Lesson:
         _seed(self._device, 0)
         model = prepare(self._make_model(), device=self._device, layout="contiguous")
         forward = forward_of(model, device=self._device, precision=precision, layout="contiguous")
-        optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
+        optimizer = lean(torch.optim.AdamW)(model.parameters(), lr=LEARNING_RATE)
         scaler = GradScaler(self._device.type, init_scale=FIRST_SCALE, enabled=precision == "fp16")
         _seed(self._device, seed)
         losses = []

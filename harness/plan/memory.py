@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import torch
 
 from harness.errors import StorageError
 from harness.hardware.cpu import read_cpu
+from harness.hardware.nvml import open_nvml
 from harness.plan.calibration import Choice
 from harness.records import NAN
 from harness.store import plain, read_json, write_first, write_json
@@ -50,6 +51,8 @@ class Memory:
     """The folder of the run's own answers, which is there already or not on this machine; None: no run is recorded."""
     follows: str = ""
     """The run whose record this one began with."""
+    shared: bool = True
+    """Whether what other runs of this machine have found counts, and is told to them."""
 
     def choice(
         self,
@@ -95,6 +98,10 @@ class Memory:
         found = self._recall(what, (("figures", what), key), valid, lambda: {"figures": dict(measure())})
         return {name: _number(value) for name, value in found["figures"].items()}
 
+    def of_this_run(self) -> Memory:
+        """Return the memory without what other runs have found, for what one must measure itself."""
+        return replace(self, shared=False)
+
     def _recall(
         self,
         what: str,
@@ -107,11 +114,13 @@ class Memory:
         if self.record and (recorded := _read(self.record / name, valid)):
             return recorded
         path = cache_folder() / name
-        found = _read(path, valid)
+        found = _read(path, valid) if self.shared else None
         if found is None:
-            with suppress(OSError):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            found = _keep(path, {"what": what, **measure()}, valid)
+            found = {"what": what, **measure()}
+            if self.shared:
+                with suppress(OSError):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                found = _keep(path, found, valid)
         elif confirm:
             found = {"what": what, **confirm(found)}
         if self.record is None:
@@ -125,7 +134,8 @@ class Memory:
 def machine() -> Mapping[str, Any]:
     """Return what a timing depends on and a shape does not say."""
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {"cpu": read_cpu().model, "isa": read_cpu().isa, "torch": torch.__version__, "gpus": gpus}
+    driver = {"driver": open_nvml().driver_version} if gpus else {}
+    return {"cpu": read_cpu().model, "isa": read_cpu().isa, "torch": torch.__version__, "gpus": gpus, **driver}
 
 
 def _digest(key: Hashable) -> str:

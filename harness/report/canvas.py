@@ -17,7 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from harness.records import NAN, Outcome
-from harness.report.remarks import remarks
+from harness.report.remarks import REMARKED, remarks
 from harness.report.wording import clipped, number
 from harness.study.pareto import Flags, Floats
 
@@ -36,6 +36,7 @@ OUTCOME_STYLE: Mapping[str, tuple[str, str]] = {
 """Colour and symbol of each outcome: told apart without colour too."""
 
 FRONT_COLOUR = "#2fa572"
+_TOLD = ("trial", "outcome", "architecture", "optimizer", "value", "reason")
 SHOWN_TRIALS = 600
 """Trials of one figure: what stands there in thousands is not told apart any more."""
 
@@ -64,13 +65,17 @@ def points(trials: pd.DataFrame, colour: str, symbol: str, *, name: str) -> dict
         "mode": "markers",
         "marker": {"color": colour, "symbol": symbol, "size": 8},
         "name": label(name),
-        "text": [told(row) for row in trials.to_dict("records")],
+        "text": told(trials),
         "hovertemplate": "%{text}<extra></extra>",
     }
 
 
-def told(trial: Mapping[Any, Any]) -> str:
-    """Return what a pointer over a trial's point tells."""
+def told(trials: pd.DataFrame) -> list[str]:
+    """Return what a pointer over the point of each trial tells."""
+    return [_told(row) for row in trials[[*_TOLD, *REMARKED]].to_dict("records")]
+
+
+def _told(trial: Mapping[Any, Any]) -> str:
     name = f"trial {trial['trial']}, {trial['outcome']}: {label(trial['architecture'])}, {label(trial['optimizer'])}"
     complete = trial["outcome"] == Outcome.COMPLETE
     return "<br>".join([name, number(trial["value"]) if complete else label(trial["reason"], 80), *remarks(trial)])

@@ -135,7 +135,7 @@ def contour(
         y=floats(places[1]),
         mode="markers",
         marker={"color": COLOURS[1], "size": 4, "opacity": 0.8},
-        text=[told(row) for row in present.to_dict("records")],
+        text=told(present),
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
     )

@@ -14,13 +14,15 @@ from harness.report.statistics import trained
 from harness.report.wording import NOT_MEASURED, clipped, plural
 from harness.store.ledger import alike
 
+REMARKED = ("same_as", "batch_size", "micro_batch", "shared_with", "attempts")
+"""Columns of ``trials.parquet`` that :func:`remarks` looks at."""
 _SHOWN_NOTES = 12
 _SHOWN_TRIALS = 8
 _LONGEST = 240
 
 
 def unmeasured_table(trials: pd.DataFrame) -> Table:
-    """Return each reason for which figures are missing, with the figures and the number of trials."""
+    """Return each reason for which figures are missing or from elsewhere, with the figures and the number of trials."""
     names: dict[str, set[str]] = {}
     counts: Counter[str] = Counter()
     for reasons in decoded(trials["reasons"]):
@@ -29,7 +31,12 @@ def unmeasured_table(trials: pd.DataFrame) -> Table:
         counts.update({str(why) for why in reasons.values()})
     rows = tuple((clipped(why, _LONGEST), ", ".join(sorted(names[why])), str(counts[why])) for why in sorted(names))
     columns = ("why", "figures", "trials")
-    return Table(caption="Missing figures", columns=columns, rows=rows, numeric=frozenset({"trials"}))
+    return Table(
+        caption="Figures that trials lack, or have from elsewhere",
+        columns=columns,
+        rows=rows,
+        numeric=frozenset({"trials"}),
+    )
 
 
 def why_missing(trials: pd.DataFrame, figure: str) -> str:

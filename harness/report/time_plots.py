@@ -47,7 +47,7 @@ def timeline(trials: pd.DataFrame, samples: pd.DataFrame) -> go.Figure:
                 yaxis="y2",
                 marker={"color": colour, "line": {"width": 0}},
                 name=label(outcome),
-                text=[f"{told(row)}<br>{duration(row['seconds'])}" for row in trials[mine].to_dict("records")],
+                text=[f"{each}<br>{duration(s)}" for each, s in zip(told(trials[mine]), lasted[mine], strict=True)],
                 textposition="none",
                 hovertemplate="%{text}<extra></extra>",
             )

@@ -104,10 +104,17 @@ class Search(Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     deterministic: bool = False
     """Whether trials are planned without a clock, each on one thread, so that a seed repeats to the bit."""
+    plan: Literal["auto", "safe"] = "auto"
+    """How trials are planned. ``safe``: by rule and one by one, whatever another way would save on this machine."""
     baselines: bool = True
     """Whether scikit-learn's simplest models are scored beside the winner; decides no trial."""
     first: tuple[dict[str, Any], ...] = ()
     """Candidates that are tried first, each in the form of ``space:``; what one leaves out is drawn at random."""
+
+    @property
+    def by_rule(self) -> bool:
+        """Whether nothing is measured to plan a trial."""
+        return self.deterministic or self.plan == "safe"
 
 
 def _one_message_for_folds(value: object) -> object:

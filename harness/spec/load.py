@@ -106,6 +106,8 @@ def canonical(spec: Spec) -> dict[str, Any]:
     for section, key in LATER:
         if not data[section].get(key, True):
             del data[section][key]
+    if spec.search.plan == "auto":
+        del data["search"]["plan"]
     if not data["metrics"]:
         del data["metrics"]
     if spec.evaluation == Resampling():

@@ -14,6 +14,7 @@ def overrides_of(
     pruner: str | None,
     deterministic: bool | None,
     precision: str | None,
+    plan: str | None,
 ) -> list[str]:
     """Return the options that have names of their own as ``key.path=value``; what is None is left to the space."""
     asked = {
@@ -26,5 +27,6 @@ def overrides_of(
         "search.pruner": pruner,
         "search.deterministic": deterministic,
         "training.precision": precision,
+        "search.plan": plan,
     }
     return [f"{key}={value}" for key, value in asked.items() if value is not None]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness.records import FIGURES, NAN, PREDICTED, TELEMETRY, EpochRecord, TelemetryRecord, TrialRecord
@@ -141,8 +142,11 @@ def epochs_frame(epochs: Iterable[EpochRecord], metrics: Iterable[str] = ()) -> 
 
 def telemetry_frame(samples: Iterable[TelemetryRecord]) -> pd.DataFrame:
     """Return one row per sample of the meters."""
-    rows = [{"time_unix_s": s.time_unix_s, "trial": s.trial, **_named(s.values, TELEMETRY)} for s in samples]
-    return _frame(rows, TELEMETRY_DTYPES)
+    rows = [(s.time_unix_s, s.trial, *(s.values.get(name, NAN) for name in TELEMETRY)) for s in samples]
+    columns = np.array(rows, dtype=np.float64).reshape(-1, len(TELEMETRY_DTYPES)).T
+    return pd.DataFrame(
+        {name: each.astype(dtype) for each, (name, dtype) in zip(columns, TELEMETRY_DTYPES.items(), strict=True)}
+    )
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:

@@ -65,8 +65,8 @@ class Job:
 
     @property
     def choosing(self) -> Memory | None:
-        """What plans are measured with; None: by rule, since no clock may decide a deterministic search."""
-        return None if self.spec.search.deterministic else self.memory
+        """What plans are measured with; None: by rule, as when no clock may decide."""
+        return None if self.spec.search.by_rule else self.memory
 
     def model_shape(self, candidate: Candidate, dataset: TrainingData) -> TaskShape:
         """Return the shape that the candidate's model is built for: the loss decides how many outputs it has."""

@@ -55,7 +55,7 @@ def summarise(
             "pruner": pruner_name(spec),
             "seed": spec.search.seed,
             "trials": total,
-            "choices": "by rule" if spec.search.deterministic else "measured",
+            "choices": "by rule" if spec.search.by_rule else "measured",
             "size": points if math.isfinite(points) else None,
             "notes": [*spec.notes, *notes_on(spec)],
         },

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import nn
 from torch.optim import Optimizer
 
+from harness.plan.lean import lean
 from harness.records import Named
 from harness.registry import Registry
 from harness.spec.idle import Idle
@@ -173,12 +174,12 @@ def state_per_parameter(optimizer: Named) -> int:
     return sum(value.shape == weight.shape for value in state if isinstance(value, torch.Tensor))
 
 
-def _one(kind: Callable[..., Optimizer], **fixed: Any) -> Callable[[Any, nn.Module, Place], Built]:
+def _one(kind: type[Optimizer], **fixed: Any) -> Callable[[Any, nn.Module, Place], Built]:
     """Return what builds one of torch's optimisers, whose parameters are called as ours."""
 
     def build(config: Any, model: nn.Module, place: Place) -> Built:
         groups = groups_of(model, config.lr, config.weight_decay)
-        return (kind(groups, **_options(config), **fixed, **implementation(kind, place)),)
+        return (lean(kind)(groups, **_options(config), **fixed, **implementation(kind, place)),)
 
     return build
 
@@ -196,11 +197,13 @@ def _muon(config: Muon, model: nn.Module, place: Place) -> Built:
     if whole:
         groups = groups_of(model, config.lr, config.weight_decay, without=others)
         built.append(
-            torch.optim.Muon(groups, momentum=config.momentum, nesterov=config.nesterov, adjust_lr_fn="match_rms_adamw")
+            lean(torch.optim.Muon)(
+                groups, momentum=config.momentum, nesterov=config.nesterov, adjust_lr_fn="match_rms_adamw"
+            )
         )
     if groups := groups_of(model, config.lr, config.weight_decay, without=whole):
         own = AdamW(**{name: getattr(config, name) for name in AdamW.model_fields})
-        built.append(torch.optim.AdamW(groups, **_options(own), **implementation(torch.optim.AdamW, place)))
+        built.append(lean(torch.optim.AdamW)(groups, **_options(own), **implementation(torch.optim.AdamW, place)))
     return tuple(built)
 
 
@@ -213,20 +216,20 @@ def _options(config: OptionConfig) -> dict[str, Any]:
 
 
 @cache
-def implementation(kind: Callable[..., Optimizer], place: Place) -> dict[str, Any]:
+def implementation(kind: type[Optimizer], place: Place) -> dict[str, Any]:
     """Return the keyword that asks ``kind`` for its fastest implementation that is sound in such a place."""
     if "fused" in inspect.signature(kind).parameters and (not place.scaled or _skips_overflow(kind, place)):
         fused: dict[str, Any] = {"fused": True}
         probe = nn.Parameter(torch.zeros(1, device=place.device))
         try:
-            kind([probe], **fused)
+            lean(kind)([probe], **fused)
         except RuntimeError:
             return {"foreach": True}
         return fused
     return {"foreach": True}
 
 
-def _skips_overflow(kind: Callable[..., Optimizer], place: Place) -> bool:
+def _skips_overflow(kind: type[Optimizer], place: Place) -> bool:
     """Tell whether a fused step leaves everything as it is when a GradScaler tells it of an overflow.
 
     A GradScaler leaves the skipping of steps to fused optimisers. SGD's fused one takes the momentum of a skipped first

@@ -15,6 +15,7 @@ from typing import Any
 from harness.hardware.child import listen
 from harness.records import Outcome
 from harness.study.contract import Capabilities, Evaluation, Group, Lost, Watcher, Workshop
+from harness.study.execute.early import taken
 from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Reports, Verdicts
 from harness.study.execute.packing import Placement
 from harness.study.execute.sharing import Shared
@@ -40,12 +41,15 @@ class LocalProcesses:
         self._capabilities = Capabilities(workers, threads, device, where)
         self._placement = Placement(workers, devices)
         self._grace_s = grace_s
-        self._shared = Shared(workshop)
+        early = taken(workers)
+        self._shared = Shared(workshop, early.file if early else None)
         self._workers: dict[int, WorkerProcess] = {}
         self._tasks: dict[int, Task] = {}
         """By the number of the worker, as its process is."""
         self._ended: list[Evaluation | Lost] = []
         self._finalizer = weakref.finalize(self, _close, self._workers, self._tasks, self._shared)
+        for index, worker in enumerate(early.workers if early else ()):
+            self._open(index, worker)
 
     def capabilities(self) -> Capabilities:
         """Return how many groups can be carried out at once."""
@@ -59,7 +63,7 @@ class LocalProcesses:
         index = self._free_slot()
         device = self._placement.device_of(index)
         if index not in self._workers:
-            self._workers[index] = WorkerProcess(self._shared, device=device, threads=self._capabilities.threads)
+            self._open(index, WorkerProcess(self._shared.fileno(), threads=self._capabilities.threads))
         task = self._tasks[index] = Task(group)
         task.end_within(START_S, Outcome.TIMEOUT, f"its worker was not ready after {START_S:g} s and was killed")
         if self._workers[index].ready:
@@ -97,6 +101,11 @@ class LocalProcesses:
     def close(self) -> None:
         """Kill the workers, whatever they do, and leave nothing of them; without it, that happens at exit."""
         self._finalizer()
+
+    def _open(self, index: int, worker: WorkerProcess) -> None:
+        """Have a new worker get ready for its slot."""
+        self._workers[index] = worker
+        worker.open(threads=self._capabilities.threads, device=self._placement.device_of(index))
 
     def _free_slot(self) -> int:
         """Return the number of an idle worker, if possible a warm one, else of one to be started."""

@@ -63,12 +63,6 @@ class Serving:
         self._say(Reports(tuple(reports), judged))
         return self._verdicts.get() if judged else [""] * len(reports)
 
-    def judge_all(self, reports: Sequence[Report]) -> list[str]:
-        """Have epochs of several trials judged, in one round trip."""
-        for report in reports:
-            self._say(report)
-        return [self._verdicts.get() if report.epoch.trial in self._judged else "" for report in reports]
-
     def keep(self, trial: int, checkpoint: bytes) -> None:
         """Have a checkpoint kept."""
         self._say(Checkpoint(trial, checkpoint))

@@ -32,14 +32,17 @@ _COUNT = struct.Struct("<Q")
 class Shared:
     """An object as other processes can load it, by a descriptor that they inherit."""
 
-    def __init__(self, thing: Any) -> None:
-        """Raises :class:`HardwareError` when there is no room for it."""
+    def __init__(self, thing: Any, descriptor: int | None = None) -> None:
+        """Write it to an empty file that others may have open already, or to a new one, which is then closed by this.
+
+        Raises :class:`HardwareError` when there is no room for it.
+        """
         parts = _parts(thing)
         sizes = [part.nbytes for part in parts]
         head = _COUNT.pack(len(sizes)) + np.array(sizes, dtype="<u8").tobytes()
         self.size = sum(map(_padded, [len(head), *sizes]))
         """In bytes."""
-        self._file = os.fdopen(nameless_file(), "w+b")
+        self._file = os.fdopen(nameless_file() if descriptor is None else descriptor, "w+b")
         try:
             _write(self._file, [memoryview(head), *parts])
         except OSError as error:

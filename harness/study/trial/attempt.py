@@ -13,7 +13,7 @@ from harness.records import Plan
 from harness.spec import Candidate
 from harness.study.contract import Report
 from harness.study.job import Job
-from harness.study.limits import check, measured
+from harness.study.limits import check
 from harness.study.stop import Stop
 from harness.study.trial.building import (
     build_model,
@@ -29,7 +29,7 @@ from harness.study.trial.building import (
     with_batch_size,
 )
 from harness.study.trial.carried import Carried, check_epochs
-from harness.study.trial.finishing import CHECKPOINT_SHARE, finish, outputs_of, paused
+from harness.study.trial.finishing import CHECKPOINT_SHARE, check_measured, finish, outputs_of, paused
 from harness.study.trial.gates import check_time
 from harness.study.trial.guarded import Guarded
 from harness.study.trial.progress import End, Progress
@@ -73,7 +73,7 @@ class Attempt:
 
         Raises :class:`TrialEnd` for every other end, and whatever the candidate and the watcher raise.
         """
-        progress, limits = self._progress, self._job.spec.limits
+        progress = self._progress
         setup = self._resumed() or self._built(self._assigned())
         start_unix_s, before = time.time(), len(progress.epochs)
         with measure.MemoryPeak(self._job.device) as memory, measure.ResidentPeak() as resident:
@@ -90,7 +90,7 @@ class Attempt:
         samples = (len(progress.epochs) - before) * len(self._job.dataset.train)
         progress.figures |= progress.share.divided(memory.figures | resident.figures)
         progress.figures |= progress.energy_per_sample(start_unix_s, samples)
-        check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
+        check_measured(self._job, progress)
         if not done:
             progress.checkpoint = self._checkpoint(setup.fit)
             return paused(setup.fit.epoch)

@@ -15,7 +15,7 @@ from harness.study.contract import Evaluation
 from harness.study.folds import best_epochs
 from harness.study.job import Job
 from harness.study.keeping import pack_predictions
-from harness.study.limits import check, measured
+from harness.study.limits import check, limits_of, measured
 from harness.study.trial.building import epochs_of
 from harness.study.trial.certainty import measure_certainty, spread
 from harness.study.trial.progress import End, Progress
@@ -32,18 +32,27 @@ def finish(job: Job, progress: Progress, fit: Bookkeeping, validation: Batches, 
 
     Raises :class:`Infeasible` where what was measured breaks a limit.
     """
-    limits, assignment = job.spec.limits, progress.assignment
+    assignment = progress.assignment
     fit.restore_best()
-    progress.figures |= measure_speed(fit.model, validation, plan, progress.epochs, limit_ms=limits.latency_ms)
+    progress.figures |= measure_speed(
+        fit.model, validation, plan, progress.epochs, job=job, candidate=assignment.candidate
+    )
     # In the order of their indices, whatever the layout that they were trained in.
     progress.weights = save({name: tensor.contiguous() for name, tensor in fit.best_state.items()})
-    check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
+    check_measured(job, progress)
     outputs = outputs_of(job, progress, fit, validation, plan)
     progress.outputs.append(outputs)
     progress.figures |= measure_certainty(job, assignment.candidate.training.loss, outputs, assignment.seed)
     if job.trainings > 1:
         progress.figures |= spread(job, progress.epochs, progress.figures.values["value_se"])
     return _completed(job, progress)
+
+
+def check_measured(job: Job, progress: Progress) -> None:
+    """Raise :class:`Infeasible` where what has been measured so far breaks a limit."""
+    limits = job.spec.limits
+    if limits_of(limits):
+        check(limits, measured(progress.known().values, len(progress.epochs)), "measured")
 
 
 def outputs_of(job: Job, progress: Progress, fit: Bookkeeping, validation: Batches, plan: Plan) -> np.ndarray:
