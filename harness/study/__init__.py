@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from harness.study.objectives import Objective
     from harness.study.observer import Observer, Observers
     from harness.study.part import Finished
-    from harness.study.schema import space_schema
     from harness.study.resuming import spec_to_resume
+    from harness.study.schema import space_schema
     from harness.study.search import Opened, Request, open_search, run_search, spec_of_run
     from harness.study.stop import Stop
     from harness.study.warm_start import warm_started

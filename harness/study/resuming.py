@@ -64,5 +64,5 @@ def _check_grown(run: Path, original: Spec, resumed: Spec) -> None:
         if not path.startswith(FREE) or path == "budget.epochs":
             raise InputError(
                 f"{run}: cannot be resumed with another space: {path} differs; of a run only its budget may change, "
-                "but not the epochs, and search.baselines, and its space: may grow. Start a new run for the changed space"
+                "but not the epochs, and search.baselines, and its space may grow. Start a new run for another one"
             )
