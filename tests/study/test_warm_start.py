@@ -142,11 +142,12 @@ def test_a_warm_start_is_counted_remembered_and_resumed(earlier, tmp_path):
 
 def test_a_run_goes_on_in_a_space_that_has_grown(earlier, tmp_path):
     first = search(tmp_path)
-    assert list(first.trials["params"]) == list(earlier.trials["params"])
+    before = first.trials
+    assert list(before["params"]) == list(earlier.trials["params"])
     wider = "space.architecture.mlp.width={int: [4, 12]}"
     grown = harness.search(resume=first.run, overrides=[wider, "space.batch_size=[16, 32, 64]"], trials=7, workers=0)
     for same in ("params", "value", "candidate", "seed"):
-        assert list(grown.trials[same])[:4] == list(first.trials[same])
+        assert list(grown.trials[same])[:4] == list(before[same])
     assert grown.stats["task"] == first.stats["task"]
     assert "from trial 4 on, the space has grown: space.batch_size: 64 is new" in grown.stats["search"]["notes"]
     assert "from 4 to 8 before, from 4 to 12 now" in (grown.run / "report.md").read_text()
