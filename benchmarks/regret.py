@@ -40,7 +40,7 @@ from harness.study.objectives import Objective
 LAGS = (1, 4, 8, 16, 32)
 LOOKS = (30, 64)
 """After how many trials the regret is compared."""
-LIMIT = 1e-4
+LIMIT = 2e-3
 """Errors are no smaller."""
 BAD = 0.8
 """What is worse than this share of a table counts as no worse."""
