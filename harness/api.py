@@ -41,6 +41,7 @@ from harness.study import (
     run_search,
     spec_to_resume,
     total_seconds,
+    warm_started,
 )
 from harness.tracking import tracked
 
@@ -132,6 +133,7 @@ def search(
     retries: int | None = None,
     plan: Literal["auto", "safe"] | None = None,
     plan_from: str | Path | None = None,
+    warm_start: str | Path | Sequence[str | Path] = (),
     trust: bool = False,
     metrics: Mapping[str, Function | str] | Sequence[str] = (),
     on_epoch: OnEpoch | None = None,
@@ -161,7 +163,8 @@ def search(
     with an earlier run up to its total of ``trials``, and takes its ``data`` again. Trials run in ``workers`` processes
     of their own (``"auto"``: one for each core, as far as that pays; 0: in this one), or in as many actors of the Ray
     cluster at ``address``; ``storage`` is the URL of a PostgreSQL database for the study. ``plan_from`` is a run whose
-    measured choices of layout, precision, batch size and threads are replayed. ``metrics`` are measured beside those of
+    measured choices of layout, precision, batch size and threads are replayed. ``warm_start`` names earlier runs, the
+    best candidates of which are tried first. ``metrics`` are measured beside those of
     the space: names of built-in ones, or a mapping of names of your own to functions of (targets, answers), or to
     ``"module:function"`` with ``trust``; see docs/spaces.md. ``timeout_s`` is for everything from this call on, or from
     ``started_s`` (of ``time.monotonic()``) where that came before it. Raises the errors of :mod:`harness.errors`.
@@ -224,8 +227,11 @@ def request_of(options: Mapping[str, Any]) -> Request:
     ]
     run = Path(asked["resume"]) if asked["resume"] is not None else None
     source = source_of(asked["data"], asked["target"])
+    spec = resolve_spec(asked["space"], run, overrides, source.task if source else None)
+    spec, remarks = _warm_started(spec, asked["warm_start"], run)
     return Request(
-        spec=resolve_spec(asked["space"], run, overrides, source.task if source else None),
+        spec=spec,
+        remarks=remarks,
         device=asked["device"],
         out=Path(asked["out"]),
         resume=run,
@@ -240,6 +246,17 @@ def request_of(options: Mapping[str, Any]) -> Request:
         if isinstance(metrics, Mapping)
         else {},
     )
+
+
+def _warm_started(
+    spec: Spec, runs: str | Path | Sequence[str | Path], resume: Path | None
+) -> tuple[Spec, tuple[str, ...]]:
+    earlier = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    if earlier and resume is not None:
+        raise InputError(
+            f"warm start: {resume} is resumed, and has its first candidates already; leave out one of both"
+        )
+    return warm_started(spec, earlier)
 
 
 def publish(finished: Finished) -> None:

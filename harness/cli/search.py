@@ -37,6 +37,10 @@ def search(
         Path | None,
         typer.Option(metavar="RUN", help="Replay this run's measured layouts, precisions, batch sizes and threads."),
     ] = None,
+    warm_start: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Try this earlier run's best candidates first; may be given again."),
+    ] = None,
     trial_timeout: options.TrialTimeout = None,
     retries: options.Retries = None,
     storage: options.Storage = None,
@@ -78,6 +82,7 @@ def search(
             address=address,
             storage=storage,
             plan_from=plan_from,
+            warm_start=warm_start or (),
             track=track or (),
             trust=trust,
             started_s=started_s,
@@ -179,6 +184,8 @@ def _show(result: SearchResult, *, json: bool) -> None:
         whose = "" if several else "the winner, "
         print(f"Test score of {whose}trial {best['trial']}: {scores}")
         _show_baseline(result.stats)
+    if ended_by := result.stats["search"].get("ended_by"):
+        print(f"Ended early: {ended_by}")
     if result.state == "interrupted":
         print(f"Interrupted; go on with: harness search --resume {result.run}")
     for warning in warnings:

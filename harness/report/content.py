@@ -85,7 +85,9 @@ def _cards(findings: Findings) -> Iterator[Card]:
 def _sections(findings: Findings) -> Iterator[Section]:
     """Yield every section in reading order; those that stay empty are dropped by the caller."""
     run = findings.run
-    remarks = _points(tuple(run.stats["search"].get("notes", ())), "Remarks on the space")
+    told = run.stats["search"]
+    ended = [f"The search ended early: {told['ended_by']}"] if "ended_by" in told else []
+    remarks = _points((*told.get("notes", ()), *ended), "Remarks on the space")
     yield front_section(findings)
     yield Section(anchor="search", title="Search", blocks=(search_table(run), *remarks))
     yield from _candidates(findings)

@@ -42,6 +42,8 @@ class SearchStats(TypedDict):
     choices: NotRequired[Literal["measured", "by rule"]]
     """How layout, precision, batch size and threads were chosen."""
     notes: NotRequired[list[str]]
+    ended_by: NotRequired[str]
+    """What ended it before its total of trials, where that was neither time nor a signal."""
 
 
 class BestStats(TypedDict):

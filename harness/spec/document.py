@@ -76,6 +76,8 @@ class Budget(Frozen):
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 20
     time: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] | None = None
     """Seconds of wall time for the whole command, the final refit included."""
+    stagnation: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Trials in a row without an improvement after which no further one begins."""
     trial_time: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] | None = None
     """Seconds of wall time for one trial, after which its outcome is ``timeout``."""
     checkpoint_time: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] = 10.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from harness.errors import did_you_mean
@@ -100,3 +101,44 @@ def _is_bool(value: object) -> bool:
 def _text(value: object) -> str:
     """Return a value as YAML has it."""
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def fitted(group: Group, candidate: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """Return what of another space's candidate is a part of this one, in the form of ``search.first``.
+
+    With it come the dotted paths of what was taken over. What this space has not, or not with that value, is left out;
+    of an option that it has not, everything.
+    """
+    kept: set[str] = set()
+    return _fitted_members(group.items, candidate, "", kept), kept
+
+
+def _fitted_members(items: Mapping[str, Node], value: object, at: str, kept: set[str]) -> dict[str, Any]:
+    values = value if isinstance(value, Mapping) else {}
+    found = (
+        (name, _fitted(items[name], values[name], f"{at}.{name}" if at else name, kept))
+        for name in items
+        if name in values
+    )
+    return {name: part for name, parts in found for part in parts}
+
+
+def _fitted(node: Node, value: object, at: str, kept: set[str]) -> Iterator[Any]:
+    """Yield the value of a node as this space has it, if it has it."""
+    match node:
+        case Group(items):
+            yield _fitted_members(items, value, at, kept)
+        case Choice(options):
+            with suppress(NodeError):
+                name, params = _option(value, ())
+                if name in options:
+                    kept.add(at)
+                    yield {name: _fitted_members(options[name].items, params, f"{at}.{name}", kept)}
+        case Fixed(only):
+            if value == only and _is_bool(value) == _is_bool(only):
+                kept.add(at)
+        case Categorical() | Range():
+            with suppress(NodeError):
+                taken = value_at(node, value, ())
+                kept.add(at)
+                yield taken

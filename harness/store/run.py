@@ -42,6 +42,10 @@ class Status(TypedDict, total=False):
     """Of the data."""
     spec_sha256: str
     """Of everything that decides the trials."""
+    grows_to: str
+    """The same of a space that has grown, while it is put in place of the earlier one."""
+    remarks: list[str]
+    """What is to be told of how the trials came about."""
     elapsed_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     test_opened: Annotated[int, Field(ge=0)]
     storage: str | None
@@ -176,7 +180,8 @@ def check_space(path: Path, spec_sha256: str) -> None:
 
     A ``space.yaml`` that was cut off may well be a space, of other trials.
     """
-    if read_status(path).get("spec_sha256", spec_sha256) != spec_sha256:
+    status = read_status(path)
+    if spec_sha256 not in (status.get("spec_sha256", spec_sha256), status.get("grows_to")):
         raise StorageError(
             f"{path / 'space.yaml'}: not the space that this run was made with (by {STATUS}); "
             "the file was changed or cut off: copy it again"

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from harness.study.objectives import Objective
     from harness.study.observer import Observer, Observers
     from harness.study.part import Finished
+    from harness.study.resuming import spec_to_resume
     from harness.study.schema import space_schema
-    from harness.study.search import Opened, Request, open_search, run_search, spec_of_run, spec_to_resume
+    from harness.study.search import Opened, Request, open_search, run_search, spec_of_run
     from harness.study.stop import Stop
+    from harness.study.warm_start import warm_started
 
 __all__ = [
     "Callbacks",
@@ -49,6 +51,7 @@ __all__ = [
     "spec_of_run",
     "spec_to_resume",
     "total_seconds",
+    "warm_started",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -75,8 +78,9 @@ __getattr__, __dir__ = lazy_names(
             "open_search",
             "run_search",
             "spec_of_run",
-            "spec_to_resume",
         ),
+        "resuming": ("spec_to_resume",),
         "stop": ("Stop",),
+        "warm_start": ("warm_started",),
     },
 )

@@ -18,7 +18,8 @@ from harness.hardware import Sampler, meters_for, probe
 from harness.plan.running import thread_count
 from harness.problems import problems
 from harness.records import Outcome, TrialRecord
-from harness.spec import canonical, parameters, spec_hash
+from harness.spec import canonical, load_spec, parameters, spec_hash
+from harness.spec.growth import growth
 from harness.store import (
     RunFolder,
     StudyDatabase,
@@ -52,7 +53,7 @@ from harness.study.replicates import as_record
 from harness.study.soundness import check_candidates
 from harness.study.split_record import SPLITS, split_frame
 from harness.study.stop import Stop
-from harness.study.summary import summarise, told_of_list
+from harness.study.summary import summarise, told_of_list, told_of_search
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class Means:
     """Whether the winner is scored on the test samples."""
     replicates: Sequence[Replicate] = ()
     """What is trained instead of searching."""
+    remarks: Sequence[str] = ()
+    """What a new run remembers of how its spec came about."""
 
 
 class _Scored(NamedTuple):
@@ -112,6 +115,9 @@ class SearchPart:
         status = read_status(folder.path) if self._resumed else {}
         self._elapsed_s = float(status.get("elapsed_s", 0.0))
         self._test_opened = int(status.get("test_opened", 0))
+        self._remarks = [*status.get("remarks", means.remarks)]
+        self._ended_by = ""
+        """Why the search ended before its total of trials, unless time or a signal ended it."""
         self._scored = _earlier_scores(folder)
         self._baselines_s = seconds_aside(job.spec, job.dataset) if means.final and dataset.test_size else 0.0
         self._start_s = self._started - stop.started_s
@@ -139,10 +145,19 @@ class SearchPart:
             listed = bool(self._means.replicates)
             archive = Archive(self._folder, database, job.objectives, job.spec.limits, keep_weights=listed)
             check_candidates(self._folder.path, job.spec, archive.known)
+            if self._resumed:
+                self._note_growth(len(archive.known))
             choices_notes = self._begin()
             archive.tidy()
             split_notes = job.learning.notes if job.learning else ()
-            notes = (*job.spec.notes, *notes_on(job.spec), *job.dataset.notes, *split_notes, *choices_notes)
+            notes = (
+                *job.spec.notes,
+                *self._remarks,
+                *notes_on(job.spec),
+                *job.dataset.notes,
+                *split_notes,
+                *choices_notes,
+            )
             self._observer.run_started(self._folder.path, notes, job.objectives[0], archive.highest)
             self._set_time_aside(archive)
             self._train(archive, executor, total)
@@ -156,6 +171,7 @@ class SearchPart:
             stats = summarise(
                 job, self._dataset, archive.records, best, test, baselines, total=total, elapsed_s=elapsed_s
             )
+            stats = told_of_search(stats, self._remarks, self._ended_by)
             if listed:
                 stats = told_of_list(stats, self._means.replicates, archive.records)
         self._folder.write_json("stats.json", stats)
@@ -183,6 +199,8 @@ class SearchPart:
         with closing(executor):
             for _ in coordinator.run(total):
                 self._set_time_aside(archive)
+        if isinstance(source, SampledTrials) and not self._stop.reason:
+            self._ended_by = source.stagnation
 
     def _source(self, archive: Archive) -> TrialSource:
         if self._means.replicates:
@@ -240,6 +258,13 @@ class SearchPart:
         self._set_state("running")
         return self._test_opened
 
+    def _note_growth(self, trials: int) -> None:
+        """Remember what the space has gained since the trials of earlier parts, before ``space.yaml`` has it."""
+        earlier = load_spec(str(self._folder.file("space.yaml")))
+        if grown := list(growth(earlier.group, self._job.spec.group, ("space",))):
+            self._remarks += [f"from trial {trials} on, the space has grown: {each}" for each in grown]
+            self._folder.note(grows_to=spec_hash(self._job.spec), remarks=self._remarks)
+
     def _begin(self) -> tuple[str, ...]:
         """Make the folder this part's own, and write what is known before the first trial; return what to say of it."""
         folder, job = self._folder, self._job
@@ -277,6 +302,7 @@ class SearchPart:
             elapsed_s=self._elapsed(),
             test_opened=self._test_opened,
             storage=masked(self._means.storage) if self._means.storage else None,
+            remarks=self._remarks,
         )
 
     def _elapsed(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from harness.data import Dataset, Given, Learning, load
 from harness.errors import DataError, InputError
 from harness.hardware import choose_device, usable_cores
 from harness.problems.scoring import Function, Scorer
-from harness.spec import Resampling, Spec, canonical, load_spec, spec_hash
+from harness.spec import Resampling, Spec, load_spec, spec_hash
 from harness.store import RunFolder, check_local, check_run, check_space, read_status, study_of
 from harness.store.connection import postgresql_url
 from harness.study.check import check_spec
@@ -56,6 +56,8 @@ class Request:
     """The arguments of the call from Python that asked for it instead."""
     plan_from: Path | None = None
     """A run whose measured choices are replayed; a run that is resumed replays its own."""
+    remarks: Sequence[str] = ()
+    """What a new run remembers of how its spec came about."""
     metrics: Mapping[str, Function] = field(default_factory=dict)
     """The user's own metrics that the spec names and that need not be imported."""
     folder: Path | None = None
@@ -94,35 +96,9 @@ def spec_of_run(run: Path) -> Spec:
     """
     check_run(run)
     spec = load_spec(str(run / "space.yaml"))
-    spec = spec if _says_split_seed(spec) else _split_by_search(spec)
+    spec = spec if says_split_seed(spec) else split_by_search(spec)
     check_space(run, spec_hash(spec))
     return spec
-
-
-def spec_to_resume(
-    run: Path, space: str | Mapping[str, Any] | None, overrides: Iterable[str], given: Mapping[str, str] | None = None
-) -> Spec:
-    """Return the spec of an earlier run, with a budget that the overrides may enlarge.
-
-    ``space``, when given, must be the space of that run. Raises :class:`InputError` where anything that decides the
-    trials differs.
-    """
-    original = spec_of_run(run)
-    older = not _says_split_seed(load_spec(str(run / "space.yaml")))
-    resumed = load_spec(space or str(run / "space.yaml"), overrides, given)
-    resumed = _split_by_search(resumed) if older and not _says_split_seed(resumed) else resumed
-    if resumed.evaluation.folds == "auto":
-        resumed = resumed.model_copy(update={"evaluation": original.evaluation})
-    if spec_hash(resumed) != spec_hash(original):
-        changed = differences(canonical(original), canonical(resumed))
-        free = ("budget.", "search.baselines")
-        key = next(path for path in changed if not path.startswith(free) or path == "budget.epochs")
-        raise InputError(
-            f"{run}: cannot be resumed with another space: {key} differs; "
-            "of a run only its budget may change, but not the epochs, and search.baselines. "
-            "Start a new run for the changed space"
-        )
-    return resumed
 
 
 def check_data(run: Path, dataset: Dataset, otherwise: str) -> None:
@@ -140,11 +116,12 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
-def _says_split_seed(spec: Spec) -> bool:
+def says_split_seed(spec: Spec) -> bool:
+    """Tell whether a spec says what its split is drawn by, as those of early versions do not."""
     return "seed" in spec.task.split.model_fields_set
 
 
-def _split_by_search(spec: Spec) -> Spec:
+def split_by_search(spec: Spec) -> Spec:
     """Return a spec of before the split had a seed of its own, with the one that it was drawn from: the search's."""
     split = spec.task.split.model_copy(update={"seed": spec.search.seed})
     return spec.model_copy(update={"task": spec.task.model_copy(update={"split": split})})
@@ -228,7 +205,14 @@ def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer)
     try:
         execution = replace(request.execution, every_gpu=request.device in ("auto", "cuda"))
         means = Means(
-            execution, storage, request.argv, request.asked, request.plan_from, request.final, opened.replicates
+            execution,
+            storage,
+            request.argv,
+            request.asked,
+            request.plan_from,
+            request.final,
+            opened.replicates,
+            request.remarks,
         )
         return SearchPart(job, dataset, folder, means, stop, observer).run()
     finally:

@@ -70,6 +70,12 @@ def summarise(
     }
 
 
+def told_of_search(stats: Mapping[str, Any], remarks: Sequence[str], ended_by: str) -> dict[str, Any]:
+    """Return the contents of ``stats.json`` with how the trials came about, and what ended them early."""
+    search = {**stats["search"], "notes": [*stats["search"]["notes"], *remarks]}
+    return {**stats, "search": search | ({"ended_by": ended_by} if ended_by else {})}
+
+
 def told_of_list(
     stats: Mapping[str, Any], replicates: Sequence[Replicate], records: Mapping[int, TrialRecord]
 ) -> dict[str, Any]:

@@ -613,3 +613,48 @@ def test_a_list_holds_points_of_the_space_only(tmp_path):
         InputError, match=r"trial 1 of the list is not of this space: parameter architecture\.mlp\.depth"
     ):
         run(tmp_path / "run", spec_of(), Computed(1), source=listed([LISTED[0], wrong]))
+
+
+def improvements(archive):
+    """Return the trials that were better than all before them."""
+    records = [record for record in archive.records.values() if record.values]
+    return [r.trial for n, r in enumerate(records) if all(r.values > other.values for other in records[:n])]
+
+
+@pytest.mark.parametrize("pruner", ["none", "median"])
+def test_a_search_in_which_nothing_improves_ends(pruner, tmp_path):
+    spec = spec_of("budget.trials=200", "budget.stagnation=7", f"search.pruner={pruner}")
+    archive = run(tmp_path / "run", spec, Computed(1))
+    assert len(archive.records) == improvements(archive)[-1] + 8 < 200
+    again = run(tmp_path / "run", spec, Computed(1))
+    assert told(again) == told(archive), "it has ended, and goes on only with more patience"
+    patient = run(tmp_path / "run", spec_of("budget.trials=200", "budget.stagnation=9"), Computed(1))
+    assert told(patient)[: len(archive.records)] == told(archive)
+    assert len(patient.records) >= len(archive.records) + 2
+
+
+@pytest.mark.parametrize("pruner", ["median", "asha"])
+def test_stagnation_ends_a_deterministic_search_alike_with_any_number_of_workers(pruner, tmp_path):
+    asked = ["budget.trials=300", "budget.stagnation=12", "search.deterministic=true", f"search.pruner={pruner}"]
+    first = told(run(tmp_path / "one", spec_of(*asked), Computed(1)))
+    assert 12 < len(first) < 300
+    assert told(run(tmp_path / "four", spec_of(*asked), Computed(4, seed=4))) == first
+
+
+def test_a_space_that_has_grown_keeps_its_trials_and_tries_what_is_new(tmp_path):
+    before = spec_of("search.sampler=tpe", "space.batch_size=[32, 64]")
+    after = spec_of(
+        "search.sampler=tpe",
+        "budget.trials=40",
+        "space.batch_size=[32, 64, 128]",
+        "space.architecture.mlp.width={int: [4, 256], log: true}",
+    )
+    earlier = run(tmp_path / "run", before, Computed(1))
+    archive = run(tmp_path / "run", after, Computed(1))
+    assert told(archive)[:14] == told(earlier)
+    new = [archive.records[trial].params for trial in range(14, 40)]
+    assert 128 in {params["batch_size"] for params in new}
+    assert any(not 8 <= params["architecture.mlp.width"] <= 64 for params in new)
+    # It went on from what it had learned: the same trials as in a search that had this space from the beginning.
+    source = SampledTrials(after, resolve_objectives(after, TaskKind.CLASSIFICATION), archive.known[:14])
+    assert source.ask(40).params == new[0]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from harness.spec import parse_spec
 from harness.study.decide.halving import Halving
-from harness.study.decide.pruners import halving_of
+from harness.study.decide.pruners import halving_of, stable_epochs
 from harness.study.objectives import Objective
 
 VALUES = st.floats(-1e3, 1e3) | st.sampled_from([0.0, 0.5, math.nan])
@@ -181,3 +181,20 @@ def test_only_asha_has_rungs():
     for trial in range(3):
         asha.reached(trial, 1, trial / 10)
     assert asha.promote() == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "stable", "rungs"),
+    [
+        ("wsd", 24, (1, 3, 9, 30)),
+        ("{wsd: {decay: 0.1}}", 27, (1, 3, 9, 27, 30)),
+        ("{wsd: {decay: {float: [0.1, 0.7]}}, constant: {}}", 9, (1, 3, 9, 30)),
+        ("{wsd: {decay: [0.9, 0.5]}}", 3, (1, 3, 30)),
+        ("cosine", 30, (1, 3, 9, 27, 30)),
+    ],
+)
+def test_no_trial_pauses_in_the_decay_of_a_stable_phase(schedule, stable, rungs):
+    space = f"{{architecture: mlp, schedule: {schedule}, batch_size: [8, 16]}}"
+    spec = parse_spec(f"task: digits\nbudget: {{epochs: 30}}\nsearch: {{pruner: asha}}\nspace: {space}", origin="x")
+    assert stable_epochs(spec) == stable
+    assert halving_of(spec, Objective("accuracy", maximize=True)).rungs == rungs

@@ -23,6 +23,7 @@ from harness.study.decide.lag import lag_of
 from harness.study.decide.mirror import Mirror
 from harness.study.decide.protocol import Known, Result, Stretch
 from harness.study.decide.pruners import halving_of, pruner_name
+from harness.study.decide.stagnation import Stagnation
 from harness.study.folds import running_means, steps
 from harness.study.objectives import Objective
 
@@ -36,6 +37,7 @@ class SampledTrials:
         self._mirror = Mirror(spec, objectives)
         self._halving: Halving | None = halving_of(spec, objectives[0])
         self._dominance = Dominance(objectives, spec.steps) if pruner_name(spec) == "dominated" else None
+        self._stagnation = Stagnation(spec.budget.stagnation, objectives)
         self._known = known
         self._lag = lag_of(spec)
         self._params: list[Mapping[str, Any]] = []
@@ -52,6 +54,11 @@ class SampledTrials:
     def prunes(self) -> bool:
         """Whether trials are judged while they are trained."""
         return pruner_name(self._spec) not in ("none", "asha")
+
+    @property
+    def stagnation(self) -> str:
+        """Why no further trial begins though there may be more, or ``""``."""
+        return self._stagnation.reason
 
     def ask(self, total: int) -> Stretch | None:
         """Decide the next stretch of a search of ``total`` trials; None: nothing to do before another result."""
@@ -103,9 +110,9 @@ class SampledTrials:
         if promoted is not None:
             return self._go_on(*promoted)
         trial = len(self._params)
-        if trial >= total:
-            return None
         known = self._known[trial] if trial < len(self._known) else None
+        if trial >= total or (known is None and self._stagnation.reached):
+            return None
         proposal = self._mirror.insert(known.params) if known else self._mirror.ask()
         self._params.append(proposal.params)
         return replace(self._go_on(trial, self._first_rung), proposal=None if known else proposal)
@@ -137,6 +144,7 @@ class SampledTrials:
         record = result.record
         epochs = steps(self._spec, self._first, record.outcome, result.epochs)
         self._complete |= record.outcome is Outcome.COMPLETE
+        self._stagnation.learn(record)
         self._mirror.tell(record, epochs)
         if self._dominance is not None:
             self._dominance.tell(record, epochs)

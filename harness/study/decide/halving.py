@@ -14,10 +14,13 @@ from bisect import bisect_left, insort
 class Halving:
     """The rungs of a search and who stands on them; equal values go to the trial with the lower number."""
 
-    def __init__(self, epochs: int, *, maximize: bool, factor: int = 3, first: int | None = None) -> None:
+    def __init__(
+        self, epochs: int, *, maximize: bool, factor: int = 3, first: int | None = None, stable: int | None = None
+    ) -> None:
+        """No trial pauses at the last of the ``epochs``, nor after the first ``stable`` of them, where that is said."""
         rung = max(1, epochs // factor**3) if first is None else first
         rungs: list[int] = []
-        while rung < epochs:
+        while rung < epochs and rung <= (epochs if stable is None else stable):
             rungs.append(rung)
             rung *= factor
         self.rungs: tuple[int, ...] = (*rungs, epochs)

@@ -6,16 +6,18 @@ objectives: ``asha`` (:mod:`harness.study.decide.halving`) and ``dominated`` (:m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import optuna
 from optuna.pruners import BasePruner
 
 from harness.registry import Registry
-from harness.spec import Spec
+from harness.spec import Choice, Fixed, Spec, corner_values
 from harness.study.decide.dominance import judgeable
 from harness.study.decide.halving import Halving
 from harness.study.objectives import Objective
+from harness.train import schedules
 
 pruners: Registry[Callable[[int], BasePruner]] = Registry("pruner")
 """Pruners by name: functions from the epochs of a trial to one of Optuna's pruners.
@@ -37,7 +39,22 @@ def halving_of(spec: Spec, objective: Objective) -> Halving | None:
     """Return the successive halving of a search by its first objective; None where another pruner was chosen."""
     if pruner_name(spec) != "asha":
         return None
-    return Halving(spec.budget.epochs, maximize=objective.maximize)
+    return Halving(spec.budget.epochs, maximize=objective.maximize, stable=stable_epochs(spec))
+
+
+def stable_epochs(spec: Spec) -> int:
+    """Return the epochs before any of a space's schedules that have a stable phase leaves it.
+
+    Up to there a trial that is shorter stands where a longer one stood, and what it was going to gain by its decay is
+    still to come for both: rungs among them compare like with like.
+    """
+    decays = [0.0]
+    options = spec.group.items.get("schedule")
+    wsd = options.options.get("wsd") if isinstance(options, Choice) else None
+    if wsd is not None:
+        default = schedules["wsd"].config.model_fields["decay"].default
+        decays += corner_values(wsd.items.get("decay", Fixed(default)))
+    return math.floor(spec.budget.epochs * (1.0 - max(decays)) + 1e-9)
 
 
 def pruner_name(spec: Spec) -> str:

@@ -1,0 +1,191 @@
+"""What it costs to ask several trials at a time, and what first candidates save: samplers replayed on stored tables.
+
+Run: ``OMP_NUM_THREADS=1 python benchmarks/regret.py lag|first [--seeds 20] [--out FILE.csv]``, minutes of one core.
+Nothing is trained: a forest of extra trees, fitted to a table of candidates that were (benchmarks/regret_tables.py),
+says what a candidate would have come to, and the samplers of the program are asked and told as in a search. The error
+is 1 - metric where the metric is made large, else the metric; regret is the logarithm of the best error so far less
+that of the best error known to the surrogate. Ratios are of mean regrets over seeds and spaces, with a bootstrap 95 %
+interval over seeds. The surrogate has no noise of its own and is smoother than training.
+
+``lag`` shows a sampler the results of the trials up to K before, as asking K at a time does. ``first`` sets the program
+(its first candidates and its sampler) against Optuna's sampler with its defaults from scratch in the same space, and
+says after how many trials each has the regret that Optuna has after 30.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pyarrow.parquet as pq
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from regret_tables import FOLDER, SPACES, record
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.model_selection import cross_val_predict
+
+from harness.records import Outcome
+from harness.spec import Categorical, Spec, load_spec, parameters
+from harness.study.decide.mirror import Mirror
+from harness.study.decide.samplers import samplers, trial_seed
+from harness.study.decide.suggest import suggest
+from harness.study.objectives import Objective
+
+LAGS = (1, 4, 8, 16, 32)
+LOOKS = (30, 64)
+"""After how many trials the regret is compared."""
+LIMIT = 2e-3
+"""Errors are no smaller."""
+BAD = 0.8
+"""What is worse than this share of a table counts as no worse."""
+Trace = list[float]
+"""The regret after each trial."""
+
+
+@samplers.register("tpe-without-liar")
+def _without_liar(spec: Spec, number: int) -> BaseSampler:
+    seed = trial_seed(spec.search.seed, number)
+    return TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=5, constant_liar=False)
+
+
+class Surrogate:
+    """The logarithm of the error that candidates of a space come to, by a forest fitted to those that were trained."""
+
+    def __init__(self, name: str) -> None:
+        self.name, (self._space, self._overrides) = name, SPACES[name]
+        self.group = self.spec().group
+        self._parameters = list(parameters(self.group))
+        table = pq.read_table(FOLDER / f"{name}.parquet").to_pydict()
+        rows = np.array([self._encode(json.loads(text)) for text in table["params"]])
+        values = np.array(table["value"])
+        errors = np.log(np.maximum(1.0 - values if self._space == "digits" else values, LIMIT))
+        # What diverges nearly has an error of any size, which would be all that the forest learns.
+        errors = np.minimum(errors, np.quantile(errors, BAD))
+        forest = ExtraTreesRegressor(60, min_samples_leaf=2, max_features=0.6, random_state=0)
+        self.correlation = float(np.corrcoef(cross_val_predict(forest, rows, errors, cv=10), errors)[0, 1])
+        self._trees = [tree.tree_ for tree in forest.fit(rows, errors).estimators_]
+        study = optuna.create_study(sampler=RandomSampler(seed=0))
+        drawn = np.array([self._encode(suggest(study.ask(), self.group)) for _ in range(2000)])
+        self.least = float(forest.predict(np.concatenate([rows, drawn])).min())
+
+    def spec(self, **search: object) -> Spec:
+        """Return the space as it is shipped, with some keys of ``search`` in place of its own."""
+        return load_spec(self._space, [*self._overrides, *(f"search.{key}={value}" for key, value in search.items())])
+
+    def __call__(self, params: Mapping[str, object]) -> float:
+        """Return what a candidate comes to."""
+        row = np.array([self._encode(params)], dtype=np.float32)
+        return float(np.mean([tree.predict(row)[0, 0] for tree in self._trees]))
+
+    def _encode(self, params: Mapping[str, object]) -> list[float]:
+        """Return ranges from 0 to 1 on their scale, values of a list as indicators, and what does not exist as -1."""
+        row: list[float] = []
+        for path, node in ((each.path, each.node) for each in self._parameters):
+            value = params.get(path)
+            if isinstance(node, Categorical):
+                row += [float(value == choice) if path in params else -1.0 for choice in node.choices]
+            elif not isinstance(value, int | float):
+                row.append(-1.0)
+            else:
+                scale: Callable[[float], float] = math.log if node.log else float
+                row.append((scale(value) - scale(node.low)) / (scale(node.high) - scale(node.low)))
+        return row
+
+
+def replay(surrogate: Surrogate, spec: Spec, total: int, lag: int) -> Trace:
+    """Search with the program's sampler, which sees the results of trials up to ``lag`` before."""
+    mirror, errors = Mirror(spec, [Objective("error", maximize=False)]), []
+    for number in range(total):
+        if (late := number - lag) >= 0:
+            mirror.tell(record(late, Outcome.COMPLETE, {}, values=(errors[late],)), [])
+        errors.append(surrogate(mirror.ask().params))
+    return best_so_far(errors, surrogate)
+
+
+def from_scratch(surrogate: Surrogate, seed: int, total: int) -> Trace:
+    """Search the same space with Optuna's own sampler and its defaults."""
+    study, errors = optuna.create_study(sampler=TPESampler(seed=seed)), []
+    for _ in range(total):
+        trial = study.ask()
+        errors.append(surrogate(suggest(trial, surrogate.group)))
+        study.tell(trial, errors[-1])
+    return best_so_far(errors, surrogate)
+
+
+def best_so_far(errors: Sequence[float], surrogate: Surrogate) -> Trace:
+    """Return the regret after each trial."""
+    return (np.minimum.accumulate(errors) - surrogate.least).tolist()
+
+
+def lagged(surrogate: Surrogate, seed: int, names: Sequence[str]) -> Iterator[tuple[str, Trace]]:
+    """Yield what each sampler comes to at each lag, in the space as it is shipped."""
+    for name in names:
+        for lag in LAGS:
+            spec = surrogate.spec(sampler=name, seed=seed)
+            yield f"{name} {lag}", replay(surrogate, spec, max(LOOKS), lag)
+
+
+def primed(surrogate: Surrogate, seed: int) -> Iterator[tuple[str, Trace]]:
+    """Yield what the program comes to, with and without its first candidates, and Optuna."""
+    total = max(LOOKS)
+    yield "optuna", from_scratch(surrogate, seed, total)
+    yield "harness without first", replay(surrogate, surrogate.spec(seed=seed, first=[]), total, 1)
+    yield "harness", replay(surrogate, surrogate.spec(seed=seed), total, 1)
+
+
+def ratio(frame: pd.DataFrame, arm: str, base: str, trials: int) -> str:
+    """Return the ratio of two arms' mean regrets after so many trials, with its interval over seeds."""
+    at = frame[frame["trials"] == trials].pivot_table(index=["space", "seed"], columns="arm", values="regret")
+    # Each space counts alike, whatever the size of its regrets.
+    scale = at.groupby("space")[base].transform("mean")
+    over, under = (at[name].div(scale).groupby("seed").mean().to_numpy() for name in (arm, base))
+    drawn = np.random.default_rng(0).integers(len(over), size=(2000, len(over)))
+    low, high = np.quantile(over[drawn].mean(1) / under[drawn].mean(1), [0.025, 0.975])
+    return f"{over.mean() / under.mean():.2f} ({low:.2f} to {high:.2f})"
+
+
+def main() -> None:
+    """Replay, keep the regrets as CSV, and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("lag", "first"))
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--samplers", default="tpe,tpe-without-liar,nsga2,cmaes")
+    parser.add_argument("--spaces", default=",".join(SPACES))
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    rows = []
+    for surrogate in map(Surrogate, options.spaces.split(",")):
+        print(f"{surrogate.name}: held-out correlation of the surrogate {surrogate.correlation:.2f}", flush=True)
+        for seed in range(options.seeds):
+            names = options.samplers.split(",")
+            arms = primed(surrogate, seed) if options.what == "first" else lagged(surrogate, seed, names)
+            for arm, trace in arms:
+                rows += [(surrogate.name, seed, arm, trials, regret) for trials, regret in enumerate(trace, 1)]
+    frame = pd.DataFrame(rows, columns=["space", "seed", "arm", "trials", "regret"])
+    if options.out:
+        frame.to_csv(options.out, index=False, float_format="%.5f")
+    show(frame, options.what)
+    print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+def show(frame: pd.DataFrame, what: str) -> None:
+    """Print the ratios of regrets, and how many trials reach the same."""
+    for arm in dict.fromkeys(frame["arm"]):
+        base = "optuna" if what == "first" else f"{arm.split()[0]} 1"
+        print(f"{arm:24}", *(f"after {trials}: {ratio(frame, arm, base, trials)}" for trials in LOOKS))
+    for space, part in frame.groupby("space") if what == "first" else ():
+        means = part.groupby(["arm", "trials"])["regret"].mean().unstack("trials")
+        goal = means.loc["optuna", LOOKS[0]]
+        reached = {arm: int(np.argmax(mean <= goal)) + 1 for arm, mean in means.iterrows() if (mean <= goal).any()}
+        print(f"{space}: Optuna's mean regret after {LOOKS[0]} trials, {goal:.3f}, is reached after {reached}")
+
+
+if __name__ == "__main__":
+    main()
