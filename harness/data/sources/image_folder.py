@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from harness.data.files import check_fits_host, existing_folder
+from harness.data.files import existing_folder
+from harness.data.room import room
 from harness.data.sources.image_layout import find_images, readable
 from harness.data.sources.image_pixels import Picture, read_picture
 from harness.data.sources.source import Source, read_source
@@ -38,10 +39,6 @@ def read_image_folder(task: ImagesTask) -> Source:
     """
     root = existing_folder(task.images)
     layout = find_images(root)
-    height, width = task.size
-    count = len(layout.files)
-    needed = count * (task.channels + 1) * height * width  # one more for the transparency
-    check_fits_host(needed, f"{readable(root)}: {count:,} images of {height}x{width}")
     pictures = read_images(layout.files, size=task.size, channels=task.channels, background=task.background)
     return Source(
         name=readable(root.name),
@@ -71,12 +68,19 @@ def read_images(
     files: Sequence[Path], *, size: tuple[int, int], channels: int, background: Ground = "auto"
 ) -> Pictures:
     """Return images upright, grey or RGB, resized, on a plain ground; and what there is to tell of them."""
-    images = np.empty((len(files), channels, *size), np.uint8)
+    what = f"{len(files):,} images of {size[0]}x{size[1]}"
+    images = room((len(files), channels, *size), np.uint8, what)
+    opacity = room((len(files), *size), np.uint8, what)
+    """Where something shines through; the rest stays untouched, and takes no memory."""
 
     def read(number: int) -> Picture:
         picture = read_picture(files[number], size, channels)
         images[number] = picture.pixels
-        return replace(picture, pixels=images[number])
+        alpha = None
+        if picture.alpha is not None:
+            opacity[number] = picture.alpha
+            alpha = opacity[number]
+        return replace(picture, pixels=images[number], alpha=alpha)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # damaged tags beside whole pixels
