@@ -23,6 +23,10 @@ from harness.records import NAN
 
 IMPOSSIBLE_PERCENT = 105.0
 PRODUCT = "matmul"
+ONEDNN = "oneDNN, packed"
+"""Variant of a product that the library of convolutions computes."""
+FASTER = 1.1
+"""Ratio from which a product says that the other library is faster."""
 STREAMS = frozenset({"copy", "triad"})
 MEMORY_BENCHES = STREAMS | {"reduction"}
 """Whose gbps are main memory's."""
@@ -153,6 +157,20 @@ def with_public_figures(rows: Iterable[Row], device_name: str) -> list[Row]:
     return rows
 
 
+def with_other_library(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows; a product that torch's other library computes clearly faster says so in its note."""
+    rows = list(rows)
+    rates = {(row.case.shape, row.case.dtype): row.tflops for row in rows if row.case.variant == ONEDNN}
+
+    def told(row: Row) -> Row:
+        ratio = rates.get((row.case.shape, row.case.dtype), NAN) / row.tflops
+        if row.case.bench != PRODUCT or row.case.variant or not ratio >= FASTER:
+            return row
+        return replace(row, note="; ".join(filter(None, (row.note, f"oneDNN computes it {ratio:.2f} times as fast"))))
+
+    return [told(row) for row in rows]
+
+
 def measured_peaks(rows: Iterable[Row]) -> Peaks:
     """Return the best rates among the rows: see :func:`counts_for_arithmetic` and :func:`counts_for_memory`.
 
@@ -179,10 +197,11 @@ def measured_peaks(rows: Iterable[Row]) -> Peaks:
 def counts_for_arithmetic(case: Case) -> bool:
     """Tell whether a case may set its precision's measured peak of arithmetic: any work of the device does.
 
-    Matrix products alone are no bound. On a CPU products come from MKL and convolutions from oneDNN, and MKL uses
-    narrower vector instructions on processors that are not Intel's (``MKL_VERBOSE=1``); on an EPYC the difference is
-    2.3 times. And convolutions count the FLOPs of the direct algorithm, where Winograd's (Lavin and Gray, 2016,
-    arXiv:1509.09308) multiplies 2.25 to 4 times less.
+    Matrix products alone are no bound. On a CPU products come from MKL and convolutions from oneDNN. Both reach about
+    as much with AVX2 (33 and 38 of 40 GFLOP/s on a core of a first EPYC), but on processors that are not Intel's MKL
+    leaves AVX-512 unused: on a Zen 5 convolutions are 2.3 times as fast. And convolutions count the FLOPs of the direct
+    algorithm, which is oneDNN's; on a GPU Winograd's (Lavin and Gray, 2016, arXiv:1509.09308) multiplies 2.25 to 4
+    times less.
     """
     return case.bench not in HOST_BENCHES
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.bench.catalog import ONCE, ROUNDS, in_order, load_groups
 from harness.bench.frames import write_bench
-from harness.bench.peaks import Peaks, measured_peaks, with_peaks, with_public_figures
+from harness.bench.peaks import Peaks, measured_peaks, with_other_library, with_peaks, with_public_figures
 from harness.bench.process import FORKS, GroupFailed, GroupProcess, Request
 from harness.bench.rows import Case, Row, skipped
 from harness.bench.schedule import LEAST_GROUP_S, LEVEL_S, SAVE_EVERY_S, Schedule
@@ -214,7 +214,7 @@ class _Suite:
         self._saved_s = time.monotonic()
         merged = [self._with_missed(row) for row in merge_rounds(self._rows)]
         measured = measured_peaks(merged)
-        rows = with_public_figures(merged, str(self._facts.get("device_name")))
+        rows = with_public_figures(with_other_library(merged), str(self._facts.get("device_name")))
         rows = [with_peaks(row, spec=spec, measured=measured) for row in rows]
         env = {
             "state": state,

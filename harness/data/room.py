@@ -45,9 +45,8 @@ def scratch_file(size: int, what: str) -> IO[bytes]:
     folder = scratch_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = tempfile.TemporaryFile(dir=folder)
         with ExitStack() as failing:
-            failing.callback(file.close)
+            file = failing.enter_context(tempfile.TemporaryFile(dir=folder))
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)  # a mapped file that the disk cannot hold kills its writer
             else:

@@ -6,11 +6,13 @@ import pytest
 
 from harness.bench.peaks import (
     GPUS,
+    ONEDNN,
     PUBLIC,
     Peaks,
     cpu_peaks,
     gpu_peaks,
     measured_peaks,
+    with_other_library,
     with_peaks,
     with_public_figures,
 )
@@ -136,6 +138,25 @@ def test_the_measured_peak_is_the_best_of_all_rows_of_the_device():
     assert found.tflops == {"fp32": 5.0, "bf16": 8.0}
     assert found.gbps == 50.0
     assert found.source == "fp32: conv3x3 fp32; bf16: matmul bf16; memory: reduction fp32"
+
+
+def test_a_product_tells_how_much_faster_the_other_library_is_where_that_is_clear():
+    def product(rate, shape="512x512x512", **more):
+        case = Case(bench="matmul", shape=shape, variant=more.pop("variant", ""), dtype=more.pop("dtype", "fp32"))
+        return Row(case=case, tflops=rate, **more)
+
+    rows = [
+        product(0.10, note="fits in the last-level cache"),
+        product(0.22, variant=ONEDNN),
+        product(0.10, "1024x1024x1024"),
+        product(0.105, "1024x1024x1024", variant=ONEDNN),
+        product(0.10, dtype="int8"),
+        product(0.10, "2048x2048x2048"),
+        product(math.nan, "2048x2048x2048", variant=ONEDNN, status="skipped"),
+    ]
+    told = with_other_library(rows)
+    assert told[0].note == "fits in the last-level cache; oneDNN computes it 2.20 times as fast"
+    assert told[1:] == rows[1:]
 
 
 def test_no_row_is_above_the_measured_peak():

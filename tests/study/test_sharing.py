@@ -164,7 +164,7 @@ def test_what_memory_does_not_hold_is_shared_by_a_file_on_the_disk(monkeypatch, 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=MIB))
     with closing(Shared(np.arange(100_000))) as shared:
-        assert str(tmp_path) in os.readlink(f"/proc/self/fd/{shared.fileno()}")
+        assert str(tmp_path) in str(Path(f"/proc/self/fd/{shared.fileno()}").readlink())
         np.testing.assert_array_equal(load_shared(shared.fileno()), np.arange(100_000))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
