@@ -7,6 +7,10 @@ the same batches, for an epoch at a time. The ratio is that of two epochs of one
 last bit. With ``--cold`` the pages of the samples are taken out of the system's cache before each epoch, so that every
 one comes from the disk, as it does where data exceed the memory many times.
 Peaks are the resident memory of each process: its own pages (``anonymous``), and those with pages of files.
+
+Measured on one thread of two cores of a first EPYC that others kept busy (load 11), torch 2.13, 3000 images: streamed /
+resident 0.990 (0.969 to 1.077, 4 rounds), by CPU time 0.987 (0.985 to 1.014). With ``--cold`` and 2000 images 0.950
+(0.897 to 1.006, 3 rounds), by CPU time 0.981 (0.943 to 0.986).
 """
 
 from __future__ import annotations
@@ -103,9 +107,10 @@ def child(name: str, data: Path, threads: int, *, cold: bool) -> None:
         if cold and name == "streamed":
             part.inputs[0].sum()  # what is in no table of pages is not taken out
             mapping_of(part.inputs[0]).madvise(_PAGE_OUT)
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         loss = next(epochs)
-        told = {"seconds": time.perf_counter() - start, "loss": loss, "samples": batches.samples, **memory_mib()}
+        spent = {"seconds": time.perf_counter() - start, "cpu_s": time.process_time() - busy}
+        told = {**spent, "loss": loss, "samples": batches.samples, **memory_mib()}
         print(json.dumps(told), flush=True)
 
 
@@ -153,9 +158,10 @@ def report(told: dict[str, list[dict[str, Any]]]) -> None:
         print(f"{name}: {speed:,.0f} images/s, {last['anonymous']:,.0f} MiB anonymous, {last['peak']:,.0f} MiB at most")
     resident, streamed = (told[name] for name in ARMS)
     assert [each["loss"] for each in resident] == [each["loss"] for each in streamed], "not the same batches"
-    ratios = sorted(one["seconds"] / two["seconds"] for one, two in zip(resident, streamed, strict=True))
-    spread = f"({ratios[0]:.3f} to {ratios[-1]:.3f}, {len(ratios)} rounds)"
-    print(f"streamed / resident: {np.median(ratios):.3f} times as fast {spread}; the same losses to the last bit")
+    for what, key in (("speed", "seconds"), ("speed by CPU time", "cpu_s")):
+        ratios = sorted(one[key] / two[key] for one, two in zip(resident, streamed, strict=True))
+        spread = f"({ratios[0]:.3f} to {ratios[-1]:.3f}, {len(ratios)} rounds)"
+        print(f"{what}, streamed / resident: {np.median(ratios):.3f} {spread}; the same losses to the last bit")
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 

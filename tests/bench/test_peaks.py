@@ -7,15 +7,13 @@ import pytest
 from harness.bench.peaks import (
     GPUS,
     ONEDNN,
-    PUBLIC,
     Peaks,
     cpu_peaks,
     gpu_peaks,
     measured_peaks,
-    with_other_library,
     with_peaks,
-    with_public_figures,
 )
+from harness.bench.remarks import PUBLIC, with_memory_roof, with_other_library, with_public_figures
 from harness.bench.rows import Case, Row
 from harness.hardware import Cpu
 
@@ -157,6 +155,17 @@ def test_a_product_tells_how_much_faster_the_other_library_is_where_that_is_clea
     told = with_other_library(rows)
     assert told[0].note == "fits in the last-level cache; oneDNN computes it 2.20 times as fast"
     assert told[1:] == rows[1:]
+
+
+def test_what_is_faster_than_memory_could_bring_its_data_says_that_a_cache_holds_them():
+    def at(tflops, *, flops=2e6, bench="lstm_cell"):  # 2 FLOPs a byte: 10 GB/s bring data for 0.02 TFLOP/s
+        return row(bench, tflops=tflops, flops=flops, bytes_moved=1e6)
+
+    rows = [at(0.0209), at(0.05), at(0.05, flops=math.nan), at(0.05, bench="threads"), row("copy", gbps=10.0)]
+    told = with_memory_roof(rows, Peaks(gbps=10.0))
+    assert told[1].note == "2.5 times what memory could bring: its data are in a cache"
+    assert [each.note for each in (told[0], *told[2:])] == [""] * 4
+    assert with_memory_roof(rows, Peaks()) == rows
 
 
 def test_no_row_is_above_the_measured_peak():

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601, as Pillow turns RGB into grey."""
 _NEARLY_BLACK = 256 // 8
 """A set of deep images whose brightest level is below this has used three bits fewer than its format offers."""
+_BLOCK = 64
+"""Images that a thread is given at a time: of a million images there is no list of a million things to do."""
 _FAINT = 8
 """With fewer levels than this between the darkest and the brightest pixel, a picture shows next to nothing."""
 
@@ -86,7 +89,8 @@ def read_images(
         warnings.simplefilter("ignore", UserWarning)  # damaged tags beside whole pixels
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without the interpreter lock
-            pictures = list(pool.map(read, range(len(files))))
+            blocks = (range(start, min(start + _BLOCK, len(files))) for start in range(0, len(files), _BLOCK))
+            pictures = [*chain.from_iterable(pool.map(lambda block: [*map(read, block)], blocks))]
     background, blended = _blend(pictures, background)
     return Pictures(images, (*blended, *_deep_notes(pictures), *_frame_notes(files, pictures)), background)
 
