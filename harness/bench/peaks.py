@@ -23,6 +23,8 @@ from harness.records import NAN
 
 IMPOSSIBLE_PERCENT = 105.0
 PRODUCT = "matmul"
+ONEDNN = "oneDNN, packed"
+"""Variant of a product that the library of convolutions computes."""
 STREAMS = frozenset({"copy", "triad"})
 MEMORY_BENCHES = STREAMS | {"reduction"}
 """Whose gbps are main memory's."""
@@ -79,21 +81,6 @@ GPUS: Mapping[str, tuple[Mapping[str, float], float]] = {
 }
 """TFLOP/s by dtype and GB/s, by the name that the driver gives the GPU, without its maker."""
 
-_HOPPER_PUBLIC = {"bf16": (600.0, 830.0), "fp16": (600.0, 830.0)}
-PUBLIC: Mapping[str, Mapping[str, tuple[float, float]]] = {
-    r"A100-SXM4-(40|80)GB": {"bf16": (220.0, 290.0), "fp16": (220.0, 290.0)},
-    r"H100 80GB HBM3": _HOPPER_PUBLIC,
-    r"H200": _HOPPER_PUBLIC,
-}
-"""TFLOP/s that others have measured of dense matrix products, by the GPU's name.
-
-The upper ends are a little above the best over many shapes (S. Bekman, "Machine Learning Engineering", maximum
-achievable matmul FLOPS: A100 SXM 271, H100 SXM 792; H. He, "H100 peak matmul FLOPS": 780), the lower ends what large
-squares of random numbers reach at the usual power limits.
-"""
-BUSY_FLOPS = 2.0 * 4096**3
-"""Smallest product that is held against them."""
-
 _CYCLE = {
     "fp32": (("avx512f", 64.0), ("avx2", 32.0)),
     "bf16": (("amx_bf16", 1024.0), ("avx512_bf16", 128.0)),
@@ -107,14 +94,15 @@ _CPUFREQ = "sys/devices/system/cpu/cpu0/cpufreq"
 
 def gpu_peaks(name: str) -> Peaks:
     """Return what the data sheet promises of the GPU that the driver calls ``name``."""
-    bare = _bare(name)
+    bare = bare_name(name)
     for pattern, (tflops, gbps) in GPUS.items():
         if re.fullmatch(pattern, bare):
             return Peaks(tflops, gbps, f"data sheet of the {bare}, dense")
     return Peaks(source=f"no data sheet of {name!r} is known here")
 
 
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
+    """Return a GPU's name without its maker's."""
     return name.removeprefix("NVIDIA ").removeprefix("Tesla ")
 
 
@@ -132,25 +120,6 @@ def cpu_peaks(cpu: Cpu, threads: int, root: Path = Path("/")) -> Peaks:
     if not tflops:
         return Peaks(source="FLOPs per cycle are known here for AVX2, AVX-512 and AMX only")
     return Peaks(tflops, source=f"{threads} cores x {clock_hz * 1e-9:.2f} GHz x FLOPs per cycle, an upper bound")
-
-
-def with_public_figures(rows: Iterable[Row], device_name: str) -> list[Row]:
-    """Return the rows; a best matrix product that is out of the range of what others measured says so in its note.
-
-    That is a hint, for instance at a power limit or at another clock, and no judgement. Only the best product of a
-    precision is looked at, and only where it is large enough for the device to be busy.
-    """
-    known = next((each for name, each in PUBLIC.items() if re.fullmatch(name, _bare(device_name))), {})
-    rows = list(rows)
-    for dtype, (low, high) in known.items():
-        products = [row for row in rows if row.case.bench == PRODUCT and row.case.dtype == dtype and row.tflops > 0]
-        best = max(products, key=lambda row: row.tflops, default=None)
-        if best is None or low <= best.tflops <= high or best.flops < BUSY_FLOPS:
-            continue
-        word = "low" if best.tflops < low else "high"
-        note = f"unusually {word} for this device: public figures are {low:.0f} to {high:.0f} TFLOP/s"
-        rows[rows.index(best)] = replace(best, note="; ".join(filter(None, (best.note, note))))
-    return rows
 
 
 def measured_peaks(rows: Iterable[Row]) -> Peaks:
@@ -179,10 +148,11 @@ def measured_peaks(rows: Iterable[Row]) -> Peaks:
 def counts_for_arithmetic(case: Case) -> bool:
     """Tell whether a case may set its precision's measured peak of arithmetic: any work of the device does.
 
-    Matrix products alone are no bound. On a CPU products come from MKL and convolutions from oneDNN, and MKL uses
-    narrower vector instructions on processors that are not Intel's (``MKL_VERBOSE=1``); on an EPYC the difference is
-    2.3 times. And convolutions count the FLOPs of the direct algorithm, where Winograd's (Lavin and Gray, 2016,
-    arXiv:1509.09308) multiplies 2.25 to 4 times less.
+    Matrix products alone are no bound. On a CPU products come from MKL and convolutions from oneDNN. Both reach about
+    as much with AVX2 (33 and 38 of 40 GFLOP/s on a core of a first EPYC), but on processors that are not Intel's MKL
+    leaves AVX-512 unused: on a Zen 5 convolutions are 2.3 times as fast. And convolutions count the FLOPs of the direct
+    algorithm, which is oneDNN's; on a GPU Winograd's (Lavin and Gray, 2016, arXiv:1509.09308) multiplies 2.25 to 4
+    times less.
     """
     return case.bench not in HOST_BENCHES
 

@@ -19,8 +19,9 @@ from typing import Any
 
 from harness.bench.catalog import ONCE, ROUNDS, in_order, load_groups
 from harness.bench.frames import write_bench
-from harness.bench.peaks import Peaks, measured_peaks, with_peaks, with_public_figures
+from harness.bench.peaks import Peaks, measured_peaks, with_peaks
 from harness.bench.process import FORKS, GroupFailed, GroupProcess, Request
+from harness.bench.remarks import with_memory_roof, with_other_library, with_public_figures
 from harness.bench.rows import Case, Row, skipped
 from harness.bench.schedule import LEAST_GROUP_S, LEVEL_S, SAVE_EVERY_S, Schedule
 from harness.bench.timing.rounds import merge_rounds
@@ -214,7 +215,8 @@ class _Suite:
         self._saved_s = time.monotonic()
         merged = [self._with_missed(row) for row in merge_rounds(self._rows)]
         measured = measured_peaks(merged)
-        rows = with_public_figures(merged, str(self._facts.get("device_name")))
+        rows = with_memory_roof(with_other_library(merged), measured)
+        rows = with_public_figures(rows, str(self._facts.get("device_name")))
         rows = [with_peaks(row, spec=spec, measured=measured) for row in rows]
         env = {
             "state": state,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from harness.data.augment import augment_images, check_augment, draw_table, mix_inputs
 from harness.data.part import Part, standardise
+from harness.data.room import let_go
 from harness.data.seeding import derive_seed
 from harness.errors import DataError
 from harness.hardware import free_mib
@@ -26,6 +27,10 @@ _SHARE = 0.5
 """Of the free memory of the device, what the samples may take; the rest is the model's."""
 _AHEAD = 2
 """Batches gathered ahead of the one being trained on."""
+_HELD_BYTES = 256 * 2**20
+"""Of a mapped file, what may count as this process's memory."""
+_WINDOW_BYTES = 64 * 2**10
+"""Of a mapped file, what Linux maps around a page that is asked for, where it has it in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +165,10 @@ class _Resident:
 
 
 class _Streamed:
-    """Samples stay on the host as they are; a thread gathers a few batches ahead, the device normalises them."""
+    """Samples stay on the host as they are; a thread gathers a few batches ahead, the device normalises them.
+
+    On the host they lie in memory, or in a file that is mapped where memory does not hold them.
+    """
 
     path = "streamed"
 
@@ -168,6 +176,7 @@ class _Streamed:
         self.device = device
         self._arrays = (*part.inputs, part.targets)
         self._scale = part.normalise.tensors(device) if part.normalise is not None else None
+        self._held_bytes = 0
 
     def fetch(self, rows_N: Tensor, batch_size: int, *, in_order: bool) -> Generator[tuple[Tensor, ...]]:
         """Yield, for each batch of sample numbers, the final inputs and, last, the targets."""
@@ -191,6 +200,11 @@ class _Streamed:
             )
             np.take(array, rows_B, axis=0, out=host.numpy(), mode="clip")  # the other modes copy twice
             gathered.append(host)
+            self._held_bytes += host.nbytes + len(rows_B) * _WINDOW_BYTES
+        if self._held_bytes > _HELD_BYTES:
+            self._held_bytes = 0
+            for array in self._arrays:
+                let_go(array)
         return gathered
 
     def _finish(self, gathered: list[Tensor]) -> tuple[Tensor, ...]:

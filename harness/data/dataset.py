@@ -13,6 +13,7 @@ from harness.data.examine import suspicions
 from harness.data.fitting import fit_preprocessing
 from harness.data.part import Part
 from harness.data.preprocessing import beyond_training, prepare
+from harness.data.room import rows_of
 from harness.data.sources import read_source
 from harness.data.sources.given import Given
 from harness.data.sources.source import Source
@@ -168,9 +169,8 @@ def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) ->
     targets, exact = source.targets[rows], None
     if not source.class_names:
         exact, targets = targets, (targets - np.asarray(preprocessing["target"]["mean"])).astype(np.float32)
-    part = prepare(
-        preprocessing, raw.iloc[rows] if isinstance(raw, pd.DataFrame) else raw[rows], targets, source.positions(rows)
-    )
+    chosen = raw.iloc[rows] if isinstance(raw, pd.DataFrame) else rows_of(raw, rows, source.name)
+    part = prepare(preprocessing, chosen, targets, source.positions(rows))
     return replace(part, exact=exact)
 
 

@@ -39,9 +39,10 @@ _ROOFS = (
     "beyond the cache, so no row is above it."
 )
 _DIFFER = (
-    "The best matrix product is below the peak for {}. Products and convolutions come from different libraries (on a "
-    "CPU MKL, which uses narrower vector instructions on processors that are not Intel's, and oneDNN). And FLOPs of a "
-    "convolution are those of the direct algorithm, where Winograd's needs 2.25 to 4 times fewer multiplications."
+    "The best matrix product is below the peak for {}. Products and convolutions come from different libraries: on a "
+    "CPU from MKL, which leaves AVX-512 unused on processors that are not Intel's, and from oneDNN. And FLOPs of a "
+    "convolution are those of the direct algorithm, where Winograd's on a GPU needs 2.25 to 4 times fewer "
+    "multiplications."
 )
 _BELOW = 0.95
 """Share of the peak from which the best matrix product counts as reaching it."""

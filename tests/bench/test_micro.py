@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.bench.catalog import CATALOG
-from harness.bench.micro import layers, matmul, memory, threads
-from harness.bench.peaks import IN_CACHE
+from harness.bench.micro import layers, matmul, memory, onednn, threads
+from harness.bench.micro.data import normal
+from harness.bench.peaks import IN_CACHE, ONEDNN
 from harness.bench.rows import Row
 from harness.bench.workload import Setting, groups
 from harness.hardware import native_precisions
@@ -50,6 +51,21 @@ def test_a_product_is_that_of_its_matrices():
     a_MK, b_KN = (cell.cell_contents for cell in call.__closure__ if cell.cell_contents.shape != (5, 3))
     assert a_MK.std() > 0.1
     torch.testing.assert_close(call().double(), a_MK.double() @ b_KN.double(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(not onednn.has_onednn(SETTING), reason="this build of torch has no oneDNN")
+def test_the_other_library_multiplies_the_same_matrices():
+    workload = onednn.packed_product((5, 7, 3), SETTING)
+    a_MK = normal(5, 7, dtype=torch.float32, setting=SETTING)
+    b_NK = normal(3, 7, dtype=torch.float32, setting=SETTING, seed=1)
+    torch.testing.assert_close(workload.prepare()().double(), a_MK.double() @ b_NK.double().T, rtol=1e-5, atol=1e-5)
+    usual = matmul.product((5, 7, 3), "fp32", SETTING)
+    assert (workload.flops, workload.bytes_moved) == (usual.flops, usual.bytes_moved)
+    products = [item.case for item in groups["matmul"](SETTING) if not isinstance(item, Row)]
+    shapes = {case.shape for case in products if case.dtype == "fp32" and not case.variant}
+    assert {case.shape for case in products if case.variant == ONEDNN} == {
+        s for s in shapes if len({*s.split("x")}) == 1
+    }
 
 
 def test_a_product_of_bytes_is_exact():

@@ -6,14 +6,14 @@ import pytest
 
 from harness.bench.peaks import (
     GPUS,
-    PUBLIC,
+    ONEDNN,
     Peaks,
     cpu_peaks,
     gpu_peaks,
     measured_peaks,
     with_peaks,
-    with_public_figures,
 )
+from harness.bench.remarks import PUBLIC, with_memory_roof, with_other_library, with_public_figures
 from harness.bench.rows import Case, Row
 from harness.hardware import Cpu
 
@@ -136,6 +136,36 @@ def test_the_measured_peak_is_the_best_of_all_rows_of_the_device():
     assert found.tflops == {"fp32": 5.0, "bf16": 8.0}
     assert found.gbps == 50.0
     assert found.source == "fp32: conv3x3 fp32; bf16: matmul bf16; memory: reduction fp32"
+
+
+def test_a_product_tells_how_much_faster_the_other_library_is_where_that_is_clear():
+    def product(rate, shape="512x512x512", **more):
+        case = Case(bench="matmul", shape=shape, variant=more.pop("variant", ""), dtype=more.pop("dtype", "fp32"))
+        return Row(case=case, tflops=rate, **more)
+
+    rows = [
+        product(0.10, note="fits in the last-level cache"),
+        product(0.22, variant=ONEDNN),
+        product(0.10, "1024x1024x1024"),
+        product(0.105, "1024x1024x1024", variant=ONEDNN),
+        product(0.10, dtype="int8"),
+        product(0.10, "2048x2048x2048"),
+        product(math.nan, "2048x2048x2048", variant=ONEDNN, status="skipped"),
+    ]
+    told = with_other_library(rows)
+    assert told[0].note == "fits in the last-level cache; oneDNN computes it 2.20 times as fast"
+    assert told[1:] == rows[1:]
+
+
+def test_what_is_faster_than_memory_could_bring_its_data_says_that_a_cache_holds_them():
+    def at(tflops, *, flops=2e6, bench="lstm_cell"):  # 2 FLOPs a byte: 10 GB/s bring data for 0.02 TFLOP/s
+        return row(bench, tflops=tflops, flops=flops, bytes_moved=1e6)
+
+    rows = [at(0.0209), at(0.05), at(0.05, flops=math.nan), at(0.05, bench="threads"), row("copy", gbps=10.0)]
+    told = with_memory_roof(rows, Peaks(gbps=10.0))
+    assert told[1].note == "2.5 times what memory could bring: its data are in a cache"
+    assert [each.note for each in (told[0], *told[2:])] == [""] * 4
+    assert with_memory_roof(rows, Peaks()) == rows
 
 
 def test_no_row_is_above_the_measured_peak():

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
@@ -115,9 +112,3 @@ def test_folders_without_images_or_classes_are_refused(folder, tmp_path_factory)
     (folder / "cats").rename(one / "cats")
     with pytest.raises(DataError, match="only one class"):
         load(ImagesTask(images=one), seed=0)
-
-
-def test_more_than_half_of_the_host_memory_is_refused_with_the_figure(folder, monkeypatch):
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2 * 2**20))
-    with pytest.raises(DataError, match=r"24 images of 256x256: would take 6 MiB, more than half .* \(1 MiB\)"):
-        load(ImagesTask(images=folder, size=256), seed=0)

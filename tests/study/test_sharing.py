@@ -6,9 +6,11 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,6 +157,16 @@ def _shm():
 def test_without_memfd_it_works_the_same(monkeypatch):
     monkeypatch.delattr(os, "memfd_create", raising=False)
     np.testing.assert_array_equal(there_and_back(np.arange(1000)), np.arange(1000))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_memory_does_not_hold_is_shared_by_a_file_on_the_disk(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=MIB))
+    with closing(Shared(np.arange(100_000))) as shared:
+        assert str(tmp_path) in str(Path(f"/proc/self/fd/{shared.fileno()}").readlink())
+        np.testing.assert_array_equal(load_shared(shared.fileno()), np.arange(100_000))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no file that is always full")

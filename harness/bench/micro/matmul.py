@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from harness.bench.micro.data import FLOATS, case_of, normal
+from harness.bench.micro.onednn import has_onednn, packed_product
 from harness.bench.rows import Case, Row, skipped
 from harness.bench.workload import Setting, Workload, groups
 from harness.errors import first_line
@@ -51,7 +52,8 @@ def matmul(setting: Setting) -> Iterator[Workload | Row]:
         if obstacles[dtype]:
             yield skipped(replace(_case((0, 0, 0), dtype, setting), shape=""), obstacles[dtype])
         else:
-            sizes[dtype] = fitting(partial(probe, dtype=dtype, setting=setting), setting, len(native))
+            ways = len(native) + has_onednn(setting)
+            sizes[dtype] = fitting(partial(probe, dtype=dtype, setting=setting), setting, ways)
     for size in SIZES:
         for dtype in native:
             if size in sizes[dtype]:
@@ -59,6 +61,8 @@ def matmul(setting: Setting) -> Iterator[Workload | Row]:
             elif size > sizes[dtype][-1]:
                 reason = "a product of this size would exceed the memory or the time of this level"
                 yield skipped(_case((size,) * 3, dtype, setting), reason)
+        if has_onednn(setting) and size in sizes["fp32"]:
+            yield packed_product((size,) * 3, setting)
     largest = min(RAGGED_MAX, max(sizes[dtype][-1] for dtype in native if dtype not in ALIGNED))
     for dtype in native:
         if dtype in ALIGNED:

@@ -7,13 +7,15 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
+from numpy.lib.npyio import NpzFile
 
 from harness.data.columns import Cleaned, Reading, clean_columns
-from harness.data.files import existing_file, sha256_of_arrays
+from harness.data.files import check_fits_host, existing_file, sha256_of_arrays
+from harness.data.room import beyond_memory, chunks, let_go, room
 from harness.data.sources.source import Source, read_source
 from harness.data.targets import encode_several, encode_targets
 from harness.data.texts import row_of
@@ -90,13 +92,21 @@ def as_images(array: np.ndarray, where: str) -> np.ndarray:
             f"{where} is {_describe(array)}; expected N x F, N x H x W, or N x C x H x W with 1 or 3 channels"
             " (transpose N x H x W x C with `x.transpose(0, 3, 1, 2)`)"
         )
-    if images.dtype in (np.uint8, np.bool_):
-        return np.ascontiguousarray(images, np.uint8)
-    with np.errstate(over="ignore"):
-        images = np.ascontiguousarray(images, np.float32)
-    if not np.isfinite(images).all():
+    dtype = np.dtype(np.uint8 if images.dtype in (np.uint8, np.bool_) else np.float32)
+    if images.dtype != dtype or not images.flags.c_contiguous:
+        images = _converted(images, dtype, where)
+    if not _finite(images):
         raise DataError(f"{where} holds values beyond the range of float32 (3e38); rescale them")
     return images
+
+
+def _converted(images: np.ndarray, dtype: np.dtype, where: str) -> np.ndarray:
+    """Return a copy of images as another type of numbers, one after the other."""
+    found = room(images.shape, dtype, where)
+    with np.errstate(over="ignore"):
+        for part in chunks(found):
+            found[part] = images[part]
+    return found
 
 
 def _load(path: Path, keys: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +114,35 @@ def _load(path: Path, keys: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
         for key in keys:
             if key not in archive:
                 raise DataError(f"{path}: holds no array {key!r}{did_you_mean(key, archive.files)}")
-        return archive[keys[0]], archive[keys[1]]
+        return _read(archive, keys[0], path), _read(archive, keys[1], path)
+
+
+def _read(archive: NpzFile, key: str, path: Path) -> np.ndarray:
+    """Return an array of an archive; images that memory cannot hold are unpacked to where :func:`room` is for them."""
+    name, what = f"{key}.npy", f"{path}: {key!r}"
+    if name not in archive.zip.namelist() or not beyond_memory(archive.zip.getinfo(name).file_size):
+        return archive[key]
+    with archive.zip.open(name) as file:
+        header = np.lib.format.read_magic(file)
+        reader = np.lib.format.read_array_header_1_0 if header == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, by_column, dtype = reader(file)
+        if dtype.hasobject:
+            return archive[key]  # which says that they are never loaded
+        if len(shape) < 3:
+            check_fits_host(archive.zip.getinfo(name).file_size, what)
+        array = room(shape[::-1] if by_column else shape, dtype, what)
+        for part in chunks(array):
+            _fill(array[part], file)
+            let_go(array[part])
+        file.read(1)  # beyond the end, where the checksum is looked at
+    return array.T if by_column else array
+
+
+def _fill(array: np.ndarray, file: IO[bytes]) -> None:
+    content = file.read(array.nbytes)
+    if len(content) < array.nbytes:
+        raise EOFError("an array ends early")
+    array[:] = np.frombuffer(content, array.dtype).reshape(array.shape)
 
 
 @contextmanager
@@ -128,8 +166,12 @@ def npz_errors(path: Path) -> Iterator[None]:
 def _check_numbers(array: np.ndarray, where: str) -> None:
     if array.dtype.kind not in "biufU":
         raise DataError(f"{where} is {_describe(array)}; expected numbers")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if not _finite(array):
         raise DataError(f"{where} holds NaN or infinite values; correct or remove those samples")
+
+
+def _finite(array: np.ndarray) -> bool:
+    return array.dtype.kind != "f" or all(np.isfinite(array[part]).all() for part in chunks(array))
 
 
 def _describe(array: np.ndarray) -> str:

@@ -8,13 +8,15 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from harness.data.files import check_fits_host, existing_folder
+from harness.data.files import existing_folder
+from harness.data.room import room
 from harness.data.sources.image_layout import find_images, readable
 from harness.data.sources.image_pixels import Picture, read_picture
 from harness.data.sources.source import Source, read_source
@@ -25,6 +27,8 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601, as Pillow turns RGB into grey."""
 _NEARLY_BLACK = 256 // 8
 """A set of deep images whose brightest level is below this has used three bits fewer than its format offers."""
+_BLOCK = 64
+"""Images that a thread is given at a time: of a million images there is no list of a million things to do."""
 _FAINT = 8
 """With fewer levels than this between the darkest and the brightest pixel, a picture shows next to nothing."""
 
@@ -38,10 +42,6 @@ def read_image_folder(task: ImagesTask) -> Source:
     """
     root = existing_folder(task.images)
     layout = find_images(root)
-    height, width = task.size
-    count = len(layout.files)
-    needed = count * (task.channels + 1) * height * width  # one more for the transparency
-    check_fits_host(needed, f"{readable(root)}: {count:,} images of {height}x{width}")
     pictures = read_images(layout.files, size=task.size, channels=task.channels, background=task.background)
     return Source(
         name=readable(root.name),
@@ -71,18 +71,26 @@ def read_images(
     files: Sequence[Path], *, size: tuple[int, int], channels: int, background: Ground = "auto"
 ) -> Pictures:
     """Return images upright, grey or RGB, resized, on a plain ground; and what there is to tell of them."""
-    images = np.empty((len(files), channels, *size), np.uint8)
+    what = f"{len(files):,} images of {size[0]}x{size[1]}"
+    images = room((len(files), channels, *size), np.uint8, what)
+    opacity = room((len(files), *size), np.uint8, what)
+    """Where something shines through; the rest stays untouched, and takes no memory."""
 
     def read(number: int) -> Picture:
         picture = read_picture(files[number], size, channels)
         images[number] = picture.pixels
-        return replace(picture, pixels=images[number])
+        alpha = None
+        if picture.alpha is not None:
+            opacity[number] = picture.alpha
+            alpha = opacity[number]
+        return replace(picture, pixels=images[number], alpha=alpha)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # damaged tags beside whole pixels
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without the interpreter lock
-            pictures = list(pool.map(read, range(len(files))))
+            blocks = (range(start, min(start + _BLOCK, len(files))) for start in range(0, len(files), _BLOCK))
+            pictures = [*chain.from_iterable(pool.map(lambda block: [*map(read, block)], blocks))]
     background, blended = _blend(pictures, background)
     return Pictures(images, (*blended, *_deep_notes(pictures), *_frame_notes(files, pictures)), background)
 

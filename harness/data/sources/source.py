@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.data.room import rows_of
 from harness.errors import InputError
 from harness.problems import problems
 from harness.records import TaskKind
@@ -86,10 +87,14 @@ class Source:
 
     def only(self, chosen: np.ndarray) -> Source:
         """Return some of the samples as a source of their own, with their positions in what was read."""
-        inputs = self.inputs
+        raw: np.ndarray | pd.DataFrame = self.inputs
+        if isinstance(raw, pd.DataFrame):
+            raw = raw.iloc[chosen].reset_index(drop=True)
+        else:
+            raw = rows_of(raw, chosen, self.name)
         return replace(
             self,
-            inputs=inputs.iloc[chosen].reset_index(drop=True) if isinstance(inputs, pd.DataFrame) else inputs[chosen],
+            inputs=raw,
             targets=self.targets[chosen],
             rows=self.positions(chosen),
             labels=None if self.labels is None else self.labels[chosen],

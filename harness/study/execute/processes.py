@@ -43,6 +43,9 @@ class LocalProcesses:
         self._grace_s = grace_s
         early = taken(workers)
         self._shared = Shared(workshop, early.file if early else None)
+        if early and self._shared.on_disk:
+            early.close()
+            early = None
         self._workers: dict[int, WorkerProcess] = {}
         self._tasks: dict[int, Task] = {}
         """By the number of the worker, as its process is."""

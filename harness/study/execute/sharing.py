@@ -1,8 +1,9 @@
 """One object for many processes, its arrays in memory that they share.
 
 Pickle's protocol 5 hands out the buffers of arrays, tables and the like instead of copying them into its stream. They
-are laid out one after the other in a file without a name, whose descriptor another process inherits and maps. Since
-nothing but descriptors leads to the file, nothing is left of it however its users end.
+are laid out one after the other in a file without a name, whose descriptor another process inherits and maps: one in
+memory, or on the disk where memory does not hold it. Since nothing but descriptors leads to the file, nothing is left
+of it however its users end.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from harness.data.room import beyond_memory, scratch_file
 from harness.errors import HardwareError
 from harness.hardware.ring import nameless_file
 from harness.records import MIB
@@ -42,7 +44,12 @@ class Shared:
         head = _COUNT.pack(len(sizes)) + np.array(sizes, dtype="<u8").tobytes()
         self.size = sum(map(_padded, [len(head), *sizes]))
         """In bytes."""
-        self._file = os.fdopen(nameless_file() if descriptor is None else descriptor, "w+b")
+        self.on_disk = beyond_memory(self.size)
+        """Whether memory does not hold it: then it is in a new file, whatever others have open."""
+        if self.on_disk:
+            self._file = scratch_file(self.size, "the data")
+        else:
+            self._file = os.fdopen(nameless_file() if descriptor is None else descriptor, "w+b")
         try:
             _write(self._file, [memoryview(head), *parts])
         except OSError as error:
