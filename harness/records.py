@@ -73,6 +73,9 @@ class Input:
     """How many codes there are: of each categorical column, or of the tokens; all are >= 1."""
     quantiles: tuple[tuple[float, ...], ...] = ()
     """Of each numeric column ascending quantiles of its training values, as a model sees them; empty: not known."""
+    patches: tuple[tuple[float, ...], ...] = ()
+    """Of an image the covariance of its patches of 3 x 3 pixels in training, as a model sees them: rows and columns are
+    channel, row and column of a pixel, the last one fastest; empty: not known."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -81,9 +84,11 @@ class Input:
         return tuple(size for size in self.shape if size is not None)
 
 
-def image_inputs(channels: int, height: int, width: int) -> tuple[Input, ...]:
+def image_inputs(
+    channels: int, height: int, width: int, patches: tuple[tuple[float, ...], ...] = ()
+) -> tuple[Input, ...]:
     """Return the only input of a task of images."""
-    return (Input(kind=InputKind.IMAGE, shape=(channels, height, width)),)
+    return (Input(kind=InputKind.IMAGE, shape=(channels, height, width), patches=patches),)
 
 
 def table_inputs(

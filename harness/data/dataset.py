@@ -185,7 +185,8 @@ def _shape(source: Source, preprocessing: Mapping[str, Any]) -> TaskShape:
     outputs = len(source.class_names) or len(target.centre)
     if isinstance(source.inputs, np.ndarray):
         channels, height, width = source.inputs.shape[1:]
-        return TaskShape(kind=source.kind, outputs=outputs, target=target, inputs=image_inputs(channels, height, width))
+        images = image_inputs(channels, height, width, tuple(map(tuple, preprocessing["patches"])))
+        return TaskShape(kind=source.kind, outputs=outputs, target=target, inputs=images)
     numeric = preprocessing["numeric"]
     inputs = table_inputs(
         len(numeric),

@@ -80,6 +80,7 @@ class Images(TypedDict):
     dtype: NotRequired[Literal["uint8", "float32"]]
     mean: list[float]
     std: list[float]
+    patches: NotRequired[list[list[float]]]
     array: NotRequired[str]
     reading: NotRequired[Files]
     target: Target

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
@@ -19,6 +20,10 @@ from harness.errors import DataError
 
 _CHUNK = 2**22
 """Pixels turned to float64 at a time while their mean and deviation are measured."""
+_PATCH = 3
+"""Side of the patches of images."""
+_PATCH_PIXELS = 2**18
+"""Pixels of the images, evenly chosen, whose patches are looked at."""
 _MARGIN = 0.5
 """Share of the training range by which a value may lie outside of it."""
 _MOST_BINS, _FEWEST_BINS, _VALUES_OF_A_BIN = 24, 2, 12
@@ -59,7 +64,25 @@ def _fit_images(images_NCHW: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
         "dtype": str(images_NCHW.dtype),
         "mean": mean_C.astype(np.float32).tolist(),
         "std": std_C.astype(np.float32).tolist(),
+        "patches": _patches((images_NCHW[_few(images_NCHW, rows)] - centre_C11) / std_C[:, None, None]),
     }
+
+
+def _few(images_NCHW: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return rows[:: max(1, len(rows) * images_NCHW[0].size // _PATCH_PIXELS)]
+
+
+def _patches(x_NCHW: np.ndarray) -> list[list[float]]:
+    """Return the covariance of all patches; empty where they do not fit into the images.
+
+    It is rounded so far that it does not depend on how a machine sums up.
+    """
+    _, channels, height, width = x_NCHW.shape
+    if min(height, width) < _PATCH:
+        return []
+    windows_NCHWpp = sliding_window_view(x_NCHW, (_PATCH, _PATCH), axis=(2, 3))
+    patches_DP = windows_NCHWpp.transpose(1, 4, 5, 0, 2, 3).reshape(channels * _PATCH**2, -1)
+    return [[float(f"{value:.6g}") for value in row] for row in np.cov(patches_DP, bias=True)]
 
 
 def _fit_table(frame: pd.DataFrame, name: str) -> dict[str, Any]:

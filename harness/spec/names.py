@@ -48,6 +48,17 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "head",
         ),
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
+        "speednet": (
+            "width",
+            "width_multiplier",
+            "depth",
+            "patch",
+            "kernel",
+            "scale",
+            "norm_momentum",
+            "norm_bias_rate",
+            "flip_average",
+        ),
     },
     "optimizer": {
         "adagrad": ("lr", "lr_decay", "eps", "weight_decay"),

@@ -23,8 +23,10 @@ _LOSSES = OneOf(known_losses)
 class Augment(Frozen):
     """Augmentation of image batches during training; 0 or false turns a part off."""
 
-    flip: bool = False
-    """Mirror half of the images left to right."""
+    flip: bool | Literal["alternating"] = False
+    """Mirror half of the images left to right; ``alternating``: each in every second epoch (arXiv:2404.00498)."""
+    fill: Literal["zero", "reflect"] = "zero"
+    """What moves in by ``shift`` and ``crop``: each channel's mean, or the image reflected at its edge."""
     shift: Share = 0.0
     """Move by up to this share of height and width."""
     crop: Annotated[int, Field(ge=0)] = 0

@@ -45,20 +45,36 @@ def test_flip_mirrors_half_of_the_images_and_leaves_the_others():
     assert stats.binomtest(int(mirrored.sum()), 2000, 0.5).pvalue > 1e-4
 
 
-def moved(x_CHW, down, right):
-    """Reference: move by whole pixels, zeros come in."""
-    return ndimage.shift(x_CHW, (0, down, right), order=0, mode="constant", cval=0.0)
+def test_a_flip_that_alternates_mirrors_each_image_in_every_second_epoch():
+    x_BCHW = images(batch=2000, channels=1, height=2, width=3)
+    odd, even, third = (augmented(Augment(flip="alternating"), x_BCHW, epoch=epoch) for epoch in (1, 2, 3))
+    mirrored = (odd == x_BCHW.flip(3)).flatten(1).all(1)
+    assert torch.equal(even, odd.flip(3))
+    assert torch.equal(third, odd)
+    assert stats.binomtest(int(mirrored.sum()), 2000, 0.5).pvalue > 1e-4
+    assert not torch.equal(augmented(Augment(flip="alternating"), x_BCHW, seed=1), odd)
 
 
-@given(shift=st.sampled_from([0.0, 0.01, 0.15, 0.3, 1.0]), crop=st.integers(0, 3), seed=st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
-def test_shift_and_crop_move_by_whole_pixels_within_reach_and_fill_with_zero(shift, crop, seed):
+def moved(x_CHW, down, right, mode="constant"):
+    """Reference: move by whole pixels, zeros come in, or the image reflected ("mirror")."""
+    return ndimage.shift(x_CHW, (0, down, right), order=0, mode=mode, cval=0.0)
+
+
+@given(
+    shift=st.sampled_from([0.0, 0.01, 0.15, 0.3, 1.0]),
+    crop=st.integers(0, 3),
+    seed=st.integers(0, 10**6),
+    filled=st.sampled_from([("zero", "constant"), ("reflect", "mirror")]),
+)
+@settings(max_examples=50, deadline=None)
+def test_shift_and_crop_move_by_whole_pixels_within_reach_and_fill_as_said(shift, crop, seed, filled):
     x_BCHW = images(batch=4)
-    out = augmented(Augment(shift=shift, crop=crop), x_BCHW, seed=seed)
+    fill, mode = filled
+    out = augmented(Augment(shift=shift, crop=crop, fill=fill), x_BCHW, seed=seed)
     down, right = (crop + (max(1, round(shift * length)) if shift else 0) for length in (9, 7))
     for before, after in zip(x_BCHW.numpy(), out.numpy(), strict=True):
         assert any(
-            np.array_equal(moved(before, dy, dx), after)
+            np.array_equal(moved(before, dy, dx, mode), after)
             for dy in range(-down, down + 1)
             for dx in range(-right, right + 1)
         )
@@ -165,7 +181,11 @@ def test_mixup_of_images_weighs_whole_images():
 
 @pytest.mark.parametrize(
     "augment",
-    [Augment(flip=True, shift=0.3, crop=2, cutout=0.4), Augment(rotation=40.0, scale=0.3)],
+    [
+        Augment(flip=True, shift=0.3, crop=2, cutout=0.4),
+        Augment(flip="alternating", crop=2, fill="reflect"),
+        Augment(rotation=40.0, scale=0.3),
+    ],
 )
 def test_what_happens_to_a_sample_does_not_depend_on_the_batch(augment):
     x_NCHW = images(batch=40)
@@ -194,7 +214,17 @@ def test_turning_one_part_on_leaves_the_draws_of_the_others():
 
 
 @pytest.mark.parametrize(
-    "setting", [{"flip": True}, {"shift": 0.1}, {"crop": 2}, {"rotation": 5.0}, {"scale": 0.1}, {"cutout": 0.2}]
+    "setting",
+    [
+        {"flip": True},
+        {"flip": "alternating"},
+        {"fill": "reflect"},
+        {"shift": 0.1},
+        {"crop": 2},
+        {"rotation": 5.0},
+        {"scale": 0.1},
+        {"cutout": 0.2},
+    ],
 )
 def test_tables_take_mixup_alone(setting):
     part = Part((np.ones((8, 3), np.float32),), np.arange(8), np.arange(8))

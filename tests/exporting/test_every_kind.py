@@ -16,6 +16,7 @@ from harness.errors import InputError
 pytestmark = pytest.mark.slow
 ROOT = Path(harness.__file__).parents[1]
 CNN = "{architecture: {cnn: {stages: 2, width: 4, norm: batch, residual: true}}}"
+SPEEDNET = "{architecture: {speednet: {width: 4, width_multiplier: 2.0, flip_average: true}}}"
 ROWS = 120
 
 
@@ -92,7 +93,7 @@ def _icons(folder, search):
         path = folder / "icons" / ("bright" if number % 2 else "dark") / f"{number:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 100, (8, 8, 3)).astype(np.uint8) + np.uint8(99 * (number % 2))).save(path)
-    run = search(folder, f"{{images: {folder / 'icons'}, size: 8, channels: 3}}", CNN)
+    run = search(folder, f"{{images: {folder / 'icons'}, size: 8, channels: 3}}", SPEEDNET)
     files = pd.read_parquet(run / "predictions.parquet")["file"]
     pictures = [np.asarray(Image.open(folder / "icons" / file)).transpose(2, 0, 1) for file in files]
     return run, {"image": np.stack(pictures)}

@@ -104,6 +104,7 @@ def profiled_mib(make_model, shape, batch):
         (Named("cnn", {"width": 16, "blocks": 2}), IMAGES),
         (Named("cnn", {"width": 16, "norm": "group", "residual": True, "activation": "gelu"}), IMAGES),
         (Named("cnn", {"width": 16, "global_pooling": "none", "head": {"mlp": {"width": 64}}}), IMAGES),
+        (Named("speednet", {"width": 16, "depth": 3}), IMAGES),
         (Named("mlp", {"depth": 4, "width": 256, "norm": "batch", "dropout": 0.5, "residual": True}), TABLE),
         (Named("mlp", {"depth": 2, "width": 256, "norm": "layer"}), MIXED),
     ],

@@ -15,6 +15,7 @@ from torch import nn
 
 from harness import models
 from harness.data import Batch, Part, place
+from harness.data.part import Normalise
 from harness.errors import InputError, StorageError, TimedOut
 from harness.records import Named, TaskKind, TaskShape, image_inputs
 from harness.spec import Training
@@ -110,16 +111,21 @@ def test_averaged_weights_and_schedules_of_all_kinds_go_on(make_fit, labelled, a
     assert any(name.startswith("average.model.") for name in unpack(fit.checkpoint({}))[0])
 
 
+CNN = Named("cnn", {"stages": 2, "width": 8, "norm": "batch", "dropout": 0.3})
+SPEEDNET = Named("speednet", {"width": 4, "width_multiplier": 2.0, "norm_bias_rate": 4.0, "flip_average": True})
+
+
+@pytest.mark.parametrize("architecture", [CNN, SPEEDNET], ids=lambda architecture: architecture.name)
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("optimizer", [Named("sgd"), Named("adamw")], ids=lambda optimizer: optimizer.name)
-def test_a_cnn_with_batch_norm_dropout_and_augmentation_goes_on(make_fit, plan, optimizer, layout):
+def test_images_with_batch_norm_dropout_and_augmentation_go_on(make_fit, plan, optimizer, layout, architecture):
     rng = np.random.default_rng(0)
-    part = Part((rng.normal(size=(40, 1, 8, 8)).astype(np.float32),), rng.integers(0, 3, 40), np.arange(40))
-    augment = Augment(mixup=0.4)
+    x_NCHW = rng.normal(size=(40, 1, 8, 8)).astype(np.float32)
+    part = Part((x_NCHW,), rng.integers(0, 3, 40), np.arange(40), Normalise((0.0,), (1.0,)))
+    augment = Augment(mixup=0.4, flip="alternating", crop=1, fill="reflect")
 
     def make(seed):
         torch.manual_seed(seed)
-        architecture = Named("cnn", {"stages": 2, "width": 8, "norm": "batch", "dropout": 0.3})
         train = place(part, device=torch.device("cpu"), batch_size=16, seed=3, shuffle=True, augment=augment)
         validation = place(part, device=torch.device("cpu"), batch_size=40, seed=3, shuffle=False)
         return make_fit(
