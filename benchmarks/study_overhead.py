@@ -183,7 +183,8 @@ def optunas(spec: Spec, folder: Path, *, wal: bool) -> list[float]:
 def milliseconds(stamps: list[float]) -> tuple[float, float]:
     """Return the mean time between two trials, in the first and the last window."""
     window = min(WINDOW, len(stamps) - 1)
-    return tuple(1e3 * (part[-1] - part[0]) / window for part in (stamps[: window + 1], stamps[-window - 1 :]))
+    first, last = stamps[window] - stamps[0], stamps[-1] - stamps[-window - 1]
+    return 1e3 * first / window, 1e3 * last / window
 
 
 def main() -> None:

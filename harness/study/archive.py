@@ -1,6 +1,6 @@
 """The memory of a run: every trial in the study database, and the files that hang on it.
 
-What hangs on a record (weights, logs, telemetry, checkpoints) is written before it, and what it makes superfluous is
+What hangs on a record (weights, logs, checkpoints) is written before it, and what it makes superfluous is
 removed after it, so that the run can be killed between any two steps and taken up again.
 """
 
@@ -57,6 +57,7 @@ class Archive:
         self._database = database
         self._objectives = objectives
         self._keep_weights = keep_weights
+        self._telemetry = telemetry.Trials(folder)
         self.known: list[Known] = []
         self.results: dict[int, Result] = {}
         self._contenders: list[TrialRecord] = []
@@ -110,9 +111,8 @@ class Archive:
         self._keeping = self._kept({trial: results[trial].record for trial in (*before, *new)}, contending)
         for evaluation in evaluations:
             self._write_files(evaluation)
-        samples = [sample for evaluation in evaluations for sample in evaluation.telemetry]
-        last = evaluations[-1].record
-        telemetry.write(self._folder, f"{last.trial:06d}-{last.epochs:06d}", samples)
+            part = f"{evaluation.trial:06d}-{evaluation.record.epochs:06d}"
+            self._telemetry.add(part, evaluation.telemetry)
         with self._database.together():
             for evaluation in evaluations:
                 self._record(evaluation.record, evaluation)
@@ -122,6 +122,10 @@ class Archive:
         for evaluation in evaluations:
             if evaluation.outcome is not Outcome.INTERRUPTED and not evaluation.checkpoint:
                 self._folder.remove(resume_file(evaluation.trial))
+
+    def flush(self) -> None:
+        """Write what was held back: telemetry, which no record hangs on."""
+        self._telemetry.flush()
 
     def keep(self, trial: int, checkpoint: bytes) -> None:
         """Keep the checkpoint of an unfinished trial."""

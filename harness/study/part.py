@@ -292,6 +292,7 @@ class SearchPart:
         results = sorted(archive.results.items())
         epochs = [epoch for _, result in results if result.record.same_as is None for epoch in result.epochs]
         self._folder.write("epochs.parquet", to_parquet(epochs_frame(epochs, metrics)))
+        archive.flush()
         telemetry.gather(self._folder)
 
     def _set_state(self, state: str) -> None:

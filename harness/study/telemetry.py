@@ -1,8 +1,9 @@
-"""The telemetry of a run, one part per trial until the run is put together."""
+"""The telemetry of a run, in parts until the run is put together."""
 
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,31 @@ from harness.store import RunFolder, telemetry_frame, to_parquet
 from harness.store.files import read_parquet
 
 _PARTS = "telemetry"
+EVERY_S = 10.0
+"""Least seconds between two parts of the trials: a table takes as long to write as the rest of a small trial's result.
+Whoever kills the search costs it the telemetry of as long at most."""
+
+
+class Trials:
+    """The telemetry of trials on its way into parts."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._samples: list[TelemetryRecord] = []
+        self._name = ""
+        self._written_s = time.monotonic()
+
+    def add(self, name: str, samples: Sequence[TelemetryRecord]) -> None:
+        """Add what was sampled until a stretch ended; the part that it is written to may be called ``name``."""
+        self._samples += samples
+        self._name = name
+        if time.monotonic() - self._written_s >= EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what there is."""
+        write(self._folder, self._name, self._samples)
+        self._samples, self._written_s = [], time.monotonic()
 
 
 def write(folder: RunFolder, name: str, samples: Sequence[TelemetryRecord]) -> None:

@@ -222,6 +222,46 @@ def test_every_step_is_one_transaction(where):
             assert len(commits) == 1
 
 
+def test_what_is_written_together_is_one_transaction_with_a_statement_for_each_table(where):
+    commits, statements = [], []
+
+    def executed(_connection, _cursor, statement, *_):
+        statements.append(statement)
+
+    with study_at(where) as database:
+        with database.together():
+            for number in range(16):
+                begin(database, number)
+        finish(database, 3, "pruned", (), {1: 0.1}, {"oom": 1.0})
+        with listening("commit", lambda _: commits.append(1)), listening("before_cursor_execute", executed):
+            with database.together():
+                for number in range(16):
+                    finish(database, number, values=(number / 16,), record=f"record {number}")
+            assert len(commits) == 1
+        tables = {statement.split()[2] for statement in statements if statement.startswith("INSERT")}
+        assert sum(statement.startswith("INSERT") for statement in statements) == len(tables) == 3
+        assert [stored.record for stored in database.load()] == [f"record {number}" for number in range(16)]
+    trials = optuna_study(where)[1]
+    assert [trial.values for trial in trials] == [[number / 16] for number in range(16)]
+    assert all(trial.intermediate_values == {1: 0.25, 2: 0.5} and not trial.constraints for trial in trials)
+
+
+def test_of_what_is_written_together_nothing_stays_where_any_of_it_fails(where):
+    def write(database, *ended):
+        with database.together():
+            begin(database, 1)
+            for number in ended:
+                finish(database, number, record="done")
+
+    with study_at(where) as database:
+        begin(database, 0)
+        with pytest.raises(StorageError, match="trial 9 was never begun"):
+            write(database, 0, 9)
+        assert [stored.record for stored in database.load()] == [None]
+        write(database, 0)
+        assert [stored.record for stored in database.load()] == ["done", None]
+
+
 def test_a_step_that_fails_leaves_nothing(where):
     with study_at(where) as database:
         begin(database, 0)

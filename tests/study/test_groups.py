@@ -23,6 +23,7 @@ from harness.study.execute.inprocess import InProcess
 from harness.study.execute.packing import Packing
 from harness.study.execute.processes import LocalProcesses
 from harness.study.execute.task import Task
+from harness.study.groups import Groups, Running
 from harness.study.job import Job
 from harness.study.objectives import resolve_objectives
 from harness.study.observer import Observer
@@ -111,6 +112,33 @@ def test_a_program_trains_what_would_be_trained_alone_at_a_share_of_its_price(to
     assert frame["seconds"].sum() == ledger(frame).device_s == pytest.approx(spent_s)
     assert frame["energy_j"].sum() == pytest.approx(toy.JOULES * spent_s)
     assert frame["memory_rss_peak_mib"].sum() == pytest.approx(toy.MIB * 10)
+
+
+def given_out(groups, slots):
+    """Return the trials of the groups that free slots are given of what waits, as the coordinator does."""
+    found = []
+    while len(groups.under_way) < slots and (group := groups.next(slots)):
+        groups.begin(group)
+        found.append([running.assignment.trial for running in group.members])
+    return found
+
+
+@given(
+    st.integers(1, 4),
+    st.integers(1, 16),
+    st.lists(st.sampled_from(["a", "b", None]), max_size=40).map(lambda kinds: list(enumerate(kinds))),
+)
+def test_no_slot_has_more_than_its_share_and_none_is_idle_while_something_waits(slots, most, waiting):
+    groups, kinds = Groups(Grouping(most, lambda assignment: assignment.params["kind"])), dict(waiting)
+    for trial, kind in waiting:
+        assignment = Assignment(trial=trial, seed=0, candidate=None, params={"kind": kind}, until=1)
+        groups.add(Running(None, assignment))
+    found = given_out(groups, slots)
+    for trials in found:
+        assert len({kinds[trial] for trial in trials}) == 1
+        assert len(trials) <= (1 if kinds[trials[0]] is None else min(most, -(-len(waiting) // slots)))
+    assert sum(map(len, found)) == len(waiting) or len(found) == slots
+    assert [trials[0] for trials in found[:1]] == [0][: len(waiting)], "the first comes first"
 
 
 def test_one_of_a_program_is_pruned_and_the_others_go_on(toy, tmp_path):

@@ -115,7 +115,7 @@ def devices_of(execution: Execution, job: Job) -> tuple[torch.device, ...]:
 def worker_count(asked: int | Literal["auto"], job: Job, *, gpus: int) -> int:
     """Return how many processes to train in.
 
-    ``auto`` is as many as there are cores, since a second trial makes more of a core than a second thread does; fewer
+    ``auto`` is as many as there are cores, since trials do not wait for each other as threads of one do; fewer
     where memory is short or trials are few, so that each has several threads, which it uses where they pay.
     """
     if asked != "auto":
