@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.problems.problem import Quality
 from harness.records import NAN
 
 
@@ -105,23 +104,6 @@ class StackedValues:
         squares = away.square()
         each = torch.where(away.abs() < 1.0, 0.5 * squares, away.abs() - 0.5) if self._huber else squares
         return each.flatten(1).sum(dim=1) / each[0].numel()
-
-
-class Each:
-    """Measures of several models, each for itself."""
-
-    def __init__(self, measures: Sequence[Quality]) -> None:
-        self._measures = measures
-
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Add ``K x N`` predictions, and targets of each or ``N`` of all."""
-        shared = targets.shape[: predictions.ndim - 1] != predictions.shape[: predictions.ndim - 1]
-        for place, measure in enumerate(self._measures):
-            measure.update(predictions[place], targets if shared else targets[place])
-
-    def metrics(self) -> list[dict[str, float]]:
-        """Return those of each."""
-        return [measure.metrics() for measure in self._measures]
 
 
 class ConfusionMatrices:
