@@ -144,5 +144,6 @@ class ConfusionMatrices:
 
 def _ratios(numerators: NDArray[Any], denominators: NDArray[Any], *, without: float = 0.0) -> NDArray[np.float64]:
     """Divide, giving ``without`` where the denominator is 0."""
-    out = np.full(numerators.shape, without)
-    return np.divide(numerators, denominators, out=out, where=denominators != 0)
+    out: NDArray[np.float64] = np.full(numerators.shape, without)
+    np.divide(numerators, denominators, out=out, where=denominators != 0)
+    return out
