@@ -168,6 +168,23 @@ class Qualities(Protocol):
         """Return the summed metrics of each model."""
 
 
+class Each:
+    """Measures of several models, each for itself."""
+
+    def __init__(self, measures: Sequence[Quality]) -> None:
+        self._measures = measures
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Add ``K x N`` predictions, and targets of each or ``N`` of all."""
+        shared = targets.shape[: predictions.ndim - 1] != predictions.shape[: predictions.ndim - 1]
+        for place, measure in enumerate(self._measures):
+            measure.update(predictions[place], targets if shared else targets[place])
+
+    def metrics(self) -> list[dict[str, float]]:
+        """Return those of each."""
+        return [measure.metrics() for measure in self._measures]
+
+
 class Problem(ABC):
     """One kind of problem. A subclass in a file of its own, added to ``problems``, is all that a new one takes.
 
@@ -275,8 +292,6 @@ class Problem(ABC):
     def qualities(self, shape: TaskShape, models: int) -> Qualities:
         """Return empty measures of the summed metrics of several models on a CPU."""
         import torch
-
-        from harness.problems.stacked import Each
 
         return Each([self.quality(shape, torch.device("cpu")) for _ in range(models)])
 

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.problems.problem import Quality
 from harness.records import NAN
 
 
@@ -107,23 +106,6 @@ class StackedValues:
         return each.flatten(1).sum(dim=1) / each[0].numel()
 
 
-class Each:
-    """Measures of several models, each for itself."""
-
-    def __init__(self, measures: Sequence[Quality]) -> None:
-        self._measures = measures
-
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Add ``K x N`` predictions, and targets of each or ``N`` of all."""
-        shared = targets.shape[: predictions.ndim - 1] != predictions.shape[: predictions.ndim - 1]
-        for place, measure in enumerate(self._measures):
-            measure.update(predictions[place], targets if shared else targets[place])
-
-    def metrics(self) -> list[dict[str, float]]:
-        """Return those of each."""
-        return [measure.metrics() for measure in self._measures]
-
-
 class ConfusionMatrices:
     """Confusion matrices of several models, counted at once."""
 
@@ -162,5 +144,6 @@ class ConfusionMatrices:
 
 def _ratios(numerators: NDArray[Any], denominators: NDArray[Any], *, without: float = 0.0) -> NDArray[np.float64]:
     """Divide, giving ``without`` where the denominator is 0."""
-    out = np.full(numerators.shape, without)
-    return np.divide(numerators, denominators, out=out, where=denominators != 0)
+    out: NDArray[np.float64] = np.full(numerators.shape, without)
+    np.divide(numerators, denominators, out=out, where=denominators != 0)
+    return out

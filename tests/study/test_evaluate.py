@@ -114,7 +114,7 @@ def test_a_trial_in_many_stretches_is_the_trial_in_one(real, evaluate, monkeypat
     job = real.job_of(*overrides)
     whole = evaluate(job)
     assert whole.outcome is Outcome.COMPLETE
-    assert whole.record.plan.layout == "channels_last"
+    assert whole.record.plan.layout == ("channels_last" if whole.record.plan.arm == "alone" else "contiguous")
     checkpoint, began, peaks = b"", math.inf, []
     for until in range(1, len(whole.epochs)):
         watcher = real.Recorder()
@@ -189,7 +189,7 @@ def test_energy_adds_up_power_averages_over_time_and_memory_is_a_peak(real, job,
 @pytest.fixture
 def often(real, monkeypatch):
     """Return a job whose trials leave a checkpoint after every epoch, and a watcher that takes its time for it."""
-    monkeypatch.setattr("harness.study.trial.attempt.CHECKPOINT_SHARE", math.inf)
+    monkeypatch.setattr("harness.study.trial.pace.CHECKPOINT_SHARE", math.inf)
     return real.job_of("budget.checkpoint_time=0.001"), real.Recorder(at_report=lambda _: time.sleep(0.002) or "")
 
 
@@ -221,7 +221,7 @@ def test_checkpoints_take_a_small_share_of_the_time(real, evaluate, monkeypatch,
         return answer
 
     clock = SimpleNamespace(perf_counter=lambda: now[0], time=time.time)
-    monkeypatch.setattr("harness.study.trial.attempt.time", clock)
+    monkeypatch.setattr("harness.study.trial.pace.time", clock)
     job = real.job_of("budget.epochs=100", f"budget.checkpoint_time={every_s}", "space.batch_size=128")
     watcher = real.Recorder(lambda _: pass_time(1.0, ""), lambda _: pass_time(cost_s, None))
     evaluate(job, watcher)

@@ -28,10 +28,11 @@ from harness.study.trial.building import (
     training_seed,
     with_batch_size,
 )
-from harness.study.trial.carried import Carried, check_epochs
-from harness.study.trial.finishing import CHECKPOINT_SHARE, check_measured, finish, outputs_of, paused
+from harness.study.trial.carried import Carried, check_device, check_epochs
+from harness.study.trial.finishing import check_measured, finish, outputs_of, paused
 from harness.study.trial.gates import check_time
 from harness.study.trial.guarded import Guarded
+from harness.study.trial.pace import Pace
 from harness.study.trial.progress import End, Progress
 from harness.train import Fit, read_facts
 
@@ -171,7 +172,7 @@ class Attempt:
             if self._too_large(carried.plan):
                 progress.fold = 1
                 return None
-            self._check_device(carried.plan)
+            check_device(carried, self._job.device)
             setup = self._built(followed_here(carried.plan, self._job.device))
             setup.fit.restore(data)
             metric = self._job.objectives[0].metric
@@ -198,17 +199,10 @@ class Attempt:
         batch = min(plan.batch_size, len(self._job.dataset.train))
         return (plan.micro_batch or batch) > (self._micro_batch or batch)
 
-    def _check_device(self, plan: Plan) -> None:
-        """Raise :class:`StorageError` for the plan of another kind of device."""
-        device = self._job.device
-        if plan.device.partition(":")[0] != device.type:
-            raise StorageError(f"checkpoint was made on {plan.device}, not on {device}")
-
     def _train(self, fit: Fit) -> bool:
         """Train up to the epoch asked for; return whether there is nothing left to train."""
         assignment, progress = self._assignment, self._progress
-        every_s = self._job.spec.budget.checkpoint_time
-        due = time.perf_counter() + every_s
+        pace = Pace(self._job.spec.budget.checkpoint_time)
         if fit.epoch >= assignment.until:
             return fit.finished
         for epoch in fit:
@@ -219,10 +213,7 @@ class Attempt:
                 raise Pruned(verdict)
             if fit.epoch >= assignment.until or fit.finished:
                 return fit.finished
-            if (start := time.perf_counter()) >= due:
-                self._watcher.keep(assignment.trial, self._checkpoint(fit))
-                now = time.perf_counter()
-                due = now + max(every_s, (now - start) / CHECKPOINT_SHARE)
+            pace.keep(lambda: self._watcher.keep(assignment.trial, self._checkpoint(fit)))
         return True
 
     def _checkpoint(self, fit: Fit) -> bytes:

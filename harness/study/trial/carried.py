@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import StorageError, first_line
@@ -73,6 +74,12 @@ class Carried:
 
 
 _ADAPTER = TypeAdapter(Carried)
+
+
+def check_device(carried: Carried, device: torch.device) -> None:
+    """Raise :class:`StorageError` for the plan of another kind of device."""
+    if carried.plan.device.partition(":")[0] != device.type:
+        raise StorageError(f"checkpoint was made on {carried.plan.device}, not on {device}")
 
 
 def check_epochs(carried: Carried, fit: Bookkeeping, *, trial: int, metric: str) -> None:

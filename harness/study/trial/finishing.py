@@ -23,9 +23,6 @@ from harness.study.trial.speed import measure_speed
 from harness.train import predict
 from harness.train.bookkeeping import Bookkeeping
 
-CHECKPOINT_SHARE = 0.05
-"""Of the training time, what checkpoints may take."""
-
 
 def finish(job: Job, progress: Progress, fit: Bookkeeping, validation: Batches, plan: Plan) -> End:
     """Keep the weights of the best epoch in ``progress``, with how fast, how good and how certain they are.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
@@ -25,10 +26,11 @@ from harness.study.trial.building import (
     static_figures,
     validation_scorer,
 )
-from harness.study.trial.carried import Carried, check_epochs
-from harness.study.trial.finishing import CHECKPOINT_SHARE, end_of, evaluation_of, finish, paused
+from harness.study.trial.carried import Carried, check_device, check_epochs
+from harness.study.trial.finishing import end_of, evaluation_of, finish, paused
 from harness.study.trial.gates import PROBED, Gates
 from harness.study.trial.guarded import Guarded, WatcherError
+from harness.study.trial.pace import Pace
 from harness.study.trial.progress import End, Progress
 from harness.study.trial.share import DIVIDED, Share
 from harness.train import Supervised, Targets, read_facts
@@ -47,7 +49,10 @@ def key_of(job: Job, assignment: Assignment) -> Hashable | None:
     What has a key is trained by a stack also when there is no other, so that results do not depend on who came
     together. A training that began alone, by its plan or its checkpoint, goes on alone.
     """
-    if job.device.type != "cpu" or job.trainings > 1 or assignment.micro_batch or not _predicts_nothing(job):
+    if job.device.type != "cpu" or job.trainings > 1 or assignment.micro_batch or math.isfinite(assignment.time_s):
+        return None
+    # For what is predicted steps are tried out, and a stack has none of one trial.
+    if any(getattr(job.spec.limits, name) is not None for name in (*PROBED, "latency_ms")):
         return None
     data = job.of_trial(assignment.seed).dataset
     if not len(data.validation) or (data.train.placed_bytes + data.validation.placed_bytes) / MIB > MOST_MIB:
@@ -66,12 +71,11 @@ class StackedTrials:
         self._job, self._sampler, self._stop, self._watcher = job.of_trial(assignments[0].seed), sampler, stop, watcher
         self._share, self._resident = Share(len(assignments)), measure.ResidentPeak()
         self._started, self._started_unix_s = time.perf_counter(), time.time()
-        self._due = self._started + job.spec.budget.checkpoint_time
+        self._pace = Pace(job.spec.budget.checkpoint_time)
         self._waiting = [self._progress(assignment) for assignment in assignments]
         self._running: dict[Member, Progress] = {}
         self._figures = Figures()
         data = self._job.dataset
-        self._validation = place_evaluation(data.validation, job.device)
         self._memory = measure.MemoryPeak(job.device)
         self._counts = problems[data.shape.kind].class_counts(data.train.targets, data.shape)
 
@@ -100,7 +104,8 @@ class StackedTrials:
                 stack = stack or Stack(list(self._running), data.train, data.validation, self._stop.check)
                 endings = self._epoch(stack)
                 stack.keep([member for member in stack.members if member not in endings])
-                self._keep_checkpoints(stack.members)
+                if stack.members:
+                    self._pace.keep(partial(self._keep_checkpoints, stack.members))
             except WatcherError as error:
                 raise error.cause from None
             except Exception as error:  # noqa: BLE001 - whatever ends the program ends its trials, and not the study
@@ -133,7 +138,8 @@ class StackedTrials:
     def _finish(self, member: Member, progress: Progress) -> End:
         """Measure what a member has come to at its end."""
         assert progress.plan is not None
-        return finish(self._job, progress, member, self._validation, progress.plan)
+        validation = place_evaluation(self._job.dataset.validation, self._job.device)
+        return finish(self._job, progress, member, validation, progress.plan)
 
     def _pause(self, member: Member, progress: Progress) -> End:
         """Leave what a member goes on from."""
@@ -141,14 +147,10 @@ class StackedTrials:
         return paused(member.epoch)
 
     def _keep_checkpoints(self, members: Sequence[Member]) -> None:
-        """Have checkpoints kept now and then."""
-        if (start := time.perf_counter()) < self._due:
-            return
         for member in members:
             progress = self._running[member]
-            self._watcher.keep(progress.assignment.trial, member.checkpoint(progress.carry().as_facts()))
-        now = time.perf_counter()
-        self._due = now + max(self._job.spec.budget.checkpoint_time, (now - start) / CHECKPOINT_SHARE)
+            checkpoint = member.checkpoint(progress.carry().as_facts())
+            self._watcher.keep(progress.assignment.trial, checkpoint)
 
     def _progress(self, assignment: Assignment) -> Progress:
         batch = min(_batch(assignment), len(self._job.dataset.train))
@@ -165,13 +167,12 @@ class StackedTrials:
                 return self._resumed(progress, progress.assignment.checkpoint)
         except StorageError as error:
             progress.notes.append(f"retrained: {error}")
-        member = self._member(progress, progress.assignment.plan or _plan(progress.assignment))
-        check(self._job.spec.limits, progress.figures.values, "counted")
-        return member
+        return self._member(progress, progress.assignment.plan)
 
     def _resumed(self, progress: Progress, checkpoint: bytes) -> Member:
         """Return the training as the checkpoint left it, and report what led there once more."""
         carried = Carried.from_facts(read_facts(checkpoint).get("caller", {}))
+        check_device(carried, self._job.device)
         member = self._member(progress, carried.plan)
         member.restore(checkpoint)
         metric = self._job.objectives[0].metric
@@ -182,14 +183,17 @@ class StackedTrials:
             self._watcher.judge(Report(epoch, progress.figures.values))
         return member
 
-    def _member(self, progress: Progress, plan: Plan) -> Member:
+    def _member(self, progress: Progress, plan: Plan | None) -> Member:
+        """Return a training from its start, past the gates; or by a plan if there is one already."""
         job, assignment = self._job, progress.assignment
         candidate, data, first = assignment.candidate, job.dataset, job.objectives[0]
-        progress.plan = replace(plan, device=str(job.device), threads=1)
         model = build_model(job, candidate, data, assignment.seed)
         if not self._figures.values:  # which all of a stack have in common
             self._figures = static_figures(job, model)
         progress.figures = self._figures
+        if plan is None:
+            check(job.spec.limits, progress.figures.values, "counted")
+        progress.plan = replace(plan or _plan(assignment), device=str(job.device), threads=1)
         targets = Targets(data.shape, self._counts, validation_scorer(job, data))
         return Member(
             Supervised(model, candidate, targets, progress.plan),
@@ -260,12 +264,6 @@ def _plan(assignment: Assignment) -> Plan:
         arm=STACKED,
         arm_reason="by rule: its products are so small that several models are trained faster as one",
     )
-
-
-def _predicts_nothing(job: Job) -> bool:
-    """Tell whether nothing is to be predicted of a trial before it is trained, for which a stack has no steps."""
-    limits = job.spec.limits
-    return job.spec.budget.trial_time is None and all(getattr(limits, name) is None for name in (*PROBED, "latency_ms"))
 
 
 def _begun_by(checkpoint: bytes) -> Plan | None:

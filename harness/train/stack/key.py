@@ -27,8 +27,9 @@ def stack_key(candidate: Candidate, shape: TaskShape) -> Hashable | None:
     training = candidate.training
     if candidate.architecture.name != FAMILY or not problems[shape.kind].stackable or shape.target is None:
         return None
-    alone = training.batch_size == "auto" or training.averages or training.augment != Augment()
-    if alone or training.precision not in PRECISIONS:
+    if training.averages or training.augment != Augment() or training.precision not in PRECISIONS:
+        return None
+    if training.batch_size == "auto":
         return None
     config = models.parse(candidate.architecture)
     assert isinstance(config, MLPConfig)

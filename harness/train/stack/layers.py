@@ -178,7 +178,8 @@ class GroupNorm(Norm):
         return out.copy_(found.view(gradient_KBW.shape))
 
     def _grouped(self, x_KBW: Tensor) -> Tensor:
-        return x_KBW.unflatten(2, (self._groups, -1)).contiguous()
+        models, samples, _ = x_KBW.shape
+        return x_KBW.reshape(models, samples, self._groups, -1).contiguous()
 
 
 Function = Callable[..., Tensor]

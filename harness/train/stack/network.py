@@ -77,11 +77,10 @@ def _parts(sequences: Sequence[nn.Sequential]) -> list[Layer]:
     longest = max(sequences, key=len)
     layers: list[Layer] = []
     for name, _ in longest.named_children():
-        of_each = [getattr(sequence, name, None) for sequence in sequences]
         if name == "dropout":
-            layers.append(Dropout(of_each))
+            layers.append(Dropout([getattr(sequence, name, None) for sequence in sequences]))
         else:
-            layers.append(stacked(of_each))
+            layers.append(stacked([getattr(sequence, name) for sequence in sequences]))
     return layers
 
 

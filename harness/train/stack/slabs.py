@@ -31,6 +31,12 @@ def slabs(count: int, *shape: int, like: Tensor) -> Tensor:
 
 def product(a_KBI: Tensor, b_KIO: Tensor, *, out: Tensor, bias_K1O: Tensor | None = None) -> Tensor:
     """Write the products of each model's matrices, plus a bias, to slabs; return them."""
+    if out.shape[0] == 1 and 1 in (*out.shape[1:], a_KBI.shape[2]):
+        # Of one model torch takes the product of a vector, of several that of matrices.
+        twice = slabs(2, *out.shape[1:], like=out)
+        both = None if bias_K1O is None else bias_K1O.expand(2, -1, -1)
+        product(a_KBI.expand(2, -1, -1), b_KIO.expand(2, -1, -1), out=twice, bias_K1O=both)
+        return out.copy_(twice[:1])
     if _looks_gapless(out) and a_KBI.shape[2] * out.numel() >= SMALL:
         if bias_K1O is None:
             torch.mm(a_KBI[0], b_KIO[0], out=out[0])
@@ -93,7 +99,7 @@ class Stacked:
         first = getattr(modules[0], name)
         self._learns = isinstance(first, nn.Parameter)
         self.value = self._copied([getattr(module, name).detach() for module in modules])
-        self.gradient = torch.zeros_like(self.value) if self._learns else self.value
+        self.gradient = self._like_value() if self._learns else self.value
         self._bind()
 
     def keep(self, places: Sequence[int]) -> None:
@@ -104,7 +110,7 @@ class Stacked:
         self._modules = [self._modules[place] for place in places]
         if self._modules:
             self.value = self._copied([self.value[place] for place in places])
-            self.gradient = torch.zeros_like(self.value) if self._learns else self.value
+            self.gradient = self._like_value() if self._learns else self.value
             self._bind()
 
     def _copied(self, tensors: Sequence[Tensor]) -> Tensor:
@@ -112,6 +118,9 @@ class Stacked:
         for slab, tensor in zip(value, tensors, strict=True):
             slab.copy_(tensor)
         return value
+
+    def _like_value(self) -> Tensor:
+        return slabs(*self.value.shape, like=self.value).zero_()
 
     def _bind(self) -> None:
         for place, module in enumerate(self._modules):

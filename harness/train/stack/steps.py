@@ -8,11 +8,11 @@ over all members with their hyperparameters as tensors pass over memory about te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 Step = Callable[[], object]
@@ -48,6 +48,7 @@ def _adam(optimizer: Adam, group: dict[str, Any], count: Tensor) -> Step:
     means, squares = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq"))
     counts = [count] * len(parameters)
     kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
+    none: list[Tensor] = []
     beta1, beta2 = group["betas"]
 
     def step() -> None:
@@ -56,7 +57,7 @@ def _adam(optimizer: Adam, group: dict[str, Any], count: Tensor) -> Step:
             gradients,
             means,
             squares,
-            [],
+            none,
             counts,
             lr=group["lr"],
             beta1=beta1,
@@ -73,7 +74,7 @@ def _adam(optimizer: Adam, group: dict[str, Any], count: Tensor) -> Step:
 def _sgd(optimizer: SGD, group: dict[str, Any]) -> Step:
     parameters, gradients = _tensors(group)
     states = [optimizer.state[parameter] for parameter in group["params"]]
-    first = group["momentum"] != 0.0 and not all(state.get("momentum_buffer") is not None for state in states)
+    first: bool = group["momentum"] != 0.0 and not all(state.get("momentum_buffer") is not None for state in states)
     buffers: list[Tensor] = []
     if group["momentum"] != 0.0:
         for state, parameter in zip(states, parameters, strict=True):
@@ -100,7 +101,9 @@ def _sgd(optimizer: SGD, group: dict[str, Any]) -> Step:
     return step
 
 
-def _tensors(group: dict[str, Any]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+def _tensors(group: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
     """Return the parameters, cut off from any graph, and their gradients."""
-    parameters = group["params"]
-    return [parameter.detach() for parameter in parameters], [parameter.grad for parameter in parameters]
+    parameters: list[nn.Parameter] = group["params"]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    assert len(gradients) == len(parameters), "every parameter of a stack has a gradient"
+    return [parameter.detach() for parameter in parameters], gradients
