@@ -54,6 +54,13 @@ def _without_liar(spec: Spec, number: int) -> BaseSampler:
     return TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=5, constant_liar=False)
 
 
+@samplers.register("tpe-later")
+def _later(spec: Spec, number: int) -> BaseSampler:
+    """Go by results only once five trials of chance have followed the first candidates."""
+    seed, startup = trial_seed(spec.search.seed, number), len(spec.search.first) + 5
+    return TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=startup)
+
+
 class Surrogate:
     """The logarithm of the error that candidates of a space come to, by a forest fitted to those that were trained."""
 
@@ -139,6 +146,7 @@ def primed(surrogate: Surrogate, seed: int) -> Iterator[tuple[str, Trace]]:
     yield "optuna", from_scratch(surrogate, seed, total)
     yield "harness without first", replay(surrogate, surrogate.spec(seed=seed, first=[]), total, 1)
     yield "harness", replay(surrogate, surrogate.spec(seed=seed), total, 1)
+    yield "harness, model later", replay(surrogate, surrogate.spec(seed=seed, sampler="tpe-later"), total, 1)
 
 
 def ratio(frame: pd.DataFrame, arm: str, base: str, trials: int) -> str:
