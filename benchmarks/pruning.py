@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -97,12 +97,21 @@ def by_halving(order: Curves) -> Iterator[tuple[int, float]]:
         yield length, float(curve.min()) if length == len(curve) else math.inf
 
 
-def records_of(trial: int, curve: Sequence[float]) -> list[EpochRecord]:
+def records_of(trial: int, curve: np.ndarray) -> list[EpochRecord]:
     """Return the records of a curve's epochs."""
-    numbers = dict.fromkeys(("learning_rate", "gradient_norm", "train_s", "validation_s", "train_samples_s"), 1.0)
     return [
-        EpochRecord(trial=trial, epoch=n, train={}, validation={"error": float(v)}, **numbers)
-        for n, v in enumerate(curve, 1)
+        EpochRecord(
+            trial=trial,
+            epoch=epoch,
+            train={},
+            validation={"error": float(value)},
+            learning_rate=1.0,
+            gradient_norm=1.0,
+            train_s=1.0,
+            validation_s=1.0,
+            train_samples_s=1.0,
+        )
+        for epoch, value in enumerate(curve, 1)
     ]
 
 

@@ -54,6 +54,13 @@ def _without_liar(spec: Spec, number: int) -> BaseSampler:
     return TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=5, constant_liar=False)
 
 
+@samplers.register("tpe-later")
+def _later(spec: Spec, number: int) -> BaseSampler:
+    """Go by results only once five trials of chance have followed the first candidates."""
+    seed, startup = trial_seed(spec.search.seed, number), len(spec.search.first) + 5
+    return TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=startup)
+
+
 class Surrogate:
     """The logarithm of the error that candidates of a space come to, by a forest fitted to those that were trained."""
 
@@ -100,7 +107,8 @@ class Surrogate:
 
 def replay(surrogate: Surrogate, spec: Spec, total: int, lag: int) -> Trace:
     """Search with the program's sampler, which sees the results of trials up to ``lag`` before."""
-    mirror, errors = Mirror(spec, [Objective("error", maximize=False)]), []
+    mirror = Mirror(spec, [Objective("error", maximize=False)])
+    errors: list[float] = []
     for number in range(total):
         if (late := number - lag) >= 0:
             mirror.tell(record(late, Outcome.COMPLETE, {}, values=(errors[late],)), [])
@@ -110,7 +118,8 @@ def replay(surrogate: Surrogate, spec: Spec, total: int, lag: int) -> Trace:
 
 def from_scratch(surrogate: Surrogate, seed: int, total: int) -> Trace:
     """Search the same space with Optuna's own sampler and its defaults."""
-    study, errors = optuna.create_study(sampler=TPESampler(seed=seed)), []
+    study = optuna.create_study(sampler=TPESampler(seed=seed))
+    errors: list[float] = []
     for _ in range(total):
         trial = study.ask()
         errors.append(surrogate(suggest(trial, surrogate.group)))
@@ -120,7 +129,7 @@ def from_scratch(surrogate: Surrogate, seed: int, total: int) -> Trace:
 
 def best_so_far(errors: Sequence[float], surrogate: Surrogate) -> Trace:
     """Return the regret after each trial."""
-    return (np.minimum.accumulate(errors) - surrogate.least).tolist()
+    return [float(error) - surrogate.least for error in np.minimum.accumulate(errors)]
 
 
 def lagged(surrogate: Surrogate, seed: int, names: Sequence[str]) -> Iterator[tuple[str, Trace]]:
@@ -137,6 +146,7 @@ def primed(surrogate: Surrogate, seed: int) -> Iterator[tuple[str, Trace]]:
     yield "optuna", from_scratch(surrogate, seed, total)
     yield "harness without first", replay(surrogate, surrogate.spec(seed=seed, first=[]), total, 1)
     yield "harness", replay(surrogate, surrogate.spec(seed=seed), total, 1)
+    yield "harness, model later", replay(surrogate, surrogate.spec(seed=seed, sampler="tpe-later"), total, 1)
 
 
 def ratio(frame: pd.DataFrame, arm: str, base: str, trials: int) -> str:
@@ -180,8 +190,8 @@ def show(frame: pd.DataFrame, what: str) -> None:
     for arm in dict.fromkeys(frame["arm"]):
         base = "optuna" if what == "first" else f"{arm.split()[0]} 1"
         print(f"{arm:24}", *(f"after {trials}: {ratio(frame, arm, base, trials)}" for trials in LOOKS))
-    for space, part in frame.groupby("space") if what == "first" else ():
-        means = part.groupby(["arm", "trials"])["regret"].mean().unstack("trials")
+    for space in dict.fromkeys(frame["space"]) if what == "first" else ():
+        means = frame[frame["space"] == space].groupby(["arm", "trials"])["regret"].mean().unstack("trials")
         goal = means.loc["optuna", LOOKS[0]]
         reached = {arm: int(np.argmax(mean <= goal)) + 1 for arm, mean in means.iterrows() if (mean <= goal).any()}
         print(f"{space}: Optuna's mean regret after {LOOKS[0]} trials, {goal:.3f}, is reached after {reached}")

@@ -40,7 +40,7 @@ PLAIN = ("search.first=[]", "evaluation.folds=null")
 DRAWN, SEARCHED, SEEDS = 120, 30, (101, 102)
 """Trials by chance, trials of each search by TPE, and the seeds of these."""
 SCHEDULES = {"cosine": "{cosine: {warmup_epochs: 0.5}}", "wsd": "{wsd: {}}", "constant": "{constant: {}}"}
-RANKED, EPOCHS = 60, 20
+RANKED, EPOCHS = 40, 20
 """Candidates of a table of schedules, and the epochs of each."""
 
 

@@ -99,7 +99,8 @@ class Search(Frozen):
 
     sampler: Annotated[str, BeforeValidator(_SAMPLERS.check), Field(json_schema_extra=_SAMPLERS.describe)] = "tpe"
     pruner: Annotated[str, BeforeValidator(_PRUNERS.check), Field(json_schema_extra=_PRUNERS.describe)] = "auto"
-    """``auto``: median with one objective; with several dominated, or none where one is only known at the end.
+    """``auto``: median with one objective, or asha where wsd is the only schedule; with several dominated, or none
+    where one is only known at the end.
 
     ``asha`` pauses trials and goes on with the best ones; ``dominated`` is the median rule for several objectives.
     """

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from harness.spec import parse_spec
 from harness.study.decide.halving import Halving
-from harness.study.decide.pruners import halving_of, stable_epochs
+from harness.study.decide.pruners import halving_of, pruner_name, stable_epochs
 from harness.study.objectives import Objective
 
 VALUES = st.floats(-1e3, 1e3) | st.sampled_from([0.0, 0.5, math.nan])
@@ -198,3 +198,21 @@ def test_no_trial_pauses_in_the_decay_of_a_stable_phase(schedule, stable, rungs)
     spec = parse_spec(f"task: digits\nbudget: {{epochs: 30}}\nsearch: {{pruner: asha}}\nspace: {space}", origin="x")
     assert stable_epochs(spec) == stable
     assert halving_of(spec, Objective("accuracy", maximize=True)).rungs == rungs
+
+
+@pytest.mark.parametrize(
+    ("changed", "pruner"),
+    [
+        ("", "asha"),
+        ("space.schedule=cosine", "median"),
+        ("space.schedule=[wsd, constant]", "median"),
+        ("space.epochs=[10, 20]", "median"),
+        ("evaluation.repeats=2", "median"),
+        ("budget.epochs=8", "median"),
+        ("search.pruner=none", "none"),
+        ("objective=[accuracy, parameters]", "dominated"),
+    ],
+)
+def test_auto_has_trials_pause_only_where_those_at_a_rung_were_trained_alike(changed, pruner):
+    text = "task: digits\nsearch: {pruner: auto}\nspace: {architecture: mlp, schedule: wsd, batch_size: [8, 16]}"
+    assert pruner_name(parse_spec(text, origin="x", overrides=[changed] if changed else [])) == pruner

@@ -62,9 +62,26 @@ def pruner_name(spec: Spec) -> str:
     if spec.search.pruner != "auto":
         return spec.search.pruner
     if len(spec.objective) < 2:
-        return "median"
+        return "asha" if _rungs_compare(spec) else "median"
     objectives = [Objective(metric, direction == "maximize") for metric, direction in spec.objective.items()]
     return "dominated" if judgeable(objectives) else "none"
+
+
+LEAST_EPOCHS = 9
+"""Of a trial, for ``auto`` to have it pause: below, there are not three rungs."""
+
+
+def _rungs_compare(spec: Spec) -> bool:
+    """Tell whether trials that stand at one rung were trained alike up to there, and for as long a rest.
+
+    So it is at a stable rate whose decay all have still before them. Replayed on trained candidates
+    (benchmarks/pruning.py), halving then loses what the median rule loses, for a third of its epochs; under a cosine it
+    loses more.
+    """
+    options = spec.group.items.get("schedule")
+    stable = isinstance(options, Choice) and set(options.options) == {"wsd"}
+    alike = "epochs" not in spec.group.items and spec.evaluation.trainings == 1
+    return stable and alike and spec.budget.epochs >= LEAST_EPOCHS
 
 
 @pruners.register("median")
