@@ -106,7 +106,9 @@ def child(name: str, data: Path, threads: int, *, cold: bool) -> None:
     for _ in sys.stdin:
         if cold and name == "streamed":
             part.inputs[0].sum()  # what is in no table of pages is not taken out
-            mapping_of(part.inputs[0]).madvise(_PAGE_OUT)
+            pages = mapping_of(part.inputs[0])
+            assert pages is not None
+            pages.madvise(_PAGE_OUT)
         start, busy = time.perf_counter(), time.process_time()
         loss = next(epochs)
         spent = {"seconds": time.perf_counter() - start, "cpu_s": time.process_time() - busy}

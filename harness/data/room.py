@@ -27,6 +27,10 @@ CHUNK_BYTES = 16 * 2**20
 """What is copied or looked at in one go of an array that may be larger than memory."""
 
 
+class Mapping(mmap.mmap):
+    """A map of a file of this program's own. Of no other pages are let go: what a user wrote to them might be lost."""
+
+
 def scratch_folder() -> Path:
     """Return where the files are that have no name, ``$XDG_CACHE_HOME/harness/scratch``; it need not exist."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness" / "scratch"
@@ -69,7 +73,7 @@ def room(shape: tuple[int, ...], dtype: np.dtype | type, what: str) -> np.ndarra
     if not beyond_memory(size):
         return np.empty(shape, dtype)
     with scratch_file(size, what) as file:
-        mapping = mmap.mmap(file.fileno(), size)  # has a descriptor of its own
+        mapping = Mapping(file.fileno(), size)  # has a descriptor of its own
     return np.frombuffer(mapping, dtype).reshape(shape)
 
 
@@ -90,7 +94,7 @@ def chunks(array: np.ndarray) -> Iterator[slice]:
 
 
 def let_go(array: np.ndarray) -> None:
-    """Take an array that lies in a mapped file out of this process's memory; it is read again when it is used.
+    """Take an array that lies in a :class:`Mapping` out of this process's memory; it is read again when it is used.
 
     The system would do so when memory gets short, but until then it counts as the process's.
     """
@@ -103,9 +107,9 @@ def let_go(array: np.ndarray) -> None:
         mapping.madvise(mmap.MADV_DONTNEED, first * mmap.PAGESIZE, (last - first) * mmap.PAGESIZE)
 
 
-def mapping_of(array: np.ndarray) -> mmap.mmap | None:
-    """Return the map of a file that an array, or a view of it, lies in; None where it lies in memory."""
+def mapping_of(array: np.ndarray) -> Mapping | None:
+    """Return the map of a file of ours that an array, or a view of it, lies in; None where it lies elsewhere."""
     owner: object = array
-    while owner is not None and not isinstance(owner, mmap.mmap):
+    while owner is not None and not isinstance(owner, Mapping):
         owner = owner.obj if isinstance(owner, memoryview) else getattr(owner, "base", None)
     return owner

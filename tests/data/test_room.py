@@ -161,6 +161,15 @@ def test_what_is_let_go_of_is_no_memory_of_the_process_and_still_there(little_me
     assert not list(little_memory.iterdir())
 
 
+def test_what_a_user_has_written_to_a_private_map_of_theirs_stays(tmp_path):
+    np.save(tmp_path / "images.npy", PIXELS)
+    mine = np.load(tmp_path / "images.npy", mmap_mode="c")
+    mine[:] = 255 - PIXELS
+    rows_of(np.asarray(mine), np.arange(60), "x")
+    let_go(np.asarray(mine))
+    np.testing.assert_array_equal(mine, 255 - PIXELS)
+
+
 @pytest.mark.usefixtures("little_memory")
 def test_rows_are_those_of_the_array_and_chunks_cover_it(monkeypatch):
     monkeypatch.setattr("harness.data.room.CHUNK_BYTES", 1000)

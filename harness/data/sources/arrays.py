@@ -11,7 +11,6 @@ from typing import IO, Any
 
 import numpy as np
 import pandas as pd
-from numpy.lib.npyio import NpzFile
 
 from harness.data.columns import Cleaned, Reading, clean_columns
 from harness.data.files import check_fits_host, existing_file, sha256_of_arrays
@@ -110,26 +109,29 @@ def _converted(images: np.ndarray, dtype: np.dtype, where: str) -> np.ndarray:
 
 
 def _load(path: Path, keys: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    with npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with npz_errors(path), np.load(path, allow_pickle=False) as archive, zipfile.ZipFile(path) as members:
         for key in keys:
             if key not in archive:
                 raise DataError(f"{path}: holds no array {key!r}{did_you_mean(key, archive.files)}")
-        return _read(archive, keys[0], path), _read(archive, keys[1], path)
+        sizes = {member.filename: member.file_size for member in members.infolist()}
+        names = [f"{key.removesuffix('.npy')}.npy" for key in keys]
+        inputs, targets = (
+            _unpacked(members, name, f"{path}: {key!r}") if beyond_memory(sizes.get(name, 0)) else archive[key]
+            for key, name in zip(keys, names, strict=True)
+        )
+        return inputs, targets
 
 
-def _read(archive: NpzFile, key: str, path: Path) -> np.ndarray:
-    """Return an array of an archive; images that memory cannot hold are unpacked to where :func:`room` is for them."""
-    name, what = f"{key}.npy", f"{path}: {key!r}"
-    if name not in archive.zip.namelist() or not beyond_memory(archive.zip.getinfo(name).file_size):
-        return archive[key]
-    with archive.zip.open(name) as file:
-        header = np.lib.format.read_magic(file)
-        reader = np.lib.format.read_array_header_1_0 if header == (1, 0) else np.lib.format.read_array_header_2_0
+def _unpacked(members: zipfile.ZipFile, name: str, what: str) -> np.ndarray:
+    """Return images that memory cannot hold, from where :func:`room` is for them."""
+    with members.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, by_column, dtype = reader(file)
         if dtype.hasobject:
-            return archive[key]  # which says that they are never loaded
+            raise ValueError("it holds Python objects")
         if len(shape) < 3:
-            check_fits_host(archive.zip.getinfo(name).file_size, what)
+            check_fits_host(members.getinfo(name).file_size, what)
         array = room(shape[::-1] if by_column else shape, dtype, what)
         for part in chunks(array):
             _fill(array[part], file)

