@@ -8,6 +8,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # they would be sent over the netwo
 
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import arm
@@ -20,15 +21,17 @@ from training import train
 from with_optuna import ask_trial, tensors
 
 
+def suggest(space: dict[str, Any], trial: optuna.Trial) -> None:
+    """Have a trial's parameters chosen; pickled by Ray, so it has no place within a function."""
+    draw(space, ask_trial(trial))
+
+
 def search(asked: arm.Asked, samples: arm.Samples) -> Iterator[arm.Trial]:
     """Train the candidates in the processes of a cluster of this machine."""
 
     def trainable(config: dict[str, Any], samples: arm.Samples) -> None:
         candidate, data = draw(asked.space, look_up(config)), tensors(samples)
         train(candidate, data, asked.epochs, asked.seed, lambda best: tune.report({"accuracy": best}))
-
-    def space(trial: optuna.Trial) -> None:
-        draw(asked.space, ask_trial(trial))
 
     samplers = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
     sampler = samplers[asked.sampler](seed=asked.seed)
@@ -38,7 +41,7 @@ def search(asked: arm.Asked, samples: arm.Samples) -> Iterator[arm.Trial]:
             tune.with_parameters(trainable, samples=samples),
             tune_config=tune.TuneConfig(
                 num_samples=asked.trials,
-                search_alg=OptunaSearch(space, metric="accuracy", mode="max", sampler=sampler),
+                search_alg=OptunaSearch(partial(suggest, asked.space), metric="accuracy", mode="max", sampler=sampler),
             ),
             run_config=tune.RunConfig(storage_path=folder, verbose=0),
         )
