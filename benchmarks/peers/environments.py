@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -59,7 +60,9 @@ def _wrong(place: Path, name: str) -> str:
 
 def _said(command: Sequence[str | Path]) -> str:
     """Return the last line that a command said as it failed; empty if it did not."""
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, env={**os.environ, "KERAS_BACKEND": "torch"}
+    )
     return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
 
 
