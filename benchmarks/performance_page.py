@@ -33,6 +33,8 @@ GOALS = (
     ("cnn", "lightning", "harness-cold", 2.0),
 )
 """How many times as long a peer is to take, at least."""
+VALIDATION = 269
+"""Samples that accuracies are of."""
 INTRODUCTION = ROOT / "benchmarks" / "peers" / "introduction.md"
 
 
@@ -109,7 +111,8 @@ def scores(rows: pd.DataFrame) -> str:
         arm for arm, own in rows.groupby("arm", sort=False) if set(own["candidates"]) == {rows["candidates"].mode()[0]}
     ]
     shared = f" The same candidates, in the same order: {', '.join(map(str, same))}." if len(same) > 1 else ""
-    return f"The best scores lie between {best.min():.4f} and {best.max():.4f}; one sample is {1 / 270:.4f}.{shared}"
+    span = f"{best.min():.4f} and {best.max():.4f}"
+    return f"The best scores lie between {span}; one sample is {1 / VALIDATION:.4f}.{shared}"
 
 
 def commands(rows: pd.DataFrame) -> str:

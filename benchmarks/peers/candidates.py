@@ -40,9 +40,10 @@ class Candidate(NamedTuple):
 def draw(space: Mapping[str, Any], ask: Ask) -> Candidate:
     """Return a candidate, asking for its parameters in the order of the file."""
     named = ("architecture", "optimizer", "schedule")
-    return Candidate(
-        **{key: _option(key, node, ask) if key in named else _value(key, node, ask) for key, node in space.items()}
-    )
+    drawn: dict[str, Any] = {
+        key: _option(key, node, ask) if key in named else _value(key, node, ask) for key, node in space.items()
+    }
+    return Candidate(**drawn)
 
 
 def look_up(config: Mapping[str, Any]) -> Ask:

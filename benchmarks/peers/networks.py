@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ PIXELS = 64
 
 def build(architecture: Option) -> nn.Module:
     """Return the network for images of 1 x 8 x 8."""
-    return {"mlp": mlp, "cnn": CNN}[architecture.name](**architecture.parameters)
+    kinds: dict[str, Callable[..., nn.Module]] = {"mlp": mlp, "cnn": CNN}
+    return kinds[architecture.name](**architecture.parameters)
 
 
 def mlp(*, depth: int, width: int, activation: str = "relu", norm: str = "none", dropout: float = 0.0) -> nn.Module:
@@ -23,7 +25,8 @@ def mlp(*, depth: int, width: int, activation: str = "relu", norm: str = "none",
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs in [PIXELS, *[width] * (depth - 1)]:
         layers.append(nn.Linear(inputs, width, bias=norm != "batch"))
-        layers += {"batch": [nn.BatchNorm1d(width)], "layer": [nn.LayerNorm(width)], "none": []}[norm]
+        if norm != "none":
+            layers.append(nn.BatchNorm1d(width) if norm == "batch" else nn.LayerNorm(width))
         layers.append(ACTIVATIONS[activation]())
         if dropout:
             layers.append(nn.Dropout(dropout))

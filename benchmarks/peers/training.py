@@ -69,7 +69,7 @@ def factor(schedule: Option, steps_an_epoch: int, epochs: int) -> Callable[[int]
     """Return the factor of the learning rate at a step: half a cosine after a linear warm-up, or 1."""
     if schedule.name == "constant":
         return lambda _: 1.0
-    warmup = round(schedule.parameters.get("warmup_epochs", 0.0) * steps_an_epoch)
+    warmup: int = round(schedule.parameters.get("warmup_epochs", 0.0) * steps_an_epoch)
     rest = epochs * steps_an_epoch - warmup
 
     def cosine(step: int) -> float:
