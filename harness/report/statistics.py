@@ -222,7 +222,7 @@ def _shuffled_forest(features: Floats, values: Floats, seed: int) -> tuple[Float
 
 def _shuffled(features: Floats, column: int, rng: np.random.Generator) -> Floats:
     """Return the rows once for each shuffle of a column."""
-    rows = np.tile(features, (_PERMUTATIONS, 1))
+    rows: Floats = np.tile(features, (_PERMUTATIONS, 1))
     rows[:, column] = np.concatenate([rng.permutation(features[:, column]) for _ in range(_PERMUTATIONS)])
     return rows
 
