@@ -230,7 +230,8 @@ def _shuffled(features: Floats, column: int, rng: np.random.Generator) -> Floats
 def _r2(predicted: Floats, values: Floats) -> Floats:
     """Return the R2 of each row of predictions."""
     left: Floats = np.square(predicted - values).sum(axis=1)
-    return 1.0 - left / np.square(values - values.mean()).sum()
+    found: Floats = 1.0 - left / np.square(values - values.mean()).sum()
+    return found
 
 
 def _sorted_importances(rows: list[tuple[str, float, float, str]]) -> pd.DataFrame:
