@@ -34,15 +34,16 @@ def flops_of(work: Callable[[], object]) -> float:
     They count matrix products, convolutions and attention, a multiply-add as 2 FLOPs (a linear layer is
     ``2 x in x out``); biases, norms, activations, pooling and recurrent layers count 0.
     """
-    counter = FlopCounterMode(display=False)
+    whole = FlopCounterMode(display=False)
+    lean = _Counter(whole.flop_registry)
     try:
-        with torch.no_grad(), _Counter(counter.flop_registry) as lean:
+        with torch.no_grad(), lean:
             work()
         return lean.total
     except _HigherOrderError:
-        with torch.no_grad(), counter:
+        with torch.no_grad(), whole:
             work()
-        return float(counter.get_total_flops())
+        return float(whole.get_total_flops())
 
 
 class _HigherOrderError(Exception):

@@ -15,14 +15,15 @@ MARKED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 
 
 @cache
-def lean(kind: type[Optimizer]) -> Callable[..., Optimizer]:
+def lean(kind: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
     """Return a kind of optimiser that can be made, stepped and kept without loading the compiler.
 
     It is ``kind`` with the methods themselves in place of what marks them and ``step`` for a compiler and a profiler:
     for programs that compile no optimiser, hang no hooks on its steps and take no gradients through them.
     """
-    bare = {name: inspect.unwrap(getattr(kind, name)) for name in MARKED}
-    return type(kind.__name__, (kind,), {**bare, "step": _without_gradients(inspect.unwrap(kind.step))})
+    assert isinstance(kind, type)
+    bare = {name: inspect.unwrap(getattr(kind, name)) for name in (*MARKED, "step")}
+    return type(kind.__name__, (kind,), {**bare, "step": _without_gradients(bare["step"])})
 
 
 def _without_gradients(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -222,7 +222,7 @@ def _shuffled_forest(features: Floats, values: Floats, seed: int) -> tuple[Float
 
 def _shuffled(features: Floats, column: int, rng: np.random.Generator) -> Floats:
     """Return the rows once for each shuffle of a column."""
-    rows = np.tile(features, (_PERMUTATIONS, 1))
+    rows: Floats = np.tile(features, (_PERMUTATIONS, 1))
     rows[:, column] = np.concatenate([rng.permutation(features[:, column]) for _ in range(_PERMUTATIONS)])
     return rows
 
@@ -230,7 +230,8 @@ def _shuffled(features: Floats, column: int, rng: np.random.Generator) -> Floats
 def _r2(predicted: Floats, values: Floats) -> Floats:
     """Return the R2 of each row of predictions."""
     left: Floats = np.square(predicted - values).sum(axis=1)
-    return 1.0 - left / np.square(values - values.mean()).sum()
+    found: Floats = 1.0 - left / np.square(values - values.mean()).sum()
+    return found
 
 
 def _sorted_importances(rows: list[tuple[str, float, float, str]]) -> pd.DataFrame:

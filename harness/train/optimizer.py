@@ -174,7 +174,7 @@ def state_per_parameter(optimizer: Named) -> int:
     return sum(value.shape == weight.shape for value in state if isinstance(value, torch.Tensor))
 
 
-def _one(kind: type[Optimizer], **fixed: Any) -> Callable[[Any, nn.Module, Place], Built]:
+def _one(kind: Callable[..., Optimizer], **fixed: Any) -> Callable[[Any, nn.Module, Place], Built]:
     """Return what builds one of torch's optimisers, whose parameters are called as ours."""
 
     def build(config: Any, model: nn.Module, place: Place) -> Built:
@@ -216,7 +216,7 @@ def _options(config: OptionConfig) -> dict[str, Any]:
 
 
 @cache
-def implementation(kind: type[Optimizer], place: Place) -> dict[str, Any]:
+def implementation(kind: Callable[..., Optimizer], place: Place) -> dict[str, Any]:
     """Return the keyword that asks ``kind`` for its fastest implementation that is sound in such a place."""
     if "fused" in inspect.signature(kind).parameters and (not place.scaled or _skips_overflow(kind, place)):
         fused: dict[str, Any] = {"fused": True}
@@ -229,7 +229,7 @@ def implementation(kind: type[Optimizer], place: Place) -> dict[str, Any]:
     return {"foreach": True}
 
 
-def _skips_overflow(kind: type[Optimizer], place: Place) -> bool:
+def _skips_overflow(kind: Callable[..., Optimizer], place: Place) -> bool:
     """Tell whether a fused step leaves everything as it is when a GradScaler tells it of an overflow.
 
     A GradScaler leaves the skipping of steps to fused optimisers. SGD's fused one takes the momentum of a skipped first
