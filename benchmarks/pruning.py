@@ -68,7 +68,11 @@ def by_pruner(order: Curves, pruner: str) -> Iterator[tuple[int, float]]:
     for number, curve in enumerate(order):
         mirror.ask()
         pruned_at = next(
-            (epoch for epoch, value in enumerate(curve, 1) if mirror.should_prune(number, epoch, value, horizon=None)),
+            (
+                epoch
+                for epoch, value in enumerate(curve, 1)
+                if mirror.should_prune(number, epoch, value, horizon=number - 1)
+            ),
             0,
         )
         length = pruned_at or epochs
