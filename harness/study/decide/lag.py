@@ -2,7 +2,9 @@
 
 The same seed is to give the same trials on any number of cores, so what is known at a decision must not depend on how
 fast trials are: it follows from the number of the stretch alone. The fewer results are known, the more can be trained
-at once, and the less a sampler learns from each. Early results tell it most, so at first few are under way.
+at once, and the less a sampler learns from each. Early results tell it most, so at first few are under way. What that
+costs TPE is not told from chance yet: over 6 seeds of two shipped spaces, replayed on a surrogate, the regret after 30
+trials was 0.97 times (0.70 to 1.51) that of one trial at a time with 8 under way, and 1.10 (0.82 to 1.63) with 16.
 """
 
 from __future__ import annotations
