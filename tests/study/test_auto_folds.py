@@ -8,7 +8,8 @@ import harness
 from harness.data import load
 from harness.spec import parse_spec
 from harness.study import Request, open_search
-from harness.study.search import FEW, FOLDS, spec_to_resume
+from harness.study.resuming import spec_to_resume
+from harness.study.search import FEW, FOLDS
 
 SPACE = """
 task: {builtin: %s}
