@@ -49,7 +49,9 @@ def key_of(job: Job, assignment: Assignment) -> Hashable | None:
     What has a key is trained by a stack also when there is no other, so that results do not depend on who came
     together. A training that began alone, by its plan or its checkpoint, goes on alone.
     """
-    if job.device.type != "cpu" or job.trainings > 1 or assignment.micro_batch or math.isfinite(assignment.time_s):
+    if job.spec.search.plan == "safe" or job.device.type != "cpu" or job.trainings > 1:
+        return None
+    if assignment.micro_batch or math.isfinite(assignment.time_s):
         return None
     # For what is predicted steps are tried out, and a stack has none of one trial.
     if any(getattr(job.spec.limits, name) is not None for name in (*PROBED, "latency_ms")):
