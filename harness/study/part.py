@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -40,7 +41,7 @@ from harness.study.archive import Archive
 from harness.study.baselines import Scene, run_baselines, seconds_aside
 from harness.study.check import notes_on
 from harness.study.choices import begin_record, memory_of
-from harness.study.contract import Executor
+from harness.study.contract import Executor, Grouping
 from harness.study.coordinator import Coordinator
 from harness.study.decide.decisions import SampledTrials
 from harness.study.decide.fixed import FixedTrials, Replicate
@@ -54,6 +55,10 @@ from harness.study.soundness import check_candidates
 from harness.study.split_record import SPLITS, split_frame
 from harness.study.stop import Stop
 from harness.study.summary import summarise, told_of_list, told_of_search
+from harness.study.trial.stacked import key_of
+
+GROUP = 64
+"""Trials that are trained as one program at most; what the sampler has under way is the closer bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,8 @@ class SearchPart:
         """Train until the search has ended; the workers are gone afterwards, and leave the device to the refit."""
         packing = packing_of(self._means.execution, executor, self._job)
         source = self._source(archive)
-        coordinator = Coordinator(self._job, archive, source, executor, packing, self._stop, self._observer)
+        grouping = Grouping(GROUP, partial(key_of, self._job))
+        coordinator = Coordinator(self._job, archive, source, executor, packing, self._stop, self._observer, grouping)
         with closing(executor):
             for _ in coordinator.run(total):
                 self._set_time_aside(archive)
