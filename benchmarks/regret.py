@@ -168,11 +168,12 @@ def ratio(frame: pd.DataFrame, arm: str, base: str, trials: int) -> str:
 
 def main() -> None:
     """Replay, keep the regrets as CSV, and print the ratios."""
+    stored = [name for name in SPACES if (FOLDER / f"{name}.parquet").is_file()]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("lag", "first"))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--samplers", default="tpe,tpe-without-liar,nsga2,cmaes")
-    parser.add_argument("--spaces", default=",".join(SPACES))
+    parser.add_argument("--spaces", default=",".join(stored))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
