@@ -10,6 +10,12 @@ interval over seeds. The surrogate has no noise of its own and is smoother than 
 ``lag`` shows a sampler the results of the trials up to K before, as asking K at a time does. ``first`` sets the program
 (its first candidates and its sampler) against Optuna's sampler with its defaults from scratch in the same space, and
 says after how many trials each has the regret that Optuna has after 30.
+
+Measured for digits and diabetes with 6 seeds: the regret of ``tpe`` at K = 8, 16 and 32 is 0.97 (0.70 to 1.51), 1.10
+(0.82 to 1.63) and 0.96 (0.75 to 1.33) of that at 1 after 30 trials, and 0.93 (0.46 to 2.36), 1.29 (0.74 to 3.03) and
+1.03 (0.62 to 2.45) after 64. So no loss is seen at 8, and a loss of 5 % would not be. With 8 seeds the program has 1.36
+(0.86 to 1.84) of the regret of Optuna's defaults after 30 trials and 1.12 (0.52 to 1.75) after 64; without its first
+candidates 0.82 (0.42 to 1.44) and 0.48 (0.21 to 1.08), so that on these surrogates they save no trials.
 """
 
 from __future__ import annotations
@@ -162,11 +168,12 @@ def ratio(frame: pd.DataFrame, arm: str, base: str, trials: int) -> str:
 
 def main() -> None:
     """Replay, keep the regrets as CSV, and print the ratios."""
+    stored = [name for name in SPACES if (FOLDER / f"{name}.parquet").is_file()]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("lag", "first"))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--samplers", default="tpe,tpe-without-liar,nsga2,cmaes")
-    parser.add_argument("--spaces", default=",".join(SPACES))
+    parser.add_argument("--spaces", default=",".join(stored))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -42,8 +42,8 @@ class Status(TypedDict, total=False):
     """Of the data."""
     spec_sha256: str
     """Of everything that decides the trials."""
-    grows_to: str
-    """The same of a space that has grown, while it is put in place of the earlier one."""
+    grows_to: str | None
+    """The same of a space that has grown, while it is put in place of the earlier one, else None."""
     remarks: list[str]
     """What is to be told of how the trials came about."""
     elapsed_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -310,6 +310,7 @@ class SearchPart:
             test_opened=self._test_opened,
             storage=masked(self._means.storage) if self._means.storage else None,
             remarks=self._remarks,
+            grows_to=None,
         )
 
     def _elapsed(self) -> float:
