@@ -6,6 +6,9 @@ Two-layer MLPs of width 64 on digits, AdamW, batches of 64, one thread: CPU mill
 16 and 64, of ``Fit`` (a trial alone), and of a bare loop on resident tensors with the fused AdamW. All arms take turns,
 round by round; ratios are those of a round, their median and range. CPU time and not wall time, so that a busy
 neighbour weighs less; the load is printed with them.
+
+On two shared cores of an EPYC with AVX2 at a load of 13, 6 epochs: stacks of 1, 4, 16 and 64 train a model 1.31, 3.32,
+4.98 and 5.74 (5.19 to 5.92) times as fast as the bare loop, a trial alone 0.88 times.
 """
 
 from __future__ import annotations
