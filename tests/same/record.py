@@ -45,7 +45,8 @@ def main() -> None:
 
 def where() -> dict[str, str]:
     """Return what the bits of weights hang on."""
-    return {"cpu": read_cpu().model or "", "torch": torch.__version__}
+    cpu = read_cpu()
+    return {"cpu": cpu.model or "", "isa": " ".join(cpu.isa or ()), "torch": torch.__version__}
 
 
 def search(space: str, overrides: list[str]) -> dict[str, object]:
