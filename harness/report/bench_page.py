@@ -40,7 +40,7 @@ _ROOFS = (
 )
 _DIFFER = (
     "The best matrix product is below the peak for {}. Products and convolutions come from different libraries: on a "
-    "CPU from MKL, which leaves AVX-512 unused on processors that are not Intel's, and from oneDNN. And FLOPs of a "
+    "CPU from MKL, which seems to leave AVX-512 unused on processors that are not Intel's, and from oneDNN. FLOPs of a "
     "convolution are those of the direct algorithm, where Winograd's on a GPU needs 2.25 to 4 times fewer "
     "multiplications."
 )
