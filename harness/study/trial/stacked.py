@@ -10,7 +10,7 @@ from functools import partial
 
 from harness import measure
 from harness.data import Order
-from harness.errors import StorageError, TrialEnd
+from harness.errors import StorageError
 from harness.hardware import Sampler
 from harness.plan import running
 from harness.problems import problems
@@ -90,8 +90,8 @@ class StackedTrials:
                     self._running[self._set_up(progress)] = progress
                 except WatcherError as error:
                     raise error.cause from None
-                except TrialEnd as end:
-                    yield self._evaluation(progress, _ends(end_of(end)))
+                except Exception as error:  # noqa: BLE001 - a candidate may raise anything, and the others go on
+                    yield self._evaluation(progress, _ends(end_of(error)))
             yield from self._train()
 
     def _train(self) -> Iterator[Evaluation]:
@@ -214,6 +214,7 @@ class StackedTrials:
 
     def _evaluation(self, progress: Progress, ending: Ending) -> Evaluation:
         """End a trial."""
+        self._memory.look()
         self._resident.look()
         progress.figures |= self._share.divided(self._memory.figures | self._resident.figures)
         trained = len(progress.epochs) - (len(progress.carried.epochs) if progress.carried else 0)
