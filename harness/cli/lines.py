@@ -57,9 +57,12 @@ class Lines(Observer):
 
     def trial_ended(self, record: TrialRecord) -> None:
         """Print how the trial ended, and how long the rest may take."""
-        self._done += 1
         self._running.discard(record.trial)
+        if record.outcome is Outcome.INTERRUPTED:  # it has not ended for good, and what is left is not known
+            self._console.print(Text(self.describe(record)))
+            return
         elapsed_s = time.monotonic() - self._started
+        self._done += 1
         left, near = self._trials - self.ended, self._near(record)
         left_s = min((left - near) * elapsed_s / (self._done + near), max(0.0, self._limit_s - elapsed_s))
         self._console.print(Text(f"{self.describe(record)}  [at most {left} left, about {duration(left_s)}]"))

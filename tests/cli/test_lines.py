@@ -17,16 +17,8 @@ SPEC = parse_spec(
 
 
 def record(trial, **how):
-    return TrialRecord(
-        trial=trial,
-        outcome=Outcome.COMPLETE,
-        reason="trained",
-        candidate={"architecture": {"mlp": {}}},
-        params={},
-        values=(0.5,),
-        seconds=1.0,
-        **how,
-    )
+    known = {"outcome": Outcome.COMPLETE, "reason": "trained", "values": (0.5,), "seconds": 1.0}
+    return TrialRecord(trial=trial, candidate={"architecture": {"mlp": {}}}, params={}, **(known | how))
 
 
 @pytest.fixture
@@ -56,6 +48,11 @@ def test_the_rest_takes_as_long_as_what_has_ended(left):
 
 def test_those_that_are_trained_in_one_program_end_at_about_the_same_time(left):
     assert left(24, 24, started_unix_s=1.0, shared_with=23) == ["24 s"] * 24
+
+
+def test_of_what_was_interrupted_nothing_is_said_of_the_rest(left):
+    (said,) = left(2, 1, outcome=Outcome.INTERRUPTED)
+    assert "left" not in said
 
 
 def test_no_more_are_near_their_end_than_are_under_way(left):

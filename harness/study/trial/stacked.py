@@ -38,6 +38,8 @@ from harness.train.stack import Member, Stack, stack_key
 
 STACKED = "stacked"
 """The arm, as plans name it."""
+OF_ONE = ("train_samples_s", "memory_mb", "energy_j")
+"""Objectives that are measured of a training: of what a program takes, a share would depend on who came together."""
 MOST_MIB = 1024.0
 """Of samples, which stay in memory."""
 Ending = Callable[[Progress], End]
@@ -52,6 +54,8 @@ def key_of(job: Job, assignment: Assignment) -> Hashable | None:
     if job.spec.search.plan == "safe" or job.device.type != "cpu" or job.trainings > 1:
         return None
     if assignment.micro_batch or math.isfinite(assignment.time_s):
+        return None
+    if any(objective.metric in OF_ONE for objective in job.objectives):
         return None
     # For what is predicted steps are tried out, and a stack has none of one trial.
     if any(getattr(job.spec.limits, name) is not None for name in (*PROBED, "latency_ms")):
