@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -31,6 +32,8 @@ class Lines(Observer):
         self._begun = 0
         """Trials of the run that were begun, earlier parts of it included."""
         self._running: set[int] = set()
+        self._programs: Counter[tuple[float, int]] = Counter()
+        """Trials that have ended, by the program that they were trained in: when it began, and with how many others."""
         self._spec = spec
 
     def __enter__(self) -> Self:
@@ -54,12 +57,21 @@ class Lines(Observer):
 
     def trial_ended(self, record: TrialRecord) -> None:
         """Print how the trial ended, and how long the rest may take."""
-        self._done += 1
         self._running.discard(record.trial)
+        if record.outcome is Outcome.INTERRUPTED:  # it has not ended for good, and what is left is not known
+            self._console.print(Text(self.describe(record)))
+            return
         elapsed_s = time.monotonic() - self._started
-        left = self._trials - self.ended
-        left_s = min(left * elapsed_s / self._done, max(0.0, self._limit_s - elapsed_s))
+        self._done += 1
+        left, near = self._trials - self.ended, self._near(record)
+        left_s = min((left - near) * elapsed_s / (self._done + near), max(0.0, self._limit_s - elapsed_s))
         self._console.print(Text(f"{self.describe(record)}  [at most {left} left, about {duration(left_s)}]"))
+
+    def _near(self, record: TrialRecord) -> int:
+        """Return how many trials are under way in the program of one that has ended: their time is spent, too."""
+        program = record.started_unix_s, record.shared_with
+        self._programs[program] += 1
+        return min(max(0, record.shared_with + 1 - self._programs[program]), len(self._running))
 
     @property
     def ended(self) -> int:

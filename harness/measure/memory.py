@@ -85,7 +85,7 @@ class MemoryPeak:
     device must not be nested. MPS keeps no peak: the bytes alive at the end, a lower bound. CPU: NaN, torch keeps no
     account there (the peak of the process is ``memory_rss_peak_mib``).
 
-    Until the stretch has ended, ``figures`` is NaN with that as the reason.
+    Until the stretch has ended, or somebody looks, ``figures`` is NaN with that as the reason.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -99,6 +99,10 @@ class MemoryPeak:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Bring ``figures`` up to date in the middle of the stretch."""
         if self.device.type == "cuda":
             self.figures = Figures({NAME: torch.cuda.max_memory_allocated(self.device) / MIB})
         elif self.device.type == "mps":

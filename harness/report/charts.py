@@ -123,7 +123,10 @@ def _telemetry(findings: Findings) -> Iterator[Chart]:
     samples, trials = findings.run.telemetry, findings.run.trials
     ran = trials[(trials["seconds"] > 0) & trials["started_unix_s"].notna()]
     if len(ran):
-        note = "A bar is a trial, from its start and as long as its device-seconds; those at once lie side by side."
+        note = (
+            "A bar is a trial, from its start and as long as its device-seconds; those at once lie side by side. "
+            "Those that were trained in one program follow each other, each with its share."
+        )
         few = f" The longest {SHOWN_TRIALS:,} of {plural(len(ran), 'trial')}." if len(ran) > SHOWN_TRIALS else ""
         longest = ran.sort_values("seconds", ascending=False, kind="stable").head(SHOWN_TRIALS)
         yield Chart("Trials and load over time", time_plots.timeline(longest, samples), f"{note}{few}", wide=True)

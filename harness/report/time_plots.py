@@ -22,12 +22,13 @@ _METERS = {"cpu_percent": "CPU", "gpu_utilization_percent": "GPU"}
 def timeline(trials: pd.DataFrame, samples: pd.DataFrame) -> go.Figure:
     """Draw each trial as a bar from its start, as long as its device-seconds, below the load of the same time.
 
-    Trials that ran at once lie in lanes of their own. ``trials`` have a start and seconds.
+    Trials that ran at once lie in lanes of their own, but for those of one program: each is as long as its share, and
+    they follow each other, so that together they are as long as the program was. ``trials`` have a start and seconds.
     """
-    begun = trials["started_unix_s"].to_numpy(np.float64)
     lasted = trials["seconds"].to_numpy(np.float64)
+    begun, ended = _stretches(trials)
     zero = min([begun.min(), *samples["time_unix_s"].head(1)])
-    lanes = lanes_of(begun, begun + lasted)
+    lanes = lanes_of(begun, ended)
     rows = int(lanes.max()) + 1
     figure = empty_figure(260 + 16 * min(rows, 12), x="seconds since the start of the run", y="load (%)")
     for position, (name, title) in enumerate(_METERS.items()):
@@ -61,6 +62,15 @@ def timeline(trials: pd.DataFrame, samples: pd.DataFrame) -> go.Figure:
         showlegend=True,
     )
     return figure
+
+
+def _stretches(trials: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Return where the bars of trials begin and end; those of one program began at the same moment."""
+    began, together = trials["started_unix_s"], trials["shared_with"].fillna(0) > 0
+    program = began.where(together, -1.0 - np.arange(len(trials)))
+    upto = trials["seconds"].groupby(program).cumsum()
+    before = upto.groupby(program).shift(fill_value=0.0)
+    return (began + before).to_numpy(np.float64), (began + upto).to_numpy(np.float64)
 
 
 def lanes_of(begins: Floats, ends: Floats) -> np.ndarray:

@@ -8,8 +8,10 @@ checkpoints, under their own numbers.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 from harness.data import derive_seed
@@ -28,6 +30,12 @@ from harness.study.trial.memory import halved
 
 NOT_STARTED = 3
 """After so many trials in a row that could not finish in the time that is left, the search does not go on asking."""
+
+FIRST_TOGETHER = 8
+"""Trials that a time budget lets into a program before it is known how long one takes."""
+
+TIME_SHARE = 0.5
+"""Of the time that is left, what a program should take at most: cut off, it would leave no complete trial."""
 
 POLL_S = 0.2
 """How often a search that waits looks whether it was asked to stop."""
@@ -70,6 +78,8 @@ class Coordinator:
             self._first_of.setdefault(self._key(known.params, known.seed), number)
         self._not_started = 0
         """Trials in a row that would have taken longer than what is left."""
+        self._shares_s = [each.seconds for each in archive.records.values() if _of_program(each)]
+        """Seconds of the complete trials that shared their program."""
         self._twins: dict[int, list[Stretch]] = {}
         """Stretches that wait for the result of a trial of the same candidate."""
 
@@ -112,10 +122,18 @@ class Coordinator:
             if any(group.alone for group in self._groups.under_way):
                 return
             yield from self._ask(total, free)
-            group = None if self._stop.reason else self._groups.next(self._packing.allowed())
+            group = None if self._stop.reason else self._groups.next(self._packing.allowed(), self._together())
             if group is None:
                 return
             self._submit(group)
+
+    def _together(self) -> float:
+        """Return how many trials may be trained as one program in the time that is left."""
+        if math.isinf(self._stop.left_s):
+            return math.inf
+        if not self._shares_s:
+            return FIRST_TOGETHER
+        return max(1.0, TIME_SHARE * self._stop.left_s / max(median(self._shares_s), 1e-9))
 
     def _ask(self, total: int, free: int) -> Iterator[TrialRecord]:
         """Begin stretches until ``free`` slots have all that they can take; yield what needs no training."""
@@ -223,6 +241,8 @@ class Coordinator:
             record = evaluation.record
             in_vain = record.outcome is Outcome.INTERRUPTED and not self._stop.reason
             self._not_started = self._not_started + 1 if in_vain else 0
+            if _of_program(record):
+                self._shares_s.append(record.seconds)
             if record.outcome is not Outcome.INTERRUPTED:
                 self._source.tell(stretch, Result(record, evaluation.epochs))
             self._observer.trial_ended(record)
@@ -298,6 +318,11 @@ class Coordinator:
             if not group.cancelled:
                 group.cancelled = True
                 self._executor.cancel(next(iter(group.pending)), reason)
+
+
+def _of_program(record: TrialRecord) -> bool:
+    """Tell whether a record says what a whole trial takes of a program."""
+    return record.outcome is Outcome.COMPLETE and record.shared_with > 0
 
 
 def _attempt_after(earlier: Result | None) -> int:

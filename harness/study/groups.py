@@ -82,24 +82,26 @@ class Groups:
         running.kind = self._kind(running.assignment) if self._most > 1 else None
         self._waiting.append(running)
 
-    def next(self, slots: int) -> RunningGroup | None:
+    def next(self, slots: int, most: float = math.inf) -> RunningGroup | None:
         """Return the group to be submitted next: one to be tried again, or the first that waits with its kind.
 
-        None: there is none, or it needs the device to itself and others are under way.
+        No new one has more than ``most`` members. None: there is none, or it needs the device to itself and others are
+        under way.
         """
         if not self._ready and self._waiting:
-            self._ready.append(RunningGroup(self._take(slots)))
+            self._ready.append(RunningGroup(self._take(slots, most)))
         if not self._ready or (self._ready[0].alone and self._under_way):
             return None
         return self._ready.popleft()
 
-    def _take(self, slots: int) -> list[Running]:
+    def _take(self, slots: int, most: float) -> list[Running]:
         """Take out those of the first one's kind, no more than each slot's share of all that there is to do."""
         kind = self._waiting[0].kind
         if kind is None:
             return [self._waiting.popleft()]
         share = math.ceil((len(self._waiting) + len(self._under_way)) / slots)
-        alike = [running for running in self._waiting if running.kind == kind][: min(self._most, share)]
+        size = int(min(self._most, share, most))
+        alike = [running for running in self._waiting if running.kind == kind][:size]
         taken = set(map(id, alike))
         self._waiting = deque(running for running in self._waiting if id(running) not in taken)
         return alike

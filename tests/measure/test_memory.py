@@ -23,6 +23,8 @@ def test_before_the_end_the_peak_is_nan_with_a_reason():
     with MemoryPeak(torch.device("cpu")) as peak:
         assert math.isnan(peak.figures.values[NAME])
         assert "not ended" in peak.figures.reasons[NAME]
+        peak.look()
+        assert "memory_rss_peak_mib" in peak.figures.reasons[NAME]
 
 
 def test_errors_pass_through():

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.report.charts import draw
-from harness.report.time_plots import lanes_of, ledger_bars
+from harness.report.time_plots import lanes_of, ledger_bars, timeline
 
 STRETCHES = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), min_size=1, max_size=30)
 
@@ -33,6 +34,17 @@ def test_the_timeline_has_a_bar_for_each_trial_where_it_ran(usual_findings):
     load = figure.data[0]
     assert load.name == "CPU"
     assert 0 <= load.x[0] < load.x[-1] < 14 * 30
+
+
+def test_those_of_one_program_follow_each_other_for_as_long_as_it_was(usual_findings):
+    began, seconds = [100.0, 100.0, 100.0, 101.0, 106.0], [1.1, 2.3, 1.7, 4.0, 2.0]
+    trials = usual_findings.run.trials.head(5).assign(outcome="complete", started_unix_s=began, seconds=seconds)
+    trials["shared_with"] = pd.array([2, 2, 2, 0, pd.NA], dtype="Int64")
+    samples = usual_findings.run.telemetry.head(1).assign(time_unix_s=100.0)
+    (bars,) = (trace for trace in timeline(trials, samples).data if trace.type == "bar")
+    assert list(bars.y) == [0, 0, 0, 1, 0]
+    assert list(bars.base) == pytest.approx([0.0, 1.1, 3.4, 1.0, 6.0], abs=1e-3)
+    assert list(bars.x) == pytest.approx(seconds)
 
 
 def test_the_bars_of_the_ledger_add_up_to_what_was_spent(usual_findings):

@@ -104,6 +104,13 @@ def test_a_price_is_the_median_of_the_trials_and_says_why_there_is_none():
     assert set(found.reasons) == {"energy_j", "throughput_per_s", "memory_mib"}
 
 
+def test_a_share_of_a_programs_memory_is_no_price():
+    alone = _record(memory_rss_peak_mib=300.0)
+    shared = replace(_record(memory_rss_peak_mib=20.0), shared_with=14)
+    assert prices([alone, shared]).values["memory_mib"] == 300.0
+    assert prices([shared]).reasons["memory_mib"] == "trained in one program with others"
+
+
 def _family(name, mean, latency_ms, parameters):
     return {"name": name, "mean": mean, "latency_ms": latency_ms, "parameters": parameters}
 

@@ -35,7 +35,15 @@ def test_auto_is_bounded_by_cores_trials_and_memory(monkeypatch, cores, trials, 
 
 
 @pytest.mark.parametrize(
-    "asked", ["limits.latency_ms=5", "limits.train_seconds=60", "objective={accuracy: maximize, latency_ms: minimize}"]
+    "asked",
+    [
+        "limits.latency_ms=5",
+        "limits.train_seconds=60",
+        "objective={accuracy: maximize, latency_ms: minimize}",
+        "objective={accuracy: maximize, train_samples_s: maximize}",
+        "objective={accuracy: maximize, inference_samples_s: maximize}",
+        "objective={accuracy: maximize, energy_j: minimize}",
+    ],
 )
 def test_what_a_trial_beside_would_change_is_measured_of_one_trial_at_a_time(monkeypatch, asked):
     monkeypatch.setattr(execution, "usable_cores", lambda: 8)

@@ -62,6 +62,14 @@ class PruneOne(SampledTrials):
         return "not good enough" if stretch.trial == 2 and len(epochs) == 3 else ""
 
 
+class Left(Stop):
+    """A time budget of which as much is always left."""
+
+    @property
+    def left_s(self):
+        return self.end_s - self.started_s
+
+
 class StopAfter(Observer):
     def __init__(self, stop, epochs):
         self.stop, self.epochs = stop, epochs
@@ -139,6 +147,18 @@ def test_no_slot_has_more_than_its_share_and_none_is_idle_while_something_waits(
         assert len(trials) <= (1 if kinds[trials[0]] is None else min(most, -(-len(waiting) // slots)))
     assert sum(map(len, found)) == len(waiting) or len(found) == slots
     assert [trials[0] for trials in found[:1]] == [0][: len(waiting)], "the first comes first"
+
+
+def test_in_a_time_budget_programs_are_as_large_as_is_known_to_end_in_time(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.study.coordinator.FIRST_TOGETHER", 2)
+    usual, timed, short = toy.ToyWorkshop(), toy.ToyWorkshop(), toy.ToyWorkshop()
+    found = search(tmp_path / "usual", usual, grouping=TOGETHER)
+    assert values(search(tmp_path / "timed", timed, grouping=TOGETHER, stop=Left(10_000.0))) == values(found)
+    assert [len(trials) for trials, _ in usual.programs] == [4, 4, 2]
+    assert [len(trials) for trials, _ in timed.programs] == [2, 4, 4]
+    # Two trials took six seconds, and half of thirteen are left to each program.
+    search(tmp_path / "short", short, grouping=TOGETHER, stop=Left(13.0))
+    assert [len(trials) for trials, _ in short.programs] == [2] * 5
 
 
 def test_one_of_a_program_is_pruned_and_the_others_go_on(toy, tmp_path):

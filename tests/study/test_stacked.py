@@ -8,6 +8,7 @@ import pytest
 from harness.errors import StorageError
 from harness.records import Named, Outcome
 from harness.study.stop import Stop
+from harness.study.trial.building import build_model
 from harness.study.trial.evaluate import Evaluator
 from harness.study.trial.stacked import key_of
 from harness.train import read_facts
@@ -106,6 +107,26 @@ def test_what_ends_the_program_ends_its_trials(job, group, evaluate, monkeypatch
     assert {(each.outcome, each.record.reason) for each in found.values()} == {(outcome, reason)}
 
 
+def test_one_that_cannot_be_built_ends_alone(real, job, group, evaluate, monkeypatch):
+    def build(job, candidate, data, seed):
+        if candidate.optimizer.params["lr"] == RATES[1]:
+            raise RuntimeError("no such layer")
+        return build_model(job, candidate, data, seed)
+
+    whole = evaluate(job, group(0, 2))
+    monkeypatch.setattr("harness.study.trial.stacked.build_model", build)
+    found = evaluate(job, group(0, 1, 2))
+    assert (found[1].outcome, found[1].record.reason) == (Outcome.CRASHED, "RuntimeError: no such layer")
+    for trial in (0, 2):
+        ended = replace(found[trial], record=replace(found[trial].record, shared_with=1))
+        assert real.told(ended) == real.told(whole[trial])
+
+
+def test_what_is_not_measured_says_why(job, group, evaluate):
+    reasons = evaluate(job, group(0))[0].record.reasons
+    assert reasons["memory_allocated_peak_mib"].startswith("torch keeps no account of cpu memory")
+
+
 def test_what_the_watcher_raises_is_no_fault_of_the_trials(real, job, group, evaluate):
     def fail(_):
         raise StorageError("the disk is full")
@@ -126,6 +147,7 @@ def test_one_beyond_the_limits_ends_before_the_others_begin(real, group, evaluat
     [
         ["limits={latency_ms: 5}"],
         ["limits={memory_mb: 4000}"],
+        ["objective={accuracy: maximize, memory_mb: minimize}"],
         ["evaluation={repeats: 2}"],
         ["space.batch_size=auto"],
         ["training={precision: fp32, ema: 0.9}"],

@@ -14,12 +14,13 @@ PRICES: Mapping[str, Callable[[TrialRecord], float]] = {
     "parameters": lambda record: record.figures.get("parameters", math.nan),
     "latency_ms": lambda record: record.figures.get("latency_p50_ms", math.nan),
     "throughput_per_s": lambda record: record.figures.get("inference_samples_s", math.nan),
-    "memory_mib": lambda record: memory_mib(record.figures),
+    "memory_mib": lambda record: math.nan if record.shared_with else memory_mib(record.figures),
     "train_seconds": lambda record: record.seconds,
     "energy_j": lambda record: record.figures.get("energy_j", math.nan),
 }
 """Each price of a winner, as a trial of it has it; the latency is the median of one sample, the memory the peak of the
-training, seconds and energy those of one training with its validation."""
+training, seconds and energy those of one training with its validation. Of a program that trained several they are
+shares; a share of its memory is no peak of anything."""
 
 _REASONS = {
     "latency_ms": "latency_p50_ms",
@@ -35,9 +36,15 @@ def prices(records: Sequence[TrialRecord]) -> Figures:
         known = [found for record in records if math.isfinite(found := price(record))]
         values[name] = float(median(known)) if known else math.nan
         if not known:
-            told = (record.reasons.get(_REASONS.get(name, name)) for record in records)
+            told = (_reason(name, record) for record in records)
             reasons[name] = next((reason for reason in told if reason), "not measured")
     return Figures(values, reasons)
+
+
+def _reason(name: str, record: TrialRecord) -> str | None:
+    if name == "memory_mib" and record.shared_with:
+        return "trained in one program with others"
+    return record.reasons.get(_REASONS.get(name, name))
 
 
 def price_of(families: Sequence[Mapping[str, Any]]) -> str:

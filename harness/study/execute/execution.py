@@ -28,7 +28,9 @@ PER_GPU = 4
 """Trials that ``auto`` puts on one GPU at most; what was measured of their memory decides."""
 TRIALS_PER_WORKER = 2
 """Trials that repay the start of another process, which takes a second or two of a core."""
-TIMED = frozenset({"latency_ms", "energy_j_per_sample", "train_seconds"})
+TIMED = frozenset(
+    {"latency_ms", "train_samples_s", "inference_samples_s", "energy_j", "energy_j_per_sample", "train_seconds"}
+)
 """Limits and objectives that a trial beside would change: then ``auto`` trains one trial at a time."""
 
 

@@ -10,6 +10,8 @@ from harness.study.trial.building import REFIT_MARGIN, refit_growth
 
 AUTO_SHARE = 1 / 3
 """Of the time of the command, what is set aside at most for a final that nobody asked for in particular."""
+STACK_GAIN = 8.0
+"""Times its share of a program that a training takes alone, at most: what was measured of small MLPs."""
 REPORT_S = 6.0
 REPORT_TRIAL_S = 0.02
 """What writing everything down takes: the frames, the report with its plots, the digests; and more for each trial."""
@@ -58,8 +60,12 @@ def final_cost_epochs(job: Job, winner: TrialRecord, members: int | None = None)
 
 
 def epoch_seconds(winner: TrialRecord) -> float:
-    """Return the seconds of one of the winner's epochs, with its validation."""
-    return winner.figures.get("epoch_s", winner.seconds / max(1, winner.epochs))
+    """Return the seconds of one of the winner's epochs alone, with its validation: at most, where it was in a program.
+
+    Alone it takes no longer than the whole program did.
+    """
+    share_s = winner.figures.get("epoch_s", winner.seconds / max(1, winner.epochs))
+    return share_s * min(1.0 + winner.shared_with, STACK_GAIN)
 
 
 def time_aside_s(job: Job, winner: TrialRecord) -> float:

@@ -10,7 +10,7 @@ from functools import partial
 
 from harness import measure
 from harness.data import Order
-from harness.errors import StorageError, TrialEnd
+from harness.errors import StorageError
 from harness.hardware import Sampler
 from harness.plan import running
 from harness.problems import problems
@@ -38,6 +38,8 @@ from harness.train.stack import Member, Stack, stack_key
 
 STACKED = "stacked"
 """The arm, as plans name it."""
+OF_ONE = ("train_samples_s", "memory_mb", "energy_j")
+"""Objectives that are measured of a training: of what a program takes, a share would depend on who came together."""
 MOST_MIB = 1024.0
 """Of samples, which stay in memory."""
 Ending = Callable[[Progress], End]
@@ -52,6 +54,8 @@ def key_of(job: Job, assignment: Assignment) -> Hashable | None:
     if job.spec.search.plan == "safe" or job.device.type != "cpu" or job.trainings > 1:
         return None
     if assignment.micro_batch or math.isfinite(assignment.time_s):
+        return None
+    if any(objective.metric in OF_ONE for objective in job.objectives):
         return None
     # For what is predicted steps are tried out, and a stack has none of one trial.
     if any(getattr(job.spec.limits, name) is not None for name in (*PROBED, "latency_ms")):
@@ -90,8 +94,8 @@ class StackedTrials:
                     self._running[self._set_up(progress)] = progress
                 except WatcherError as error:
                     raise error.cause from None
-                except TrialEnd as end:
-                    yield self._evaluation(progress, _ends(end_of(end)))
+                except Exception as error:  # noqa: BLE001 - a candidate may raise anything, and the others go on
+                    yield self._evaluation(progress, _ends(end_of(error)))
             yield from self._train()
 
     def _train(self) -> Iterator[Evaluation]:
@@ -214,6 +218,7 @@ class StackedTrials:
 
     def _evaluation(self, progress: Progress, ending: Ending) -> Evaluation:
         """End a trial."""
+        self._memory.look()
         self._resident.look()
         progress.figures |= self._share.divided(self._memory.figures | self._resident.figures)
         trained = len(progress.epochs) - (len(progress.carried.epochs) if progress.carried else 0)
