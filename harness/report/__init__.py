@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.report.bench_page import build_bench, build_comparison, write_bench_report
     from harness.report.compare_page import build_compare, write_comparison
     from harness.report.compare_tasks import build_tasks, write_tasks
+    from harness.report.doubts import ResultWarning, best_baseline, result_warnings
     from harness.report.figures import Plots
     from harness.report.findings import Findings, analyse
     from harness.report.formats import build
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from harness.report.notebook import run_html, run_line
     from harness.report.ped_anova import PedAnova
     from harness.report.publish import write_report
-    from harness.report.result_warnings import ResultWarning, best_baseline, result_warnings
     from harness.report.side_by_side import build_side_by_side, write_side_by_side
     from harness.report.statistics import Importances, headline, importances, ranked, summary_table
 
@@ -87,7 +87,7 @@ __getattr__, __dir__ = lazy_names(
         ),
         "ped_anova": ("PedAnova",),
         "publish": ("write_report",),
-        "result_warnings": (
+        "doubts": (
             "ResultWarning",
             "best_baseline",
             "result_warnings",
