@@ -1,9 +1,11 @@
-"""Packages whose public names load on first use, so that a quick command does not pay for a slow library."""
+"""Loading when it is needed, and quickly: a package's public names load on first use."""
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -27,3 +29,19 @@ def lazy_names(
         return sorted({*vars(sys.modules[package]), *module_of})
 
     return load, names
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Load libraries without looking for garbage among what they make, which is some hundred thousand objects.
+
+    All that is there at the end is passed over later too, so this is for a process that is harness's own.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()

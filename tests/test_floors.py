@@ -5,6 +5,7 @@ import statistics
 import subprocess
 import sys
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,13 @@ def test_importing_a_module_stays_light(module, unwanted):
     code = f"import sys, {module}; print(*[name for name in {unwanted!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    "package", [path.parent for path in MODULES if path.name == "__init__.py" and "lazy_names(" in path.read_text()]
+)
+def test_no_name_that_loads_on_first_use_is_that_of_a_module(package):
+    """The module would take the place of the name as soon as something loads it."""
+    name = _module(package / "__init__.py")
+    public = set(import_module(name).__all__)
+    assert not public & {path.stem for path in package.iterdir()}

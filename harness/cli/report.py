@@ -11,7 +11,7 @@ from harness.cli import completion
 from harness.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from harness.report.build import Format
+    from harness.report.formats import Format
 
 FORMATS = ("html", "md", "csv", "tex", "json")
 ALL = "all"

@@ -13,6 +13,7 @@ import typer
 
 from harness.cli import options
 from harness.cli.early import check_executor, check_search, say_what_is_missing, worker_count
+from harness.lazy import loading
 from harness.tracking import check_track
 
 if TYPE_CHECKING:
@@ -93,9 +94,10 @@ def search(
 
 
 def _run(space: str | None, overrides: list[str], **asked: Any) -> SearchResult:
-    from harness.api import resolve_spec
-    from harness.api import search as run_search
-    from harness.cli.progress import make_display
+    with loading():
+        from harness.api import resolve_spec
+        from harness.api import search as run_search
+        from harness.cli.progress import make_display
 
     spec = resolve_spec(space, asked["resume"], overrides)
     with make_display(spec) as display:

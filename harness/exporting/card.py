@@ -17,11 +17,11 @@ from harness.exporting.samples import Data
 from harness.records import NAN
 from harness.report.average_section import average_section
 from harness.report.blocks import Alert, Code, Content, Points, Section, Table, facts
+from harness.report.doubts import result_warnings
 from harness.report.final_section import final_section
 from harness.report.findings import Findings
 from harness.report.markdown import render_markdown
 from harness.report.parts_section import where
-from harness.report.result_warnings import result_warnings
 from harness.report.tables import chosen_table, score_table, search_table
 from harness.report.verdict import verdict
 from harness.report.wording import NOT_MEASURED, clipped, duration, number, percent, score, setting

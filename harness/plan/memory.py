@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +26,7 @@ from harness.hardware.nvml import open_nvml
 from harness.plan.calibration import Choice
 from harness.records import NAN
 from harness.store import plain, read_json, write_first, write_json
+from harness.store.files import user_cache
 
 KEYS = 2
 """Version of what the keys hold: answers under earlier ones are not found, and measured anew. 1: only shapes."""
@@ -37,7 +37,7 @@ Entry = Mapping[str, Any]
 
 def cache_folder() -> Path:
     """Return where this machine keeps what its runs have measured, in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness" / "calibration"
+    return user_cache() / "calibration"
 
 
 @dataclass(frozen=True, slots=True)

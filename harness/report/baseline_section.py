@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from harness.report.blocks import Section, Table
+from harness.report.doubts import maximized, undecided, value
 from harness.report.findings import Findings
-from harness.report.result_warnings import maximized, undecided, value
 from harness.report.stats import Scores, Stats
 from harness.report.wording import NOT_MEASURED, duration, score
 

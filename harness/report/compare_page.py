@@ -14,7 +14,6 @@ import pandas as pd
 
 from harness.errors import InputError, StorageError
 from harness.report.blocks import Alert, Block, Card, Code, Content, Points, Section, facts
-from harness.report.build import Format
 from harness.report.charts import Chart
 from harness.report.compare_plots import differences, price, seed_scores
 from harness.report.compare_tables import (
@@ -33,6 +32,7 @@ from harness.report.compare_tables import (
     unmeasured,
     winner_table,
 )
+from harness.report.formats import Format
 from harness.report.html import render_html
 from harness.report.latex import render_latex
 from harness.report.markdown import render_markdown

@@ -9,6 +9,7 @@ from harness.records import Outcome
 from harness.report.average_section import average_section
 from harness.report.baseline_section import baseline_section
 from harness.report.blocks import Alert, Block, Card, Code, Content, Points, Section, facts
+from harness.report.doubts import result_warnings
 from harness.report.final_section import final_section
 from harness.report.findings import Findings
 from harness.report.front_section import front_card, front_section
@@ -18,7 +19,6 @@ from harness.report.parts_section import parts_table
 from harness.report.plan_section import plan_section
 from harness.report.provenance import command, versions
 from harness.report.remarks import noticed, unmeasured_table
-from harness.report.result_warnings import result_warnings
 from harness.report.sheet import trials_section
 from harness.report.statistics import ended
 from harness.report.tables import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.report.build import USUAL, Format, build
 from harness.report.compare_page import write_comparison
+from harness.report.formats import USUAL, Format, build
 from harness.report.pages import write_own
 from harness.store import check_run
 from harness.store.runs import COMPARISON, DESIGN

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from harness.report.blocks import Alert, Content, Section, Table
-from harness.report.build import USUAL, Format, as_json
 from harness.report.charts import Chart
+from harness.report.formats import USUAL, Format, as_json
 from harness.report.html import render_html
 from harness.report.latex import render_latex
 from harness.report.load import RunFiles

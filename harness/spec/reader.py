@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from numbers import Integral, Real
 from pathlib import PurePath
 from typing import Any
@@ -31,6 +33,18 @@ class _Loader(yaml.SafeLoader):
 
     What looks like a date stays text: no key of a space takes a date, but a column may be named after one.
     """
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose a node; refuse a deeply nested one, which would exhaust the stack."""
+        if self._depth == MAX_DEPTH and self.check_event(yaml.CollectionStartEvent):
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -67,10 +81,16 @@ class Document:
 
 def read_yaml(text: str, origin: str) -> Document:
     """Parse ``text``; ``origin`` is the file name that messages carry. Raises :class:`SpecError`."""
+    found = _parsed(text, origin)
+    return Document(deepcopy(found.data), origin, dict(found.lines), written=dict(found.written))
+
+
+@lru_cache(maxsize=2)
+def _parsed(text: str, origin: str) -> Document:
+    """Return a document that nobody may change: one command reads a space several times."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise SpecError(f"{origin}: larger than {MAX_BYTES >> 20} MiB, which no space file needs")
     try:
-        _refuse_deep_nesting(text, origin)
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
@@ -108,18 +128,6 @@ def _plain(value: Any, path: Path, origin: str) -> Any:
         return str(value)
     found = f"expected a mapping, a list, a number or text, got one of type {type(value).__name__}"
     raise Document(None, origin, {}).error(path, found)
-
-
-def _refuse_deep_nesting(text: str, origin: str) -> None:
-    """Walk the flat event stream, since composing a deeply nested file would exhaust the stack."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise SpecError(f"{origin}: nested deeper than {MAX_DEPTH} levels")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
 
 
 def _walk(root: yaml.Node, loader: _Loader, origin: str) -> Iterator[tuple[Path, tuple[int, yaml.Node]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ PACKAGES = (
     "torch",
 )
 _MAX_DIFF_BYTES = 1 << 20
+_FIELD = re.compile(r"^(Name|Version): *(.*?) *$", re.MULTILINE)
 
 
 def environment(argv: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -69,9 +71,16 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 @cache
 def _lock_sha256() -> str:
-    """Return the digest of all installed distributions; reading each of them takes most of a second."""
-    installed = [(item.metadata["Name"] or "", item.version) for item in metadata.distributions()]
+    """Return the digest of the names and versions of all installed distributions."""
+    installed = [_name_and_version(item) for item in metadata.distributions()]
     return hashlib.sha256(repr(sorted(installed)).encode()).hexdigest()
+
+
+def _name_and_version(item: metadata.Distribution) -> tuple[str, str]:
+    """Return the first lines of a distribution's own description, which is long, and slow to be read whole."""
+    text = item.read_text("METADATA") or item.read_text("PKG-INFO") or ""
+    found = dict(_FIELD.findall(text.partition("\n\n")[0]))
+    return found.get("Name", ""), found.get("Version", "")
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

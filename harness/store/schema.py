@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from typing import Any, NamedTuple
 
+import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
@@ -24,6 +25,7 @@ from harness.store.connection import (
     patience,
     postgresql_url,
 )
+from harness.store.files import read_file, user_cache, write_file
 from harness.store.reading import damage
 
 STUDIES: sqlalchemy.Table = models.StudyModel.__table__
@@ -137,7 +139,39 @@ class _Empty(NamedTuple):
 
 @cache
 def _empty() -> _Empty:
-    """Return the tables that the installed Optuna makes, which takes it a while."""
+    """Return the tables that the installed Optuna makes.
+
+    That takes it half a second, so they are kept in the user's cache; what is damaged there, or cannot be written, is
+    made anew.
+    """
+    path = user_cache() / "optuna" / f"{optuna.__version__}.db"
+    with suppress(StorageError, sqlite3.Error, ValueError):
+        return _kept(read_file(path))
+    made = _made()
+    with suppress(OSError, StorageError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, made.file)
+    return made
+
+
+def _kept(file: bytes) -> _Empty:
+    """Return what a file holds. Raises :class:`StorageError` where that is not Optuna's tables, all of them empty."""
+    if not file:
+        raise StorageError("empty")
+    with closing(sqlite3.connect(":memory:")) as memory:
+        memory.deserialize(file)
+        sound = memory.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
+        made = {name for (name,) in memory.execute("SELECT name FROM sqlite_master WHERE type != 'index'")}
+        if not sound or made != {*models.BaseModel.metadata.tables, _VERSION.name}:
+            raise StorageError("not the tables of the installed Optuna")
+        if memory.execute(f"SELECT COUNT(*) FROM {STUDIES.name}").fetchone() != (0,):
+            raise StorageError("holds a study")
+        ((version,),) = memory.execute(f"SELECT version_num FROM {_VERSION.name}")
+        return _Empty(file, str(version))
+
+
+def _made() -> _Empty:
+    """Have Optuna make its tables."""
     with closing(sqlite3.connect(":memory:")) as memory:
         storage = RDBStorage("sqlite://", {"creator": lambda: memory, "poolclass": StaticPool})
         storage.remove_session()

@@ -7,6 +7,7 @@ that the choice is the same on every machine. scikit-learn is imported on use al
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,6 +133,18 @@ def fitting_rows(columns: Columns) -> int:
     if columns.models is None:
         return 0
     return int(np.clip(columns.models.most_rows(max(1, columns.width), columns.shape.outputs), LEAST_ROWS, ROWS))
+
+
+def fit_model(model: Any, inputs: Floats, known: NDArray[Any]) -> None:
+    """Fit an estimator; gradient boosting makes no more bins than the columns have values.
+
+    The trees are the same, since each value has a bin either way; what is found sooner is the best split of few bins.
+    """
+    options = model.get_params()
+    if options.get("max_bins") and options["categorical_features"] is None:
+        most = max(len(np.unique(column)) for column in inputs.T)
+        model.set_params(max_bins=int(np.clip(most, 2, options["max_bins"])))
+    model.fit(inputs, known)
 
 
 def recipes(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:

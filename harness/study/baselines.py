@@ -21,7 +21,7 @@ from harness.problems import LOSS, Estimator, problems
 from harness.problems.scoring import Scorer
 from harness.records import NAN
 from harness.spec import Spec
-from harness.study.baseline_models import Columns, Floats, fitting_rows, recipes
+from harness.study.baseline_models import Columns, Floats, fit_model, fitting_rows, recipes
 from harness.study.stop import Stop
 
 FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError)
@@ -127,13 +127,13 @@ def _scored(
             rows = len(known)
             if rows < len(search.train):
                 notes.append(f"fitted on {rows:,} of {len(search.train):,} rows, drawn from the seed")
-            recipe.model.fit(inputs, known)
+            fit_model(recipe.model, inputs, known)
             validation = _measured(recipe, columns, search, search.validation, scene.scorer)
             if stop.signal:
                 notes.append("not scored on the test samples: the run was asked to stop")
             else:
                 recipe, columns = second
-                recipe.model.fit(*drawn(columns, (final.train, final.validation), most, seed))
+                fit_model(recipe.model, *drawn(columns, (final.train, final.validation), most, seed))
                 test = _measured(recipe, columns, final, scene.test, scene.scorer)
         except FAILURES as error:
             notes.append(f"failed: {first_line(error)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.report import FORMATS
-from harness.report.build import FORMATS as KNOWN
+from harness.report.formats import FORMATS as KNOWN
 
 
 @pytest.fixture

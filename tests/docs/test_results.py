@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness.records import FIGURES, TELEMETRY
-from harness.report.build import FORMATS
+from harness.report.formats import FORMATS
 from harness.report.stats import Stats
 from harness.store.frames import EPOCH_DTYPES, METRICS, TELEMETRY_DTYPES, TRIAL_DTYPES
 from harness.store.run import Status

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import InputError, StorageError
 from harness.report import build, write_report
-from harness.report.build import FORMATS, USUAL
+from harness.report.formats import FORMATS, USUAL
 from harness.store import seal
 from harness.store.run import changed_files
 

@@ -14,6 +14,15 @@ def test_lines_are_known_for_every_key():
     assert str(document.error(("a", "c", 1, "d"), "wrong")) == "x.yaml:5: a.c.1.d: wrong"
 
 
+def test_a_text_that_is_read_again_is_as_it_was_whatever_became_of_the_first():
+    first = read_yaml("a: {b: [1]}\n", "x.yaml")
+    first.data["a"]["b"].append(2)
+    first.overridden.add(("a",))
+    again = read_yaml("a: {b: [1]}\n", "x.yaml")
+    assert again.data == {"a": {"b": [1]}}
+    assert str(again.error(("a",), "wrong")) == "x.yaml:1: a: wrong"
+
+
 def test_the_nearest_known_line_stands_in_for_a_missing_key():
     assert str(read_yaml("a:\n  b: 1\n", "x").error(("a", "zz", "y"), "no")) == "x:1: a.zz.y: no"
 
@@ -64,6 +73,13 @@ def test_an_alias_to_itself_is_refused():
 def test_deep_nesting_is_refused_without_recursion(text):
     with pytest.raises(SpecError, match="nested deeper"):
         read_yaml(text, "deep.yaml")
+
+
+def test_what_is_nested_as_deep_as_it_may_be_is_read():
+    data = read_yaml("[" * MAX_DEPTH + "1" + "]" * MAX_DEPTH, "deep.yaml").data
+    for _ in range(MAX_DEPTH):
+        (data,) = data
+    assert data == 1
 
 
 def test_a_huge_file_is_refused_before_it_is_parsed():

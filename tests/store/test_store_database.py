@@ -11,10 +11,11 @@ import optuna
 import pytest
 import sqlalchemy
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from harness.errors import StorageError
-from harness.store import StoredTrial, StudyDatabase
+from harness.store import StoredTrial, StudyDatabase, schema
 
 SPACE = {
     "optimizer": CategoricalDistribution(["adamw", "sgd", None, True, 2, 0.5]),
@@ -506,3 +507,46 @@ def test_a_study_that_should_be_there_and_is_not_is_no_new_one(tmp_path):
     with pytest.raises(StorageError, match=r"study\.db: is missing, so its trials are lost"):
         StudyDatabase.open(tmp_path / "study.db", study="harness", directions=["maximize"], create=False)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Where the empty tables are kept between commands, in a cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    schema._empty.cache_clear()
+    yield tmp_path / "cache" / "harness" / "optuna" / f"{optuna.__version__}.db"
+    schema._empty.cache_clear()
+
+
+def a_study(directory):
+    directory.mkdir()
+    with study_at(directory / "study.db"):
+        return optuna_study(directory / "study.db")[1]
+
+
+def test_empty_tables_are_kept_between_commands(kept, tmp_path, monkeypatch):
+    a_study(tmp_path / "first")
+    assert schema._kept(kept.read_bytes()) == schema._made()
+    schema._empty.cache_clear()
+    monkeypatch.delattr(schema, "_made")
+    assert a_study(tmp_path / "second") == []
+
+
+@pytest.mark.parametrize("damage", ["torn", "text", "empty", "used", "other"])
+def test_kept_tables_that_are_damaged_are_made_anew(kept, tmp_path, damage):
+    kept.parent.mkdir(parents=True)
+    good = schema._made().file
+    used = schema.new_file("left", [StudyDirection.MAXIMIZE])
+    with closing(sqlite3.connect(":memory:")) as memory:
+        memory.execute("CREATE TABLE studies (study_id)")
+        other = memory.serialize()
+    contents = {"torn": good[: len(good) // 2], "text": b"text", "empty": b"", "used": used, "other": other}
+    kept.write_bytes(contents[damage])
+    schema._empty.cache_clear()
+    assert a_study(tmp_path / "run") == []
+    assert schema._kept(kept.read_bytes()).version == schema._made().version
+
+
+def test_tables_that_cannot_be_kept_are_made_for_each_command(kept, tmp_path):
+    kept.parent.parent.parent.write_text("no folder")
+    assert a_study(tmp_path / "run") == []

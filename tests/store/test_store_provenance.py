@@ -1,5 +1,7 @@
+import hashlib
 import subprocess
 import sys
+from importlib import metadata
 
 from harness.store import environment
 from harness.store.provenance import git_state
@@ -35,4 +37,5 @@ def test_the_environment_names_versions_and_the_command(tmp_path):
     assert found["python"] == sys.version.split()[0]
     assert found["packages"]["torch"]
     assert found["packages"]["optuna"]
-    assert len(found["lock_sha256"]) == 64
+    installed = sorted((item.metadata["Name"] or "", item.version) for item in metadata.distributions())
+    assert found["lock_sha256"] == hashlib.sha256(repr(installed).encode()).hexdigest()

@@ -21,7 +21,7 @@ from harness.records import TaskKind, TaskShape, image_inputs, table_inputs
 from harness.spec import parse_spec
 from harness.spec.task import BuiltinTask, CsvTask
 from harness.study import baseline_models, baselines
-from harness.study.baseline_models import Columns, fitting_rows, recipes
+from harness.study.baseline_models import Columns, fit_model, fitting_rows, recipes
 from harness.study.baselines import Scene, drawn, run_baselines, seconds_aside
 from harness.study.stop import Stop
 
@@ -140,6 +140,19 @@ def test_gradient_boosting_takes_categories_as_such_where_it_can(towns):
     shape = replace(dataset.shape, inputs=table_inputs(1, cardinalities=(300, 5)))
     (boosting,) = [each for each in recipes(Columns.of(shape, 0), 200, 0) if each.name == "gradient boosting"]
     assert boosting.model.categorical_features == [2]
+
+
+@pytest.mark.parametrize("values", [1, 2, 17, 400])
+def test_fewer_bins_than_the_columns_may_have_make_the_same_trees(values):
+    rng = np.random.default_rng(0)
+    inputs, known = rng.integers(values, size=(600, 5)) / 7.0, rng.integers(3, size=600)
+    inputs[rng.random(inputs.shape) < 0.05] = np.nan
+    options = {"max_iter": 5, "random_state": 0, "categorical_features": None}
+    ours, usual = (HistGradientBoostingClassifier(**options) for _ in range(2))
+    fit_model(ours, inputs, known)
+    usual.fit(inputs, known)
+    assert 2 <= ours.max_bins <= min(255, values + 1)
+    np.testing.assert_array_equal(ours.predict_proba(inputs), usual.predict_proba(inputs))
 
 
 def test_large_inputs_are_reduced_and_it_is_told(monkeypatch):

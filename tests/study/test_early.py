@@ -24,7 +24,9 @@ def workshop():
     """Stands for a workshop: what matters is that it can be sent."""
 
 
-@pytest.mark.parametrize(("workers", "trials", "count"), [("auto", 30, 2), (1, 30, 1), (3, 1, 1), (0, 30, 0)])
+@pytest.mark.parametrize(
+    ("workers", "trials", "count"), [("auto", 30, 2), ("auto", 3, 2), ("auto", 2, 0), (1, 30, 1), (3, 1, 1), (0, 30, 0)]
+)
 def test_as_many_begin_as_there_are_trials_and_cores_to_spare_and_end_with_the_command(workers, trials, count):
     before = processes()
     with early.begun(workers, trials):

@@ -7,7 +7,7 @@ import torch
 
 from harness.spec import parse_spec
 from harness.study.execute import execution
-from harness.study.execute.execution import WORKER_MIB, worker_count
+from harness.study.execute.execution import LITTLE, WORKER_MIB, is_little, worker_count
 
 
 def spec_of(*overrides):
@@ -51,3 +51,22 @@ def test_what_a_trial_beside_would_change_is_measured_of_one_trial_at_a_time(mon
     assert worker_count("auto", job, gpus=0) == 1
     job.spec = spec_of("limits.parameters=1000")
     assert worker_count("auto", job, gpus=0) > 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed", "little"),
+    [
+        (["budget.trials=1"], {}, True),
+        (["budget.trials=2"], {}, True),
+        (["budget.trials=3"], {}, False),
+        (["budget.trials=2"], {"dataset": SimpleNamespace(train=range(LITTLE // 40 + 1))}, False),
+        (["budget.trials=2"], {"trainings": 3}, False),
+        (["budget.trials=1", "budget.epochs=200"], {}, False),
+        (["budget.trials=1", "budget.trial_time=5m"], {}, False),
+        (["budget.trials=1"], {"trust": True}, False),
+        (["budget.trials=1"], {"device": torch.device("cuda")}, False),
+    ],
+)
+def test_what_is_over_before_a_process_would_have_started_is_little(asked, changed, little):
+    job = {"device": torch.device("cpu"), "trust": False, "trainings": 1, "dataset": SimpleNamespace(train=range(1150))}
+    assert is_little(SimpleNamespace(spec=spec_of(*asked), **{**job, **changed})) is little

@@ -13,6 +13,8 @@ from harness.study.execute.worker_process import WorkerProcess
 
 MOST = 4
 """Processes that begin early: more would wait for each other at the disk."""
+FEW = 2
+"""Trials for which ``auto`` has no process begin early: it may need none."""
 TRAINING = ("harness.study.trial.evaluate",)
 """What a worker loads meanwhile."""
 
@@ -43,7 +45,7 @@ def begun(workers: int | str, trials: int) -> Iterator[None]:
     cores = usable_cores()
     wanted = cores if workers == "auto" else int(workers)
     count = min(wanted, trials, cores - 1, MOST)
-    if count > 0:
+    if count > 0 and not (workers == "auto" and trials <= FEW):
         _begun.append(Early(count, threads=max(1, cores // max(1, wanted))))
     try:
         yield

@@ -14,6 +14,7 @@ from harness.records import MIB
 from harness.spec import TaskSpec
 from harness.study.contract import Executor
 from harness.study.decide.lag import lag_of
+from harness.study.execute.early import FEW
 from harness.study.execute.inprocess import InProcess
 from harness.study.execute.packing import Packing, usable_mib
 from harness.study.execute.processes import LocalProcesses
@@ -28,6 +29,9 @@ PER_GPU = 4
 """Trials that ``auto`` puts on one GPU at most; what was measured of their memory decides."""
 TRIALS_PER_WORKER = 2
 """Trials that repay the start of another process, which takes a second or two of a core."""
+LITTLE = 100_000
+"""Samples that a whole search trains on, each as often as it comes up, which take seconds: of so few trials that is
+less than a process takes to start."""
 TIMED = frozenset(
     {"latency_ms", "train_samples_s", "inference_samples_s", "energy_j", "energy_j_per_sample", "train_seconds"}
 )
@@ -39,7 +43,8 @@ class Execution:
     """What was asked for."""
 
     workers: int | Literal["auto"] = "auto"
-    """Worker processes; 0 trains in the process of the search, ``auto`` in as many as :func:`worker_count` says."""
+    """Worker processes; 0 trains in the process of the search, as ``auto`` does what :func:`is_little`, and all else in
+    as many as :func:`worker_count` says."""
     executor: Literal["local", "ray"] = "local"
     address: str | None = None
     """Of the Ray cluster."""
@@ -71,7 +76,7 @@ def open_executor(execution: Execution, job: Job, stop: Stop) -> Executor:
 
         workers = None if execution.workers == "auto" else max(1, execution.workers)
         return RayActors(workshop, address=execution.address, workers=workers, threads=1, device=kind)
-    if execution.workers == 0:
+    if execution.workers == 0 or (execution.workers == "auto" and is_little(job)):
         return InProcess(workshop, stop, threads=threads_of(job, 1), device=kind)
     workers = worker_count(execution.workers, job, gpus=len(workshop.devices))
     return LocalProcesses(
@@ -112,6 +117,17 @@ def devices_of(execution: Execution, job: Job) -> tuple[torch.device, ...]:
     if job.device.type == "cuda" and execution.every_gpu and execution.workers not in (0, 1):
         return tuple(torch.device("cuda", index) for index in range(torch.cuda.device_count()))
     return (job.device,)
+
+
+def is_little(job: Job) -> bool:
+    """Tell whether a search is over before a process would have started, and runs nothing that one must be able to end.
+
+    What only a process of its own can be stopped in is a user's own module, and a trial whose time is up.
+    """
+    spec = job.spec
+    samples = spec.total * spec.budget.epochs * job.trainings * len(job.dataset.train)
+    ends_by_itself = not job.trust and spec.budget.trial_time is None
+    return job.device.type == "cpu" and spec.total <= FEW and samples <= LITTLE and ends_by_itself
 
 
 def worker_count(asked: int | Literal["auto"], job: Job, *, gpus: int) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.hardware.channel import frame, messages
+from harness.lazy import loading
 from harness.study.execute.messages import Open
 from harness.study.execute.serving import Serving
 from harness.study.execute.sharing import load_shared
@@ -28,15 +29,17 @@ def main(connection: socket.socket, *, shared: int, ahead: Sequence[str]) -> NoR
     try:
         _volunteer_for_the_oom_killer()
         os.set_inheritable(shared, False)
-        for module in ahead:
-            import_module(module)
+        with loading():
+            for module in ahead:
+                import_module(module)
         said = messages(connection)
         opened: Open | None = next(said, None)
         if opened is None:
             sys.exit(0)  # the coordinator is gone, or did not need it
         serving = Serving(lambda message: connection.sendall(frame(message)))
         threading.Thread(target=_listen, args=(said, serving), name="harness-coordinator", daemon=True).start()
-        workshop = load_shared(shared)
+        with loading():
+            workshop = load_shared(shared)
         os.close(shared)
         serving.serve(workshop, threads=opened.threads, device=opened.device)
     except SystemExit as end:
