@@ -27,6 +27,8 @@ from harness.records import NAN, TELEMETRY, Figures, TelemetryRecord
 
 _BLOCK = 1024
 """Rows that are read at once on the way back to where a stretch begins."""
+_UNSEEN = 0.01
+"""Share of a stretch, at its end, for which no sample is asked for: many trials of one program end close together."""
 
 
 @dataclass
@@ -153,11 +155,11 @@ class Sampler:
     def window(self, start_unix_s: float, end_unix_s: float) -> Figures:
         """Return the figures of a stretch, times as of ``time.time()``; see :func:`harness.hardware.stretch.summarise`.
 
-        Takes a sample first if the newest is older than the end of the stretch. ``idle_power_w`` is the power before
+        Takes a sample first if the newest tells of less than 99 % of the stretch. ``idle_power_w`` is the power before
         the first stretch that was labelled.
         """
         with self._lock:
-            if not self._newest_unix_s() >= end_unix_s:
+            if not self._newest_unix_s() >= end_unix_s - _UNSEEN * (end_unix_s - start_unix_s):
                 self.sample()
             times, columns = self._table(start_unix_s)
             return summarise(times, columns, start_unix_s, end_unix_s, self._source.reasons()) | self._idle

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import Diverged
+from harness.problems import LOSS
 from harness.records import NAN
 from harness.train.gradients import REMEDY
 from harness.train.learner import Learner
@@ -60,12 +61,25 @@ class Sums:
             if skipped:
                 continue
             if not math.isfinite(value):
-                raise Diverged(f"{name} became {'NaN' if math.isnan(value) else 'infinite'} {self._where}; {REMEDY}")
+                raise self._diverged(name, value)
             self._sums[name] = total + value * over, count + over
         if skipped:
             return
         for name, measured in norms.items():
             self._parts[name].add(measured, self._where)
+
+    def count_loss(self, samples: int, loss: float) -> None:
+        """Take in a step of which nothing but the loss was measured. Raises :class:`Diverged`."""
+        self._step += 1
+        self.samples += samples
+        if not math.isfinite(loss):
+            raise self._diverged(LOSS, loss)
+        total, count = self._sums.get(LOSS, (0.0, 0.0))
+        self._sums[LOSS] = total + loss * samples, count + samples
+
+    def _diverged(self, name: str, value: float) -> Diverged:
+        became = "NaN" if math.isnan(value) else "infinite"
+        return Diverged(f"{name} became {became} {self._where}; {REMEDY}")
 
     @property
     def _where(self) -> str:

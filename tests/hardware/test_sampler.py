@@ -96,6 +96,17 @@ def test_a_stretch_shorter_than_the_interval_has_figures():
     assert figures.values["memory_rss_peak_mib"] > 1
 
 
+def test_a_sample_is_taken_for_the_end_of_a_stretch_where_it_tells_more_than_a_hundredth_of_it():
+    with Sampler(Watched(), interval_s=30) as sampler:
+        first = sampler.sample()
+        sampler.drain()
+        long = sampler.window(first - 10_000.0, time.time())
+        assert sampler.drain() == []
+        assert long.values["memory_rss_peak_mib"] > 1
+        sampler.window(first, time.time())
+        assert len(sampler.drain()) == 1
+
+
 def test_a_window_says_why_a_figure_is_missing(running):
     figures = running.window(time.time(), time.time())
     for name in ("power_w", "energy_j", "memory_device_peak_mib"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -44,8 +44,9 @@ class Carried:
     """What that took."""
 
     def as_facts(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
+        """Return plain data, which shares with this what needs no change (``asdict`` would copy every number)."""
+        parts = {"plan": _by_field(self.plan), "metered": _by_field(self.metered)}
+        return {**_by_field(self), **parts, "epochs": [_by_field(epoch) for epoch in self.epochs]}
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Carried:
@@ -74,6 +75,10 @@ class Carried:
 
 
 _ADAPTER = TypeAdapter(Carried)
+
+
+def _by_field(record: Carried | Plan | EpochRecord | Figures) -> dict[str, Any]:
+    return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
 def check_device(carried: Carried, device: torch.device) -> None:

@@ -6,10 +6,10 @@ import math
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 from harness import measure
-from harness.data import Order
+from harness.data import Batches, Order
 from harness.errors import StorageError
 from harness.hardware import Sampler
 from harness.plan import running
@@ -144,8 +144,12 @@ class StackedTrials:
     def _finish(self, member: Member, progress: Progress) -> End:
         """Measure what a member has come to at its end."""
         assert progress.plan is not None
-        validation = place_evaluation(self._job.dataset.validation, self._job.device)
-        return finish(self._job, progress, member, validation, progress.plan)
+        return finish(self._job, progress, member, self._validation, progress.plan)
+
+    @cached_property
+    def _validation(self) -> Batches:
+        """The samples that all are measured on."""
+        return place_evaluation(self._job.dataset.validation, self._job.device)
 
     def _pause(self, member: Member, progress: Progress) -> End:
         """Leave what a member goes on from."""

@@ -111,9 +111,11 @@ class Member(Bookkeeping):
 
         def take_in() -> None:
             for (number, size), loss in zip(samples.items(), losses, strict=True):
-                norms = self._norms.pop(number, None)
-                of_it = {} if norms is None else {"model": norms.tolist()}
-                self._sums.count(size, {LOSS: (loss + self._penalties.pop(number, 0.0), size)}, of_it)
+                norms, loss = self._norms.pop(number, None), loss + self._penalties.pop(number, 0.0)
+                if norms is None:
+                    self._sums.count_loss(size, loss)
+                else:
+                    self._sums.count(size, {LOSS: (loss, size)}, {"model": norms.tolist()})
 
         self._unless_ended(take_in)
 
