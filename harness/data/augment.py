@@ -1,7 +1,8 @@
 """Augmentation of whole batches on their device.
 
 What happens to a sample depends on (seed, epoch, its number in the part) alone: one row of a table of draws per sample
-and epoch, whatever the batch size and wherever the batch came from. Only mixup's partner depends on the batch.
+and epoch, whatever the batch size and wherever the batch came from. Only the partner of mixup and cutmix depends on the
+batch.
 Images are standardised before they get here, so that the zero that fills what moves in is each channel's mean. A flip
 that alternates draws once for all epochs.
 """
@@ -21,6 +22,8 @@ from harness.spec.training import Augment
 
 _FLIP, _SHIFT_Y, _SHIFT_X, _CROP_Y, _CROP_X, _ROTATION, _SCALE, _CUTOUT_Y, _CUTOUT_X, _MIXUP = range(10)
 """Columns of the table of draws: fixed, so that turning one part on leaves what the others draw as it was."""
+_CUTMIX, _CUTMIX_Y, _CUTMIX_X, _EITHER = range(_MIXUP + 1, _MIXUP + 5)
+"""Further columns where there is cutmix: the weight of the sample, its box's centre, and which of mixup and cutmix."""
 
 
 def check_augment(augment: Augment, *, images: bool) -> None:
@@ -31,7 +34,7 @@ def check_augment(augment: Augment, *, images: bool) -> None:
 
 
 def draw_table(augment: Augment, samples: int, *, seed: int, epoch: int) -> Tensor:
-    """Return float32 ``u_NK`` on the CPU: uniform in [0, 1), but for the last column, mixup's weight of the sample."""
+    """Return float32 ``u_NK`` on the CPU: uniform in [0, 1), but for the weights of the sample in mixup and cutmix."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "augment", epoch))
     u_NK = torch.rand(samples, _MIXUP + 1, generator=generator)
     if augment.flip == "alternating":
@@ -40,6 +43,11 @@ def draw_table(augment: Augment, samples: int, *, seed: int, epoch: int) -> Tens
     if augment.mixup:
         beta = np.random.default_rng(derive_seed(seed, "mixup", epoch)).beta(augment.mixup, augment.mixup, samples)
         u_NK[:, _MIXUP] = torch.from_numpy(beta)
+    if augment.cutmix:
+        random = np.random.default_rng(derive_seed(seed, "cutmix", epoch))
+        beta = random.beta(augment.cutmix, augment.cutmix, (samples, 1))
+        further = np.hstack([beta, random.random((samples, _EITHER - _CUTMIX))]).astype(np.float32)
+        u_NK = torch.cat([u_NK, torch.from_numpy(further)], dim=1)
     return u_NK
 
 
@@ -55,12 +63,14 @@ def augment_images(augment: Augment, x_BCHW: Tensor, u_BK: Tensor) -> Tensor:
     return x_BCHW
 
 
-def mix_inputs(inputs: tuple[Tensor, ...], u_BK: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+def mix_inputs(augment: Augment, inputs: tuple[Tensor, ...], u_BK: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
     """Return inputs blended with those of the neighbour before, and the weight (B,) of a sample's own.
 
     Batches are shuffled, so a neighbour is as random a partner as any. Codes of categories cannot be blended: they are
     those of the sample with the greater weight.
     """
+    if augment.cutmix:
+        return _cut_and_mix(augment, inputs[0], u_BK)
     mix_B = u_BK[:, _MIXUP]
     mixed = []
     for x in inputs:
@@ -68,6 +78,30 @@ def mix_inputs(inputs: tuple[Tensor, ...], u_BK: Tensor) -> tuple[tuple[Tensor, 
         other = x.roll(1, 0)
         mixed.append(x * weight + other * (1.0 - weight) if x.is_floating_point() else x.where(weight >= 0.5, other))
     return tuple(mixed), mix_B
+
+
+def _cut_and_mix(augment: Augment, x_BCHW: Tensor, u_BK: Tensor) -> tuple[tuple[Tensor], Tensor]:
+    """Put a box of the neighbour into each image; where there is mixup too, into one half, and blend the others.
+
+    A box has the shape of the image, its area is the partner's weight as drawn, its centre anywhere: what reaches out
+    is cut off, and the weight is that of the pixels which remain (Yun et al., 2019, algorithm 1).
+    """
+    height, width = x_BCHW.shape[2:]
+    share_B = (1.0 - u_BK[:, _CUTMIX]).clamp(min=0.0).sqrt()
+    inside_BH = _around(u_BK[:, _CUTMIX_Y], share_B, height)
+    inside_BW = _around(u_BK[:, _CUTMIX_X], share_B, width)
+    own_BHW = (~(inside_BH[:, :, None] & inside_BW[:, None, :])).to(x_BCHW.dtype)
+    if augment.mixup:
+        own_BHW = own_BHW.where(u_BK[:, _EITHER, None, None] < 0.5, u_BK[:, _MIXUP, None, None])
+    own_B1HW = own_BHW[:, None]
+    return (x_BCHW * own_B1HW + x_BCHW.roll(1, 0) * (1.0 - own_B1HW),), own_BHW.mean(dim=(1, 2))
+
+
+def _around(u_B: Tensor, share_B: Tensor, length: int) -> Tensor:
+    """Return booleans (B, length): true within half of a share of the length from a centre, in whole pixels."""
+    centre_B, half_B = (u_B * length).floor(), share_B * length / 2
+    place = torch.arange(length, device=u_B.device)
+    return (place >= (centre_B - half_B).round()[:, None]) & (place < (centre_B + half_B).round()[:, None])
 
 
 def _flip_and_move(augment: Augment, x_BCHW: Tensor, u_BK: Tensor) -> Tensor:

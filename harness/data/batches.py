@@ -74,7 +74,7 @@ class Batch:
     targets: Tensor
     """int64 (B,) class codes, or float32 values, B with the shape of a target."""
     mixed_targets: Tensor | None = None
-    """Targets of each sample's mixup partner; None without mixup."""
+    """Targets of each sample's partner in mixup or cutmix; None without either."""
     mix: Tensor | None = None
     """float32 (B,) weight of ``targets``; the rest belongs to ``mixed_targets``."""
 
@@ -255,7 +255,7 @@ class _Placed:
 def _augmented(augment: Augment, inputs: tuple[Tensor, ...], targets: Tensor, u_BK: Tensor) -> Batch:
     if inputs[0].dim() == 4:
         inputs = (augment_images(augment, inputs[0], u_BK),)
-    if not augment.mixup:
+    if not augment.mixup and not augment.cutmix:
         return Batch(inputs, targets)
-    inputs, mix_B = mix_inputs(inputs, u_BK)
+    inputs, mix_B = mix_inputs(augment, inputs, u_BK)
     return Batch(inputs, targets, targets.roll(1, 0), mix_B)

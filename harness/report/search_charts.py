@@ -90,7 +90,10 @@ def _loss_caveat(chosen: pd.DataFrame) -> str:
     differs = {
         "label smoothing": [trial for trial, each in candidates.items() if each.get("label_smoothing")],
         "class weights": [trial for trial, each in candidates.items() if each.get("class_weights") == "balanced"],
-        "mixup": [trial for trial, each in candidates.items() if (each.get("augment") or {}).get("mixup")],
+        **{
+            name: [trial for trial, each in candidates.items() if (each.get("augment") or {}).get(name)]
+            for name in ("mixup", "cutmix")
+        },
     }
     parts = [f"{name} ({_numbered(trials)})" for name, trials in differs.items() if trials]
     if not parts:

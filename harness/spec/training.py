@@ -39,6 +39,8 @@ class Augment(Frozen):
     """Blank a square with this share of the shorter side."""
     mixup: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
     """Alpha of mixup's beta distribution (Zhang et al., 2018, arXiv:1710.09412); for tables too."""
+    cutmix: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
+    """Alpha of cutmix's beta distribution (Yun et al., 2019, arXiv:1905.04899); beside mixup, half of the samples."""
 
 
 class Averaged(Frozen):

@@ -172,7 +172,7 @@ def test_mixup_blends_inputs_and_carries_both_targets():
 def test_mixup_of_images_weighs_whole_images():
     x_BCHW = images(batch=3)
     u_BK = torch.tensor([0.0, 0.25, 1.0])[:, None].expand(3, 10)
-    (mixed,), weights = mix_inputs((x_BCHW,), u_BK)
+    (mixed,), weights = mix_inputs(Augment(mixup=0.2), (x_BCHW,), u_BK)
     assert torch.equal(weights, u_BK[:, 0])
     assert torch.equal(mixed[0], x_BCHW[2])
     assert torch.allclose(mixed[1], 0.25 * x_BCHW[1] + 0.75 * x_BCHW[0])
@@ -206,6 +206,39 @@ def test_what_happens_to_a_sample_does_not_depend_on_the_batch(augment):
     assert any(not torch.allclose(later[sample], image, atol=1e-3) for sample, image in first.items())
 
 
+def test_cutmix_puts_a_box_of_the_neighbour_into_an_image_and_weighs_it_by_its_pixels():
+    augment = Augment(cutmix=1.0)
+    x_BCHW = torch.arange(1.0, 41.0)[:, None, None, None].expand(40, 2, 7, 9)
+    (mixed,), weights = mix_inputs(augment, (x_BCHW,), draw_table(augment, 40, seed=0, epoch=1))
+    own, others = mixed == x_BCHW, mixed == x_BCHW.roll(1, 0)
+    assert bool((own ^ others).all())
+    torch.testing.assert_close(weights, own.float().mean(dim=(1, 2, 3)))
+    assert float(weights.std()) > 0.1
+    inside = others[:, 0]
+    box = inside.any(2).sum(1) * inside.any(1).sum(1)
+    assert torch.equal(box, inside.flatten(1).sum(1))
+
+
+@pytest.mark.parametrize("own", [0.0, 0.36, 0.75, 1.0])
+def test_a_box_of_cutmix_in_the_middle_has_the_area_that_was_drawn(own):
+    u_BK = torch.cat([torch.zeros(1, 10), torch.tensor([[own, 0.5, 0.5, 0.0]])], dim=1)
+    (mixed,), weights = mix_inputs(Augment(cutmix=1.0), (torch.zeros(1, 1, 200, 100),), u_BK)
+    assert torch.equal(mixed, torch.zeros(1, 1, 200, 100))
+    assert float(weights) == pytest.approx(own, abs=0.01)
+
+
+def test_with_mixup_and_cutmix_each_sample_has_one_of_both():
+    augment = Augment(cutmix=1.0, mixup=1.0)
+    draws = draw_table(augment, 400, seed=0, epoch=1)
+    assert torch.equal(draws[:, :10], draw_table(Augment(mixup=1.0), 400, seed=0, epoch=1))
+    x_BCHW = torch.arange(1.0, 401.0)[:, None, None, None].expand(400, 1, 6, 6)
+    (mixed,), weights = mix_inputs(augment, (x_BCHW,), draws)
+    even = (mixed == mixed[:, :, :1, :1]).flatten(1).all(1)
+    blended = even & (weights > 0) & (weights < 1)
+    torch.testing.assert_close(weights[blended], draws[blended, 9])
+    assert 160 < int(blended.sum()) < 240
+
+
 def test_turning_one_part_on_leaves_the_draws_of_the_others():
     few = draw_table(Augment(flip=True), 20, seed=0, epoch=3)
     many = draw_table(Augment(flip=True, cutout=0.5, mixup=0.4), 20, seed=0, epoch=3)
@@ -224,6 +257,7 @@ def test_turning_one_part_on_leaves_the_draws_of_the_others():
         {"rotation": 5.0},
         {"scale": 0.1},
         {"cutout": 0.2},
+        {"cutmix": 1.0},
     ],
 )
 def test_tables_take_mixup_alone(setting):

@@ -16,6 +16,8 @@ from harness.errors import InputError
 pytestmark = pytest.mark.slow
 ROOT = Path(harness.__file__).parents[1]
 CNN = "{architecture: {cnn: {stages: 2, width: 4, norm: batch, residual: true}}}"
+STAGES = "{stages: 2, blocks: 1, width: 4, stochastic_depth: 0.1}"
+VIT = "{architecture: {vit: {depth: 1, heads: 2, patch: 3, positions: rotary, pooling: class, registers: 1}}}"
 SPEEDNET = "{architecture: {speednet: {width: 4, width_multiplier: 2.0, flip_average: true}}}"
 ROWS = 120
 
@@ -79,11 +81,27 @@ def _diabetes(folder, search):
     return run, {name: frame[[name]].to_numpy() for name in frame}
 
 
-def _digits(folder, search):
+def _digits(folder, search, space=CNN):
     from sklearn.datasets import load_digits
 
     images = load_digits().images.astype(np.uint8)[:, None]
-    return search(folder, "{builtin: digits, limit: 200}", CNN), {"image": images}
+    return search(folder, "{builtin: digits, limit: 200}", space), {"image": images}
+
+
+def _resnet(folder, search):
+    return _digits(folder, search, f"{{architecture: {{resnet: {STAGES}}}}}")
+
+
+def _convnext(folder, search):
+    return _digits(folder, search, f"{{architecture: {{convnext: {STAGES}}}}}")
+
+
+def _mobilenet(folder, search):
+    return _digits(folder, search, f"{{architecture: {{mobilenet: {STAGES}}}}}")
+
+
+def _vit(folder, search):
+    return _digits(folder, search, VIT)
 
 
 def _icons(folder, search):
@@ -116,7 +134,7 @@ def _module(folder, search):
 
 
 NAMES = {"onnx": "model.onnx", "torch": "model.pt2"}
-CASES = [_towns, _words, _values, _diabetes, _digits, _icons, _arrays, _module]
+CASES = [_towns, _words, _values, _diabetes, _digits, _resnet, _convnext, _mobilenet, _vit, _icons, _arrays, _module]
 
 
 @pytest.fixture(scope="module")

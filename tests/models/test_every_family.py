@@ -19,6 +19,12 @@ CASES = [
         Named("cnn", {"width": 8, "global_pooling": "none", "head": "mlp", "norm": "group"}), IMAGE, id="cnn-flatten"
     ),
     pytest.param(Named("speednet", {"width": 8, "depth": 3, "flip_average": True}), IMAGE, id="speednet"),
+    pytest.param(Named("resnet", {"stages": 2, "stochastic_depth": 0.1}), IMAGE, id="resnet"),
+    pytest.param(Named("resnet", {"width": 8, "block": "bottleneck", "order": "pre"}), IMAGE, id="resnet-pre"),
+    pytest.param(Named("convnext", {"stages": 2, "stochastic_depth": 0.1}), IMAGE, id="convnext"),
+    pytest.param(Named("mobilenet", {"stages": 2, "stochastic_depth": 0.1}), IMAGE, id="mobilenet"),
+    pytest.param(Named("vit", {"depth": 2, "stochastic_depth": 0.1}), IMAGE, id="vit"),
+    pytest.param(Named("vit", {"depth": 1, "positions": "rotary", "pooling": "class"}), IMAGE, id="vit-rotary"),
 ]
 every_case = pytest.mark.parametrize(("architecture", "shape"), CASES)
 
