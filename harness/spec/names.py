@@ -48,6 +48,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "head",
         ),
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
+        "realmlp": ("depth", "width", "activation", "dropout", "numeric", "scale_rate"),
         "speednet": (
             "width",
             "width_multiplier",
@@ -59,6 +60,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "norm_bias_rate",
             "flip_average",
         ),
+        "tabm": ("members", "kind", "depth", "width", "activation", "dropout", "numeric"),
     },
     "optimizer": {
         "adagrad": ("lr", "lr_decay", "eps", "weight_decay"),

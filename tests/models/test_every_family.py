@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.models import build, evaluating, example_inputs, families
+from harness.models import build, evaluating, example_inputs, families, prediction
 from harness.records import Named, TaskKind, TaskShape, image_inputs, table_inputs
 
 IMAGE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=image_inputs(1, 6, 6))
@@ -19,6 +19,9 @@ CASES = [
         Named("cnn", {"width": 8, "global_pooling": "none", "head": "mlp", "norm": "group"}), IMAGE, id="cnn-flatten"
     ),
     pytest.param(Named("speednet", {"width": 8, "depth": 3, "flip_average": True}), IMAGE, id="speednet"),
+    pytest.param(Named("tabm", {"width": 16, "members": 4}), TABLE, id="tabm"),
+    pytest.param(Named("tabm", {"width": 16, "kind": "mini", "numeric": "piecewise_linear"}), TABLE, id="tabm-mini"),
+    pytest.param(Named("realmlp", {"width": 16}), TABLE, id="realmlp"),
 ]
 every_case = pytest.mark.parametrize(("architecture", "shape"), CASES)
 
@@ -49,7 +52,8 @@ def test_a_model_is_built_and_run_on_the_meta_device(architecture, shape):
     with torch.device("meta"):
         model = build(architecture, shape)
     assert all(parameter.is_meta for parameter in model.parameters())
-    assert model(*example_inputs(shape, batch=3, device="meta")).shape == (3, shape.outputs)
+    outputs = prediction(model(*example_inputs(shape, batch=3, device="meta")))
+    assert outputs.shape == (3, shape.outputs)
 
 
 @every_case
@@ -73,7 +77,7 @@ def test_bf16_autocast_stays_close_and_trains(architecture, shape):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             torch.testing.assert_close(model(*inputs).float(), expected, rtol=0.1, atol=0.1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = model(*inputs)
+        y = prediction(model(*inputs))
     y.float().square().sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
 
@@ -101,7 +105,7 @@ def test_a_small_problem_is_learned(architecture, shape):
     start = loss()
     for _ in range(30):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(*inputs), targets).backward()
+        nn.functional.cross_entropy(prediction(model(*inputs)), targets).backward()
         optimizer.step()
     assert loss() < 0.7 * start
 
