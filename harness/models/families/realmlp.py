@@ -155,7 +155,8 @@ class Parametric(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a tensor of the same shape."""
-        return x + self.share * (self.activation(x) - x)
+        found: Tensor = x + self.share * (self.activation(x) - x)
+        return found
 
 
 class Scale(nn.Module):
