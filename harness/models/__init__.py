@@ -13,7 +13,7 @@ from harness.models.ensemble import Ensemble, Tempered
 from harness.models.families.own import is_own, own_sha256
 from harness.models.family import Family, families, takes
 from harness.models.weights import load_weights
-from harness.problems.outputs import Outputs, leaves, mapped, prediction
+from harness.problems.outputs import Members, Outputs, leaves, mapped, prediction
 
 __all__ = [
     "Curve",
@@ -21,6 +21,7 @@ __all__ = [
     "Ensemble",
     "Family",
     "Isotonic",
+    "Members",
     "Outputs",
     "Tempered",
     "build",

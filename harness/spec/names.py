@@ -89,6 +89,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "activation",
             "norm",
         ),
+        "realmlp": ("depth", "width", "activation", "dropout", "numeric", "scale_rate"),
         "speednet": (
             "width",
             "width_multiplier",
@@ -100,6 +101,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "norm_bias_rate",
             "flip_average",
         ),
+        "tabm": ("members", "kind", "depth", "width", "activation", "dropout", "numeric"),
         "vit": (
             "patch",
             "depth",

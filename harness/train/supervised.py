@@ -22,7 +22,7 @@ from harness.train.average import Average
 from harness.train.diagnosis import underfitting
 from harness.train.evaluation import assess
 from harness.train.learner import Learner
-from harness.train.loss import Criterion, make_criterion
+from harness.train.loss import Criterion, cost, make_criterion
 from harness.train.optimizer import build_optimizers
 from harness.train.recipe import Mean, Taken
 from harness.train.schedule import anneals
@@ -151,8 +151,7 @@ class Supervised:
 
     def _at_once(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Leave the gradients of the batch in the parameters; return its loss and scores."""
-        scores = self._criterion.scores(self._forward(batch.inputs))
-        loss = self._criterion.training_loss(scores, batch)
+        loss, scores = cost(self._criterion, self._forward(batch.inputs), batch)
         if self._l1 > 0.0:
             loss = loss + self._penalty()
         self._learner.backward(loss)
@@ -163,8 +162,8 @@ class Supervised:
         whole = self._criterion.weight(batch)
         losses, scores = [], []
         for part in parts(batch, self.plan.micro_batch):
-            part_scores = self._criterion.scores(self._forward(part.inputs))
-            loss = self._criterion.training_loss(part_scores, part) * (self._criterion.weight(part) / whole)
+            part_loss, part_scores = cost(self._criterion, self._forward(part.inputs), part)
+            loss = part_loss * (self._criterion.weight(part) / whole)
             self._learner.backward(loss)
             losses.append(loss.detach())
             scores.append(part_scores.detach())

@@ -133,8 +133,52 @@ def _module(folder, search):
     return search(folder, "wine", space, trust=True), {name: frame[[name]].to_numpy() for name in frame}
 
 
+def _members(folder, search):
+    """Numbers with encodings and categories, several members in one."""
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"age": rng.normal(40, 10, ROWS), "kind": rng.choice(list("abc"), ROWS)})
+    frame["sold"] = np.where(frame["age"] + 9 * (frame["kind"] == "a") > 42, "yes", "no")
+    frame.to_csv(folder / "sold.csv", index=False)
+    space = "{architecture: {tabm: {members: 4, width: 8, numeric: piecewise_linear}}}"
+    run = search(folder, f"{{csv: {folder / 'sold.csv'}, target: sold}}", space)
+    return run, {"age": _column(frame["age"], np.float64), "kind": _column(frame["kind"], object)}
+
+
+def _realmlp(folder, search):
+    """Numbers, two categories, and so many that they have vectors."""
+    rng = np.random.default_rng(6)
+    frame = pd.DataFrame(
+        {
+            "size": rng.lognormal(size=ROWS),
+            "new": rng.choice(["no", "yes"], ROWS),
+            "town": rng.choice(list("abcdefghijklm"), ROWS),
+        }
+    )
+    frame["price"] = 10 * frame["size"] + (frame["new"] == "yes")
+    frame.to_csv(folder / "price.csv", index=False)
+    space = "{architecture: {realmlp: {depth: 2, width: 8, activation: mish}}}"
+    run = search(folder, f"{{csv: {folder / 'price.csv'}, target: price}}", space)
+    arrays = {"size": _column(frame["size"], np.float64)}
+    return run, arrays | {name: _column(frame[name], object) for name in ("new", "town")}
+
+
 NAMES = {"onnx": "model.onnx", "torch": "model.pt2"}
-CASES = [_towns, _words, _values, _diabetes, _digits, _resnet, _convnext, _mobilenet, _vit, _icons, _arrays, _module]
+CASES = [
+    _towns,
+    _words,
+    _values,
+    _diabetes,
+    _digits,
+    _resnet,
+    _convnext,
+    _mobilenet,
+    _vit,
+    _icons,
+    _arrays,
+    _module,
+    _members,
+    _realmlp,
+]
 
 
 @pytest.fixture(scope="module")

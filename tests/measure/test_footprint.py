@@ -111,6 +111,9 @@ def profiled_mib(make_model, shape, batch):
         (Named("vit", {"pooling": "class", "registers": 2, "positions": "rotary", "stochastic_depth": 0.2}), IMAGES),
         (Named("mlp", {"depth": 4, "width": 256, "norm": "batch", "dropout": 0.5, "residual": True}), TABLE),
         (Named("mlp", {"depth": 2, "width": 256, "norm": "layer"}), MIXED),
+        (Named("tabm", {"members": 8, "width": 64}), MIXED),
+        (Named("tabm", {"members": 8, "width": 64, "kind": "mini"}), TABLE),
+        (Named("realmlp", {"width": 256}), MIXED),
     ],
 )
 def test_a_real_step_takes_about_as_much(architecture, shape):

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.models import build, example_inputs
-from harness.models.families.mlp import MLPConfig, embedding_width
+from harness.models.families.mlp import MLPConfig
 from harness.models.layers import ACTIVATIONS, Residual
+from harness.models.tables import embedding_width
 from harness.records import InputKind, Named, TaskKind, TaskShape, image_inputs, table_inputs
 
 TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(5))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.errors import InputError
 from harness.models import build
-from harness.models.families.mlp import PiecewiseLinear
+from harness.models.tables import PiecewiseLinear
 from harness.records import Named, TaskKind, TaskShape, image_inputs, table_inputs
 
 QUANTILES = ((-2.0, -0.5, 0.0, 3.0), (0.0, 1.0), (-1.0, 0.0, 1.0))

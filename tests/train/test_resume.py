@@ -18,13 +18,14 @@ from harness import models
 from harness.data import Batch, Part, place
 from harness.data.part import Normalise
 from harness.errors import InputError, StorageError, TimedOut
-from harness.records import Named, TaskKind, TaskShape, image_inputs
+from harness.records import Named, TaskKind, TaskShape, image_inputs, table_inputs
 from harness.spec import Training
 from harness.spec.training import Augment
 from harness.train import pack, read_facts, unpack
 from harness.train.state import flatten, unflatten
 
 IMAGES = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=image_inputs(1, 8, 8))
+TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(5))
 
 
 def untimed(record):
@@ -149,6 +150,30 @@ def test_images_with_batch_norm_dropout_and_augmentation_go_on(make_fit, plan, o
     fit = assert_resumes(make)
     has_norms = architecture.name not in ("convnext", "vit")
     assert ("running_mean" in " ".join(fit.best_state)) == has_norms
+
+
+TABM = Named("tabm", {"members": 3, "width": 8, "dropout": 0.3})
+REALMLP = Named("realmlp", {"depth": 2, "width": 8})
+
+
+@pytest.mark.parametrize("architecture", [TABM, REALMLP], ids=lambda architecture: architecture.name)
+@pytest.mark.parametrize("optimizer", [Named("adamw", {"weight_decay": 0.01}), Named("muon")], ids=lambda it: it.name)
+def test_families_for_tables_go_on(make_fit, labelled, optimizer, architecture):
+    def make(seed):
+        torch.manual_seed(seed)
+        return make_fit(
+            models.build(architecture, TABLE),
+            labelled(),
+            labelled(seed=1),
+            optimizer=optimizer,
+            schedule=Named("coslog4"),
+            dropout_schedule=Named("cosine"),
+            training=Training(ema=0.8),
+            micro_batch=6,
+            epochs=3,
+        )
+
+    assert_resumes(make, epochs=3)
 
 
 def test_fp16_goes_on_with_its_loss_scale(make_fit, labelled, mlp, plan):

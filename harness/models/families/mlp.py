@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -30,50 +29,9 @@ from harness.models.layers import (
     norm,
     sequence,
 )
+from harness.models.tables import PiecewiseLinear, embedding, embedding_width
 from harness.records import InputKind, TaskShape
 from harness.spec.idle import Idle
-
-
-class PiecewiseLinear(nn.Module):
-    """Appends to numbers how far each has gone through each bin of its column: 0 before, 1 behind, linear within.
-
-    A linear layer on top can bend and jump at every quantile, as a tree does. The first bin of a column has no lower
-    end and its last one no upper end. A column with a single bin is not encoded: it says the same. Gorishniy et al.,
-    2022, arXiv:2203.05556, section 3.2. Shape legend: B batch, F numeric columns, E encodings.
-    """
-
-    column: Tensor
-    start: Tensor
-    width: Tensor
-    least: Tensor
-    most: Tensor
-
-    def __init__(self, quantiles: Sequence[Sequence[float]]) -> None:
-        super().__init__()
-        columns: list[int] = []
-        starts: list[float] = []
-        widths: list[float] = []
-        lowest: list[float] = []
-        highest: list[float] = []
-        for column, ends in enumerate(quantiles):
-            bins = len(ends) - 1
-            if bins < 2:
-                continue
-            columns += [column] * bins
-            starts += ends[:-1]
-            widths += [after - before for before, after in itertools.pairwise(ends)]
-            lowest += [-math.inf, *[0.0] * (bins - 1)]
-            highest += [*[1.0] * (bins - 1), math.inf]
-        self.encodings = len(columns)
-        # They follow from the data, so they are no part of the weights.
-        self.register_buffer("column", torch.tensor(columns, dtype=torch.int64), persistent=False)
-        for name, values in (("start", starts), ("width", widths), ("least", lowest), ("most", highest)):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
-
-    def forward(self, x_BF: Tensor) -> Tensor:
-        """Return ``B x (F + E)``: the numbers themselves, then their encodings, column by column."""
-        through_BE = (x_BF[:, self.column] - self.start) / self.width
-        return torch.cat([x_BF, through_BE.clamp(self.least, self.most)], dim=1)
 
 
 class MLPConfig(FamilyConfig):
@@ -100,19 +58,6 @@ class MLPConfig(FamilyConfig):
         """Return the width of every hidden layer."""
         halvings = range(self.depth) if self.shape == "pyramid" else [0] * self.depth
         return [max(self.width >> times, MIN_WIDTH) for times in halvings]
-
-
-def embedding_width(cardinality: int) -> int:
-    """Return ``min(600, round(1.6 n^0.56))``, the rule of fastai's ``emb_sz_rule`` (fastai.tabular.model)."""
-    return min(600, round(1.6 * math.pow(cardinality, 0.56)))
-
-
-def embedding(cardinality: int) -> nn.Embedding:
-    """Return unit-variance vectors, like the standardised columns beside them; code 0 (unknown) starts neutral at 0."""
-    table = nn.Embedding(cardinality, embedding_width(cardinality))
-    nn.init.normal_(table.weight)
-    nn.init.zeros_(table.weight.data[0])
-    return table
 
 
 class MLP(nn.Module):
