@@ -187,7 +187,13 @@ def test_what_does_not_fit_what_was_learnt_is_a_value_error(kept, animals, sever
 
 def test_ctrl_c_ends_it_cleanly(several, options, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(fitting.Lines, "trial_ended", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    presses = iter([signal.SIGINT])  # a second one would end it at once
+
+    def press(*_):
+        for number in presses:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(fitting.Lines, "trial_ended", press)
     _, x, y = several
     rates = "space.optimizer.adamw.lr={float: [0.001, 0.1]}"
     model = HarnessRegressor(**{**options, "trials": 10_000}, overrides=[rates], verbose=1)

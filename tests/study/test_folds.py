@@ -37,7 +37,7 @@ def test_the_value_is_the_mean_over_folds_trained_one_by_one(real, whole):
     """The same samples in single trials on one holdout, whose seeds are those of the folds."""
     record = whole[0].record
     job = real.job_of(FOLDS)
-    single = dataclasses.replace(job, spec=real.job_of().spec, folds=())
+    single = dataclasses.replace(job, spec=real.job_of("search.plan=safe").spec, folds=())
     alone = []
     with real.bench() as evaluate:
         for number, fold in enumerate(job.folds, start=1):
@@ -126,10 +126,10 @@ def test_pruners_compare_the_running_mean_with_those_of_others_at_the_same_fold(
     spec = parse_spec(
         "task: digits\nspace: {architecture: {mlp: {width: {int: [8, 512]}}}}",
         origin="x",
-        overrides=["objective=accuracy", f"search.pruner={pruner}", FOLDS, "search.sampler=random"],
+        overrides=["objective=accuracy", f"search.pruner={pruner}", FOLDS, "search.sampler=tpe"],
     )
     source = SampledTrials(spec, resolve_objectives(spec, TaskKind.CLASSIFICATION), [])
-    for _ in range(6):
+    for _ in range(12):
         stretch = source.ask(99)
         record = TrialRecord(
             trial=stretch.trial, outcome=Outcome.COMPLETE, reason="", candidate={}, params=stretch.params, values=(0.7,)

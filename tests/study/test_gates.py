@@ -132,8 +132,11 @@ def test_nothing_is_probed_where_nothing_depends_on_it(real, evaluate, monkeypat
 
 
 def test_gates_do_not_change_what_is_trained(real, evaluate):
-    limited = evaluate(real.job_of("limits.latency_ms=1000", "limits.train_seconds=1000", "limits.memory_mb=1e6"))
-    free = evaluate(real.job_of())
+    alone = "search.plan=safe"
+    limited = evaluate(
+        real.job_of(alone, "limits.latency_ms=1000", "limits.train_seconds=1000", "limits.memory_mb=1e6")
+    )
+    free = evaluate(real.job_of(alone))
     assert limited.weights == free.weights
     assert [epoch.validation for epoch in limited.epochs] == [epoch.validation for epoch in free.epochs]
 
@@ -352,14 +355,14 @@ def test_what_cannot_finish_in_the_trials_own_time_is_a_timeout_and_not_started(
 
 def test_what_cannot_finish_in_the_time_of_the_run_stays_open_and_is_not_started(real, evaluate, monkeypatch):
     monkeypatch.setattr(Prober, "predict", lambda *_: {"epoch_s": 100.0, "step_s": 1.0, "memory_mb": 1.0})
-    ended = evaluate(real.job_of("budget.time=1h"), left_s=300.0)
+    ended = evaluate(real.job_of("budget.time=1h", "search.plan=safe"), left_s=300.0)
     assert (ended.outcome, ended.epochs) == (Outcome.INTERRUPTED, [])
     assert ended.record.reason.startswith("not started: 4 epochs take about 400 s, and ")
-    patient = real.job_of("budget.time=1h", "training.patience=1", "space.schedule=constant")
+    patient = real.job_of("budget.time=1h", "search.plan=safe", "training.patience=1", "space.schedule=constant")
     assert evaluate(patient, left_s=300.0).outcome is Outcome.COMPLETE, "with patience it may end after two epochs"
-    annealing = evaluate(real.job_of("budget.time=1h", "training.patience=1"), left_s=300.0)
+    annealing = evaluate(real.job_of("budget.time=1h", "search.plan=safe", "training.patience=1"), left_s=300.0)
     assert annealing.outcome is Outcome.INTERRUPTED, "its schedule is gone to its end"
-    short = evaluate(real.job_of("budget.time=1h", "training.epochs=2"), left_s=300.0)
+    short = evaluate(real.job_of("budget.time=1h", "search.plan=safe", "training.epochs=2"), left_s=300.0)
     assert short.outcome is Outcome.COMPLETE, "it has two epochs of its own"
 
 

@@ -160,7 +160,7 @@ def test_epochs_that_no_trial_has_are_refused(case):
 
 def test_the_candidate_is_the_one_of_the_parameters():
     def known(params=PARAMS, **changes):
-        return [Known(PARAMS, (), None), Known(params, (), Result(replace(RECORD, **changes), EPOCHS))]
+        return [Known(PARAMS, None), Known(params, Result(replace(RECORD, **changes), EPOCHS))]
 
     check_candidates(RUN, SPEC, known())
     for candidate in ({}, {**RECORD.candidate, "architecture": {"evil": {"family": "evil:build"}}}):

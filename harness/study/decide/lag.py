@@ -38,8 +38,11 @@ class Lag:
 
 
 def lag_of(spec: Spec) -> Lag:
-    """Return the lag of a search: by its sampler, and where that is blind by its pruner."""
-    blind = spec.search.sampler in BLIND
+    """Return the lag of a search: by its sampler, and where that is blind by its pruner.
+
+    One that ends where nothing improves looks at results, too: it is to see soon that there are none.
+    """
+    blind = spec.search.sampler in BLIND and not spec.budget.stagnation
     if blind and pruner_name(spec) == "none":
         return Lag(free=64, most=64, share=0.0)
     if blind and pruner_name(spec) != "asha":
