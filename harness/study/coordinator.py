@@ -31,7 +31,7 @@ from harness.study.trial.memory import halved
 NOT_STARTED = 3
 """After so many trials in a row that could not finish in the time that is left, the search does not go on asking."""
 
-FIRST_TOGETHER = 8
+FIRST_TOGETHER = 2
 """Trials that a time budget lets into a program before it is known how long one takes."""
 
 TIME_SHARE = 0.5

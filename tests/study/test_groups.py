@@ -149,8 +149,7 @@ def test_no_slot_has_more_than_its_share_and_none_is_idle_while_something_waits(
     assert [trials[0] for trials in found[:1]] == [0][: len(waiting)], "the first comes first"
 
 
-def test_in_a_time_budget_programs_are_as_large_as_is_known_to_end_in_time(toy, tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.study.coordinator.FIRST_TOGETHER", 2)
+def test_in_a_time_budget_programs_are_as_large_as_is_known_to_end_in_time(toy, tmp_path):
     usual, timed, short = toy.ToyWorkshop(), toy.ToyWorkshop(), toy.ToyWorkshop()
     found = search(tmp_path / "usual", usual, grouping=TOGETHER)
     assert values(search(tmp_path / "timed", timed, grouping=TOGETHER, stop=Left(10_000.0))) == values(found)
