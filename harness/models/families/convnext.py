@@ -67,7 +67,7 @@ class Block(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return the sum of the branch and what comes in."""
-        out_BHWC = self.norm(self.depthwise(x_BCHW).permute(0, 2, 3, 1))
+        out_BHWC: Tensor = self.norm(self.depthwise(x_BCHW).permute(0, 2, 3, 1))
         out_BHWC = self.project(self.activation(self.expand(out_BHWC)))
         if self.scale is not None:
             out_BHWC = out_BHWC * self.scale
