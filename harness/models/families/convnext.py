@@ -73,7 +73,8 @@ class Block(nn.Module):
             out_BHWC = out_BHWC * self.scale
         if self.drop is not None:
             out_BHWC = self.drop(out_BHWC)
-        return x_BCHW + out_BHWC.permute(0, 3, 1, 2)
+        out_BCHW: Tensor = x_BCHW + out_BHWC.permute(0, 3, 1, 2)
+        return out_BCHW
 
 
 class Convnext(nn.Module):
