@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import operator
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,8 +95,17 @@ def _validated(
         raise explain(document, (), Spec, error) from None
 
 
-LATER = (("search", "first"), ("training", "ema"), ("training", "swa"), ("training", "threshold"))
-"""Keys that came after the first runs, each by default empty, 0 or none."""
+LATER: Mapping[tuple[str, ...], Any] = {
+    ("search", "first"): [],
+    ("search", "plan"): "auto",
+    ("budget", "stagnation"): None,
+    ("training", "ema"): 0.0,
+    ("training", "swa"): 0.0,
+    ("training", "threshold"): None,
+    ("training", "augment", "cutmix"): 0.0,
+    ("training", "augment", "fill"): "zero",
+}
+"""Keys that came after the first runs, with their defaults: left out there, so that a space's hash is what it was."""
 
 
 def canonical(spec: Spec) -> dict[str, Any]:
@@ -102,12 +113,10 @@ def canonical(spec: Spec) -> dict[str, Any]:
     data = spec.model_dump(mode="json", exclude={"space"})
     data["space"] = _plain(spec.group)
     data["training"] = _without(data["training"], data["space"])
-    # So that the hash of a space is what it was before there were such keys.
-    for section, key in LATER:
-        if not data[section].get(key, True):
-            del data[section][key]
-    if spec.search.plan == "auto":
-        del data["search"]["plan"]
+    for (*sections, key), default in LATER.items():
+        section = functools.reduce(operator.getitem, sections, data)
+        if key in section and section[key] == default:
+            del section[key]
     if not data["metrics"]:
         del data["metrics"]
     if spec.evaluation == Resampling():
