@@ -75,8 +75,7 @@ def remarks(trial: Mapping[Any, Any]) -> Iterator[str]:
     if _in_parts(trial):
         yield f"batches of {batch_text(trial)}"
     if pd.notna(trial["shared_with"]) and trial["shared_with"] > 0:
-        others = plural(int(trial["shared_with"]), "other trial")
-        yield f"trained in one program with {others}; its seconds, energy and memory are shares of the program's"
+        yield f"one of {int(trial['shared_with']) + 1} in a program; seconds, energy and memory are its share"
     if pd.notna(trial["attempts"]) and trial["attempts"] > 1:
         yield f"started {int(trial['attempts'])} times"
 

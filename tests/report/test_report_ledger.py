@@ -164,7 +164,7 @@ def test_repeats_parts_of_batches_and_later_starts_are_remarked(eventful):
     text = build(eventful)["report.md"]
     assert "- same as trial 3, so not trained again (trial 20)\n" in text
     assert "- started 3 times (trial 4)\n" in text
-    assert "- trained in one program with 7 other trials; its seconds, energy and memory are shares of the" in text
+    assert "- one of 8 in a program; seconds, energy and memory are its share (trial" in text
     assert "| batch, layout | 512 in parts of 64, channels_last |" in text
     winner = next(line for line in text.splitlines() if line.startswith("| 1 | 18 |"))
     assert "| batches of 512 in parts of 64; started 2 times; repeated as trial 26 |" in winner
