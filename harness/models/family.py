@@ -55,8 +55,8 @@ class Family:
 families: Registry[Family] = Registry("architecture")
 """Families by the name under which a space has them; :func:`family` adds one.
 
->>> sorted(families)[:2]
-['cnn', 'mlp']
+>>> sorted(families)[:3]
+['cnn', 'convnext', 'mlp']
 """
 
 

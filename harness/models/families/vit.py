@@ -142,7 +142,7 @@ class Vit(nn.Module):
         if self.positions is not None:
             x_BND = x_BND + self.positions
         if self.tokens is not None:
-            x_BND = torch.cat([self.tokens.expand(len(x_BND), -1, -1).to(x_BND.dtype), x_BND], dim=1)
+            x_BND = torch.cat([self.tokens.expand(x_BND.shape[0], -1, -1).to(x_BND.dtype), x_BND], dim=1)
         x_BND = self.blocks(self.dropout(x_BND))
         of_class = self._config.pooling == "class"
         x_BD = x_BND[:, 0] if of_class else x_BND[:, self._config.tokens() :].mean(dim=1)
