@@ -49,7 +49,9 @@ class Candidate:
 def completed(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a candidate's dict with the defaults of what it does not say, as one of an earlier version may not."""
     options: dict[str, Any] = {key: {name: {}} for key, name in DEFAULTS.items()}
-    return {**options, **Training().model_dump(mode="json"), **value}
+    training = Training().model_dump(mode="json")
+    augment = {**training["augment"], **value.get("augment", {})}
+    return {**options, **training, **value, "augment": augment}
 
 
 def candidate_at(spec: Spec, chosen: Mapping[str, Scalar]) -> Candidate:
