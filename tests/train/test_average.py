@@ -3,27 +3,31 @@
 import pytest
 import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from harness.records import Named
 from harness.spec import Training
 from harness.train import evaluate
+from harness.train.learner import Learner
 
 STEPS = 12
 
 
 @pytest.fixture
-def followed(make_fit, labelled):
+def followed(make_fit, labelled, monkeypatch):
     """Train three epochs of four steps; return the Fit, its records and the weights after each step."""
+    descend = Learner.descend
 
     def train(model: nn.Module, **options):
         fit = make_fit(model, labelled(), labelled(seed=1), optimizer=Named("adamw", {"lr": 0.05}), **options)
         weights = []
-        hook = register_optimizer_step_post_hook(
-            lambda *_: weights.append([p.detach().double() for p in model.parameters()])
-        )
+
+        def noted(learner, *, measure):
+            norms = descend(learner, measure=measure)
+            weights.append([p.detach().double() for p in model.parameters()])
+            return norms
+
+        monkeypatch.setattr(Learner, "descend", noted)
         records = list(fit)
-        hook.remove()
         assert len(weights) == STEPS
         return fit, records, weights
 
