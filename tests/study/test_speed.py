@@ -21,7 +21,7 @@ def measured(monkeypatch):
         return Figures(dict.fromkeys(NAMES, float(len(calls))))
 
     monkeypatch.setattr(speed, "measure_inference", measure_inference)
-    monkeypatch.setattr("harness.study.trial.attempt.measure_speed", speed.measure_speed)
+    monkeypatch.setattr("harness.study.trial.finishing.measure_speed", speed.measure_speed)
     return calls
 
 
