@@ -14,7 +14,7 @@ import pytest
 def test_killed_searches_come_to_the_same_end_as_one_left_alone():
     script = Path(__file__).parents[1] / "chaos.py"
     done = subprocess.run(
-        [sys.executable, script, "--kills", "12"],
+        [sys.executable, script, "--kills", "6"],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

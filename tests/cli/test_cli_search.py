@@ -220,9 +220,8 @@ def test_keeping_the_winner_scores_the_weights_of_the_search(search, tiny):
     assert result["test"]["accuracy"] > 0.5
 
 
-@pytest.mark.parametrize(
-    "task", ["wine", *(pytest.param(name, marks=pytest.mark.slow) for name in ("diabetes", "breast-cancer"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["wine", "diabetes", "breast-cancer"])
 def test_tables_of_every_kind_are_searched(search, task):
     result = search("tabular", "--set", f"task={task}", "--trials", 3, "--set", "budget.epochs=15")
     test = result["test"]

@@ -63,6 +63,7 @@ print(json.dumps(done))
 """
 
 
+@pytest.mark.slow
 def test_typos_are_told_without_loading_torch(tmp_path):
     lines = json.dumps([line for line, _ in TYPOS])
     done = subprocess.run(

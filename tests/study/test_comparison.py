@@ -26,6 +26,8 @@ from harness.study.comparison.openings import Openings, read_openings
 from harness.study.comparison.story import Watch
 from harness.study.comparison.winners import winner_of
 
+pytestmark = pytest.mark.slow
+
 WINE = {
     "task": "wine",
     "objective": "accuracy",
@@ -165,7 +167,6 @@ def test_a_test_score_that_is_undefined_is_told_and_its_pair_not_replaced(whole,
         compare(tmp_path, space=None, resume=folder)
 
 
-@pytest.mark.slow
 def test_an_interrupted_comparison_goes_on_to_the_same_verdict(whole, tmp_path):
     result, looks = whole
     interrupting = Looks(7, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -400,7 +401,6 @@ def test_the_log_of_openings_never_forgets_one(runs, tmp_path):
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.slow
 def test_equals_are_called_different_at_most_once_in_twenty(tmp_path, monkeypatch):
     """One architecture under two names, in 20 comparisons with seeds of their own; their pages are not drawn."""
     monkeypatch.setattr("harness.api.write_report", lambda _: None)
@@ -409,7 +409,6 @@ def test_equals_are_called_different_at_most_once_in_twenty(tmp_path, monkeypatc
     assert sum(result.pairs["verdict"].item() == "better" for result in results) <= 1
 
 
-@pytest.mark.slow
 def test_a_killed_comparison_goes_on_to_the_same_verdict(tmp_path):
     """SIGKILL in a search, and again among the trainings of the winners; what is trained is not trained again."""
     space = tmp_path / "wine.yaml"

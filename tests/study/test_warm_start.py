@@ -127,6 +127,7 @@ def test_what_cannot_be_a_start_is_refused_in_a_line(tmp_path, earlier):
         harness.search(resume=earlier.run, warm_start=earlier.run)
 
 
+@pytest.mark.slow
 def test_a_warm_start_is_counted_remembered_and_resumed(earlier, tmp_path):
     best = earlier.trials[earlier.trials["outcome"] == "complete"].sort_values("value")
     started = search(tmp_path, "search.seed=1", warm_start=earlier.run, trials=2)
@@ -140,6 +141,7 @@ def test_a_warm_start_is_counted_remembered_and_resumed(earlier, tmp_path):
     assert started.stats["search"]["notes"] == notes
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_a_space_that_has_grown(earlier, tmp_path):
     first = search(tmp_path)
     before = first.trials
