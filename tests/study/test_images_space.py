@@ -1,8 +1,8 @@
 """The shipped space for images: each of its families learns the digits."""
 
-import harness
-
 import pytest
+
+import harness
 
 FAMILIES = ["cnn", "speednet", "resnet", "convnext", "mobilenet", "vit"]
 
