@@ -38,9 +38,10 @@ def rows(run):
 
 
 def choices(run):
-    """Return what a run went by, by the names of the files."""
+    """Return what a run went by, by the names of the files; how fast its models are is known, and chooses nothing."""
     found = (path for path in (run / "choices").iterdir() if re.fullmatch(r"[0-9a-f]{32}\.json", path.name))
-    return {path.name: json.loads(path.read_text()) for path in found}
+    entries = {path.name: json.loads(path.read_text()) for path in found}
+    return {name: entry for name, entry in entries.items() if entry.get("what") != "speed"}
 
 
 def layouts(run):

@@ -161,6 +161,11 @@ class Life:
         (run,) = (self.folder / "runs").iterdir()
         return run
 
+    def begun(self):
+        """Return the workers once the run has begun; some start before, while the data are loaded."""
+        runs = self.folder / "runs"
+        return self.workers() if runs.is_dir() and any((run / "status.json").exists() for run in runs.iterdir()) else []
+
     def steps(self):
         """Return who has made a training step: the workers' process ids, once for each."""
         path = self.folder / "steps"
@@ -340,7 +345,7 @@ def test_a_signal_ends_cleanly_and_the_run_goes_on_as_if_undisturbed(how, begin,
 @two_cores
 def test_ctrl_c_while_the_workers_are_starting(begin, space):
     life = begin(space())
-    workers = wait_for(life.workers, "the start of a worker")
+    workers = wait_for(life.begun, "the start of a worker")
     os.killpg(life.pid, signal.SIGINT)
     assert life.end() == 130, life.err
     assert not alive(*workers)
@@ -351,7 +356,7 @@ def test_ctrl_c_while_the_workers_are_starting(begin, space):
 
 def test_ctrl_c_once_more_while_the_report_is_written(begin, here, space):
     life = begin(space(), workers=1)
-    wait_for(life.workers, "the start of a worker")
+    wait_for(life.begun, "the start of a worker")
     os.killpg(life.pid, signal.SIGINT)
     wait_for(lambda: state_of(life.run) == "interrupted", "the end of the search")
     os.killpg(life.pid, signal.SIGINT)

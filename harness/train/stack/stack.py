@@ -133,7 +133,7 @@ class Stack:
     def _gathered(self, rows_M: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return the samples of each member's batch, whose numbers follow each other."""
         models, samples = len(self.members), self._train
-        numbers_KBF = samples.numbers.index_select(0, rows_M).view(models, -1, samples.numbers.shape[1])
+        numbers_KBF = samples.numbers.index_select(0, rows_M).unflatten(0, (models, -1))
         numbers_KBF = in_slabs(numbers_KBF, self._buffers)
         codes_KBC = None
         if samples.codes is not None:
