@@ -111,7 +111,7 @@ def test_a_search_of_data_from_python_is_resumed_with_it(tmp_path):
     assert (kept["frame"], kept["target"], kept["drop"], kept["split"]["validation"]) == ("data", "price", ["id"], 0.2)
     part = read_json(result.run / "parts" / "0001.json")["environment"]
     assert part["argv"] == []
-    asked = {"data": "DataFrame", "target": "price", "device": "cpu", "out": str(tmp_path)}
+    asked = {"data": "DataFrame", "target": "price", "device": "cpu", "out": str(tmp_path), "workers": 1}
     assert {name: value for name, value in part["asked"].items() if name != "space"} == asked
     assert part["asked"]["space"]["space"]["architecture"] == {"mlp": {"width": {"int": [8, 16]}}}
     assert "harness.search(data=DataFrame, device='cpu', " in (result.run / "report.md").read_text()
