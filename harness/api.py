@@ -164,10 +164,10 @@ def search(
     of their own (``"auto"``: one for each core, as far as that pays; 0: in this one), or in as many actors of the Ray
     cluster at ``address``; ``storage`` is the URL of a PostgreSQL database for the study. ``plan_from`` is a run whose
     measured choices of layout, precision, batch size and threads are replayed. ``warm_start`` names earlier runs, the
-    best candidates of which are tried first. ``metrics`` are measured beside those of
-    the space: names of built-in ones, or a mapping of names of your own to functions of (targets, answers), or to
-    ``"module:function"`` with ``trust``; see docs/spaces.md. ``timeout_s`` is for everything from this call on, or from
-    ``started_s`` (of ``time.monotonic()``) where that came before it. Raises the errors of :mod:`harness.errors`.
+    best candidates of which are tried first. ``metrics`` are measured beside those of the space: names of built-in
+    ones, or a mapping of names of your own to functions of (targets, answers), or to ``"module:function"`` with
+    ``trust``; see docs/spaces.md. ``timeout_s`` is for everything from this call on, or from ``started_s`` (of
+    ``time.monotonic()``) where that came before it. Raises the errors of :mod:`harness.errors`.
 
     ``on_epoch`` is called with the :class:`~harness.records.EpochRecord` of every epoch that has ended, ``on_trial``
     with the :class:`~harness.records.TrialRecord` of every trial; ``observer`` is an :class:`Observer`, which hears of

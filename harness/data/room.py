@@ -17,6 +17,7 @@ from typing import IO
 
 import numpy as np
 
+from harness.cache import user_cache
 from harness.errors import DataError
 from harness.hardware import free_host_mib
 from harness.records import MIB
@@ -33,7 +34,7 @@ class Mapping(mmap.mmap):
 
 def scratch_folder() -> Path:
     """Return where the files are that have no name, ``$XDG_CACHE_HOME/harness/scratch``; it need not exist."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness" / "scratch"
+    return user_cache() / "scratch"
 
 
 def beyond_memory(size: int) -> bool:

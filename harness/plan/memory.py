@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 
+from harness.cache import user_cache
 from harness.errors import StorageError
 from harness.hardware.cpu import read_cpu
 from harness.hardware.nvml import open_nvml
 from harness.plan.calibration import Choice
 from harness.records import NAN
 from harness.store import plain, read_json, write_first, write_json
-from harness.store.files import user_cache
 
 KEYS = 2
 """Version of what the keys hold: answers under earlier ones are not found, and measured anew. 1: only shapes."""

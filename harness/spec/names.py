@@ -31,6 +31,9 @@ _SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "wsd": ("warmup", "decay", "shape"),
 }
 
+STAGES = ("stages", "width", "width_multiplier", "blocks", "dropout", "stochastic_depth")
+"""The parameters that families of stages have in common."""
+
 OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "architecture": {
         "cnn": (
@@ -48,12 +51,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "head",
         ),
         "convnext": (
-            "stages",
-            "width",
-            "width_multiplier",
-            "blocks",
-            "dropout",
-            "stochastic_depth",
+            *STAGES,
             "patch",
             "kernel",
             "expansion",
@@ -62,12 +60,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
         "mobilenet": (
-            "stages",
-            "width",
-            "width_multiplier",
-            "blocks",
-            "dropout",
-            "stochastic_depth",
+            *STAGES,
             "expansion",
             "kernel",
             "squeeze_excite",
@@ -77,12 +70,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "norm",
         ),
         "resnet": (
-            "stages",
-            "width",
-            "width_multiplier",
-            "blocks",
-            "dropout",
-            "stochastic_depth",
+            *STAGES,
             "block",
             "order",
             "stem",

@@ -27,11 +27,6 @@ TEMPORARY = re.compile(r"\..+\.\d+(-[0-9a-f]+)?\.tmp")
 """Names that files are written under first; one that stays is of a process that was killed."""
 
 
-def user_cache() -> Path:
-    """Return the user's folder for what can be had again, ``$XDG_CACHE_HOME/harness``; it need not exist."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness"
-
-
 def write_file(path: Path, content: bytes | str) -> None:
     """Replace ``path`` by ``content`` in one step. Raises :class:`StorageError`."""
     data = readable(content).encode() if isinstance(content, str) else content

@@ -15,6 +15,7 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from sqlalchemy.pool import NullPool, StaticPool
 
+from harness.cache import user_cache
 from harness.errors import StorageError
 from harness.store.connection import (
     DAMAGED,
@@ -25,7 +26,7 @@ from harness.store.connection import (
     patience,
     postgresql_url,
 )
-from harness.store.files import read_file, user_cache, write_file
+from harness.store.files import read_file, write_file
 from harness.store.reading import damage
 
 STUDIES: sqlalchemy.Table = models.StudyModel.__table__

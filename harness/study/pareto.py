@@ -21,9 +21,14 @@ def signed(values: npt.ArrayLike, maximize: Sequence[bool]) -> Floats:
     return np.where(np.asarray(maximize, dtype=np.bool_), table, -table)
 
 
+def as_good(rows: Floats, row: Floats) -> Flags:
+    """Return which of the ``rows`` dominate ``row`` or equal it; all are :func:`signed`."""
+    return np.asarray((rows >= row).all(axis=-1), dtype=np.bool_)
+
+
 def dominating(rows: Floats, row: Floats) -> Flags:
     """Return which of the ``rows`` dominate ``row``; all are :func:`signed`."""
-    return np.asarray((rows >= row).all(axis=1) & (rows > row).any(axis=1), dtype=np.bool_)
+    return as_good(rows, row) & np.asarray((rows > row).any(axis=-1), dtype=np.bool_)
 
 
 def pareto_front(values: npt.ArrayLike, maximize: Sequence[bool]) -> Flags:

@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from harness.cache import user_cache
 from harness.data.files import existing_file, sha256_of_arrays
 from harness.data.sources.arrays import as_images
 from harness.data.sources.source import Source
@@ -73,7 +74,7 @@ _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 def cache_folder() -> Path:
     """Return the user's folder for the files, ``$XDG_CACHE_HOME/harness/fashion-mnist``; it need not exist."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness" / _NAME
+    return user_cache() / _NAME
 
 
 def read_fashion_mnist(directory: Path | None) -> Source:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.records import Outcome, TrialRecord
 from harness.study.objectives import Objective
+from harness.study.pareto import Floats, as_good, signed
 
 
 class Stagnation:
@@ -18,8 +19,8 @@ class Stagnation:
     def __init__(self, patience: int | None, objectives: Sequence[Objective]) -> None:
         """``patience`` is the number of trials without an improvement that is too many; None: no number is."""
         self._patience = patience
-        self._signs = [1.0 if objective.maximize else -1.0 for objective in objectives]
-        self._front: dict[int, list[float]] = {}
+        self._maximize = [objective.maximize for objective in objectives]
+        self._front: dict[int, Floats] = {}
         """Of the complete trials those that no other betters, with their values, each to be made large."""
         self._since: set[int] = set()
         self.best: int | None = None
@@ -42,16 +43,11 @@ class Stagnation:
         if record.outcome is not Outcome.COMPLETE:
             self._since.add(record.trial)
             return
-        values = [sign * value for sign, value in zip(self._signs, record.values, strict=True)]
+        values = signed(record.values, self._maximize)
         self._front.pop(record.trial, None)
-        if any(_as_good(known, values) for known in self._front.values()):
+        if any(as_good(known, values) for known in self._front.values()):
             self._since.add(record.trial)
             return
-        self._front = {trial: known for trial, known in self._front.items() if not _as_good(values, known)}
+        self._front = {trial: known for trial, known in self._front.items() if not as_good(values, known)}
         self._front[record.trial], self.best = values, record.trial
         self._since.clear()
-
-
-def _as_good(values: Sequence[float], others: Sequence[float]) -> bool:
-    """Tell whether no value is less than the other one."""
-    return all(value >= other for value, other in zip(values, others, strict=True))
