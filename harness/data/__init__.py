@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from harness.data.catalog import tasks
     from harness.data.dataset import Dataset, load
     from harness.data.download import fetch
-    from harness.data.fitted import check_preprocessing
     from harness.data.learning import Learning
+    from harness.data.modalities.tables import check_columns, unknown_columns
     from harness.data.part import Part
-    from harness.data.preprocessing import check_columns, prepare, unknown_columns
+    from harness.data.preprocessing import check_preprocessing, prepare
     from harness.data.seeding import derive_seed
     from harness.data.sources.fashion_mnist import cache_folder
     from harness.data.sources.given import Given, given
@@ -61,10 +61,10 @@ __getattr__, __dir__ = lazy_names(
         "download": ("fetch",),
         "sources.fashion_mnist": ("cache_folder",),
         "sources.given": ("Given", "given"),
-        "fitted": ("check_preprocessing",),
         "learning": ("Learning",),
         "part": ("Part",),
-        "preprocessing": ("check_columns", "prepare", "unknown_columns"),
+        "modalities.tables": ("check_columns", "unknown_columns"),
+        "preprocessing": ("check_preprocessing", "prepare"),
         "seeding": ("derive_seed",),
         "training_data": ("TrainingData",),
         "unusual": ("Unusual",),

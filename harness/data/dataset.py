@@ -11,9 +11,9 @@ import pandas as pd
 
 from harness.data.examine import suspicions
 from harness.data.fitting import fit_preprocessing
+from harness.data.modalities import modalities, modality_of
 from harness.data.part import Part
-from harness.data.preprocessing import beyond_training, prepare
-from harness.data.room import rows_of
+from harness.data.preprocessing import prepare
 from harness.data.sources import read_source
 from harness.data.sources.given import Given
 from harness.data.sources.source import Source
@@ -21,7 +21,7 @@ from harness.data.splits import Indices, split_again, split_folds, split_samples
 from harness.data.training_data import TrainingData
 from harness.errors import DataError
 from harness.problems.regression import value_columns
-from harness.records import Target, TaskShape, image_inputs, table_inputs
+from harness.records import Target, TaskShape
 from harness.spec.task import Split, TaskSpec
 
 
@@ -150,27 +150,26 @@ class Dataset(TrainingData):
             columns["target_name"] = np.array(source.class_names, dtype=object)[source.targets[rows]]
         return pd.DataFrame(columns)
 
-    def raw_test(self, places: np.ndarray) -> np.ndarray | pd.DataFrame:
+    def raw_test(self, places: np.ndarray) -> Any:
         """Return some samples of :meth:`open_test` as they were read: images ``x_NCHW``, or rows of a table."""
         assert self._door.opened, "the test samples were not opened"
-        raw, rows = self._source.inputs, self._indices.test[places]
-        chosen: np.ndarray | pd.DataFrame = raw.iloc[rows] if isinstance(raw, pd.DataFrame) else raw[rows]
-        return chosen
+        return _rows(self._source, self._indices.test[places])
 
     def beyond_training(self) -> dict[str, int]:
         """Return how many test values of each column are clipped, since training never went so far."""
-        if isinstance(self._source.inputs, np.ndarray):
-            return {}
-        return beyond_training(self.preprocessing, self._source.inputs.iloc[self._indices.test])
+        raw = self._source.inputs
+        return modality_of(raw).beyond_training(self.preprocessing, raw, self._indices.test)
+
+
+def _rows(source: Source, rows: np.ndarray) -> Any:
+    return modality_of(source.inputs).take(source.inputs, rows, source.name)
 
 
 def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) -> Part:
-    raw = source.inputs
     targets, exact = source.targets[rows], None
     if not source.class_names:
         exact, targets = targets, (targets - np.asarray(preprocessing["target"]["mean"])).astype(np.float32)
-    chosen = raw.iloc[rows] if isinstance(raw, pd.DataFrame) else rows_of(raw, rows, source.name)
-    part = prepare(preprocessing, chosen, targets, source.positions(rows))
+    part = prepare(preprocessing, _rows(source, rows), targets, source.positions(rows))
     return replace(part, exact=exact)
 
 
@@ -183,16 +182,7 @@ def _left_out(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ..
 def _shape(source: Source, preprocessing: Mapping[str, Any]) -> TaskShape:
     target = _target(source, preprocessing["target"])
     outputs = len(source.class_names) or len(target.centre)
-    if isinstance(source.inputs, np.ndarray):
-        channels, height, width = source.inputs.shape[1:]
-        images = image_inputs(channels, height, width, tuple(map(tuple, preprocessing["patches"])))
-        return TaskShape(kind=source.kind, outputs=outputs, target=target, inputs=images)
-    numeric = preprocessing["numeric"]
-    inputs = table_inputs(
-        len(numeric),
-        cardinalities=tuple(len(column["categories"]) + 1 for column in preprocessing["categorical"]),
-        quantiles=tuple(tuple(column["quantiles"]) for column in numeric),
-    )
+    inputs = modalities[preprocessing["inputs"]].inputs(preprocessing)
     return TaskShape(kind=source.kind, outputs=outputs, target=target, inputs=inputs)
 
 

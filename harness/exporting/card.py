@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.data.fitting import training_range
+from harness.data.modalities.table_fitting import training_range
 from harness.exporting.check import Checked
 from harness.exporting.raw_inputs import MISSING_DATE, RawInput
 from harness.exporting.samples import Data

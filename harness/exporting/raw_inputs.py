@@ -14,6 +14,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from harness.errors import InputError
+
 OUTPUTS = ("label", "probabilities", "value")
 """Names of outputs, which no input may have too."""
 MISSING_DATE = int(np.datetime64("NaT").astype(np.int64))
@@ -47,11 +49,25 @@ class RawInput:
 
 
 def raw_inputs(preprocessing: Mapping[str, Any]) -> tuple[RawInput, ...]:
-    """Return the inputs that preprocessing takes: numbers, then dates, then categories; or images."""
-    if preprocessing["inputs"] == "image":
-        # float32 holds the bytes of images exactly, so it also serves for runs that did not note what they were.
-        shape = tuple(preprocessing["image"])
-        return (RawInput("image", "image", preprocessing.get("dtype", "float32"), shape),)
+    """Return the inputs that preprocessing takes: numbers, then dates, then categories; or images.
+
+    Raises :class:`InputError` for other kinds of inputs.
+    """
+    kind = preprocessing["inputs"]
+    if kind not in _RAW:
+        raise InputError(
+            f"export: a file with the preprocessing inside takes tables or images, and this model takes {kind}; load"
+            " the run itself with `harness.load`, or use `--format safetensors`"
+        )
+    return _RAW[kind](preprocessing)
+
+
+def _image(preprocessing: Mapping[str, Any]) -> tuple[RawInput, ...]:
+    # float32 holds the bytes of images exactly, so it also serves for runs that did not note what they were.
+    return (RawInput("image", "image", preprocessing.get("dtype", "float32"), tuple(preprocessing["image"])),)
+
+
+def _columns(preprocessing: Mapping[str, Any]) -> tuple[RawInput, ...]:
     dates = [fitted["column"] for fitted in preprocessing.get("dates", ())]
     numbers = [name for name in (fitted["column"] for fitted in preprocessing["numeric"]) if not _of_date(name, dates)]
     texts = {fitted["column"]: tuple(fitted["categories"]) for fitted in preprocessing["categorical"]}
@@ -63,6 +79,9 @@ def raw_inputs(preprocessing: Mapping[str, Any]) -> tuple[RawInput, ...]:
         RawInput(own, kind, dtype, column=column, categories=texts[column] if kind == "categories" else ())
         for own, (column, kind, dtype) in zip(names, columns, strict=True)
     )
+
+
+_RAW = {"image": _image, "table": _columns}
 
 
 def arrays_of(inputs: Sequence[RawInput], raw: pd.DataFrame | np.ndarray) -> dict[str, np.ndarray]:

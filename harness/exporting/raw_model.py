@@ -6,7 +6,7 @@ checked against that. Shape legend: N samples, F numbers, D dates, K categories,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -85,6 +85,10 @@ class PreparedImages(nn.Module):
         return (standardise(x_NCHW, self.mean, self.std),)
 
 
+_PREPARED: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {"image": PreparedImages, "table": PreparedTable}
+"""Preprocessing as a module, by the modality of the inputs; :func:`raw_inputs` refuses what has none."""
+
+
 class RawModel(nn.Module):
     """Answers of raw samples: of classes the predicted codes and all probabilities, or float64 values ``N x V``."""
 
@@ -93,8 +97,7 @@ class RawModel(nn.Module):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         preprocessing = predictor.preprocessing
-        image = preprocessing["inputs"] == "image"
-        self.prepared = PreparedImages(preprocessing) if image else PreparedTable(preprocessing)
+        self.prepared = _PREPARED[preprocessing["inputs"]](preprocessing)
         self.model = predictor.model
         self.threshold = predictor.threshold
         self.classes = bool(predictor.class_names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from harness.data import Unusual
+from harness.data.modalities import modalities
 from harness.data.reread import Unlike
 from harness.errors import DataError
 from harness.prediction.opening import open_samples
@@ -83,8 +83,7 @@ def predict_file(
 
 def _rows_of(model: Predictor) -> int:
     """Return how many samples are read at once: whole batches of the model, so that they are cut as in one piece."""
-    fitted = model.preprocessing
-    width = math.prod(fitted["image"]) if fitted["inputs"] == "image" else len(fitted["columns"])
+    width = modalities[model.preprocessing["inputs"]].width(model.preprocessing)
     return max(1, min(_ROWS, _VALUES // width) // model.batch) * model.batch
 
 

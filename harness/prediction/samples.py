@@ -43,10 +43,8 @@ class Samples:
     notes: tuple[str, ...] = ()
 
 
-def image_samples(folder: Path, preprocessing: Mapping[str, Any]) -> Samples:
+def image_samples(folder: Path) -> Samples:
     """Return the image files in a folder and below it. Raises :class:`DataError` where there are none."""
-    if preprocessing["inputs"] != "image":
-        raise DataError(f"{folder}: is a folder, and the model takes rows of a table; name a CSV, Parquet or NPZ file")
     files, others = images_below(folder)
     if not files:
         raise DataError(f"{readable(folder)}: holds no images, nor do the folders below it; name another folder")

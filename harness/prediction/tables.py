@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
 from harness.data import check_columns, unknown_columns
-from harness.data.preprocessing import columns_needed
+from harness.data.modalities.tables import columns_needed
 from harness.data.sources.csv_file import find_layout, read_chunks
 from harness.data.sources.names import one_form
 from harness.data.sources.parquet_file import parquet_errors, typed_frame

@@ -8,9 +8,8 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from harness.data.room import rows_of
+from harness.data.modality import modality_of
 from harness.errors import InputError
 from harness.problems import problems
 from harness.records import TaskKind
@@ -28,8 +27,9 @@ class Source:
     """
 
     name: str
-    inputs: np.ndarray | pd.DataFrame
-    """Images ``x_NCHW`` as uint8 or float32; or a table whose columns hold float64 numbers, datetime64 or text."""
+    inputs: Any
+    """As its :class:`~harness.data.modality.Modality` holds them: images ``x_NCHW`` as uint8 or float32; or a table
+    whose columns hold float64 numbers, datetime64 or text."""
     targets: np.ndarray
     """int64 codes (N,) into ``class_names``, or float64 values (N,) or (N, V)."""
     class_names: tuple[str, ...] = ()
@@ -87,14 +87,9 @@ class Source:
 
     def only(self, chosen: np.ndarray) -> Source:
         """Return some of the samples as a source of their own, with their positions in what was read."""
-        raw: np.ndarray | pd.DataFrame = self.inputs
-        if isinstance(raw, pd.DataFrame):
-            raw = raw.iloc[chosen].reset_index(drop=True)
-        else:
-            raw = rows_of(raw, chosen, self.name)
         return replace(
             self,
-            inputs=raw,
+            inputs=modality_of(self.inputs).take(self.inputs, chosen, self.name),
             targets=self.targets[chosen],
             rows=self.positions(chosen),
             labels=None if self.labels is None else self.labels[chosen],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,24 @@ def describe_mistakes(dataset: Dataset, predictions: pd.DataFrame, worst: np.nda
     worst = worst[:SHOWN]
     raw = dataset.raw_test(worst)
     rows = predictions.iloc[worst].to_dict("records")
-    seen: list[dict[str, Any]]
-    if isinstance(raw, pd.DataFrame):
-        first = raw[list(raw.columns[:COLUMNS])]
-        seen = [{"row": {str(name): _text(value) for name, value in row.items()}} for row in first.to_dict("records")]
-    else:
-        seen = [{"picture": _png(x_CHW)} if x_CHW.shape[0] in (1, 3) else {} for x_CHW in _levels(raw)]
-    return [{**_told(row), **shown} for row, shown in zip(rows, seen, strict=True)]
+    return [{**_told(row), **seen} for row, seen in zip(rows, shown(raw), strict=True)]
+
+
+@singledispatch
+def shown(raw: Any) -> list[dict[str, Any]]:
+    """Return what can be shown of samples as they were read: a ``row``, a ``picture``, or nothing."""
+    return [{} for _ in range(len(raw))]
+
+
+@shown.register
+def _rows(raw: pd.DataFrame) -> list[dict[str, Any]]:
+    first = raw[list(raw.columns[:COLUMNS])]
+    return [{"row": {str(name): _text(value) for name, value in row.items()}} for row in first.to_dict("records")]
+
+
+@shown.register
+def _pictures(raw: np.ndarray) -> list[dict[str, Any]]:
+    return [{"picture": _png(x_CHW)} if x_CHW.shape[0] in (1, 3) else {} for x_CHW in _levels(raw)]
 
 
 def _told(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class Predictor:
 
     def _answers(self, raw: Any) -> np.ndarray:
         answers = self.answers(raw)
-        known = not isinstance(raw, pd.DataFrame) or self.preprocessing["inputs"] == "image"
+        known = not isinstance(raw, pd.DataFrame) or self.preprocessing["inputs"] != "table"
         if extra := [] if known else unknown_columns(self.preprocessing, raw.columns):
             told = f"columns that training did not learn from are ignored: {', '.join(map(repr, extra))}"
             warnings.warn(told, stacklevel=3)

@@ -1,0 +1,198 @@
+"""Tables: float32 numbers ``x_NF`` and, where there are categories, their codes ``c_NK``.
+
+Dates become calendar numbers, missing numbers the median, numbers are standardised, categories become codes from 1 in
+sorted order with 0 for unknown and missing ones. A column that is the same in every sample it is fitted on is left out,
+and a value that lies further from those samples than half of their range is taken as if it lay just there: a network
+has learnt nothing of what is beyond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, NotRequired
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from typing_extensions import TypedDict, override
+
+from harness.data.columns import ColumnReading
+from harness.data.dates import calendars
+from harness.data.fitted import Target
+from harness.data.modalities.raw import as_array
+from harness.data.modalities.table_fitting import fit_table
+from harness.data.modality import Modality, Prepared
+from harness.data.reread import reread
+from harness.data.sources.names import one_form
+from harness.data.sources.tables import check_duplicates
+from harness.data.unusual import Unusual, add
+from harness.errors import DataError, did_you_mean
+from harness.records import Input, table_inputs
+
+
+class Number(TypedDict):
+    """A column of numbers, or a number of a date's calendar; the ends and quantiles are of the standardised values."""
+
+    column: str
+    median: float
+    mean: float
+    scale: float
+    low: NotRequired[float]
+    high: NotRequired[float]
+    quantiles: NotRequired[list[float]]
+
+
+class Categories(TypedDict):
+    """A column of categories, in the order of their codes from 1."""
+
+    column: str
+    categories: list[str]
+
+
+class Dates(TypedDict):
+    """A column of dates, and the first of them in training."""
+
+    column: str
+    first: str
+
+
+class Table(TypedDict):
+    """Of a table. ``columns`` are all in their order, ``reading`` is how those that are learnt from were read.
+
+    ``array`` is what they were called in a file of arrays, ``separator`` what the task says of its CSV file.
+    """
+
+    inputs: Literal["table"]
+    columns: list[str]
+    dates: NotRequired[list[Dates]]
+    numeric: list[Number]
+    categorical: list[Categories]
+    left_out: NotRequired[list[str]]
+    array: NotRequired[str]
+    separator: NotRequired[Annotated[str, Field(max_length=1)]]
+    reading: NotRequired[dict[str, ColumnReading]]
+    target: Target
+
+
+class TableModality(Modality[pd.DataFrame]):
+    """Columns of float64 numbers, datetime64 or text."""
+
+    name = "table"
+    raw = pd.DataFrame
+    form: ClassVar[type] = Table
+
+    @override
+    def take(self, raw: pd.DataFrame, rows: np.ndarray, what: str) -> pd.DataFrame:
+        """Return some rows, numbered anew."""
+        return raw.iloc[rows].reset_index(drop=True)
+
+    def alike(self, raw: pd.DataFrame) -> np.ndarray:
+        """Tell identical rows by their hashes, missing values included."""
+        return np.unique(pd.util.hash_pandas_object(raw, index=False).to_numpy(), return_inverse=True)[1]
+
+    def fit(self, raw: pd.DataFrame, rows: np.ndarray, what: str) -> dict[str, Any]:
+        """Return what numbers, dates and categories are in some rows."""
+        return fit_table(raw.iloc[rows], what)
+
+    def inputs(self, fitted: Mapping[str, Any]) -> tuple[Input, ...]:
+        """Return the numbers and, where there are any, the categories."""
+        numeric = fitted["numeric"]
+        return table_inputs(
+            len(numeric),
+            cardinalities=tuple(len(column["categories"]) + 1 for column in fitted["categorical"]),
+            quantiles=tuple(tuple(column.get("quantiles", ())) for column in numeric),
+        )
+
+    def prepare(self, fitted: Mapping[str, Any], raw: Any, unusual: Unusual) -> Prepared:
+        """Return numbers and codes; a table may have more columns than training's, and in another order."""
+        return Prepared(_table(fitted, _as_frame(fitted, raw), unusual))
+
+    def width(self, fitted: Mapping[str, Any]) -> int:
+        """Return the number of columns."""
+        return len(fitted["columns"])
+
+    def beyond_training(self, fitted: Mapping[str, Any], raw: pd.DataFrame, rows: np.ndarray) -> dict[str, int]:
+        """Return the clipped values of each number."""
+        unusual = Unusual()
+        _numbers_in(fitted, _as_frame(fitted, raw.iloc[rows]), unusual)
+        return dict(unusual.clipped)
+
+
+def _table(preprocessing: Mapping[str, Any], frame: pd.DataFrame, unusual: Unusual) -> tuple[np.ndarray, ...]:
+    x_NF = _numbers_in(preprocessing, frame, unusual)
+    categorical: Sequence[Mapping[str, Any]] = preprocessing["categorical"]
+    if not categorical:
+        return (x_NF,)
+    codes_NK = np.empty((len(frame), len(categorical)), np.int64)
+    for place, fitted in enumerate(categorical):
+        name = fitted["column"]
+        texts = _reread(preprocessing, frame, name, "categories")
+        codes_NK[:, place] = pd.Index(fitted["categories"]).get_indexer(texts) + 1
+        missing = pd.isna(texts)
+        add(unusual.missing, name, missing)
+        add(unusual.unseen, name, (codes_NK[:, place] == 0) & ~missing)
+    return x_NF, codes_NK
+
+
+def _numbers_in(preprocessing: Mapping[str, Any], frame: pd.DataFrame, unusual: Unusual) -> np.ndarray:
+    """Return float32 ``x_NF``, imputed, standardised and clipped."""
+    days: Sequence[Mapping[str, Any]] = preprocessing.get("dates", ())
+    numeric: Sequence[Mapping[str, Any]] = preprocessing["numeric"]
+    dates = {fitted["column"]: _reread(preprocessing, frame, fitted["column"], "dates") for fitted in days}
+    for name, values in dates.items():
+        add(unusual.missing, name, np.isnat(values))
+    derived = calendars(pd.DataFrame(dates, index=frame.index), days)
+    x_NF = np.empty((len(frame), len(numeric)), np.float32)
+    for place, fitted in enumerate(numeric):
+        name = fitted["column"]
+        values = derived[name] if name in derived else _reread(preprocessing, frame, name, "numbers")
+        missing = np.isnan(values)
+        if name not in derived:
+            add(unusual.missing, name, missing)
+        values = np.where(missing, fitted["median"], values)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = (values - fitted["mean"]) / fitted["scale"]
+        low, high = fitted.get("low", -np.inf), fitted.get("high", np.inf)
+        add(unusual.clipped, name, (values < low) | (values > high))
+        x_NF[:, place] = np.clip(values, low, high)
+    return x_NF
+
+
+def _reread(preprocessing: Mapping[str, Any], frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
+    """Return a column as it was read for training; runs of versions that did not note how have the usual way."""
+    return reread(frame[name], ColumnReading(**{**preprocessing.get("reading", {}).get(name, {}), "role": role}))
+
+
+def _as_frame(preprocessing: Mapping[str, Any], raw: Any) -> pd.DataFrame:
+    """Return raw samples as a table; :class:`DataError` unless it has every column that is learnt from."""
+    columns: Sequence[str] = preprocessing["columns"]
+    if not isinstance(raw, pd.DataFrame):
+        raw = as_array(raw)
+        if raw.ndim != 2 or raw.shape[1] != len(columns):
+            raise DataError(f"raw table has shape {raw.shape}, expected N x {len(columns)}: {', '.join(columns)}")
+        return pd.DataFrame(raw, columns=list(columns))
+    names = [one_form(name) for name in raw.columns]
+    check_duplicates(names, "raw table")
+    frame: pd.DataFrame = raw.set_axis(names, axis="columns")
+    check_columns(preprocessing, frame.columns)
+    return frame
+
+
+def check_columns(preprocessing: Mapping[str, Any], names: Collection[str]) -> None:
+    """Raise :class:`DataError` unless every column that is learnt from is among those of a table."""
+    if missing := [name for name in columns_needed(preprocessing) if name not in names]:
+        more = f" (and {len(missing) - 1} more: {', '.join(missing[1:])})" if len(missing) > 1 else ""
+        raise DataError(f"column {missing[0]!r} is missing{more}{did_you_mean(missing[0], names)}")
+
+
+def unknown_columns(preprocessing: Mapping[str, Any], names: Iterable[object]) -> list[str]:
+    """Return those of a table's columns that its training data did not have, nor learn from; the target is known."""
+    known = {*preprocessing["columns"], preprocessing["target"].get("name")}
+    return [name for name in map(one_form, names) if name not in known]
+
+
+def columns_needed(preprocessing: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a table that are learnt from."""
+    dates = [fitted["column"] for fitted in preprocessing.get("dates", ())]
+    learnt = (fitted["column"] for fitted in (*preprocessing["numeric"], *preprocessing["categorical"]))
+    return [*dates, *(name for name in learnt if name.rpartition(": ")[0] not in dates)]

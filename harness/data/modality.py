@@ -1,0 +1,76 @@
+"""What a modality is: one kind of inputs, such as tables or images, from samples as they were read to tensors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from harness.data.part import Normalise
+from harness.data.unusual import Unusual
+from harness.records import Input
+from harness.registry import Registry
+
+Raw = TypeVar("Raw")
+
+
+class Prepared(NamedTuple):
+    """Samples as :class:`harness.data.part.Part` has them."""
+
+    inputs: tuple[np.ndarray, ...]
+    """One array for each input of the task's shape."""
+    normalise: Normalise | None = None
+    """What is still to be applied to the first of them."""
+
+
+class Modality(ABC, Generic[Raw]):
+    """One kind of inputs. Its fitted preprocessing is plain JSON, with its name under ``inputs``."""
+
+    name: ClassVar[str]
+    raw: ClassVar[type]
+    """What holds samples as they were read; by it a source's modality is known. It has a length."""
+    form: ClassVar[type]
+    """The TypedDict that a received ``preprocessing.json`` must fit, its ``inputs`` a literal."""
+
+    @abstractmethod
+    def take(self, raw: Raw, rows: np.ndarray, what: str) -> Raw:
+        """Return some samples. Raises :class:`DataError`, with ``what`` they are, where there is no room for them."""
+
+    @abstractmethod
+    def alike(self, raw: Raw) -> np.ndarray:
+        """Return a code (N,) for each sample; samples with identical inputs have the same."""
+
+    @abstractmethod
+    def fit(self, raw: Raw, rows: np.ndarray, what: str) -> dict[str, Any]:
+        """Return the preprocessing that the samples ``rows`` alone decide. Raises :class:`DataError`."""
+
+    @abstractmethod
+    def inputs(self, fitted: Mapping[str, Any]) -> tuple[Input, ...]:
+        """Return what a model is called with."""
+
+    @abstractmethod
+    def prepare(self, fitted: Mapping[str, Any], raw: Any, unusual: Unusual) -> Prepared:
+        """Return samples as a model takes them: those of a source, or new ones in any form that users give.
+
+        What is unlike training is counted in ``unusual``. Raises :class:`DataError` for what cannot be read alike.
+        """
+
+    @abstractmethod
+    def width(self, fitted: Mapping[str, Any]) -> int:
+        """Return about how many values one sample has."""
+
+    def beyond_training(self, fitted: Mapping[str, Any], raw: Raw, rows: np.ndarray) -> dict[str, int]:
+        """Return by column how many values of some samples lie so far outside of training that they are clipped."""
+        del fitted, raw, rows  # only numbers of tables are
+        return {}
+
+
+modalities: Registry[Modality[Any]] = Registry("modality")
+"""Modalities by the name that fitted preprocessing has under ``inputs``."""
+
+
+def modality_of(raw: object) -> Modality[Any]:
+    """Return the modality of samples as they were read."""
+    return next(each for each in modalities.values() if isinstance(raw, each.raw))
