@@ -20,6 +20,7 @@ from harness.spec.task import TaskSpec
 class Source:
     """All samples of a task in memory, cleaned but not yet transformed.
 
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"area": [31.0, 54.0]})
     >>> source = Source(name="flats", inputs=frame, targets=np.array([90.0, 170.0]), fingerprint="0" * 64)
     >>> source.kind, len(source)
