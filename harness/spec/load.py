@@ -103,7 +103,10 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("training", "swa"): 0.0,
     ("training", "threshold"): None,
     ("training", "augment", "cutmix"): 0.0,
+    ("training", "augment", "erase"): 0.0,
     ("training", "augment", "fill"): "zero",
+    ("training", "augment", "magnitude"): 0.5,
+    ("training", "augment", "operations"): 0,
 }
 """Keys that came after the first runs, with their defaults: left out there, so that a space's hash is what it was."""
 
