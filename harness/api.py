@@ -113,7 +113,7 @@ def search(
     space: str | Mapping[str, Any] | None = None,
     *,
     data: Any = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     overrides: Iterable[str] = (),
     trials: int | None = None,
     timeout_s: float | None = None,
@@ -277,7 +277,7 @@ def metric_paths(metrics: Mapping[str, Function | str] | Sequence[str]) -> dict[
     return {name: each if isinstance(each, str) else path_of(each, name) for name, each in metrics.items()}
 
 
-def source_of(data: Any, target: str | None) -> Given | None:
+def source_of(data: Any, target: str | Sequence[str] | None) -> Given | None:
     """Return data that are given from Python; None where none are. Raises :class:`InputError`."""
     if data is not None:
         return given(data, target)

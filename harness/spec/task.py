@@ -148,7 +148,8 @@ Words = tuple[Annotated[str, BeforeValidator(_as_words, json_schema_input_type=s
 class TableTask(TaskSpec):
     """What every table may say beside where it is."""
 
-    target: str
+    target: str | Annotated[tuple[str, ...], Field(min_length=2)]
+    """The column to predict, or several: values, or labels where ``kind: multilabel``."""
     kind: Kind = "auto"
     drop: tuple[str, ...] = ()
     """Columns to ignore."""
@@ -168,9 +169,20 @@ class TableTask(TaskSpec):
     thousands: Literal["", ",", ".", " ", "'"] = ""
     """What separates thousands in numbers written as text; "" finds it."""
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
     def stand_for_missing(self, column: str) -> Words:
         """Return the texts that mean a missing value in a column."""
         return self.missing.get(column, ()) if isinstance(self.missing, dict) else self.missing
+
+    @model_validator(mode="after")
+    def _targets_differ(self) -> TableTask:
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError("target names a column twice; name each once")
+        return self
 
     @model_validator(mode="after")
     def _marks_differ(self) -> TableTask:
