@@ -35,20 +35,22 @@ class Encoded(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def encode_targets(column: pd.Series, kind: str, where: str, reading: Reading) -> Encoded:
+def encode_targets(column: pd.Series, kind: str, where: str, reading: Reading, order: Sequence[str] = ()) -> Encoded:
     """Return targets, class names (empty of numbers) and notes for a target column without missing values.
 
     ``kind`` is the name of the problem, which is of classes or of numbers.
 
     ``kind: auto`` reads text and booleans as classes, floats and decimals as values, and integers as classes when there
     are at most ``MOST_INTEGER_CLASSES`` distinct ones; text that is all numbers counts as numbers, but for codes with
-    leading zeros. Classes are sorted: numbers by value, text by code point.
+    leading zeros. Classes are sorted: numbers by value, text by code point; or they are in the ``order`` that is given.
     """
     _refuse_times(column, where)
     classes = _of_classes(kind)
     numbers, how = _as_numbers(column, classes, where, reading)
     if classes or (classes is None and _are_classes(numbers)):
         codes, names = _encode_classes(column, numbers, where)
+        if kind != "auto" and problems[kind].ordered:
+            codes, names = _in_order(codes, names, order, numbers is not None, where)
         return Encoded(codes, names, tuple(_class_notes(column, numbers, names, classes, where)))
     if numbers is None:
         bad = reprlib.repr(as_text(column)[0])
@@ -65,13 +67,15 @@ def encode_several(values_NV: np.ndarray, kind: str, where: str, reading: Readin
     return _side_by_side(columns, kind, where, reading)
 
 
-def encode_columns(columns: Sequence[pd.Series], kind: str, where: str, reading: Reading) -> Encoded:
+def encode_columns(
+    columns: Sequence[pd.Series], kind: str, where: str, reading: Reading, order: Sequence[str] = ()
+) -> Encoded:
     """Return the targets of one column, or of several the values or labels as float64 (N, V)."""
     flags = kind != "auto" and problems[kind].flags
     if len(columns) == 1 and flags:
         raise DataError(f"{where} is one column, and `kind: {kind}` takes several; name them all, or leave out `kind`")
     if len(columns) == 1:
-        return encode_targets(columns[0], kind, where, reading)
+        return encode_targets(columns[0], kind, where, reading, order)
     if _of_classes(kind):
         raise DataError(f"{where} are {len(columns)} columns, of which one can be classes; say `kind: multilabel`")
     if flags:
@@ -164,7 +168,9 @@ def _class_notes(
 ) -> Iterable[str]:
     shown = ", ".join(map(reprlib.repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
     counts = classes is None and numbers is not None and len(names) > 2
-    hint = "; if they are counts or amounts, say `kind: regression`" if counts else ""
+    hint = (
+        "; if they are counts or amounts, say `kind: regression`, if they are grades, `kind: ordinal`" if counts else ""
+    )
     yield f"{where} is read as {len(names)} classes: {shown}{hint}"
     if is_text(column):
         for remark in label_remarks(column, "classes"):
@@ -182,6 +188,27 @@ def _encode_classes(column: pd.Series, numbers: pd.Series | None, where: str) ->
     if len(classes) < 2:
         raise DataError(f"{where} holds only one class, {reprlib.repr(as_text(column)[0])}; there is nothing to learn")
     return codes.astype(np.int64), tuple(str(name) for name in as_text(pd.Series(classes)))
+
+
+def _in_order(
+    codes: np.ndarray, names: tuple[str, ...], order: Sequence[str], numbers: bool, where: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return codes in the order of the classes, which is that of numbers where no other is given."""
+    if len(names) < 3:
+        raise DataError(f"{where} holds {len(names)} classes, and `kind: ordinal` takes three or more; leave it out")
+    if not order and not numbers:
+        shown = ", ".join(names[:_SHOWN])
+        raise DataError(
+            f"{where} holds text, whose order is not known: list the classes from low to high under"
+            f" `classes:`, in another order than [{shown}] where that is not it"
+        )
+    if not order:
+        return codes, names
+    if odd := sorted(set(names) ^ set(order)):
+        what = "is not under `classes`" if odd[0] in names else "is under `classes`, and in no row"
+        raise DataError(f"{where}: {odd[0]!r} {what}; list each class once, from low to high")
+    place = np.array([list(order).index(name) for name in names])
+    return place[codes].astype(np.int64), tuple(order)
 
 
 def _encode_values(numbers: pd.Series, where: str, reading: Reading) -> np.ndarray:

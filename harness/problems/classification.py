@@ -126,11 +126,11 @@ class Classification(Problem):
         device: torch.device,
     ) -> Criterion:
         """Return cross-entropy with the smoothing and the class weights that are asked for."""
-        from harness.problems.labels import Labels
+        from harness.problems.labels import Labels, of_classes, of_second
 
-        weights_C = _weights(options, class_counts)
+        weights_C = weights_of(options, class_counts)
         return Labels(
-            binary=self.loss_name(shape, options.loss) == "binary",
+            logits=of_second if self.loss_name(shape, options.loss) == "binary" else of_classes,
             smoothing=options.label_smoothing,
             weights_C=None if weights_C is None else weights_C.to(device),
         )
@@ -144,7 +144,7 @@ class Classification(Problem):
         return StackedLabels(
             binary=self.loss_name(shape, options[0].loss) == "binary",
             smoothings=[each.label_smoothing for each in options],
-            weights_C=_weights(options[0], class_counts),
+            weights_C=weights_of(options[0], class_counts),
         )
 
     def losses_of(
@@ -268,7 +268,7 @@ class Classification(Problem):
             yield Doubt("accuracy", test["accuracy"], "to answer the commonest class always gives", commonest)
 
 
-def _weights(options: LossOptions, class_counts: Sequence[int] | None) -> Tensor | None:
+def weights_of(options: LossOptions, class_counts: Sequence[int] | None) -> Tensor | None:
     """Return the weight of each class; None where all count alike."""
     from harness.problems.labels import balanced_weights
 

@@ -96,6 +96,7 @@ def _validated(
 
 
 LATER: Mapping[tuple[str, ...], Any] = {
+    ("task", "classes"): [],
     ("search", "first"): [],
     ("search", "plan"): "auto",
     ("budget", "stagnation"): None,

@@ -151,6 +151,8 @@ class TableTask(TaskSpec):
     target: str | Annotated[tuple[str, ...], Field(min_length=2)]
     """The column to predict, or several: values, or labels where ``kind: multilabel``."""
     kind: Kind = "auto"
+    classes: Words = ()
+    """The classes from low to high, where ``kind`` is ordinal and they are not numbers."""
     drop: tuple[str, ...] = ()
     """Columns to ignore."""
     categorical: tuple[str, ...] = ()
@@ -182,6 +184,14 @@ class TableTask(TaskSpec):
     def _targets_differ(self) -> TableTask:
         if len(set(self.targets)) < len(self.targets):
             raise ValueError("target names a column twice; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_ordered(self) -> TableTask:
+        if self.classes and (self.kind == "auto" or not problems[self.kind].ordered):
+            raise ValueError("classes lists them from low to high, for `kind: ordinal`; leave it out")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes lists one twice; list each once")
         return self
 
     @model_validator(mode="after")

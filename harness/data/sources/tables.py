@@ -61,7 +61,7 @@ def read_table(task: TableTask, raw: RawTable, test: RawTable | None = None) -> 
     missing = int((~present).sum())
     reading = _reading(task, raw, complete)
     columns = [_restore_integers(complete[name], had_missing=missing > 0) for name in targets]
-    encoded = encode_columns(columns, task.kind, where, reading)
+    encoded = encode_columns(columns, task.kind, where, reading, task.classes)
     order = _order(task, complete, reading)
     features = complete.drop(columns=list(_not_learnt_from(task, complete, reading)))
     cleaned = clean_columns(features, reading)
