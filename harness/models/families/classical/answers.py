@@ -78,7 +78,7 @@ class Answers(Fitted):
 
     def nothing(self, x: Tensor) -> Tensor:
         """Return what a model says before it is fitted: 0 for everything."""
-        return x.new_zeros(len(x), self._outputs, dtype=torch.float32)
+        return x.new_zeros(x.shape[0], self._outputs, dtype=torch.float32)
 
 
 def of_two(logit_B1: Tensor) -> Tensor:

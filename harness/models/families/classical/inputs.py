@@ -85,7 +85,7 @@ class OneHot(Fitted):
         x_BF = x.flatten(1)
         if c_BK is None:
             return x_BF
-        hot_BW = x_BF.new_zeros(len(x_BF), self.width)
+        hot_BW = x_BF.new_zeros(x_BF.shape[0], self.width)
         hot_BW = hot_BW.scatter(1, self.places[c_BK + self.offsets], 1.0)
         return torch.cat([x_BF, hot_BW], dim=1)
 

@@ -88,7 +88,7 @@ class Trees(Fitted):
 
     def forward(self, x_BI: Tensor) -> Tensor:
         """Return the node of each tree to which a sample comes, ``B x T``; codes are numbers as well."""
-        node_BT = self.roots.expand(len(x_BI), -1)
+        node_BT = self.roots.expand(x_BI.shape[0], -1)
         for _ in range(self._depth):
             x_BT = x_BI.gather(1, self.feature[node_BT])
             goes_left_BT = x_BT <= self.threshold[node_BT]
