@@ -41,7 +41,7 @@ class Fitted(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_load_state_dict_post_hook(_check_whole)
+        nn.Module.register_load_state_dict_post_hook(self, _check_whole)
 
     def hold(self, **tensors: Tensor) -> None:
         """Take these in place of the buffers of their names. Raises ``ValueError`` for what :meth:`flaw` finds."""

@@ -145,7 +145,7 @@ class Snapshots:
         if facts.best_epoch:
             self._best.keep(facts.best_epoch, facts.best_value)
         if state and is_fitted(self._model):
-            self._best.state = state
+            self._best.state = dict(state)
         elif state:
             copy_into(as_real(self._best.state.items()), state)
 

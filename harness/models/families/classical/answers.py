@@ -64,6 +64,11 @@ class Answers(Fitted):
             return "its classes are not the task's"
         return ""
 
+    def __call__(self, y_BS: Tensor) -> Tensor:
+        """Return what :meth:`forward` does."""
+        outputs: Tensor = super().__call__(y_BS)
+        return outputs
+
     def forward(self, y_BS: Tensor) -> Tensor:
         """Return float32 ``B x O`` from logarithms of probabilities, or values as they are."""
         y_BS = y_BS.float()

@@ -78,7 +78,8 @@ class OneHot(Fitted):
                     places[int(self.offsets[column]) :][:count] = own
             self.hold(places=places)
         with torch.no_grad():
-            return self(*(x.to(self.places.device) for x in samples.inputs)).cpu().double().numpy()
+            columns: Floats = self(*(x.to(self.places.device) for x in samples.inputs)).cpu().double().numpy()
+        return columns
 
     def forward(self, x: Tensor, c_BK: Tensor | None = None) -> Tensor:
         """Return ``B x I``."""
