@@ -148,7 +148,7 @@ def _about(seconds: float) -> str:
 
 def _show(result: SearchResult, *, json: bool) -> None:
     from harness.cli.console import err, print_json, print_table, printable
-    from harness.report import headline, summary_table
+    from harness.report import bought, headline, summary_table
 
     best, warnings = result.best, result.warnings
     if json:
@@ -186,6 +186,8 @@ def _show(result: SearchResult, *, json: bool) -> None:
         whose = "" if several else "the winner, "
         print(f"Test score of {whose}trial {best['trial']}: {scores}")
         _show_baseline(result.stats)
+    if said := bought(result.trials, cast("Stats", result.stats)):
+        print(said)
     if ended_by := result.stats["search"].get("ended_by"):
         print(f"Ended early: {ended_by}")
     if result.state == "interrupted":
@@ -208,7 +210,7 @@ def _compact(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "trial": rest.pop("trial"),
         }
         renamed = {{"latency_p50_ms": "latency ms"}.get(name, name): value for name, value in rest.items()}
-        compact.append({**first, "candidate": f"{architecture}, {optimizer}", **renamed})
+        compact.append({**first, "candidate": ", ".join(filter(None, (architecture, optimizer))), **renamed})
     return compact
 
 

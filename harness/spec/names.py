@@ -31,6 +31,9 @@ _SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "wsd": ("warmup", "decay", "shape"),
 }
 
+FITTED = ("hist_gradient_boosting", "linear", "nearest_neighbours", "random_forest", "svm")
+"""The architectures of :data:`OPTIONS` that are fitted by scikit-learn: no optimiser has a part in it."""
+
 STAGES = ("stages", "width", "width_multiplier", "blocks", "dropout", "stochastic_depth")
 """The parameters that families of stages have in common."""
 
@@ -58,6 +61,15 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "layer_scale",
             "activation",
         ),
+        "hist_gradient_boosting": (
+            "learning_rate",
+            "max_iter",
+            "max_leaf_nodes",
+            "min_samples_leaf",
+            "l2_regularization",
+            "max_features",
+        ),
+        "linear": ("c",),
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
         "mobilenet": (
             *STAGES,
@@ -69,6 +81,8 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "activation",
             "norm",
         ),
+        "nearest_neighbours": ("n_neighbors", "weights"),
+        "random_forest": ("n_estimators", "max_features", "min_samples_leaf", "max_depth"),
         "resnet": (
             *STAGES,
             "block",
@@ -89,6 +103,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "norm_bias_rate",
             "flip_average",
         ),
+        "svm": ("c", "gamma", "epsilon"),
         "tabm": ("members", "kind", "depth", "width", "activation", "dropout", "numeric"),
         "vit": (
             "patch",

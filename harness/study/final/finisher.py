@@ -197,7 +197,7 @@ class Finisher:
 
     def _affordable(self, kept: Made) -> int:
         """Return of how many models the final one may be made; 0 where not even one can be rehearsed and refitted."""
-        members, left_s = members_of(self._job), self._left_s()
+        members, left_s = members_of(self._job, self._winner), self._left_s()
         if members > 1 and (broken := broken_limit(self._job, self._dataset, self._winner, kept.plan, members)):
             self._notes.append(f"no average of {members}: {broken}")
             members = 1
