@@ -91,6 +91,7 @@ def place_training(job: Job, candidate: Candidate, dataset: TrainingData, seed: 
         seed=seed,
         shuffle=True,
         augment=candidate.training.augment,
+        balanced=candidate.training.sampling == "balanced",
     )
 
 
