@@ -116,7 +116,7 @@ def _dry_run(
 ) -> None:
     """Show what would be searched and what it would cost; write nothing."""
     from harness.api import estimate_search, resolve_spec
-    from harness.cli.console import print_json, print_table
+    from harness.cli.console import print_json, print_table, printable
     from harness.cli.describe import cost_rows, describe_size, print_space, space_rows
     from harness.cli.lines import duration
 
@@ -126,6 +126,8 @@ def _dry_run(
         print_json({"space": space_rows(spec), "size": describe_size(spec), **asdict(cost)})
         return
     print_space(spec)
+    for note in cost.notes:
+        print(printable(f"note: {note}"))
     print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, at the middle of each range")
     each = f" for each of {spec.evaluation}" if spec.evaluation.trainings > 1 else ""
     print(

@@ -252,8 +252,9 @@ class Classification(Problem):
     ) -> Iterator[Doubt]:
         """Compare loss and accuracy with those of the shares of the classes; of balanced weights, the recall."""
         classes = len(stats["task"]["classes"])
-        if stats["best"]["candidate"].get("class_weights") == "balanced":
-            # Neither accuracy nor log loss is what balanced weights aim at.
+        candidate = stats["best"]["candidate"]
+        if "balanced" in (candidate.get("class_weights"), candidate.get("sampling")):
+            # Neither accuracy nor log loss is what balanced classes aim at.
             if test["recall_macro"] <= 1 / classes:
                 yield Doubt("recall_macro", test["recall_macro"], "answers that ignore the inputs reach", 1 / classes)
             return

@@ -112,6 +112,8 @@ class Training(Frozen):
     """``auto``: cross-entropy for classes, MSE for values. ``binary`` is one logit for two classes."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     class_weights: Literal["none", "balanced"] = "none"
+    sampling: Literal["random", "balanced"] = "random"
+    """``balanced``: an epoch has as many samples of each class, those of a rare one several times."""
     l1: Annotated[float, Field(ge=0.0)] = 0.0
     """Factor of the sum of absolute weights (not norms, not biases) added to the loss."""
     clip_norm: Annotated[float, Field(ge=0.0)] = 0.0

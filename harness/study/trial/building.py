@@ -103,6 +103,7 @@ def place_training(job: Job, candidate: Candidate, dataset: TrainingData, seed: 
         seed=seed,
         shuffle=trained,
         augment=candidate.training.augment if trained else None,
+        balanced=trained and candidate.training.sampling == "balanced",
     )
 
 
