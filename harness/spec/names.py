@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 TASKS: Mapping[str, str] = {
+    "airline": "forecast",
     "breast-cancer": "tabular",
     "diabetes": "tabular",
     "digits": "digits",
@@ -58,6 +59,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "layer_scale",
             "activation",
         ),
+        "dlinear": ("kernel", "dropout"),
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
         "mobilenet": (
             *STAGES,
@@ -77,6 +79,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "activation",
             "norm",
         ),
+        "nhits": ("stacks", "depth", "width", "pooling", "activation", "dropout"),
         "realmlp": ("depth", "width", "activation", "dropout", "numeric", "scale_rate"),
         "speednet": (
             "width",

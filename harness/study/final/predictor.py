@@ -124,6 +124,8 @@ class Predictor:
         """Raise :class:`~harness.errors.InputError` for probabilities of values, or intervals of classes."""
         if proba and not self.class_names:
             raise InputError(f"{self.run}: predicts values, of which there are no probabilities; use predict")
+        if coverage is not None and not problems[self._shape.kind].intervals:
+            raise InputError(f"{self.run}: forecasts have no intervals of one length; name `quantiles` in the task")
         if coverage is not None and self.class_names:
             raise InputError(f"{self.run}: predicts classes, of which there are no intervals; use probabilities")
 
