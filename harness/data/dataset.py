@@ -21,7 +21,7 @@ from harness.data.splits import Indices, split_again, split_folds, split_samples
 from harness.data.suspicion import Suspicion
 from harness.data.training_data import TrainingData
 from harness.errors import DataError
-from harness.problems.regression import value_columns
+from harness.problems import problems
 from harness.records import Target, TaskShape
 from harness.spec.task import Split, TaskSpec
 
@@ -133,8 +133,7 @@ class Dataset(TrainingData):
         There is nothing left to measure on.
         """
         self._door.opened += 1
-        rows = np.sort(np.concatenate([self._indices.refit().train, self._indices.test]))
-        return Dataset(self._source, Indices(rows, rows[:0], rows[:0]), self._door, self.notes, self.suspected)
+        return Dataset(self._source, self._indices.all(), self._door, self.notes, self.suspected)
 
     def folds(self, split: Split, count: int) -> tuple[Dataset, ...]:
         """Return the data of each fold: another one is its validation part, and all else it may train on."""
@@ -171,7 +170,8 @@ class Dataset(TrainingData):
             columns["row"] = source.labels[rows]
         if source.files:
             columns["file"] = np.array(source.files, dtype=object)[rows]
-        columns |= value_columns("target", self.true_targets("test"), source.value_names)
+        columns |= problems[source.kind].target_columns(self.true_targets("test"), source.value_names)
+        columns |= modality_of(source.inputs).described(source.inputs, rows)
         if source.class_names:
             columns["target_name"] = np.array(source.class_names, dtype=object)[source.targets[rows]]
         return pd.DataFrame(columns)
@@ -180,6 +180,10 @@ class Dataset(TrainingData):
         """Return some samples of :meth:`open_test` as they were read: images ``x_NCHW``, or rows of a table."""
         assert self._door.opened, "the test samples were not opened"
         return _rows(self._source, self._indices.test[places])
+
+    def raw_validation(self) -> Any:
+        """Return the validation samples as they were read."""
+        return _rows(self._source, self._indices.validation)
 
     def beyond_training(self) -> dict[str, int]:
         """Return how many test values of each column are clipped, since training never went so far."""
@@ -194,7 +198,8 @@ def _rows(source: Source, rows: np.ndarray) -> Any:
 def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) -> Part:
     targets, exact = source.targets[rows], None
     if not source.class_names:
-        exact, targets = targets, (targets - np.asarray(preprocessing["target"]["mean"])).astype(np.float32)
+        learned = problems[source.kind].learned(targets, _target(source, preprocessing["target"]))
+        exact, targets = targets, learned.astype(np.float32)
     part = prepare(preprocessing, _rows(source, rows), targets, source.positions(rows))
     return replace(part, exact=exact)
 
@@ -216,4 +221,11 @@ def _target(source: Source, fitted: Mapping[str, Any]) -> Target:
     if source.class_names:
         return Target(names=source.class_names, dtype="int64", centre=(), scale=())
     centre, scale = (tuple(np.ravel(fitted[name]).tolist()) for name in ("mean", "scale"))
-    return Target(names=source.value_names, shape=source.targets.shape[1:], centre=centre, scale=scale)
+    return Target(
+        names=source.value_names,
+        shape=source.targets.shape[1:],
+        centre=centre,
+        scale=scale,
+        log=fitted.get("log", False),
+        quantiles=tuple(fitted.get("quantiles", ())),
+    )

@@ -15,3 +15,5 @@ class Target(TypedDict):
     classes: NotRequired[list[str]]
     mean: NotRequired[float | list[float]]
     scale: NotRequired[float | list[float]]
+    log: NotRequired[bool]
+    quantiles: NotRequired[list[float]]

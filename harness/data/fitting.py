@@ -17,7 +17,8 @@ def fit_preprocessing(source: Source, rows: np.ndarray) -> dict[str, Any]:
     fitted = modality_of(source.inputs).fit(source.inputs, rows, source.name)
     columns = {"columns": list(source.columns)} if source.columns else {}
     file = {name: said for name in ("array", "separator") if (said := getattr(source, name))}
-    return {**columns, **fitted, **file, "reading": dict(source.reading), "target": _fit_target(source, rows)}
+    target = {"name": source.target, **fitted["target"]} if "target" in fitted else _fit_target(source, rows)
+    return {**columns, **fitted, **file, "reading": dict(source.reading), "target": target}
 
 
 def _fit_target(source: Source, rows: np.ndarray) -> dict[str, Any]:

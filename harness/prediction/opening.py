@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.files import existing_file
+from harness.data.sources.parquet_file import is_parquet
 from harness.errors import DataError
 from harness.prediction.arrays import npz_samples
 from harness.prediction.samples import Samples, image_samples
+from harness.prediction.series import series_samples
 from harness.prediction.tables import csv_samples, parquet_samples
-
-_PARQUET = b"PAR1"
 
 
 def open_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
@@ -37,18 +37,20 @@ def _table(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
     if path.is_dir():
         raise DataError(f"{path}: is a folder, and the model takes rows of a table; name a CSV, Parquet or NPZ file")
     path = existing_file(path)
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return npz_samples(path, preprocessing)
-    if suffix in (".parquet", ".pq") or _starts(path, _PARQUET):
-        return parquet_samples(path, preprocessing)
-    return csv_samples(path, preprocessing)
+    return parquet_samples(path, preprocessing) if is_parquet(path) else csv_samples(path, preprocessing)
 
 
-def _starts(path: Path, mark: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(mark)) == mark
+def _series(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, and the model takes series; name a CSV or Parquet file")
+    return series_samples(existing_file(path), preprocessing)
 
 
-_OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Samples]] = {"image": _images, "table": _table}
+_OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Samples]] = {
+    "forecast": _series,
+    "image": _images,
+    "table": _table,
+}
 """What opens a path, by the modality of the model's inputs."""

@@ -87,6 +87,7 @@ class MultiLabel(Problem):
     objective = "f1_macro"
     losses = ("binary",)
     flags = True
+    intervals = False
     baselines = _Baselines()
     step = "exact_match"
 

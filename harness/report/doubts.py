@@ -117,7 +117,7 @@ def result_warnings(run: RunFiles) -> tuple[ResultWarning, ...]:
 
 def _worse_than_guessing(result: _Result) -> Iterator[ResultWarning]:
     rows = result.stats.get("baselines", [])
-    name = result.problem.baselines.naive if result.problem.baselines else ""
+    name = result.problem.baselines.naive if result.problem.baselines else result.problem.naive
     naive = next((row["test"] for row in rows if row["name"] == name), None)
     evidence = [
         f"test {doubt.title} {score(doubt.score)}: {doubt.compared}"

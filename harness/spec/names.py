@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 TASKS: Mapping[str, str] = {
+    "airline": "forecast",
     "breast-cancer": "tabular",
     "diabetes": "tabular",
     "digits": "digits",
@@ -70,6 +71,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "max_features",
         ),
         "linear": ("c",),
+        "dlinear": ("kernel", "dropout"),
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
         "mobilenet": (
             *STAGES,
@@ -91,6 +93,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "activation",
             "norm",
         ),
+        "nhits": ("stacks", "depth", "width", "pooling", "activation", "dropout"),
         "realmlp": ("depth", "width", "activation", "dropout", "numeric", "scale_rate"),
         "speednet": (
             "width",

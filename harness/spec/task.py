@@ -318,6 +318,65 @@ class ImagesTask(TaskSpec):
         return (value, value) if isinstance(value, int) else value
 
 
+@source
+class ForecastTask(TaskSpec):
+    """Series in a CSV or Parquet file whose next values are predicted from those before."""
+
+    source: ClassVar[str] = "forecast"
+
+    forecast: DataPath
+    time: str
+    """Column of dates or numbers at equal distances."""
+    target: str
+    horizon: Annotated[int, Field(ge=1, le=10_000)]
+    """Steps to predict at once, from the next one on."""
+    group: str | None = None
+    """Column that tells several series of one file apart."""
+    window: Literal["auto"] | Annotated[int, Field(ge=2, le=100_000)] = "auto"
+    """Steps that a model looks back on; ``auto``: two seasons, and at least the horizon."""
+    past: tuple[str, ...] = ()
+    """Columns of numbers whose past is learnt from."""
+    known: tuple[str, ...] = ()
+    """Columns of numbers that are known ahead, such as prices or holidays, whose future is learnt from as well."""
+    season: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = "auto"
+    """Steps after which the series resembles itself; ``auto``: as the distance of the times says, 12 of months."""
+    transform: Literal["none", "log"] = "none"
+    """``log``: learn logarithms, of values above 0 whose ups and downs grow with them."""
+    quantiles: tuple[Fraction, ...] = ()
+    """Predict these beside the median."""
+    origins: Annotated[int, Field(ge=1, le=1000)] = 1
+    """The test part are so many horizons at the end of each series, each predicted from what is before it."""
+    format: str | None = None
+    """The format of the dates, such as ``%d/%m/%Y``, where it cannot be seen."""
+    missing: Words = ()
+    """Texts that stand for a missing value beside the empty field."""
+    separator: Annotated[str, Field(max_length=1)] = ""
+    """What stands between two values of a CSV file; "" finds it."""
+
+    @field_validator("quantiles")
+    @classmethod
+    def _in_order(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        found = sorted({*value, 0.5}) if value else []
+        if found and (len(found) % 2 == 0 or found[len(found) // 2] != 0.5):
+            raise ValueError("name as many quantiles below 0.5 as above, such as [0.1, 0.5, 0.9]")
+        return tuple(found)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ForecastTask:
+        named = [self.time, self.target, *self.past, *self.known, *([] if self.group is None else [self.group])]
+        if twice := next((name for name in named if named.count(name) > 1), None):
+            raise ValueError(f"column {twice!r} is named twice; each has one part in a forecast")
+        for key in ("group", "order"):
+            if getattr(self.split, key) is not None:
+                raise ValueError(f"split.{key}: the parts of a forecast follow each other in time; leave it out")
+        if self.known and isinstance(self.window, int) and self.window < self.horizon:
+            raise ValueError(
+                f"window ({self.window}) is shorter than horizon ({self.horizon}), which columns that are known ahead"
+                " need; raise it"
+            )
+        return self
+
+
 def form_of(value: object) -> tuple[type[TaskSpec], Mapping[str, Any]]:
     """Return the form of a task, a built-in's name or a mapping with one of the keys of ``sources``, and its fields.
 

@@ -50,6 +50,7 @@ from harness.study.decide.fixed import FixedTrials, Replicate
 from harness.study.decide.protocol import TrialSource
 from harness.study.execute.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.final import Finisher, report_aside_s, time_aside_s
+from harness.study.forecast_baselines import run_forecasts
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.replicates import as_record
@@ -271,7 +272,11 @@ class SearchPart:
         names = tuple(metric.name for metric in problem.metrics)
         scorer = replace(self._job.scorer, kind=problem.name, names=names)
         scene = Scene(self._job.dataset, *finisher.scored_on, scorer)
-        return [row.as_dict() for row in run_baselines(scene, self._job.spec.search.seed, self._stop)]
+        rows = [
+            *run_baselines(scene, self._job.spec.search.seed, self._stop),
+            *run_forecasts(scene, self._dataset, self._stop),
+        ]
+        return [row.as_dict() for row in rows]
 
     def _suspected(self, finisher: Finisher) -> Sequence[Suspected]:
         """Return what is noticed of the inputs of the test samples, now that they are open."""

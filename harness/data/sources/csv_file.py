@@ -92,16 +92,15 @@ class Layout:
 @read_source.register
 def read_csv(task: CsvTask) -> Source:
     """Read the table of a task, and its test file behind it; :class:`DataError` when it cannot be used."""
+    test = None if task.test is None else csv_table(task.test.csv, task.separator)
+    return replace(read_table(task, csv_table(task.csv, task.separator), test), separator=task.separator)
 
-    def read(path: Path) -> RawTable:
-        frame, layout, notes = read_csv_file(existing_file(path), task.separator)
-        digest = sha256_of_file(layout.path)
-        return RawTable(
-            layout.path.stem, str(layout.path), frame, lambda row: f"line {layout.line_of(row)}", digest, notes
-        )
 
-    source = read_table(task, read(task.csv), None if task.test is None else read(task.test.csv))
-    return replace(source, separator=task.separator)
+def csv_table(path: Path, separator: str) -> RawTable:
+    """Return the rows of a file before any of it is understood. Raises :class:`DataError`."""
+    frame, layout, notes = read_csv_file(existing_file(path), separator)
+    digest = sha256_of_file(layout.path)
+    return RawTable(layout.path.stem, str(layout.path), frame, lambda row: f"line {layout.line_of(row)}", digest, notes)
 
 
 def read_csv_file(path: Path, separator: str) -> tuple[pd.DataFrame, Layout, tuple[str, ...]]:

@@ -58,7 +58,10 @@ class Source:
     files: tuple[str, ...] = ()
     """Names of the picture files, relative to the folder, one per sample."""
     parts: np.ndarray | None = None
-    """int8 (N,): 0 train, 1 validation, 2 test, where the folder itself says which part a sample is in."""
+    """int8 (N,): 0 train, 1 validation, 2 test, where the data itself says which part a sample is in; 3 and 4 overlap
+    with validation and with test."""
+    in_time: bool = False
+    """Whether samples are stretches of time, which overlap."""
     official_test: int = 0
     """So many of the last samples are the official test set."""
     reading: Mapping[str, Any] = field(default_factory=dict)

@@ -120,7 +120,7 @@ def _averaged(library: Library, asked: Asked) -> Mapping[str, Any]:
     }
     if len(mixture.records) == 1:
         return told
-    shares = bool(job.dataset.class_names) or problems[job.dataset.shape.kind].flags
+    shares = bool(job.dataset.class_names) or not problems[job.dataset.shape.kind].intervals
     errors = None if shares else residuals(_ERRORS, halves, judge.targets)
     return _scored(library, judge, mixture, told, errors)
 

@@ -129,6 +129,8 @@ class Predictor:
         if coverage is not None and (self.class_names or flags):
             what = "labels" if flags else "classes"
             raise InputError(f"{self.run}: predicts {what}, of which there are no intervals; use probabilities")
+        if coverage is not None and not problems[self._shape.kind].intervals:
+            raise InputError(f"{self.run}: forecasts have no intervals of one length; name `quantiles` in the task")
 
     def answers(self, raw: Any, unusual: Unusual | None = None) -> np.ndarray:
         """Return float32 probabilities, or float64 values; what is unlike training is counted in ``unusual``.
