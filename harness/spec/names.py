@@ -12,6 +12,7 @@ TASKS: Mapping[str, str] = {
     "breast-cancer": "tabular",
     "diabetes": "tabular",
     "digits": "digits",
+    "docstrings": "text",
     "fashion-mnist": "fashion-mnist",
     "wine": "tabular",
 }

@@ -11,6 +11,7 @@ from sklearn import datasets
 from harness.data.catalog import tasks
 from harness.data.files import sha256_of_arrays
 from harness.data.sources.arrays import numeric_table
+from harness.data.sources.docstrings import read_docstrings
 from harness.data.sources.fashion_mnist import read_fashion_mnist
 from harness.data.sources.source import Source, read_source
 from harness.errors import DataError
@@ -24,7 +25,9 @@ def read_builtin(task: BuiltinTask) -> Source:
     if name == "fashion-mnist":
         return read_fashion_mnist(task.directory)
     if task.directory is not None:
-        raise DataError(f"{name}: comes with scikit-learn and is read from no files; remove `directory`")
+        raise DataError(f"{name}: comes with installed packages and is read from no files; remove `directory`")
+    if name == "docstrings":
+        return read_docstrings(name)
     return _SKLEARN[name](name)
 
 
