@@ -17,6 +17,8 @@ PAIRS = 2**16
 """Columns that pairs of tokens share, by a hash."""
 PER_TOKEN = 2
 """Columns that are not zero, for each token of a text: its own and that of the pair which it begins."""
+CONFIDENCE = 10.0
+"""Of a logistic regression, where scikit-learn has 1: texts have the norm 1, beside which that holds weights too small."""
 _PRIME = 1_000_003
 
 
@@ -30,6 +32,8 @@ def tfidf(models: Baselines, tokens: Input, rows: int, outputs: int) -> Estimato
     named = found._replace(name=f"TF-IDF + {found.name}")
     if found.model is None:
         return named
+    if "C" in found.model.get_params():
+        found.model.set_params(C=CONFIDENCE)
     counts = FunctionTransformer(token_counts, kw_args={"codes": tokens.cardinalities[0]})
     return named._replace(model=make_pipeline(counts, TfidfTransformer(sublinear_tf=True), found.model))
 
