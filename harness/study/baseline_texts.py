@@ -18,7 +18,7 @@ PAIRS = 2**16
 PER_TOKEN = 2
 """Columns that are not zero, for each token of a text: its own and that of the pair which it begins."""
 CONFIDENCE = 10.0
-"""Of a logistic regression, where scikit-learn has 1: texts have the norm 1, beside which that holds weights too small."""
+"""Of a logistic regression, where scikit-learn has 1: texts have the norm 1, beside which that keeps weights small."""
 _PRIME = 1_000_003
 
 
