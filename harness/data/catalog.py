@@ -33,6 +33,12 @@ for _task in (
     Builtin("breast-cancer", "569 tumours, 30 measured columns, 2 classes", TaskKind.CLASSIFICATION, _SKLEARN),
     Builtin("diabetes", "442 patients, 10 columns, progression after a year", TaskKind.REGRESSION, _SKLEARN),
     Builtin(
+        "docstrings",
+        "about 2,000 beginnings of docstrings of numpy, pandas, scipy and sklearn; which package says it",
+        TaskKind.CLASSIFICATION,
+        "nothing: the packages are installed; `pip install 'harness-automl[text]'` for its tokeniser",
+    ),
+    Builtin(
         "fashion-mnist",
         "70,000 images 1x28x28 of clothing, 10 classes, official test set of 10,000",
         TaskKind.CLASSIFICATION,

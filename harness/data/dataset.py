@@ -62,7 +62,7 @@ class Dataset(TrainingData):
         if notes is None:
             suspected = tuple(suspicions(source, indices))
             told = (f"{source.name}: {each.text}" for each in suspected)
-            notes = (*source.notes, *told, *_left_out(source, preprocessing))
+            notes = (*source.notes, *told, *_of_fitting(source, preprocessing))
         self.suspected = suspected
         super().__init__(
             name=source.name,
@@ -204,10 +204,10 @@ def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) ->
     return replace(part, exact=exact)
 
 
-def _left_out(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say which columns of the file say nothing in the training part; of a date only what varies is used anyway."""
-    names = [name for name in preprocessing.get("left_out", ()) if name in source.columns]
-    return tuple(f"{source.name}: column {name!r} is the same in every training sample: left out" for name in names)
+def _of_fitting(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what is to be told of what was fitted."""
+    remarks = modality_of(source.inputs).remarks(preprocessing)
+    return tuple(f"{source.name}: {remark}" for remark in remarks)
 
 
 def _shape(source: Source, preprocessing: Mapping[str, Any]) -> TaskShape:

@@ -16,7 +16,7 @@ def fit_preprocessing(source: Source, rows: np.ndarray) -> dict[str, Any]:
     """Return what ``prepare`` needs, fitted on the samples ``rows`` alone."""
     fitted = modality_of(source.inputs).fit(source.inputs, rows, source.name)
     columns = {"columns": list(source.columns)} if source.columns else {}
-    file = {name: said for name in ("array", "separator") if (said := getattr(source, name))}
+    file = {name: said for name in ("array", "separator", "encoding") if (said := getattr(source, name))}
     target = {"name": source.target, **fitted["target"]} if "target" in fitted else _fit_target(source, rows)
     return {**columns, **fitted, **file, "reading": dict(source.reading), "target": target}
 

@@ -113,7 +113,8 @@ class MistakeStats(TypedDict):
     """A test sample that the final model got wrong: which one, what is right, and what it answered instead.
 
     ``confidence`` is the probability of a class, null for values; what the model answered is null where that is no
-    finite number. ``picture`` is a small PNG in base64, ``row`` holds the first columns of a table as they were read.
+    finite number. ``picture`` is a small PNG in base64, ``row`` holds the first columns of a table as they were read,
+    ``text`` the beginning of a text.
     """
 
     index: int
@@ -123,6 +124,7 @@ class MistakeStats(TypedDict):
     confidence: float | None
     picture: NotRequired[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]+$")]]
     row: NotRequired[dict[str, str]]
+    text: NotRequired[str]
 
 
 class ThresholdStats(TypedDict):

@@ -96,7 +96,6 @@ def _validated(
 
 
 LATER: Mapping[tuple[str, ...], Any] = {
-    ("task", "classes"): [],
     ("search", "first"): [],
     ("search", "plan"): "auto",
     ("search", "checks"): True,

@@ -13,6 +13,7 @@ TASKS: Mapping[str, str] = {
     "breast-cancer": "tabular",
     "diabetes": "tabular",
     "digits": "digits",
+    "docstrings": "text",
     "fashion-mnist": "fashion-mnist",
     "wine": "tabular",
 }
@@ -37,6 +38,22 @@ FITTED = ("hist_gradient_boosting", "linear", "nearest_neighbours", "random_fore
 
 STAGES = ("stages", "width", "width_multiplier", "blocks", "dropout", "stochastic_depth")
 """The parameters that families of stages have in common."""
+
+TRANSFORMER = (
+    "depth",
+    "heads",
+    "head_width",
+    "expansion",
+    "positions",
+    "pooling",
+    "activation",
+    "dropout",
+    "stochastic_depth",
+)
+"""The parameters that transformers have in common."""
+
+RECURRENT = ("depth", "width", "bidirectional", "pooling", "patch", "dropout")
+"""The parameters that recurrent families have in common."""
 
 OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "architecture": {
@@ -72,6 +89,11 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "linear": ("c",),
         "dlinear": ("kernel", "dropout"),
+        "embedding_bag": ("width", "depth", "bigrams", "activation", "dropout"),
+        "gru": RECURRENT,
+        "inception_time": ("depth", "width", "kernel", "residual", "patch", "dropout"),
+        "lite": ("depth", "width", "kernel", "filters", "patch", "dropout"),
+        "lstm": RECURRENT,
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
         "mobilenet": (
             *STAGES,
@@ -95,6 +117,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "nhits": ("stacks", "depth", "width", "pooling", "activation", "dropout"),
         "realmlp": ("depth", "width", "activation", "dropout", "numeric", "scale_rate"),
+        "rnn": (*RECURRENT, "activation"),
         "speednet": (
             "width",
             "width_multiplier",
@@ -108,19 +131,10 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "svm": ("c", "gamma", "epsilon"),
         "tabm": ("members", "kind", "depth", "width", "activation", "dropout", "numeric"),
-        "vit": (
-            "patch",
-            "depth",
-            "heads",
-            "head_width",
-            "expansion",
-            "positions",
-            "pooling",
-            "registers",
-            "activation",
-            "dropout",
-            "stochastic_depth",
-        ),
+        "tcn": ("depth", "width", "kernel", "pooling", "patch", "activation", "norm", "dropout"),
+        "text_cnn": ("width", "filters", "kernel", "activation", "dropout"),
+        "transformer": (*TRANSFORMER, "patch"),
+        "vit": (*TRANSFORMER, "patch", "registers"),
     },
     "optimizer": {
         "adagrad": ("lr", "lr_decay", "eps", "weight_decay"),

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from harness.data import Part
 from harness.problems import Baselines, Estimator, problems
-from harness.records import NAN, InputKind, TaskShape
+from harness.records import NAN, Input, InputKind, TaskShape
+from harness.study.baseline_texts import PER_TOKEN, tfidf
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +70,11 @@ class Columns:
         return found.sizes if found else ()
 
     @property
+    def tokens(self) -> Input | None:
+        """The codes of texts; None where there are none."""
+        return self.shape.find(InputKind.TOKENS)
+
+    @property
     def pool(self) -> int:
         """Side of the squares of pixels that become one value; 1: every pixel is one."""
         if not self.image:
@@ -81,7 +87,9 @@ class Columns:
 
     @property
     def numbers(self) -> int:
-        """How many columns hold numbers."""
+        """How many columns hold numbers, or codes of tokens."""
+        if self.tokens:
+            return self.tokens.sizes[0]
         if not self.image:
             return len(self.chosen)
         channels, height, width = self.image
@@ -95,7 +103,9 @@ class Columns:
 
     @property
     def width(self) -> int:
-        """How many columns the linear model sees, categories one-hot."""
+        """How many columns the linear model sees, categories one-hot; of texts, how many are not zero."""
+        if self.tokens:
+            return PER_TOKEN * self.numbers
         return self.numbers + sum(min(count, CATEGORIES) for count in self.cardinalities)
 
     @property
@@ -112,6 +122,8 @@ class Columns:
         arrays = part.inputs if rows is None else tuple(array[rows] for array in part.inputs)
         if self.image:
             return self._pooled(arrays[0])
+        if self.tokens:
+            return arrays[0].astype(np.float64)
         return np.column_stack([arrays[0][:, self.chosen], *arrays[1:]]).astype(np.float64)
 
     def _pooled(self, images_NCHW: np.ndarray) -> Floats:
@@ -152,6 +164,9 @@ def recipes(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
     models = columns.models
     if models is None:
         return ()
+    if columns.tokens:
+        none = Estimator("gradient boosting", None, NAN, "skipped: texts have no columns of numbers")
+        return (models.constant(), tfidf(models, columns.tokens, rows, columns.shape.outputs), none)
     return (models.constant(), _linear(models, columns, rows), _boosting(models, columns, rows, seed))
 
 

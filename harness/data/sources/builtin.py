@@ -12,6 +12,7 @@ from sklearn import datasets
 from harness.data.catalog import tasks
 from harness.data.files import sha256_of_arrays
 from harness.data.sources.arrays import numeric_table
+from harness.data.sources.docstrings import read_docstrings
 from harness.data.sources.fashion_mnist import read_fashion_mnist
 from harness.data.sources.forecast_file import read_forecast
 from harness.data.sources.source import Source, read_source
@@ -28,9 +29,12 @@ def read_builtin(task: BuiltinTask) -> Source:
     if name == "fashion-mnist":
         return read_fashion_mnist(task.directory)
     if task.directory is not None:
-        owner = "harness" if name == "airline" else "scikit-learn"
-        raise DataError(f"{name}: comes with {owner} and is read from no files of yours; remove `directory`")
-    return _airline(task) if name == "airline" else _SKLEARN[name](name)
+        raise DataError(f"{name}: comes with installed packages and is read from no files; remove `directory`")
+    if name == "airline":
+        return _airline(task)
+    if name == "docstrings":
+        return read_docstrings(name)
+    return _SKLEARN[name](name)
 
 
 def _airline(task: BuiltinTask) -> Source:

@@ -53,6 +53,8 @@ class Source:
     """What the inputs are called in a file of arrays; empty where they are no arrays."""
     separator: str = ""
     """What stands between two values of a CSV file, where the task says so; empty where it is found."""
+    encoding: str = ""
+    """How the bytes of a file of text stand for characters; empty for UTF-8 and where there are none."""
     columns: tuple[str, ...] = ()
     """Columns of a table before constant and id-like ones were dropped, in order."""
     files: tuple[str, ...] = ()
