@@ -14,7 +14,7 @@ from harness.data.sources.text_folder import TEXT_FILES, read_texts
 from harness.errors import DataError
 from harness.prediction.arrays import npz_samples
 from harness.prediction.samples import Samples, file_samples
-from harness.prediction.series import series_samples
+from harness.prediction.forecasts import series_samples
 from harness.prediction.tables import csv_samples, jsonl_samples, parquet_samples
 
 
