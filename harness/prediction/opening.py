@@ -10,13 +10,14 @@ from harness.data.files import existing_file
 from harness.errors import DataError
 from harness.prediction.arrays import npz_samples
 from harness.prediction.samples import Samples, image_samples
+from harness.prediction.series import series_samples
 from harness.prediction.tables import csv_samples, parquet_samples
 
 _PARQUET = b"PAR1"
 
 
 def open_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
-    """Return the samples of a CSV, Parquet or NPZ file, or of a folder of images.
+    """Return the samples of a CSV, Parquet, NPZ or ``.ts`` file, or of a folder of images.
 
     A file is taken as its suffix says, Parquet also by its content, and any other as CSV. Raises :class:`DataError`.
     """
@@ -50,5 +51,9 @@ def _starts(path: Path, mark: bytes) -> bool:
         return file.read(len(mark)) == mark
 
 
-_OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Samples]] = {"image": _images, "table": _table}
+_OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Samples]] = {
+    "image": _images,
+    "series": series_samples,
+    "table": _table,
+}
 """What opens a path, by the modality of the model's inputs."""

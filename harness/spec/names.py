@@ -12,6 +12,7 @@ TASKS: Mapping[str, str] = {
     "breast-cancer": "tabular",
     "diabetes": "tabular",
     "digits": "digits",
+    "digits-series": "series",
     "fashion-mnist": "fashion-mnist",
     "wine": "tabular",
 }

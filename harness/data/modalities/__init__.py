@@ -4,10 +4,11 @@ A new one is a file with a subclass of :class:`~harness.data.modality.Modality`,
 """
 
 from harness.data.modalities.images import ImageModality
+from harness.data.modalities.series import SeriesModality
 from harness.data.modalities.tables import TableModality
 from harness.data.modality import Modality, Prepared, modalities, modality_of
 
-for _each in (TableModality(), ImageModality()):
+for _each in (TableModality(), ImageModality(), SeriesModality()):
     modalities.add(_each.name, _each)
 
 __all__ = ["Modality", "Prepared", "modalities", "modality_of"]

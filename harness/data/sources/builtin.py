@@ -10,6 +10,7 @@ from sklearn import datasets
 
 from harness.data.catalog import tasks
 from harness.data.files import sha256_of_arrays
+from harness.data.series import of_array
 from harness.data.sources.arrays import numeric_table
 from harness.data.sources.fashion_mnist import read_fashion_mnist
 from harness.data.sources.source import Source, read_source
@@ -37,6 +38,18 @@ def _digits(name: str) -> Source:
         targets=found.target.astype(np.int64),
         class_names=tuple(map(str, found.target_names)),
         fingerprint=sha256_of_arrays(images_NCHW, found.target),
+    )
+
+
+def _digits_series(name: str) -> Source:
+    found = datasets.load_digits()
+    series = of_array(found.images.astype(np.uint8), name)
+    return Source(
+        name=name,
+        inputs=series,
+        targets=found.target.astype(np.int64),
+        class_names=tuple(map(str, found.target_names)),
+        fingerprint=sha256_of_arrays(series.values, found.target),
     )
 
 
@@ -72,6 +85,7 @@ def _diabetes(name: str) -> Source:
 
 _SKLEARN: dict[str, Callable[[str], Source]] = {
     "digits": _digits,
+    "digits-series": _digits_series,
     "wine": _wine,
     "breast-cancer": _breast_cancer,
     "diabetes": _diabetes,

@@ -143,13 +143,14 @@ def read_chunks(layout: Layout, rows: int) -> Iterator[tuple[pd.DataFrame, int]]
 
 def find_layout(path: Path, separator: str = "") -> tuple[Layout, tuple[str, ...]]:
     """Return how the values of a file are laid out, and notes. Raises :class:`DataError`."""
-    _refuse_other_formats(path)
-    with _text_errors(path):
+    refuse_other_formats(path)
+    with text_errors(path):
         return _find_layout(path, separator)
 
 
 @contextmanager
-def _text_errors(path: Path) -> Iterator[None]:
+def text_errors(path: Path) -> Iterator[None]:
+    """Raise :class:`DataError` for a file that is not UTF-8 text."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -158,7 +159,7 @@ def _text_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _table_errors(layout: Layout) -> Iterator[None]:
-    with _text_errors(layout.path), warnings.catch_warnings():
+    with text_errors(layout.path), warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header would lose data
         try:
             yield
@@ -175,7 +176,8 @@ def _reader(lines: TextIO | Sequence[str], separator: str) -> Reader:
     return csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t")
 
 
-def _refuse_other_formats(path: Path) -> None:
+def refuse_other_formats(path: Path) -> None:
+    """Raise :class:`DataError` for a file that begins as packed files and workbooks do."""
     with path.open("rb") as file:
         start = file.read(8)
     for mark, what in _PACKED.items():
