@@ -35,6 +35,22 @@ _SCHEDULES: Mapping[str, tuple[str, ...]] = {
 STAGES = ("stages", "width", "width_multiplier", "blocks", "dropout", "stochastic_depth")
 """The parameters that families of stages have in common."""
 
+TRANSFORMER = (
+    "depth",
+    "heads",
+    "head_width",
+    "expansion",
+    "positions",
+    "pooling",
+    "activation",
+    "dropout",
+    "stochastic_depth",
+)
+"""The parameters that transformers have in common."""
+
+RECURRENT = ("depth", "width", "bidirectional", "pooling", "patch", "dropout")
+"""The parameters that recurrent families have in common."""
+
 OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "architecture": {
         "cnn": (
@@ -59,6 +75,11 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "layer_scale",
             "activation",
         ),
+        "embedding_bag": ("width", "depth", "bigrams", "activation", "dropout"),
+        "gru": RECURRENT,
+        "inception_time": ("depth", "width", "kernel", "residual", "patch", "dropout"),
+        "lite": ("depth", "width", "kernel", "filters", "patch", "dropout"),
+        "lstm": RECURRENT,
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
         "mobilenet": (
             *STAGES,
@@ -79,6 +100,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "norm",
         ),
         "realmlp": ("depth", "width", "activation", "dropout", "numeric", "scale_rate"),
+        "rnn": (*RECURRENT, "activation"),
         "speednet": (
             "width",
             "width_multiplier",
@@ -91,19 +113,10 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "flip_average",
         ),
         "tabm": ("members", "kind", "depth", "width", "activation", "dropout", "numeric"),
-        "vit": (
-            "patch",
-            "depth",
-            "heads",
-            "head_width",
-            "expansion",
-            "positions",
-            "pooling",
-            "registers",
-            "activation",
-            "dropout",
-            "stochastic_depth",
-        ),
+        "tcn": ("depth", "width", "kernel", "pooling", "patch", "activation", "norm", "dropout"),
+        "text_cnn": ("width", "filters", "kernel", "activation", "dropout"),
+        "transformer": (*TRANSFORMER, "patch"),
+        "vit": (*TRANSFORMER, "patch", "registers"),
     },
     "optimizer": {
         "adagrad": ("lr", "lr_decay", "eps", "weight_decay"),

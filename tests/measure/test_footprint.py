@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from harness.data import Batch
 from harness.measure import training_footprint
 from harness.models import build, example_inputs
-from harness.records import Named, TaskKind, TaskShape, image_inputs, table_inputs
+from harness.records import Input, InputKind, Named, TaskKind, TaskShape, image_inputs, table_inputs
 from harness.spec import Training
 from harness.train.loss import make_criterion
 
@@ -22,6 +22,19 @@ MIB = 2**20
 NAME = "static_memory_mb"
 TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=8, inputs=table_inputs(64))
 IMAGES = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=10, inputs=image_inputs(3, 16, 16))
+SERIES = TaskShape(
+    kind=TaskKind.CLASSIFICATION,
+    outputs=5,
+    inputs=(Input(kind=InputKind.SERIES, shape=(50, 3)), Input(kind=InputKind.MASK, shape=(50,), dtype="bool")),
+)
+TEXT = TaskShape(
+    kind=TaskKind.CLASSIFICATION,
+    outputs=3,
+    inputs=(
+        Input(kind=InputKind.TOKENS, shape=(40,), dtype="int64", cardinalities=(500,)),
+        Input(kind=InputKind.MASK, shape=(40,), dtype="bool"),
+    ),
+)
 MIXED = TaskShape(kind=TaskKind.REGRESSION, outputs=1, inputs=table_inputs(5, cardinalities=(50, 900)))
 
 
@@ -114,6 +127,16 @@ def profiled_mib(make_model, shape, batch):
         (Named("tabm", {"members": 8, "width": 64}), MIXED),
         (Named("tabm", {"members": 8, "width": 64, "kind": "mini"}), TABLE),
         (Named("realmlp", {"width": 256}), MIXED),
+        (Named("rnn", {"depth": 2}), SERIES),
+        (Named("lstm", {"depth": 2, "dropout": 0.2}), SERIES),
+        (Named("gru", {"pooling": "attention"}), TEXT),
+        (Named("tcn", {"dropout": 0.2}), SERIES),
+        (Named("inception_time", {"width": 16}), SERIES),
+        (Named("lite"), SERIES),
+        (Named("transformer", {"patch": 4}), SERIES),
+        (Named("transformer", {"positions": "rotary", "pooling": "class"}), TEXT),
+        (Named("embedding_bag", {"depth": 1, "bigrams": 1000}), TEXT),
+        (Named("text_cnn"), TEXT),
     ],
 )
 def test_a_real_step_takes_about_as_much(architecture, shape):
