@@ -32,10 +32,10 @@ _AREA, _RATIO = (0.02, 0.33), (0.3, 1 / 0.3)
 
 
 def check_augment(augment: Augment, *, images: bool) -> None:
-    """Refuse what tables cannot have: everything but mixup."""
+    """Refuse what only images can have: everything but mixup."""
     for name, field in Augment.model_fields.items():
         if name != "mixup" and not images and getattr(augment, name) != field.default:
-            raise DataError(f"augment.{name} needs images; this task is a table: remove it")
+            raise DataError(f"augment.{name} needs images, and this task has none: remove it")
 
 
 def draw_table(augment: Augment, samples: int, *, seed: int, epoch: int) -> Tensor:

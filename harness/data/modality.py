@@ -68,6 +68,7 @@ class Modality(ABC, Generic[Raw]):
         """Return further columns of the table of test samples, which say what they are; nothing where none do."""
         del raw, rows  # only stretches of series have a place in time
         return {}
+
     def columns(self, fitted: Mapping[str, Any]) -> list[str]:
         """Return the columns of a table that are learnt from, where samples are rows of one."""
         del fitted

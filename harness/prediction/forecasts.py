@@ -13,7 +13,7 @@ from harness.data.sources.forecast_file import series_file
 from harness.prediction.samples import Chunk, Samples
 
 
-def series_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
+def history_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
     """Return the last window of each series of a CSV or Parquet file. Raises :class:`DataError`."""
     windows, notes = windows_of_table(preprocessing, series_file(path, preprocessing.get("separator", "")))
     names = np.array([windows.series_of(row) for row in range(len(windows))], dtype=object)

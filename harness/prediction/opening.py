@@ -13,13 +13,14 @@ from harness.data.sources.parquet_file import is_parquet
 from harness.data.sources.text_folder import TEXT_FILES, read_texts
 from harness.errors import DataError
 from harness.prediction.arrays import npz_samples
+from harness.prediction.forecasts import history_samples
 from harness.prediction.samples import Samples, file_samples
-from harness.prediction.forecasts import series_samples
+from harness.prediction.series import series_samples
 from harness.prediction.tables import csv_samples, jsonl_samples, parquet_samples
 
 
 def open_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
-    """Return the samples of a CSV, JSON-lines, Parquet or NPZ file, or of a folder of images or text files.
+    """Return the samples of a CSV, JSON-lines, Parquet, NPZ or ``.ts`` file, or of a folder of images or text files.
 
     A file is taken as its suffix says, Parquet also by its content, and any other as CSV. Raises :class:`DataError`.
     """
@@ -62,15 +63,16 @@ def _rows(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
     return csv_samples(path, preprocessing)
 
 
-def _series(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
+def _history(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
     if path.is_dir():
         raise DataError(f"{path}: is a folder, and the model takes series; name a CSV or Parquet file")
-    return series_samples(existing_file(path), preprocessing)
+    return history_samples(existing_file(path), preprocessing)
 
 
 _OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Samples]] = {
-    "forecast": _series,
+    "forecast": _history,
     "image": _images,
+    "series": series_samples,
     "table": _table,
     "text": _texts,
 }

@@ -14,6 +14,7 @@ TASKS: Mapping[str, str] = {
     "diabetes": "tabular",
     "digits": "digits",
     "docstrings": "text",
+    "digits-series": "series",
     "fashion-mnist": "fashion-mnist",
     "wine": "tabular",
 }

@@ -288,8 +288,22 @@ class FrameTask(TableTask):
     frame: str
 
 
+class ArraysOf(TaskSpec):
+    """What arrays may say beside where they are."""
+
+    as_: Annotated[Literal["series"] | None, Field(alias="as")] = None
+    """``series``: N x T or N x T x C are N time series of T steps and C channels."""
+
+    @model_serializer(mode="wrap")
+    def _by_its_key(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Name the key as users do, and leave it out where it says nothing, so that a space's hash is what it was."""
+        data: dict[str, Any] = handler(self)
+        said = data.pop("as_")
+        return data if said is None else {**data, "as": said}
+
+
 @source
-class ArraysTask(TaskSpec):
+class ArraysTask(ArraysOf):
     """Arrays given from Python, under a name of their own; as those of an NPZ file."""
 
     source: ClassVar[str] = "arrays"
@@ -299,8 +313,11 @@ class ArraysTask(TaskSpec):
 
 
 @source
-class NpzTask(TaskSpec):
-    """Arrays in an NPZ file: N x F is a table, N x H x W or N x C x H x W are images."""
+class NpzTask(ArraysOf):
+    """Arrays in an NPZ file: N x F is a table, N x H x W or N x C x H x W are images, unless ``as`` says otherwise.
+
+    Of series an array ``lengths`` may say how many steps each has.
+    """
 
     source: ClassVar[str] = "npz"
 

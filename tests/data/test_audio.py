@@ -9,13 +9,13 @@ import sys
 
 import numpy as np
 import pytest
+from harness.data.sounds import frames_of, log_mel, mel_bands
+from harness.data.sources.audio_file import read_wave
+from harness.spec.audio import AudioTask
 from scipy.io import wavfile
 
 from harness.data import check_preprocessing, load, prepare
-from harness.data.sounds import frames_of, log_mel, mel_bands
-from harness.data.sources.audio_file import read_wave
 from harness.errors import DataError, HardwareError
-from harness.spec.audio import AudioTask
 from harness.spec.task import parse_task
 
 RATE = 8000

@@ -11,6 +11,7 @@ from sklearn import datasets
 
 from harness.data.catalog import tasks
 from harness.data.files import sha256_of_arrays
+from harness.data.series import of_array
 from harness.data.sources.arrays import numeric_table
 from harness.data.sources.docstrings import read_docstrings
 from harness.data.sources.fashion_mnist import read_fashion_mnist
@@ -59,6 +60,18 @@ def _digits(name: str) -> Source:
     )
 
 
+def _digits_series(name: str) -> Source:
+    found = datasets.load_digits()
+    series = of_array(found.images.astype(np.uint8), name)
+    return Source(
+        name=name,
+        inputs=series,
+        targets=found.target.astype(np.int64),
+        class_names=tuple(map(str, found.target_names)),
+        fingerprint=sha256_of_arrays(series.values, found.target),
+    )
+
+
 def _table(name: str, found: Any, class_names: tuple[str, ...]) -> Source:
     columns = tuple(map(str, found.feature_names))
     table = numeric_table(found.data, columns, name)
@@ -91,6 +104,7 @@ def _diabetes(name: str) -> Source:
 
 _SKLEARN: dict[str, Callable[[str], Source]] = {
     "digits": _digits,
+    "digits-series": _digits_series,
     "wine": _wine,
     "breast-cancer": _breast_cancer,
     "diabetes": _diabetes,
