@@ -80,8 +80,17 @@ def embedding(vocabulary: int, width: int) -> nn.Embedding:
 
 
 def masked(x_BCT: Tensor, mask_BT: Tensor | None, fill: float = 0.0) -> Tensor:
-    """Return ``x_BCT`` with ``fill`` in the steps that are not there."""
-    return x_BCT if mask_BT is None else x_BCT.masked_fill(~mask_BT[:, None, :], fill)
+    """Return channels of steps, ``B x C x T`` or ``B x C x 1 x T``, with ``fill`` where a step is not there."""
+    if mask_BT is None:
+        return x_BCT
+    return x_BCT.masked_fill(~mask_BT.unflatten(0, (-1, *[1] * (x_BCT.dim() - 2))), fill)
+
+
+def channel_means(x_BCT: Tensor, mask_BT: Tensor | None) -> Tensor:
+    """Return the mean of every channel over the steps that are there, ``B x C``, of maps as :func:`masked` takes."""
+    if mask_BT is None:
+        return x_BCT.flatten(2).mean(dim=2)
+    return masked(x_BCT, mask_BT).flatten(2).sum(dim=2) / mask_BT.sum(dim=1, keepdim=True)
 
 
 def masked_mean(x_BTD: Tensor, mask_BT: Tensor | None) -> Tensor:
