@@ -19,10 +19,12 @@ from harness.models.family import takes
 from harness.models.layers import ChannelNorm, initialise
 from harness.records import InputKind, TaskShape
 
-Patch = Annotated[int, Field(strict=True, ge=1, le=256)]
+Patch = Annotated[int, Field(strict=True, ge=1, le=256)] | Literal["auto"]
 Pooling = Literal["last", "mean", "max", "attention"]
 StepNorm = Literal["batch", "layer", "none"]
 
+MOST = 256
+"""Steps that ``patch: auto`` leaves at most."""
 SPREAD = 0.1
 """Standard deviation of tokens' vectors at first, small beside what is learned of those that are seen often."""
 KNOWN = 2
@@ -41,17 +43,18 @@ class Steps(nn.Module):
     """Makes vectors of steps of the inputs of a task: an embedding of tokens, a series as it is, an image's columns.
 
     ``patch`` steps in a row are taken together as one, with all their channels; at the end zeros fill up the last.
+    ``auto`` are as few as leave at most MOST.
     """
 
-    def __init__(self, shape: TaskShape, width: int, patch: int = 1) -> None:
+    def __init__(self, shape: TaskShape, width: int, patch: int | Literal["auto"] = 1) -> None:
         super().__init__()
         first = shape.inputs[0]
         *channels, steps = first.sizes if first.kind is not InputKind.SERIES else first.sizes[::-1]
         self.embedding = embedding(first.cardinalities[0], width) if first.kind is InputKind.TOKENS else None
-        self.patch = patch
-        self.channels = (math.prod(channels) if self.embedding is None else width) * patch
+        self.patch = -(-steps // MOST) if patch == "auto" else patch
+        self.channels = (math.prod(channels) if self.embedding is None else width) * self.patch
         """Of a step."""
-        self.count = -(-steps // patch)
+        self.count = -(-steps // self.patch)
         """Steps of a sample."""
         self._columns = first.kind is InputKind.IMAGE
 
@@ -143,7 +146,7 @@ class Pool(nn.Module):
         """Return ``B x D``."""
         if self.score is None:
             return POOLED[self.kind](x_BTD, mask_BT)
-        score_BT = self.score(x_BTD).squeeze(2)
+        score_BT: Tensor = self.score(x_BTD).squeeze(2)
         if mask_BT is not None:
             score_BT = score_BT.masked_fill(~mask_BT, -math.inf)
         return (score_BT.softmax(dim=1)[..., None] * x_BTD).sum(dim=1)

@@ -418,6 +418,14 @@ def test_steps_are_taken_together_and_an_image_is_the_series_of_its_columns():
     assert mask.tolist() == [[True, True, False]]
 
 
+@given(steps=st.integers(1, 3000))
+@settings(max_examples=30, deadline=None)
+def test_a_patch_that_is_chosen_is_the_smallest_that_leaves_few_steps(steps):
+    made = Steps(series(steps, 2), 8, "auto")
+    assert made.count == math.ceil(steps / made.patch) <= 256
+    assert made.patch == 1 or math.ceil(steps / (made.patch - 1)) > 256
+
+
 def test_pools_are_what_their_names_say():
     x = torch.randn(4, 9, 3)
     rows = [row[:length] for row, length in zip(x, LENGTHS.tolist(), strict=True)]

@@ -42,7 +42,7 @@ class InceptionTimeConfig(FamilyConfig):
     residual: Annotated[bool, Field(strict=True)] = True
     """Add what comes into the first of every three modules to what the third gives."""
     patch: Patch = 1
-    """Steps that are taken together as one; a long series takes less time so."""
+    """Steps that are taken together as one, for long series; ``auto``: as few as leave at most 256."""
     dropout: Dropout = 0.0
     """Share of the features set to zero in training, in front of the last layer."""
 

@@ -41,7 +41,7 @@ class LiteConfig(FamilyConfig):
     filters: Annotated[bool, Field(strict=True)] = True
     """Have filters that are never trained beside the first convolutions."""
     patch: Patch = 1
-    """Steps that are taken together as one; a long series takes less time so."""
+    """Steps that are taken together as one, for long series; ``auto``: as few as leave at most 256."""
     dropout: Dropout = 0.0
     """Share of the features set to zero in training, in front of the last layer."""
 
