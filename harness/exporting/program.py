@@ -73,6 +73,8 @@ def quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # torch 2.13 pickles its own tree specifications by an attribute that it deprecates.
             warnings.filterwarnings("ignore", message=".*treespec, LeafSpec", category=FutureWarning)
+            # Its recurrent layers list their weights a second time, which it takes for tensors that are set meanwhile.
+            warnings.filterwarnings("ignore", message="The tensor attributes? .*_flat_weights", category=UserWarning)
             yield
     finally:
         logger.setLevel(before)
