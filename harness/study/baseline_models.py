@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from harness.data import Part
 from harness.problems import Baselines, Estimator, problems
-from harness.records import NAN, InputKind, TaskShape
+from harness.records import NAN, InputKind, TaskKind, TaskShape
 
 Floats = NDArray[np.float64]
 
@@ -157,7 +157,14 @@ def recipes(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
     models = columns.models
     if models is None:
         return ()
-    return (models.constant(), _linear(models, columns, rows), _boosting(models, columns, rows, seed))
+    found = (models.constant(), _linear(models, columns, rows), _boosting(models, columns, rows, seed))
+    series = columns.shape.find(InputKind.SERIES)
+    if series is None or columns.shape.kind not in tuple(TaskKind):
+        return found
+    from harness.study.minirocket import minirocket
+
+    whole = columns.numbers == _features(columns.shape)
+    return (*found, minirocket(series, rows, seed, whole=whole, classes=bool(problems[columns.shape.kind].classes)))
 
 
 def _linear(models: Baselines, columns: Columns, rows: int) -> Estimator:
