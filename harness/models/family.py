@@ -56,7 +56,7 @@ families: Registry[Family] = Registry("architecture")
 """Families by the name under which a space has them; :func:`family` adds one.
 
 >>> sorted(families)[:3]
-['cnn', 'convnext', 'mlp']
+['cnn', 'convnext', 'dlinear']
 """
 
 

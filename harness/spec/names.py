@@ -59,7 +59,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "layer_scale",
             "activation",
         ),
-        "dlinear": ("kernel", "dropout"),
+        "dlinear": ("kernel", "base", "dropout"),
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
         "mobilenet": (
             *STAGES,
@@ -79,7 +79,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "activation",
             "norm",
         ),
-        "nhits": ("stacks", "depth", "width", "pooling", "activation", "dropout"),
+        "nhits": ("stacks", "depth", "width", "pooling", "base", "activation", "dropout"),
         "realmlp": ("depth", "width", "activation", "dropout", "numeric", "scale_rate"),
         "speednet": (
             "width",

@@ -7,10 +7,13 @@ import torch
 from torch import nn
 
 from harness.models import build, evaluating, example_inputs, families, prediction
-from harness.records import Named, TaskKind, TaskShape, image_inputs, table_inputs
+from harness.records import Input, InputKind, Named, TaskKind, TaskShape, image_inputs, table_inputs
 
 IMAGE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=image_inputs(1, 6, 6))
 TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=table_inputs(3, cardinalities=(4, 2)))
+WINDOW = (Input(kind=InputKind.SERIES, shape=(8, 3)),)
+SERIES = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=WINDOW)
+FORECAST = TaskShape(kind=TaskKind.FORECASTING, outputs=2, inputs=WINDOW)
 CASES = [
     pytest.param(Named("mlp", {"norm": "batch", "residual": True, "dropout": 0.1}), IMAGE, id="mlp-image"),
     pytest.param(Named("mlp", {"norm": "group"}), TABLE, id="mlp-table"),
@@ -28,6 +31,8 @@ CASES = [
     pytest.param(Named("tabm", {"width": 16, "members": 4}), TABLE, id="tabm"),
     pytest.param(Named("tabm", {"width": 16, "kind": "mini", "numeric": "piecewise_linear"}), TABLE, id="tabm-mini"),
     pytest.param(Named("realmlp", {"width": 16}), TABLE, id="realmlp"),
+    pytest.param(Named("dlinear", {"kernel": 3, "dropout": 0.1}), SERIES, id="dlinear"),
+    pytest.param(Named("nhits", {"width": 32, "dropout": 0.1}), FORECAST, id="nhits"),
 ]
 every_case = pytest.mark.parametrize(("architecture", "shape"), CASES)
 

@@ -103,5 +103,5 @@ def test_data_in_place_of_a_space_is_answered_with_the_command_that_searches_it(
 
 def test_every_shipped_space_says_in_its_first_line_what_it_is_for():
     for name, summary in shipped_summaries().items():
-        assert summary.split(":")[0] in ("Tables", "Images"), name
+        assert summary.split(":")[0] in ("Tables", "Images", "Forecasts"), name
         assert len(summary) < 110
