@@ -18,6 +18,7 @@ from harness.data.sources import read_source
 from harness.data.sources.given import Given
 from harness.data.sources.source import Source
 from harness.data.splits import Indices, split_again, split_folds, split_samples
+from harness.data.suspicion import Suspicion
 from harness.data.training_data import TrainingData
 from harness.errors import DataError
 from harness.problems import problems
@@ -46,14 +47,23 @@ class Dataset(TrainingData):
     """The parts of a task, preprocessed by what was fitted on ``train`` alone."""
 
     def __init__(
-        self, source: Source, indices: Indices, door: _Door | None = None, notes: tuple[str, ...] | None = None
+        self,
+        source: Source,
+        indices: Indices,
+        door: _Door | None = None,
+        notes: tuple[str, ...] | None = None,
+        suspected: tuple[Suspicion, ...] = (),
     ) -> None:
+        """``notes`` and ``suspected`` are those of the data set that this is made from; None: to be found out."""
         self._source = source
         self._indices = indices
         self._door = door or _Door()
         preprocessing = fit_preprocessing(source, indices.train)
         if notes is None:
-            notes = (*source.notes, *suspicions(source, indices), *_left_out(source, preprocessing))
+            suspected = tuple(suspicions(source, indices))
+            told = (f"{source.name}: {each.text}" for each in suspected)
+            notes = (*source.notes, *told, *_of_fitting(source, preprocessing))
+        self.suspected = suspected
         super().__init__(
             name=source.name,
             shape=_shape(source, preprocessing),
@@ -84,6 +94,22 @@ class Dataset(TrainingData):
         return self._door.opened
 
     @property
+    def drawn_at_random(self) -> frozenset[str]:
+        """Which of ``validation`` and ``test`` are drawn at random, so that they are like what is trained on."""
+        source = self._source
+        if source.order is not None:
+            return frozenset()
+        given = {"test": bool(source.official_test), "validation": False}
+        if source.parts is not None:
+            given = {"test": bool((source.parts == 2).any()), "validation": bool((source.parts == 1).any())}
+        return frozenset(part for part, kept in given.items() if not kept)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether samples of one group stay in one part."""
+        return self._source.groups is not None
+
+    @property
     def split_index(self) -> Mapping[str, np.ndarray]:
         """int64 positions in the source of the samples of ``train``, ``validation`` and ``test``."""
         parts = {"train": self._indices.train, "validation": self._indices.validation, "test": self._indices.test}
@@ -99,7 +125,7 @@ class Dataset(TrainingData):
 
     def for_refit(self) -> Dataset:
         """Return the same data with train and validation joined in ``train``, refitted on both; same test samples."""
-        return Dataset(self._source, self._indices.refit(), self._door, self.notes)
+        return Dataset(self._source, self._indices.refit(), self._door, self.notes, self.suspected)
 
     def for_all(self) -> Dataset:
         """Return the same data with all samples in ``train``, refitted on them: this opens the test samples.
@@ -107,12 +133,12 @@ class Dataset(TrainingData):
         There is nothing left to measure on.
         """
         self._door.opened += 1
-        return Dataset(self._source, self._indices.all(), self._door, self.notes)
+        return Dataset(self._source, self._indices.all(), self._door, self.notes, self.suspected)
 
     def folds(self, split: Split, count: int) -> tuple[Dataset, ...]:
         """Return the data of each fold: another one is its validation part, and all else it may train on."""
         dealt = split_folds(self._source, split, self._indices, count)
-        return tuple(Dataset(self._source, indices, self._door, self.notes) for indices in dealt)
+        return tuple(Dataset(self._source, indices, self._door, self.notes, self.suspected) for indices in dealt)
 
     def to_learn_from(self, split: Split, seeds: Iterable[int]) -> tuple[Source, dict[int, Indices]]:
         """Return all but the test samples as a source of their own, and how they are split with each of the seeds."""
@@ -123,7 +149,7 @@ class Dataset(TrainingData):
     def with_split(self, split: Split, seed: int) -> Dataset:
         """Return the same data with training and validation samples as a seed splits them; same test samples."""
         indices = split_again(self._source, split, self._indices, (seed,))[seed]
-        return Dataset(self._source, indices, self._door, self.notes)
+        return Dataset(self._source, indices, self._door, self.notes, self.suspected)
 
     def true_targets(self, part: Literal["train", "validation", "test"]) -> np.ndarray:
         """Return class codes, or float64 values as they were read; those of ``test`` only once it was opened."""
@@ -178,10 +204,10 @@ def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) ->
     return replace(part, exact=exact)
 
 
-def _left_out(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say which columns of the file say nothing in the training part; of a date only what varies is used anyway."""
-    names = [name for name in preprocessing.get("left_out", ()) if name in source.columns]
-    return tuple(f"{source.name}: column {name!r} is the same in every training sample: left out" for name in names)
+def _of_fitting(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what is to be told of what was fitted."""
+    remarks = modality_of(source.inputs).remarks(preprocessing)
+    return tuple(f"{source.name}: {remark}" for remark in remarks)
 
 
 def _shape(source: Source, preprocessing: Mapping[str, Any]) -> TaskShape:

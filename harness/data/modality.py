@@ -69,6 +69,16 @@ class Modality(ABC, Generic[Raw]):
         del raw, rows  # only stretches of series have a place in time
         return {}
 
+    def columns(self, fitted: Mapping[str, Any]) -> list[str]:
+        """Return the columns of a table that are learnt from, where samples are rows of one."""
+        del fitted
+        return []
+
+    def remarks(self, fitted: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what to tell of what was fitted."""
+        del fitted
+        return ()
+
     def beyond_training(self, fitted: Mapping[str, Any], raw: Raw, rows: np.ndarray) -> dict[str, int]:
         """Return by column how many values of some samples lie so far outside of training that they are clipped."""
         del fitted, raw, rows  # only numbers of tables are

@@ -23,8 +23,9 @@ from harness.text import plain
 STATS, PREDICTIONS = "stats.json", "predictions.parquet"
 EXACT, ROUNDED = 1e-9, 1e-4
 """Relative tolerances: of what is computed again from the same figures, and of sums that a device made in float32."""
-LEAST = 1e-30
-"""A probability below it was rounded to nothing in float32: the loss does not follow from it."""
+LEAST, LEAST_OF_LABELS = 1e-30, 1e-5
+"""A probability below it was rounded in float32, of classes to nothing and of labels to a share of it in the difference
+from 1: the loss does not follow from it."""
 PROBABILITY = "probability_"
 
 
@@ -151,6 +152,8 @@ def _loss_findings(answered: _Answered, told: Mapping[str, Any], scale: list[flo
     ):
         return
     if problem.classes and answers[np.arange(len(targets)), targets].min() < LEAST:
+        return
+    if problem.flags and np.where(targets > 0.5, answers, 1.0 - answers).min() < LEAST_OF_LABELS:
         return
     loss = problem.losses[0] if loss not in problem.losses else loss
     value = float(problem.losses_of(answers, targets, loss=loss, scale=scale).mean())

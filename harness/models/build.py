@@ -10,7 +10,7 @@ from torch import nn
 
 from harness.errors import InputError
 from harness.models.families import own
-from harness.models.family import families
+from harness.models.family import Fitting, families
 from harness.models.reversible import Reversible
 from harness.problems import problems
 from harness.records import Named, TaskShape
@@ -54,6 +54,12 @@ def configuration(architecture: Named) -> str:
     if own.is_own(architecture):
         return json.dumps(dict(architecture.params), sort_keys=True, default=str)
     return f"{architecture.name} {parse(architecture).model_dump_json()}"
+
+
+def fitting_of(architecture: Named) -> Fitting | None:
+    """Return how the models of an architecture are fitted; None where they are trained by steps down a gradient."""
+    known = architecture.name in families and not own.is_own(architecture)
+    return families[architecture.name].fitting if known else None
 
 
 def validate(architecture: Named) -> None:

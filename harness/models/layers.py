@@ -1,6 +1,6 @@
 """The layers that families share, each drawn and named as the configuration says.
 
-Shape legend: B batch, F features, K categorical columns, C channels, H height, W width.
+Shape legend: B batch, F features, K categorical columns, C channels, H height, W width, T steps.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GROUPS = (32, 16, 8, 4, 2, 1)
 GROUP_WIDTH = 8
 """Fewest channels that share a group: a group of one on a 1 x 1 map, or in an MLP, would always give 0."""
 
-Weighted = TypeVar("Weighted", nn.Linear, nn.Conv2d)
+Weighted = TypeVar("Weighted", nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
 def initialise(layer: Weighted, *, after: Activation | None, scale: float = 1.0) -> Weighted:
@@ -95,10 +95,18 @@ class Residual(nn.Module):
         self.branch = branch
         self.skip = skip
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Add the branch to the stream."""
-        out: Tensor = self.skip(x) + self.branch(x)
+    def forward(self, x: Tensor, *others: Tensor | None) -> Tensor:
+        """Add the branch to the stream; it alone sees what else it is called with."""
+        out: Tensor = self.skip(x) + self.branch(x, *others)
         return out
+
+
+class ChannelNorm(nn.LayerNorm):
+    """A layer norm over the channels of each position, or step."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return ``B x C x H x W``, or ``B x C x T``."""
+        return super().forward(x_BCHW.movedim(1, -1)).movedim(-1, 1)
 
 
 class GlobalAverage(nn.Module):

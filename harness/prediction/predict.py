@@ -128,6 +128,8 @@ def _predicted(model: Predictor, asked: _Asked, answers: np.ndarray) -> Iterator
             yield from zip((f"probability_{name}" for name in model.class_names), answers.T, strict=True)
         return
     parts: Mapping[str, np.ndarray] = {"prediction": predictions}
+    if asked.proba:
+        parts = {**parts, "probability": answers}
     if asked.half is not None:
         parts = {**parts, "low": predictions - asked.half, "high": predictions + asked.half}
     for what, values in parts.items():

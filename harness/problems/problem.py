@@ -207,6 +207,10 @@ class Problem(ABC):
     """The losses that fit; the first is what ``auto`` means."""
     classes: ClassVar[bool] = False
     """Whether its targets are classes; else they are numbers."""
+    ordered: ClassVar[bool] = False
+    """Whether its classes have an order."""
+    flags: ClassVar[bool] = False
+    """Whether each value is 0 or 1: such targets are neither centred nor scaled, and answers are probabilities."""
     stratified: ClassVar[bool] = False
     """Whether each part of the data gets its share of each class."""
     stackable: ClassVar[bool] = False

@@ -13,6 +13,8 @@ TASKS: Mapping[str, str] = {
     "breast-cancer": "tabular",
     "diabetes": "tabular",
     "digits": "digits",
+    "docstrings": "text",
+    "digits-series": "series",
     "fashion-mnist": "fashion-mnist",
     "wine": "tabular",
 }
@@ -32,8 +34,27 @@ _SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "wsd": ("warmup", "decay", "shape"),
 }
 
+FITTED = ("hist_gradient_boosting", "linear", "nearest_neighbours", "random_forest", "svm")
+"""The architectures of :data:`OPTIONS` that are fitted by scikit-learn: no optimiser has a part in it."""
+
 STAGES = ("stages", "width", "width_multiplier", "blocks", "dropout", "stochastic_depth")
 """The parameters that families of stages have in common."""
+
+TRANSFORMER = (
+    "depth",
+    "heads",
+    "head_width",
+    "expansion",
+    "positions",
+    "pooling",
+    "activation",
+    "dropout",
+    "stochastic_depth",
+)
+"""The parameters that transformers have in common."""
+
+RECURRENT = ("depth", "width", "bidirectional", "pooling", "patch", "dropout")
+"""The parameters that recurrent families have in common."""
 
 OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "architecture": {
@@ -59,7 +80,21 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "layer_scale",
             "activation",
         ),
+        "hist_gradient_boosting": (
+            "learning_rate",
+            "max_iter",
+            "max_leaf_nodes",
+            "min_samples_leaf",
+            "l2_regularization",
+            "max_features",
+        ),
+        "linear": ("c",),
         "dlinear": ("kernel", "base", "dropout"),
+        "embedding_bag": ("width", "depth", "bigrams", "activation", "dropout"),
+        "gru": RECURRENT,
+        "inception_time": ("depth", "width", "kernel", "residual", "patch", "dropout"),
+        "lite": ("depth", "width", "kernel", "filters", "patch", "dropout"),
+        "lstm": RECURRENT,
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
         "mobilenet": (
             *STAGES,
@@ -71,6 +106,8 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "activation",
             "norm",
         ),
+        "nearest_neighbours": ("n_neighbors", "weights"),
+        "random_forest": ("n_estimators", "max_features", "min_samples_leaf", "max_depth"),
         "resnet": (
             *STAGES,
             "block",
@@ -81,6 +118,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "nhits": ("stacks", "depth", "width", "pooling", "base", "activation", "dropout"),
         "realmlp": ("depth", "width", "activation", "dropout", "numeric", "scale_rate"),
+        "rnn": (*RECURRENT, "activation"),
         "speednet": (
             "width",
             "width_multiplier",
@@ -92,20 +130,12 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "norm_bias_rate",
             "flip_average",
         ),
+        "svm": ("c", "gamma", "epsilon"),
         "tabm": ("members", "kind", "depth", "width", "activation", "dropout", "numeric"),
-        "vit": (
-            "patch",
-            "depth",
-            "heads",
-            "head_width",
-            "expansion",
-            "positions",
-            "pooling",
-            "registers",
-            "activation",
-            "dropout",
-            "stochastic_depth",
-        ),
+        "tcn": ("depth", "width", "kernel", "pooling", "patch", "activation", "norm", "dropout"),
+        "text_cnn": ("width", "filters", "kernel", "activation", "dropout"),
+        "transformer": (*TRANSFORMER, "patch"),
+        "vit": (*TRANSFORMER, "patch", "registers"),
     },
     "optimizer": {
         "adagrad": ("lr", "lr_decay", "eps", "weight_decay"),

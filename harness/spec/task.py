@@ -27,6 +27,7 @@ from harness.problems import problems
 from harness.registry import Registry
 from harness.spec.base import Frozen, OneOf
 from harness.spec.names import TASKS
+from harness.spec.text_reading import Encoding, TextReading
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 _KINDS = OneOf(lambda: ["auto", *problems])
@@ -81,10 +82,20 @@ class TaskSpec(Frozen):
 
     source: ClassVar[str]
     """The key that says where the data is, by which the form is known."""
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Keys that were added to the form later: it is written without those that have their default, so that the hash of
+    a space is what it was before."""
 
     split: Split = Split()
     limit: Annotated[int, Field(ge=10)] | None = None
     """At most so many samples for training and validation, drawn by the split's seed; the test part stays whole."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        usual = {name for name in self.later if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in data.items() if name not in usual}
 
     @property
     def label(self) -> str:
@@ -117,6 +128,7 @@ class BuiltinTask(TaskSpec):
     """A data set that harness knows by name (``harness tasks`` lists them)."""
 
     source: ClassVar[str] = "builtin"
+    later: ClassVar[frozenset[str]] = frozenset({"directory"})
 
     builtin: str
     directory: DataPath | None = None
@@ -127,12 +139,6 @@ class BuiltinTask(TaskSpec):
         if self.builtin not in TASKS:
             raise ValueError(f"unknown task {self.builtin!r}{did_you_mean(self.builtin, TASKS)}")
         return self
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a directory that is not named, so that the hash of a space is what it was before there was one."""
-        data: dict[str, Any] = handler(self)
-        return data if self.directory is not None else {key: data[key] for key in data if key != "directory"}
 
 
 def _as_words(value: object) -> object:
@@ -145,11 +151,18 @@ def _as_words(value: object) -> object:
 Words = tuple[Annotated[str, BeforeValidator(_as_words, json_schema_input_type=str | int | float)], ...]
 
 
-class TableTask(TaskSpec):
+class TableTask(TextReading, TaskSpec):
     """What every table may say beside where it is."""
 
-    target: str
+    later: ClassVar[frozenset[str]] = frozenset({"text", "classes", *TextReading.model_fields})
+
+    target: str | Annotated[tuple[str, ...], Field(min_length=2)]
+    """The column to predict, or several: values, or labels where ``kind: multilabel``."""
+    text: str | None = None
+    """Column of texts to learn from, and from it alone; the other keys of texts say how."""
     kind: Kind = "auto"
+    classes: Words = ()
+    """The classes from low to high, where ``kind`` is ordinal and they are not numbers."""
     drop: tuple[str, ...] = ()
     """Columns to ignore."""
     categorical: tuple[str, ...] = ()
@@ -168,14 +181,40 @@ class TableTask(TaskSpec):
     thousands: Literal["", ",", ".", " ", "'"] = ""
     """What separates thousands in numbers written as text; "" finds it."""
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
     def stand_for_missing(self, column: str) -> Words:
         """Return the texts that mean a missing value in a column."""
         return self.missing.get(column, ()) if isinstance(self.missing, dict) else self.missing
 
     @model_validator(mode="after")
+    def _targets_differ(self) -> TableTask:
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError("target names a column twice; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_ordered(self) -> TableTask:
+        if self.classes and (self.kind == "auto" or not problems[self.kind].ordered):
+            raise ValueError("classes lists them from low to high, for `kind: ordinal`; leave it out")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes lists one twice; list each once")
+        return self
+
+    @model_validator(mode="after")
     def _marks_differ(self) -> TableTask:
         if self.decimal and self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}; they must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _names_its_texts(self) -> TableTask:
+        said = sorted(self.model_fields_set & {*TextReading.model_fields})
+        if said and self.text is None:
+            raise ValueError(f"{said[0]} says how texts are read; name their column: `text: COLUMN`")
         return self
 
 
@@ -196,17 +235,25 @@ class ParquetFile(Frozen):
     parquet: DataPath
 
 
+class JsonlFile(Frozen):
+    """One more file of JSON lines."""
+
+    jsonl: DataPath
+
+
 @source
 class CsvTask(TableTask):
     """A table in a CSV file with a header line."""
 
     source: ClassVar[str] = "csv"
+    later: ClassVar[frozenset[str]] = TableTask.later | {"encoding"}
 
     csv: DataPath
     test: CsvFile | None = None
     """A file with the same columns whose rows are the test part."""
     separator: Annotated[str, Field(max_length=1)] = ""
     """What stands between two values; "" finds it among comma, semicolon, tab and bar."""
+    encoding: Encoding = "utf-8"
 
 
 @source
@@ -221,6 +268,18 @@ class ParquetTask(TableTask):
 
 
 @source
+class JsonlTask(TableTask):
+    """A table in a file of JSON lines: an object in each line, whose keys are the columns."""
+
+    source: ClassVar[str] = "jsonl"
+
+    jsonl: DataPath
+    test: JsonlFile | None = None
+    """A file with the same keys whose objects are the test part."""
+    encoding: Encoding = "utf-8"
+
+
+@source
 class FrameTask(TableTask):
     """A table given from Python, under a name of its own: ``harness.search(space, data=frame, target=...)``."""
 
@@ -229,8 +288,22 @@ class FrameTask(TableTask):
     frame: str
 
 
+class ArraysOf(TaskSpec):
+    """What arrays may say beside where they are."""
+
+    as_: Annotated[Literal["series"] | None, Field(alias="as")] = None
+    """``series``: N x T or N x T x C are N time series of T steps and C channels."""
+
+    @model_serializer(mode="wrap")
+    def _by_its_key(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Name the key as users do, and leave it out where it says nothing, so that a space's hash is what it was."""
+        data: dict[str, Any] = handler(self)
+        said = data.pop("as_")
+        return data if said is None else {**data, "as": said}
+
+
 @source
-class ArraysTask(TaskSpec):
+class ArraysTask(ArraysOf):
     """Arrays given from Python, under a name of their own; as those of an NPZ file."""
 
     source: ClassVar[str] = "arrays"
@@ -240,8 +313,11 @@ class ArraysTask(TaskSpec):
 
 
 @source
-class NpzTask(TaskSpec):
-    """Arrays in an NPZ file: N x F is a table, N x H x W or N x C x H x W are images."""
+class NpzTask(ArraysOf):
+    """Arrays in an NPZ file: N x F is a table, N x H x W or N x C x H x W are images, unless ``as`` says otherwise.
+
+    Of series an array ``lengths`` may say how many steps each has.
+    """
 
     source: ClassVar[str] = "npz"
 
@@ -353,6 +429,16 @@ class ForecastTask(TaskSpec):
                 " need; raise it"
             )
         return self
+
+
+@source
+class TextsTask(TextReading, TaskSpec):
+    """A folder with one sub-folder of text files per class, or with such folders below train, val and test."""
+
+    source: ClassVar[str] = "texts"
+
+    texts: DataPath
+    encoding: Encoding = "utf-8"
 
 
 def form_of(value: object) -> tuple[type[TaskSpec], Mapping[str, Any]]:

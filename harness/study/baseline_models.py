@@ -6,6 +6,7 @@ that the choice is the same on every machine. scikit-learn is imported on use al
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from harness.data import Part
 from harness.problems import Baselines, Estimator, problems
-from harness.records import NAN, InputKind, TaskShape
+from harness.records import NAN, Input, InputKind, TaskShape
+from harness.study.baseline_texts import PER_TOKEN, tfidf
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +26,7 @@ ROWS = 20_000
 """Most rows that a baseline is fitted on."""
 LEAST_ROWS = 1_000
 COLUMNS = 2_000
-"""Most numeric columns of a table."""
+"""Most numeric columns of a table, or values of a series."""
 PIXELS = 256
 """Most values of an image, which is average-pooled down to them."""
 CATEGORIES = 20
@@ -42,11 +44,11 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class Columns:
-    """Turns the inputs of a task into float64 columns: numbers first, then the codes of categories."""
+    """Turns the inputs of a task into float64 columns: numbers, or the values of series, then codes of categories."""
 
     shape: TaskShape
     chosen: NDArray[np.int64]
-    """The numeric columns that are used of a table."""
+    """The numeric columns that are used of a table, or the values of a series."""
 
     @classmethod
     def of(cls, shape: TaskShape, seed: int) -> Columns:
@@ -69,6 +71,11 @@ class Columns:
         return found.sizes if found else ()
 
     @property
+    def tokens(self) -> Input | None:
+        """The codes of texts; None where there are none."""
+        return self.shape.find(InputKind.TOKENS)
+
+    @property
     def pool(self) -> int:
         """Side of the squares of pixels that become one value; 1: every pixel is one."""
         if not self.image:
@@ -81,7 +88,9 @@ class Columns:
 
     @property
     def numbers(self) -> int:
-        """How many columns hold numbers."""
+        """How many columns hold numbers, or codes of tokens."""
+        if self.tokens:
+            return self.tokens.sizes[0]
         if not self.image:
             return len(self.chosen)
         channels, height, width = self.image
@@ -95,7 +104,9 @@ class Columns:
 
     @property
     def width(self) -> int:
-        """How many columns the linear model sees, categories one-hot."""
+        """How many columns the linear model sees, categories one-hot; of texts, how many are not zero."""
+        if self.tokens:
+            return PER_TOKEN * self.numbers
         return self.numbers + sum(min(count, CATEGORIES) for count in self.cardinalities)
 
     @property
@@ -112,7 +123,13 @@ class Columns:
         arrays = part.inputs if rows is None else tuple(array[rows] for array in part.inputs)
         if self.image:
             return self._pooled(arrays[0])
-        return np.column_stack([arrays[0][:, self.chosen], *arrays[1:]]).astype(np.float64)
+        if self.tokens:
+            return arrays[0].astype(np.float64)
+        numbers = arrays[0].reshape(len(arrays[0]), _features(self.shape))[:, self.chosen]
+        kinds = (each.kind for each in self.shape.inputs)
+        # Of series the mask is left out: what is not there is zero, the mean of training.
+        codes = [array for array, kind in zip(arrays, kinds, strict=True) if kind is InputKind.CATEGORICAL]
+        return np.column_stack([numbers, *codes]).astype(np.float64)
 
     def _pooled(self, images_NCHW: np.ndarray) -> Floats:
         flat = np.empty((len(images_NCHW), self.numbers))
@@ -124,8 +141,8 @@ class Columns:
 
 
 def _features(shape: TaskShape) -> int:
-    numeric = shape.find(InputKind.NUMERIC)
-    return numeric.sizes[0] if numeric else 0
+    numbers = shape.find(InputKind.NUMERIC) or shape.find(InputKind.SERIES)
+    return math.prod(numbers.sizes) if numbers else 0
 
 
 def fitting_rows(columns: Columns) -> int:
@@ -152,6 +169,9 @@ def recipes(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
     models = columns.models
     if models is None:
         return ()
+    if columns.tokens:
+        none = Estimator("gradient boosting", None, NAN, "skipped: texts have no columns of numbers")
+        return (models.constant(), tfidf(models, columns.tokens, rows, columns.shape.outputs), none)
     return (models.constant(), _linear(models, columns, rows), _boosting(models, columns, rows, seed))
 
 

@@ -12,9 +12,10 @@ from harness.errors import InputError
 from harness.models import build, count_flops, count_parameters, evaluating, example_inputs, families
 from harness.models.families.convnext import Block, ConvnextConfig
 from harness.models.families.mobilenet import SqueezeExcite
-from harness.models.families.vit import Attention, Rotation, VitConfig
+from harness.models.families.vit import VitConfig, angles
 from harness.models.layers import Residual
 from harness.models.stages import Place, StochasticDepth, patches
+from harness.models.transformers import Attention, Rotation
 from harness.records import Named, TaskKind, TaskShape, image_inputs, table_inputs
 from harness.train.weights import groups_of
 
@@ -170,7 +171,7 @@ def test_a_block_of_vit_is_torchs_encoder_layer():
 def test_rotary_positions_see_differences_of_places_alone():
     """The product of a turned query and key depends on how far their patches are apart, down and across."""
     torch.manual_seed(0)
-    rotation = Rotation(VitConfig(heads=1, head_width=16), (5, 4)).double()
+    rotation = Rotation(angles(16, (5, 4))).double()
     query, key = torch.randn(2, 16, dtype=torch.float64)
     turned = [rotation(x.expand(1, 1, 20, 16))[0, 0].unflatten(0, (5, 4)) for x in (query, key)]
     products = torch.einsum("abk,cdk->abcd", *turned)
@@ -183,7 +184,8 @@ def test_rotary_positions_see_differences_of_places_alone():
 
 
 def test_tokens_that_are_no_patches_are_not_turned():
-    rotation = Rotation(VitConfig(heads=1, head_width=8, registers=2, pooling="class"), (2, 2))
+    params = {"patch": 4, "heads": 1, "head_width": 8, "positions": "rotary", "registers": 2, "pooling": "class"}
+    rotation = build(Named("vit", params), SMALL).blocks[0].attention.branch.attention.rotation
     x = torch.randn(1, 1, 7, 8)
     turned = rotation(x)
     assert torch.equal(turned[:, :, :4], x[:, :, :4])  # the first patch is at row 0 and column 0
@@ -194,7 +196,7 @@ def test_tokens_that_are_no_patches_are_not_turned():
 def test_rotary_attention_has_the_gradient_of_finite_differences():
     torch.manual_seed(0)
     config = VitConfig(heads=2, head_width=4)
-    attention = Attention(config, Rotation(config, (2, 2)), 1.0).double()
+    attention = Attention(config, Rotation(angles(4, (2, 2))), 1.0).double()
     assert torch.autograd.gradcheck(attention, torch.randn(1, 4, 8, dtype=torch.float64, requires_grad=True))
 
 

@@ -165,7 +165,9 @@ def test_every_difference_of_a_shipped_family_shows_in_its_configuration(kind):
 
 def test_a_family_says_why_not_and_who_fits_is_named():
     images = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=image_inputs(1, 4, 4))
-    fitting = "cnn, convnext, mlp, mobilenet, resnet, speednet, vit"
+    of_images = ("cnn", "convnext", "mlp", "mobilenet", "resnet", "speednet", "vit")
+    of_series = ("gru", "inception_time", "lite", "lstm", "rnn", "tcn", "transformer")
+    fitting = ", ".join(sorted((*of_images, *of_series)))
     with pytest.raises(
         InputError, match=rf"^architecture\.reader: reads tokens beside numbers; use one of: {fitting}$"
     ):

@@ -18,7 +18,7 @@ from harness import models
 from harness.data import Batch, Part, place
 from harness.data.part import Normalise
 from harness.errors import InputError, StorageError, TimedOut
-from harness.records import Named, TaskKind, TaskShape, image_inputs, table_inputs
+from harness.records import Input, InputKind, Named, TaskKind, TaskShape, image_inputs, table_inputs
 from harness.spec import Training
 from harness.spec.training import Augment
 from harness.train import pack, read_facts, unpack
@@ -26,6 +26,10 @@ from harness.train.state import flatten, unflatten
 
 IMAGES = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=image_inputs(1, 8, 8))
 TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(5))
+MASK = Input(kind=InputKind.MASK, shape=(9,), dtype="bool")
+SERIES = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=(Input(kind=InputKind.SERIES, shape=(9, 2)), MASK))
+TOKENS = Input(kind=InputKind.TOKENS, shape=(9,), dtype="int64", cardinalities=(7,))
+TEXT = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=(TOKENS, MASK))
 
 
 def untimed(record):
@@ -150,6 +154,37 @@ def test_images_with_batch_norm_dropout_and_augmentation_go_on(make_fit, plan, o
     fit = assert_resumes(make)
     has_norms = architecture.name not in ("convnext", "vit")
     assert ("running_mean" in " ".join(fit.best_state)) == has_norms
+
+
+OF_SEQUENCES = [
+    (Named("rnn", {"width": 8, "dropout": 0.2}), SERIES),
+    (Named("lstm", {"width": 8, "depth": 2, "dropout": 0.2}), SERIES),
+    (Named("gru", {"width": 8, "pooling": "attention"}), TEXT),
+    (Named("tcn", {"width": 8, "depth": 2, "kernel": 3, "dropout": 0.2}), SERIES),
+    (Named("inception_time", {"width": 4, "depth": 3, "kernel": 8, "dropout": 0.2}), SERIES),
+    (Named("lite", {"width": 8, "kernel": 8, "dropout": 0.2}), SERIES),
+    (Named("transformer", {"depth": 1, "dropout": 0.2, "stochastic_depth": 0.4}), TEXT),
+    (Named("embedding_bag", {"width": 8, "depth": 1, "bigrams": 20, "dropout": 0.2}), TEXT),
+    (Named("text_cnn", {"width": 8, "filters": 8}), TEXT),
+]
+
+
+@pytest.mark.parametrize(("architecture", "shape"), OF_SEQUENCES, ids=lambda case: getattr(case, "name", ""))
+def test_families_for_sequences_go_on(make_fit, architecture, shape):
+    rng = np.random.default_rng(0)
+    mask_NT = np.arange(9) < rng.integers(1, 10, (40, 1))
+    codes_NT = rng.integers(2, 7, (40, 9)) * mask_NT
+    x_NTC = rng.normal(size=(40, 9, 2)).astype(np.float32) * mask_NT[..., None]
+    part = Part((codes_NT if shape is TEXT else x_NTC, mask_NT), rng.integers(0, 3, 40), np.arange(40))
+
+    def make(seed):
+        torch.manual_seed(seed)
+        train = place(part, device=torch.device("cpu"), batch_size=16, seed=3, shuffle=True)
+        validation = place(part, device=torch.device("cpu"), batch_size=40, seed=3, shuffle=False)
+        options = {"shape": shape, "optimizer": Named("adamw"), "schedule": Named("cosine"), "micro_batch": 10}
+        return make_fit(models.build(architecture, shape), train, validation, **options)
+
+    assert_resumes(make)
 
 
 TABM = Named("tabm", {"members": 3, "width": 8, "dropout": 0.3})

@@ -25,7 +25,7 @@ from harness.data.regular import as_texts, next_times
 from harness.data.room import room
 from harness.data.sources.forecast_file import series_again
 from harness.data.sources.forecast_samples import windows_of
-from harness.data.sources.series_table import One, SeriesTable
+from harness.data.sources.regular_table import One, SeriesTable
 from harness.data.sources.tables import RawTable
 from harness.data.texts import row_of
 from harness.data.unusual import Unusual

@@ -18,7 +18,7 @@ from harness.data.sources.csv_file import csv_table
 from harness.data.sources.forecast_samples import source_of
 from harness.data.sources.names import one_form
 from harness.data.sources.parquet_file import is_parquet, parquet_table
-from harness.data.sources.series_table import SeriesTable
+from harness.data.sources.regular_table import SeriesTable
 from harness.data.sources.source import Source, read_source
 from harness.data.sources.tables import RawTable, check_duplicates
 from harness.data.texts import as_text, is_text, with_missing

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.data.regular import as_texts
 from harness.data.sources.names import one_form
-from harness.data.sources.series_table import One, SeriesTable
+from harness.data.sources.regular_table import One, SeriesTable
 from harness.data.sources.source import Source
 from harness.data.windows import Layout, Windows, parts_of, season_of
 from harness.errors import DataError

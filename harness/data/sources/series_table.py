@@ -1,146 +1,168 @@
-"""Rows of a file as series at regular times: sorted, none twice, gaps filled where they are few."""
+"""Time series in tables: a row for each series (wide), or a row for each of its steps (long).
+
+Shape legend: R rows, N series, T steps, C channels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
+from typing_extensions import TypedDict
 
-from harness.data.columns import Place
-from harness.data.regular import OffGrid, as_texts, distance_of, places_of
-from harness.errors import DataError
+from harness.data.columns import ColumnReading, Reading, in_order
+from harness.data.numbers import Odd, read_known
+from harness.data.reread import Unlike, reread
+from harness.data.series import Series, of_array
+from harness.data.sources.names import one_form
+from harness.data.sources.tables import check_duplicates
+from harness.data.texts import as_text, is_text, row_of, with_missing
+from harness.errors import DataError, did_you_mean
 
-FEW = 0.1
-"""Share of the steps of a series that may be missing: they are filled in by straight lines."""
-
-
-class One(NamedTuple):
-    """One series at regular times."""
-
-    name: str
-    times: np.ndarray
-    values: np.ndarray
-    """float64 steps x columns, the target first."""
-    ahead: int
-    """So many of the last steps have no target, but all that is known ahead."""
+_GAP = 1.5
+"""Times the usual distance in time of two steps from which on steps are told to be missing between them."""
 
 
-@dataclass
-class SeriesTable:
-    """Columns of a file that were read, to be made into series."""
+class SeriesLayout(TypedDict, total=False):
+    """How a table holds series; with ``id`` it is long, and ``columns`` are channels, else steps in their order."""
 
-    where: str
-    place: Place
-    times: np.ndarray
-    """datetime64 or float64."""
-    groups: np.ndarray | None
-    """Text: the series of each row; None where there is one."""
-    columns: Mapping[str, np.ndarray]
-    """float64: the target first, then those whose past is looked back on, then those that are known ahead."""
-    known: Sequence[str]
-    distance: tuple[str, float] | None = None
-    """Frequency or number, as :func:`distance_of` has them; None: it is to be found."""
-    notes: list[str] = field(default_factory=list)
+    columns: list[str]
+    id: str
+    time: str
+    missing: list[str]
+    decimal: Literal[".", ","]
 
-    def series(self) -> list[One]:
-        """Return the series in the order in which they begin in the file. Raises :class:`DataError`."""
-        self._refuse_missing()
-        sorted_rows = dict(self._sorted())
-        if self.distance is None:
-            longest = max(sorted_rows.values(), key=len)
-            try:
-                self.distance = distance_of(self.times[longest])
-            except DataError as error:
-                raise DataError(f"{self.where}: {error}; give each step a time, one as far from the next") from None
-        return [self._regular(name, rows) for name, rows in sorted_rows.items()]
 
-    def _refuse_missing(self) -> None:
-        missing = np.isnat(self.times) if self.times.dtype.kind == "M" else np.isnan(self.times)
-        for what, where in (("time", missing), ("series", self._without_group())):
-            if where.any():
-                line = self.place(int(np.argmax(where)))
-                raise DataError(f"{self.where}: {line} does not say its {what}; fill it in or remove the row")
+class Found(NamedTuple):
+    """The series of a table."""
 
-    def _without_group(self) -> np.ndarray:
-        missing = np.zeros(len(self.times), np.bool_)
-        if self.groups is not None:
-            missing[:] = [each is None for each in self.groups]
-        return missing
+    series: Series
+    codes: np.ndarray
+    """int64 (R,): the series that a row belongs to."""
+    names: np.ndarray | None
+    """Text (N,): what the series are called, where there are several rows of each."""
+    notes: tuple[str, ...]
 
-    def _sorted(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the rows of each series in the order of time."""
-        groups = np.zeros(len(self.times), np.int64) if self.groups is None else self.groups
-        shuffled = 0
-        for name in dict.fromkeys(groups.tolist()):
-            rows = np.flatnonzero(groups == name)
-            order = np.argsort(self.times[rows], kind="stable")
-            shuffled += int((order != np.arange(len(order))).any())
-            rows = rows[order]
-            self._refuse_double(rows)
-            yield "" if self.groups is None else str(name), rows
-        if shuffled:
-            self.notes.append(f"{self.where}: the rows are not in the order of time; they were sorted")
 
-    def _refuse_double(self, rows: np.ndarray) -> None:
-        same = np.flatnonzero(self.times[rows][1:] == self.times[rows][:-1])
-        if len(same):
-            first, second = (int(rows[same[0] + place]) for place in (0, 1))
-            (time,) = as_texts(self.times[rows[same[:1]]])
-            hint = "" if self.groups is not None else ", or name the column that tells series apart as `group`"
-            raise DataError(
-                f"{self.where}: {self.place(second)} has the time {time} as {self.place(first)} has; remove one{hint}"
-            )
+def series_of_frame(frame: pd.DataFrame, layout: SeriesLayout, place: Callable[[int], str] = row_of) -> Found:
+    """Return the series of a table whose values are typed or text.
 
-    def _regular(self, name: str, rows: np.ndarray) -> One:
-        """Return a series with a row for each time from its first value on."""
-        assert self.distance is not None
-        times = self.times[rows]
-        try:
-            every, places = places_of(times, *self.distance)
-        except OffGrid as error:
-            (time,) = as_texts(times[error.place : error.place + 1])
-            frequency, step = self.distance
-            usual = f"frequency {frequency}" if frequency else f"distance {step:g}"
-            raise DataError(
-                f"{self.where}: {self.place(int(rows[error.place]))} has the time {time}, which is none of those from"
-                f" {as_texts(times[:1])[0]} on with the {usual} of most rows; correct it or remove the row"
-            ) from None
-        values = np.full((len(every), len(self.columns)), np.nan)
-        values[places] = np.column_stack([column[rows] for column in self.columns.values()])
-        return self._filled(name, every, values)
+    Raises :class:`Unlike` for what a row holds, and :class:`DataError` where columns are missing.
+    """
+    frame = named_once(frame)
+    needed = [*layout["columns"], *(layout[key] for key in ("id", "time") if key in layout)]
+    if missing := next((name for name in needed if name not in frame.columns), None):
+        raise DataError(f"column {missing!r} is missing{did_you_mean(missing, frame.columns)}")
+    values_RC = np.column_stack([_numbers(frame[name], layout) for name in layout["columns"]])
+    if "id" in layout:
+        return _long(frame, values_RC, layout, place)
+    series = of_array(values_RC, "the table")
+    return Found(Series(series.values, series.lengths, ("value",)), np.arange(len(frame)), None, ())
 
-    def _filled(self, name: str, times: np.ndarray, values: np.ndarray) -> One:
-        said = np.flatnonzero(~np.isnan(values[:, 0]))
-        called = f"series {name!r}" if name else "the series"
-        if not len(said):
-            raise DataError(f"{self.where}: {called} has no value of its target; remove its rows")
-        start, end = int(said[0]), int(said[-1]) + 1
-        known = [list(self.columns).index(column) for column in self.known]
-        unknown = np.isnan(values[end:, known]).any(axis=1)
-        ahead = int(np.append(unknown, True).argmax()) if known else 0
-        times, values = times[start : end + ahead], values[start : end + ahead]
-        for place, column in enumerate(self.columns):
-            until = len(values) if place in known else end - start
-            self._fill(values[:until, place], times, f"{called}: column {column!r}")
-        return One(name, times, values, ahead)
 
-    def _fill(self, values: np.ndarray, times: np.ndarray, called: str) -> None:
-        """Draw straight lines over gaps, in place."""
-        missing = np.isnan(values)
-        count = int(missing.sum())
-        if not count:
-            return
-        first = as_texts(times[[int(np.argmax(missing))]])[0]
-        if count > FEW * len(values):
-            raise DataError(
-                f"{self.where}: {called} has no value at {count:,} of {len(values):,} steps (the first is {first}), too"
-                f" many to fill in; up to {FEW:.0%} are"
-            )
-        places = np.arange(len(values))
-        values[missing] = np.interp(places[missing], places[~missing], values[~missing])
-        self.notes.append(
-            f"{self.where}: {called} has no value at {count:,} of {len(values):,} steps (the first is {first}): filled"
-            " in by straight lines"
+def named_once(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns have names in one form and whose rows are numbered. Raises :class:`DataError`."""
+    names = [one_form(name) for name in frame.columns]
+    check_duplicates(names, "the table")
+    return frame.set_axis(names, axis="columns").reset_index(drop=True)
+
+
+def one_of_each(frame: pd.DataFrame, found: Found, column: str, place: Callable[[int], str]) -> pd.Series:
+    """Return the value that a column has in all rows of a series, for each of the series, None where it has none.
+
+    Raises :class:`DataError` where two rows of a series differ in it.
+    """
+    present = frame[column].notna().to_numpy()
+    rows, codes = np.flatnonzero(present), found.codes[present]
+    _, first = np.unique(codes, return_index=True)
+    place_of = np.full(len(found.series), -1)
+    place_of[codes[first]] = rows[first]
+    values = frame[column].to_numpy()
+    differs = values[rows] != values[place_of[codes]]
+    if differs.any():
+        row = int(rows[np.argmax(differs)])
+        other = int(place_of[found.codes[row]])
+        name = found.names[found.codes[row]] if found.names is not None else ""
+        raise DataError(
+            f"series {name!r} has two values of {column!r}, {values[other]!r} in {place(other)} and {values[row]!r} in"
+            f" {place(row)}; give all of its rows the same"
         )
+    return pd.Series([values[row] if row >= 0 else None for row in place_of], name=column).infer_objects()
+
+
+def _numbers(column: pd.Series, layout: SeriesLayout) -> np.ndarray:
+    words = tuple(layout.get("missing", ()))
+    if not is_text(column):
+        return reread(column, ColumnReading("numbers", missing=words))
+    found = read_known(with_missing(column, words), layout.get("decimal", "."), "")
+    if isinstance(found, Odd):
+        raise Unlike(f"column {column.name!r} {found.what}", found.row, found.fix)
+    return found
+
+
+def _long(frame: pd.DataFrame, values_RC: np.ndarray, layout: SeriesLayout, place: Callable[[int], str]) -> Found:
+    identity = with_missing(frame[layout["id"]], layout.get("missing", ()))
+    if identity.isna().any():
+        row = int(np.argmax(identity.isna()))
+        raise Unlike(f"column {layout['id']!r} is empty", row, "say which series the row belongs to, or remove it")
+    codes, names = pd.factorize(as_text(identity))
+    time = _times(frame, layout, place)
+    order = np.lexsort((time, codes))
+    notes = tuple(_about_time(codes, time, order, layout, place)) if "time" in layout else ()
+    lengths = np.bincount(codes)
+    values_NTC = np.full((len(lengths), lengths.max(initial=0), values_RC.shape[1]), np.nan)
+    steps = np.arange(len(order)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    values_NTC[codes[order], steps] = values_RC[order]
+    return Found(Series(values_NTC, lengths, tuple(layout["columns"])), codes, np.asarray(names, dtype=object), notes)
+
+
+def _times(frame: pd.DataFrame, layout: SeriesLayout, place: Callable[[int], str]) -> np.ndarray:
+    """Return float64 numbers (R,) by which the rows of each series are in order."""
+    if "time" not in layout:
+        return np.arange(len(frame), dtype=np.float64)
+    name = layout["time"]
+    column = with_missing(frame[name], layout.get("missing", ()))
+    return in_order(column, f"time {name!r}", Reading("", place))
+
+
+def _about_time(
+    codes: np.ndarray, time: np.ndarray, order: np.ndarray, layout: SeriesLayout, place: Callable[[int], str]
+) -> Sequence[str]:
+    """Return notes on rows that were not in order and on gaps; :class:`Unlike` for two rows of one time."""
+    name, notes = layout["time"], []
+    same = codes[order[1:]] == codes[order[:-1]]
+    apart = (time[order[1:]] - time[order[:-1]])[same]
+    later = order[1:][same]
+    if (apart == 0).any():
+        row, other = int(later[np.argmax(apart == 0)]), int(order[:-1][same][np.argmax(apart == 0)])
+        raise Unlike(f"column {name!r} has the same time as {place(other)} in one series", row, "remove one of both")
+    if moved := int((order[1:] < order[:-1])[same].sum()):
+        notes.append(f"{moved:,} rows stand behind later ones of their series: each series is put in order of {name!r}")
+    gaps = apart > _GAP * np.median(apart) if len(apart) else np.array([], bool)
+    if gaps.any():
+        first = place(int(later[np.argmax(gaps)]))
+        notes.append(
+            f"{int(gaps.sum()):,} gaps in {name!r}, the first before {first}: the steps are taken as if they followed"
+            " each other; insert rows without values where steps are missing"
+        )
+    return notes
+
+
+def layout_of(names: Sequence[str], chosen: str | Sequence[str], others: Sequence[str], where: str) -> list[str]:
+    """Return the columns of values: those that are named, begin with a text, or are none of the others."""
+    rest = [name for name in names if name not in others]
+    if isinstance(chosen, str):
+        rest = [name for name in rest if name.startswith(one_form(chosen))]
+        if not rest:
+            raise DataError(f"{where}: no column begins with {chosen!r}; correct `columns`{_known(names)}")
+    elif chosen:
+        rest = [one_form(name) for name in chosen]
+    if not rest:
+        raise DataError(f"{where}: no column is left for the values of the series; name them under `columns`")
+    return rest
+
+
+def _known(names: Sequence[str]) -> str:
+    return f" (there are {', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''})"

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from harness.models.family import family, takes
-from harness.models.layers import ACTIVATIONS, MIN_WIDTH, Activation, GlobalAverage, initialise
+from harness.models.layers import ACTIVATIONS, MIN_WIDTH, Activation, ChannelNorm, GlobalAverage, initialise
 from harness.models.stages import Place, StagesConfig, head, patches, places, stochastic_depth
 from harness.records import InputKind, TaskShape
 from harness.spec.idle import Idle
@@ -40,14 +40,6 @@ class ConvnextConfig(StagesConfig):
     """Where the factor of each channel of a branch starts (arXiv:2103.17239); 0: there is none."""
     activation: Activation = "gelu"
     """Non-linearity of the blocks."""
-
-
-class ChannelNorm(nn.LayerNorm):
-    """A layer norm over the channels of each position."""
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return ``B x C x H x W``."""
-        return super().forward(x_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):

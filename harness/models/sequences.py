@@ -1,0 +1,165 @@
+"""How sequences come into a network, and how steps become one vector of a sample.
+
+A mask says which steps are there: the first ones of each sample, one at least. The others never change an answer,
+whatever stands in them and however many they are. Only in training a batch norm takes them, as zeros, into its
+statistics. Shape legend: B batch, T steps, C channels, D width, H height, W width of an image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from harness.models.family import takes
+from harness.models.layers import ChannelNorm, initialise
+from harness.records import InputKind, TaskShape
+
+Patch = Annotated[int, Field(strict=True, ge=1, le=256)]
+Pooling = Literal["last", "mean", "max", "attention"]
+StepNorm = Literal["batch", "layer", "none"]
+
+SPREAD = 0.1
+"""Standard deviation of tokens' vectors at first, small beside what is learned of those that are seen often."""
+KNOWN = 2
+"""The first code of a token that stands for itself; the vectors of padding and of unknown ones begin as 0."""
+
+SERIES = ((InputKind.SERIES,), (InputKind.SERIES, InputKind.MASK), (InputKind.IMAGE,))
+TOKENS = ((InputKind.TOKENS,), (InputKind.TOKENS, InputKind.MASK))
+
+takes_series = takes(*SERIES)
+"""The ``why_not`` of families that take series; an image is the series of its columns."""
+takes_sequences = takes(*SERIES, *TOKENS)
+takes_tokens = takes(*TOKENS)
+
+
+class Steps(nn.Module):
+    """Makes vectors of steps of the inputs of a task: an embedding of tokens, a series as it is, an image's columns.
+
+    ``patch`` steps in a row are taken together as one, with all their channels; at the end zeros fill up the last.
+    """
+
+    def __init__(self, shape: TaskShape, width: int, patch: int = 1) -> None:
+        super().__init__()
+        first = shape.inputs[0]
+        *channels, steps = first.sizes if first.kind is not InputKind.SERIES else first.sizes[::-1]
+        self.embedding = embedding(first.cardinalities[0], width) if first.kind is InputKind.TOKENS else None
+        self.patch = patch
+        self.channels = (math.prod(channels) if self.embedding is None else width) * patch
+        """Of a step."""
+        self.count = -(-steps // patch)
+        """Steps of a sample."""
+        self._columns = first.kind is InputKind.IMAGE
+
+    def forward(self, x: Tensor, mask_BT: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return ``B x T x C``, 0 where a step is not there, and the mask of these steps."""
+        if self._columns:
+            x = x.permute(0, 3, 1, 2).flatten(2)
+        x_BTC = x if self.embedding is None else self.embedding(x)
+        if mask_BT is not None:
+            x_BTC = x_BTC.masked_fill(~mask_BT[..., None], 0.0)
+        if self.patch == 1:
+            return x_BTC, mask_BT
+        lacking = -x_BTC.shape[1] % self.patch
+        x_BTC = F.pad(x_BTC, (0, 0, 0, lacking)).unflatten(1, (-1, self.patch)).flatten(2)
+        if mask_BT is not None:
+            mask_BT = F.pad(mask_BT, (0, lacking), value=False).unflatten(1, (-1, self.patch)).any(2)
+        return x_BTC, mask_BT
+
+
+def embedding(vocabulary: int, width: int) -> nn.Embedding:
+    """Return small vectors of tokens, 0 for padding and for unknown ones."""
+    table = nn.Embedding(vocabulary, width)
+    nn.init.normal_(table.weight, std=SPREAD)
+    nn.init.zeros_(table.weight.data[:KNOWN])
+    return table
+
+
+def masked(x_BCT: Tensor, mask_BT: Tensor | None, fill: float = 0.0) -> Tensor:
+    """Return channels of steps, ``B x C x T`` or ``B x C x 1 x T``, with ``fill`` where a step is not there."""
+    if mask_BT is None:
+        return x_BCT
+    return x_BCT.masked_fill(~mask_BT.unflatten(0, (-1, *[1] * (x_BCT.dim() - 2))), fill)
+
+
+def channel_means(x_BCT: Tensor, mask_BT: Tensor | None) -> Tensor:
+    """Return the mean of every channel over the steps that are there, ``B x C``, of maps as :func:`masked` takes."""
+    if mask_BT is None:
+        return x_BCT.flatten(2).mean(dim=2)
+    return masked(x_BCT, mask_BT).flatten(2).sum(dim=2) / mask_BT.sum(dim=1, keepdim=True)
+
+
+def masked_mean(x_BTD: Tensor, mask_BT: Tensor | None) -> Tensor:
+    """Return the mean of the steps that are there, ``B x D``.
+
+    >>> masked_mean(torch.tensor([[[1.0], [3.0], [8.0]]]), torch.tensor([[True, True, False]]))
+    tensor([[2.]])
+    """
+    if mask_BT is None:
+        return x_BTD.mean(dim=1)
+    there_BT1 = mask_BT[..., None]
+    return x_BTD.masked_fill(~there_BT1, 0.0).sum(dim=1) / there_BT1.sum(dim=1)
+
+
+def masked_max(x_BTD: Tensor, mask_BT: Tensor | None) -> Tensor:
+    """Return the maximum over the steps that are there, ``B x D``."""
+    return x_BTD.amax(dim=1) if mask_BT is None else x_BTD.masked_fill(~mask_BT[..., None], -math.inf).amax(dim=1)
+
+
+def last(x_BTD: Tensor, mask_BT: Tensor | None) -> Tensor:
+    """Return the last step that is there, ``B x D``."""
+    if mask_BT is None:
+        return x_BTD[:, -1]
+    place_B11 = (mask_BT.sum(dim=1) - 1)[:, None, None]
+    return x_BTD.gather(1, place_B11.expand(-1, 1, x_BTD.shape[2])).squeeze(1)
+
+
+POOLED: Mapping[Pooling, Callable[[Tensor, Tensor | None], Tensor]] = {
+    "last": last,
+    "mean": masked_mean,
+    "max": masked_max,
+}
+
+
+class Pool(nn.Module):
+    """Makes one vector of the steps: the last, the mean, each channel's maximum, or a learned weighted mean.
+
+    ``attention`` weighs each step by a softmax of a linear map of it, which begins as the plain mean (as in Yang et
+    al., 2016, doi:10.18653/v1/N16-1174, without the hidden layer).
+    """
+
+    def __init__(self, kind: Pooling, width: int) -> None:
+        super().__init__()
+        self.kind: Pooling = kind
+        self.score = nn.Linear(width, 1, bias=False) if kind == "attention" else None
+        if self.score is not None:
+            nn.init.zeros_(self.score.weight)
+
+    def forward(self, x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:
+        """Return ``B x D``."""
+        if self.score is None:
+            return POOLED[self.kind](x_BTD, mask_BT)
+        score_BT = self.score(x_BTD).squeeze(2)
+        if mask_BT is not None:
+            score_BT = score_BT.masked_fill(~mask_BT, -math.inf)
+        return (score_BT.softmax(dim=1)[..., None] * x_BTD).sum(dim=1)
+
+
+def step_norm(kind: StepNorm, channels: int) -> nn.Module | None:
+    """Return the norm over ``B x C x T``, None for "none"; ``layer`` is over the channels of each step."""
+    if kind == "batch":
+        return nn.BatchNorm1d(channels)
+    return ChannelNorm(channels) if kind == "layer" else None
+
+
+def same(before: int, after: int, kernel: int, *, dilation: int = 1, groups: int = 1) -> nn.Conv1d:
+    """Return a convolution over steps that keeps their number, without a bias; an even ``kernel`` has one step more."""
+    half = kernel // 2
+    return initialise(
+        nn.Conv1d(before, after, 2 * half + 1, padding=half * dilation, dilation=dilation, groups=groups, bias=False),
+        after=None,
+    )
