@@ -31,7 +31,7 @@ PARSED = {
     r"harness compare (digits|RUN_A RUN_B)": "minutes; tests/study/test_comparison.py, tests/cli/test_cli_compare.py",
     r"harness ensemble results/RUN": "takes several trials; tests/cli/test_cli_ensemble.py makes them",
     r"harness threshold RUN": "takes two classes; tests/cli/test_cli_decisions.py sets all of them",
-    r"harness predict RUN (houses.csv|photos/) ": "needs a run of values, or of images; tests/prediction has both",
+    r"harness predict RUN (houses\.csv|photos/|history\.csv) ": "needs a run of its kind; tests/prediction has them",
     r"harness search text --set 'task=\{csv: reviews\.csv": "needs reviews; tests/data/test_text_sources.py reads some",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
     r"harness export RUN --out wine\.onnx|harness export RUN --format torch": "tests/exporting exports every kind",
