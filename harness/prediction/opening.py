@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.files import existing_file
+from harness.data.sources.audio_file import AUDIO_FILES
 from harness.data.sources.decoding import UTF_8
 from harness.data.sources.image_folder import image_files
 from harness.data.sources.text_folder import TEXT_FILES, read_texts
@@ -19,7 +20,7 @@ _PARQUET = b"PAR1"
 
 
 def open_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
-    """Return the samples of a CSV, JSON-lines, Parquet or NPZ file, or of a folder of images or text files.
+    """Return the samples of a CSV, JSON-lines, Parquet or NPZ file, or of a folder of images, texts or recordings.
 
     A file is taken as its suffix says, Parquet also by its content, and any other as CSV. Raises :class:`DataError`.
     """
@@ -34,6 +35,13 @@ def _images(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
         return npz_samples(path, preprocessing)
     size = " x ".join(map(str, preprocessing["image"]))
     raise DataError(f"{path}: is no NPZ file, and the model takes images ({size}); name a folder of images or an NPZ")
+
+
+def _recordings(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
+    del preprocessing  # they say at which rate recordings are read, not which there are
+    if not path.is_dir():
+        raise DataError(f"{path}: is no folder, and the model takes recordings; name a folder of them")
+    return file_samples(path, AUDIO_FILES, list)
 
 
 def _table(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
@@ -69,6 +77,7 @@ def _starts(path: Path, mark: bytes) -> bool:
 
 
 _OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Samples]] = {
+    "audio": _recordings,
     "image": _images,
     "table": _table,
     "text": _texts,

@@ -3,12 +3,13 @@
 A new one is a file with a subclass of :class:`~harness.data.modality.Modality`, and its line below.
 """
 
+from harness.data.modalities.audio import AudioModality
 from harness.data.modalities.images import ImageModality
 from harness.data.modalities.tables import TableModality
 from harness.data.modalities.text import TextModality
 from harness.data.modality import Modality, Prepared, modalities, modality_of
 
-for _each in (TableModality(), ImageModality(), TextModality()):
+for _each in (TableModality(), ImageModality(), TextModality(), AudioModality()):
     modalities.add(_each.name, _each)
 
 __all__ = ["Modality", "Prepared", "modalities", "modality_of"]
