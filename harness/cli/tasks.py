@@ -32,7 +32,8 @@ def tasks(
         return
     print_table(rows)
     print("Search one by its name, such as: harness search wine")
-    print("A space may name data of your own as well: task: {csv: data.csv, target: price}, also parquet, npz, images.")
+    print("A space may name data of your own as well: task: {csv: data.csv, target: price}, also parquet, npz, images,")
+    print("and time series: ts, series.")
 
 
 @app.command("fetch")

@@ -24,5 +24,6 @@ def check_columns(preprocessing: Mapping[str, Any], names: Collection[str]) -> N
 
 def unknown_columns(preprocessing: Mapping[str, Any], names: Iterable[object]) -> list[str]:
     """Return those of a table's columns that its training data did not have, nor learn from; the target is known."""
-    known = {*preprocessing.get("columns", ()), preprocessing["target"].get("name")}
+    target = preprocessing["target"]
+    known = {*preprocessing.get("columns", ()), target.get("name"), *target.get("names", ())}
     return [name for name in map(one_form, names) if name not in known]

@@ -25,7 +25,8 @@ def prepare(
     """Return raw samples as a model takes them: the one way for those of training and test, and for new ones.
 
     ``raw`` is a table with the columns of the training data (others are ignored), typed or as text; an N x F array in
-    their order; images N x H x W or N x C x H x W of the size and in the range of the training data's; or image files.
+    their order; images N x H x W or N x C x H x W of the size and in the range of the training data's; image files;
+    or series N x T or N x T x C, a list of arrays T x C, or a table of them as training's.
     ``targets`` are as :class:`Part` has them, zeros where they are not known; what the rows of a table have that
     training had not is counted in ``unusual``. Raises :class:`DataError`.
     """

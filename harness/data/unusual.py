@@ -1,4 +1,4 @@
-"""What new rows of a table have that training had not, counted by column."""
+"""What new samples have that training had not, counted by column or channel."""
 
 from __future__ import annotations
 
@@ -23,11 +23,16 @@ class Unusual:
     clipped: Counter[str] = field(default_factory=Counter)
     """Numbers so far outside of the training range that they count as if they lay at its edge."""
     missing: Counter[str] = field(default_factory=Counter)
-    """Numbers are filled in with the median of training; a category that is missing counts as unknown."""
+    """Numbers are filled in with the median of training, those of series interpolated; a category that is missing
+    counts as unknown."""
+
+    cut: Counter[str] = field(default_factory=Counter)
+    """Samples longer than any of training, under what they are called: their ends are left out."""
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """Return the counts by kind and column."""
-        return {"unseen": dict(self.unseen), "clipped": dict(self.clipped), "missing": dict(self.missing)}
+        kinds = {"unseen": self.unseen, "clipped": self.clipped, "missing": self.missing, "cut": self.cut}
+        return {kind: dict(counts) for kind, counts in kinds.items()}
 
     def told(self) -> list[str]:
         """Return a line for each kind."""
@@ -35,6 +40,7 @@ class Unusual:
             "categories that training did not see, taken as unknown": self.unseen,
             "values far outside the training range, clipped": self.clipped,
             "missing values": self.missing,
+            "longer than any in training, cut at the end": self.cut,
         }
         return [f"{what}: {_listed(counts)}" for what, counts in words.items() if counts]
 

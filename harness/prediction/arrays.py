@@ -17,10 +17,14 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 _MEMBER = ".npy"
 
 
-def npz_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
-    """Return the samples of an NPZ file; nothing in it is ever unpickled. Raises :class:`DataError`."""
+def npz_samples(path: Path, preprocessing: Mapping[str, Any], beside: tuple[str, ...] = ()) -> Samples:
+    """Return the samples of an NPZ file; nothing in it is ever unpickled. Raises :class:`DataError`.
+
+    ``beside`` are arrays that are no samples.
+    """
     with npz_errors(path), zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(_MEMBER) for name in archive.namelist() if name.endswith(_MEMBER)]
+    names = [name for name in names if name not in beside]
     name = _inputs(path, names, preprocessing)
 
     def chunks(rows: int) -> Iterator[Chunk]:

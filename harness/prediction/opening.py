@@ -10,17 +10,18 @@ from harness.data.files import existing_file
 from harness.data.sources.audio_file import AUDIO_FILES
 from harness.data.sources.decoding import UTF_8
 from harness.data.sources.image_folder import image_files
+from harness.data.sources.parquet_file import is_parquet
 from harness.data.sources.text_folder import TEXT_FILES, read_texts
 from harness.errors import DataError
 from harness.prediction.arrays import npz_samples
+from harness.prediction.forecasts import history_samples
 from harness.prediction.samples import Samples, file_samples
+from harness.prediction.series import series_samples
 from harness.prediction.tables import csv_samples, jsonl_samples, parquet_samples
-
-_PARQUET = b"PAR1"
 
 
 def open_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
-    """Return the samples of a CSV, JSON-lines, Parquet or NPZ file, or of a folder of images, texts or recordings.
+    """Return the samples of a CSV, JSON-lines, Parquet, NPZ or ``.ts`` file, or of a folder of files of samples.
 
     A file is taken as its suffix says, Parquet also by its content, and any other as CSV. Raises :class:`DataError`.
     """
@@ -63,22 +64,24 @@ def _texts(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
 
 
 def _rows(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
-    suffix = path.suffix.lower()
-    if suffix in (".parquet", ".pq") or _starts(path, _PARQUET):
+    if is_parquet(path):
         return parquet_samples(path, preprocessing)
-    if suffix == ".jsonl":
+    if path.suffix.lower() == ".jsonl":
         return jsonl_samples(path, preprocessing)
     return csv_samples(path, preprocessing)
 
 
-def _starts(path: Path, mark: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(mark)) == mark
+def _history(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, and the model takes series; name a CSV or Parquet file")
+    return history_samples(existing_file(path), preprocessing)
 
 
 _OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Samples]] = {
     "audio": _recordings,
+    "forecast": _history,
     "image": _images,
+    "series": series_samples,
     "table": _table,
     "text": _texts,
 }

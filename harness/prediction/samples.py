@@ -24,6 +24,8 @@ class Chunk(NamedTuple):
     """What the samples are called, by column: ``row`` or ``file``, or nothing."""
     share: float
     """Of all there is, how much has been read with this chunk: 0 to 1."""
+    steps: Mapping[str, np.ndarray] = {}
+    """Of several values that follow each other, what each of them is called, samples x values by column."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,22 @@ Scores = dict[str, float | None]
 """Metrics by name; null where nothing was measured."""
 
 
+class SuspicionStats(TypedDict):
+    """What a check of the data noticed: its code, evidence in numbers, what to do, the column, and a few examples."""
+
+    code: str
+    evidence: str
+    remedy: str
+    subject: str
+    examples: list[str]
+
+
 class TaskStats(TypedDict):
-    """What was learned: the data and its split."""
+    """What was learned: the data and its split.
+
+    Older versions wrote neither ``suspicions``, which is what checks of the data noticed, nor ``unchecked``, which says
+    why not all was checked.
+    """
 
     name: str
     kind: str
@@ -22,6 +36,8 @@ class TaskStats(TypedDict):
     test: int
     fingerprint: str
     notes: list[str]
+    suspicions: NotRequired[list[SuspicionStats]]
+    unchecked: NotRequired[str]
 
 
 class ObjectiveStats(TypedDict):

@@ -17,6 +17,7 @@ from harness.spec.names import OPTIONS, TASKS
 from harness.spec.overrides import overrides_of
 from harness.spec.parameters import Categorical, Choice, Fixed, Group, Node, Parameter, Range, parameters, size
 from harness.spec.reader import read_mapping
+from harness.spec.series import SeriesTask, TsTask
 from harness.spec.shipped import shipped_spaces, shipped_summaries, space_of_task
 from harness.spec.space import corner_values
 from harness.spec.task import TaskSpec
@@ -48,9 +49,11 @@ __all__ = [
     "Resampling",
     "Rule",
     "Search",
+    "SeriesTask",
     "Spec",
     "TaskSpec",
     "Training",
+    "TsTask",
     "candidate_at",
     "canonical",
     "corner_values",

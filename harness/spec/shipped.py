@@ -61,6 +61,11 @@ def refuse_data(space: str, path: Path) -> None:
             f"{space}: a table, not a space file; search it with "
             f"harness search tabular --set 'task={{{kind}: {space}, target: COLUMN}}'"
         )
+    if path.suffix.lower() == ".ts":
+        raise SpecError(
+            f"{space}: time series, not a space file; search them with "
+            f"harness search series --set 'task={{ts: {space}}}'"
+        )
     if path.suffix.lower() == ".npz":
         raise SpecError(
             f"{space}: arrays, not a space file; search them with harness search tabular (or digits, for images) "

@@ -154,12 +154,15 @@ Words = tuple[Annotated[str, BeforeValidator(_as_words, json_schema_input_type=s
 class TableTask(TextReading, TaskSpec):
     """What every table may say beside where it is."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"text", *TextReading.model_fields})
+    later: ClassVar[frozenset[str]] = frozenset({"text", "classes", *TextReading.model_fields})
 
-    target: str
+    target: str | Annotated[tuple[str, ...], Field(min_length=2)]
+    """The column to predict, or several: values, or labels where ``kind: multilabel``."""
     text: str | None = None
     """Column of texts to learn from, and from it alone; the other keys of texts say how."""
     kind: Kind = "auto"
+    classes: Words = ()
+    """The classes from low to high, where ``kind`` is ordinal and they are not numbers."""
     drop: tuple[str, ...] = ()
     """Columns to ignore."""
     categorical: tuple[str, ...] = ()
@@ -178,9 +181,28 @@ class TableTask(TextReading, TaskSpec):
     thousands: Literal["", ",", ".", " ", "'"] = ""
     """What separates thousands in numbers written as text; "" finds it."""
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
     def stand_for_missing(self, column: str) -> Words:
         """Return the texts that mean a missing value in a column."""
         return self.missing.get(column, ()) if isinstance(self.missing, dict) else self.missing
+
+    @model_validator(mode="after")
+    def _targets_differ(self) -> TableTask:
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError("target names a column twice; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_ordered(self) -> TableTask:
+        if self.classes and (self.kind == "auto" or not problems[self.kind].ordered):
+            raise ValueError("classes lists them from low to high, for `kind: ordinal`; leave it out")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes lists one twice; list each once")
+        return self
 
     @model_validator(mode="after")
     def _marks_differ(self) -> TableTask:
@@ -266,8 +288,22 @@ class FrameTask(TableTask):
     frame: str
 
 
+class ArraysOf(TaskSpec):
+    """What arrays may say beside where they are."""
+
+    as_: Annotated[Literal["series"] | None, Field(alias="as")] = None
+    """``series``: N x T or N x T x C are N time series of T steps and C channels."""
+
+    @model_serializer(mode="wrap")
+    def _by_its_key(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Name the key as users do, and leave it out where it says nothing, so that a space's hash is what it was."""
+        data: dict[str, Any] = handler(self)
+        said = data.pop("as_")
+        return data if said is None else {**data, "as": said}
+
+
 @source
-class ArraysTask(TaskSpec):
+class ArraysTask(ArraysOf):
     """Arrays given from Python, under a name of their own; as those of an NPZ file."""
 
     source: ClassVar[str] = "arrays"
@@ -277,8 +313,11 @@ class ArraysTask(TaskSpec):
 
 
 @source
-class NpzTask(TaskSpec):
-    """Arrays in an NPZ file: N x F is a table, N x H x W or N x C x H x W are images."""
+class NpzTask(ArraysOf):
+    """Arrays in an NPZ file: N x F is a table, N x H x W or N x C x H x W are images, unless ``as`` says otherwise.
+
+    Of series an array ``lengths`` may say how many steps each has.
+    """
 
     source: ClassVar[str] = "npz"
 
@@ -331,6 +370,65 @@ class ImagesTask(TaskSpec):
     @classmethod
     def _square(cls, value: object) -> object:
         return (value, value) if isinstance(value, int) else value
+
+
+@source
+class ForecastTask(TaskSpec):
+    """Series in a CSV or Parquet file whose next values are predicted from those before."""
+
+    source: ClassVar[str] = "forecast"
+
+    forecast: DataPath
+    time: str
+    """Column of dates or numbers at equal distances."""
+    target: str
+    horizon: Annotated[int, Field(ge=1, le=10_000)]
+    """Steps to predict at once, from the next one on."""
+    group: str | None = None
+    """Column that tells several series of one file apart."""
+    window: Literal["auto"] | Annotated[int, Field(ge=2, le=100_000)] = "auto"
+    """Steps that a model looks back on; ``auto``: two seasons, and at least the horizon."""
+    past: tuple[str, ...] = ()
+    """Columns of numbers whose past is learnt from."""
+    known: tuple[str, ...] = ()
+    """Columns of numbers that are known ahead, such as prices or holidays, whose future is learnt from as well."""
+    season: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = "auto"
+    """Steps after which the series resembles itself; ``auto``: as the distance of the times says, 12 of months."""
+    transform: Literal["none", "log"] = "none"
+    """``log``: learn logarithms, of values above 0 whose ups and downs grow with them."""
+    quantiles: tuple[Fraction, ...] = ()
+    """Predict these beside the median."""
+    origins: Annotated[int, Field(ge=1, le=1000)] = 1
+    """The test part are so many horizons at the end of each series, each predicted from what is before it."""
+    format: str | None = None
+    """The format of the dates, such as ``%d/%m/%Y``, where it cannot be seen."""
+    missing: Words = ()
+    """Texts that stand for a missing value beside the empty field."""
+    separator: Annotated[str, Field(max_length=1)] = ""
+    """What stands between two values of a CSV file; "" finds it."""
+
+    @field_validator("quantiles")
+    @classmethod
+    def _in_order(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        found = sorted({*value, 0.5}) if value else []
+        if found and (len(found) % 2 == 0 or found[len(found) // 2] != 0.5):
+            raise ValueError("name as many quantiles below 0.5 as above, such as [0.1, 0.5, 0.9]")
+        return tuple(found)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ForecastTask:
+        named = [self.time, self.target, *self.past, *self.known, *([] if self.group is None else [self.group])]
+        if twice := next((name for name in named if named.count(name) > 1), None):
+            raise ValueError(f"column {twice!r} is named twice; each has one part in a forecast")
+        for key in ("group", "order"):
+            if getattr(self.split, key) is not None:
+                raise ValueError(f"split.{key}: the parts of a forecast follow each other in time; leave it out")
+        if self.known and isinstance(self.window, int) and self.window < self.horizon:
+            raise ValueError(
+                f"window ({self.window}) is shorter than horizon ({self.horizon}), which columns that are known ahead"
+                " need; raise it"
+            )
+        return self
 
 
 @source

@@ -6,6 +6,7 @@ that the choice is the same on every machine. scikit-learn is imported on use al
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ ROWS = 20_000
 """Most rows that a baseline is fitted on."""
 LEAST_ROWS = 1_000
 COLUMNS = 2_000
-"""Most numeric columns of a table."""
+"""Most numeric columns of a table, or values of a series."""
 PIXELS = 256
 """Most values of an image, which is average-pooled down to them."""
 CATEGORIES = 20
@@ -43,11 +44,11 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class Columns:
-    """Turns the inputs of a task into float64 columns: numbers first, then the codes of categories."""
+    """Turns the inputs of a task into float64 columns: numbers, or the values of series, then codes of categories."""
 
     shape: TaskShape
     chosen: NDArray[np.int64]
-    """The numeric columns that are used of a table."""
+    """The numeric columns that are used of a table, or the values of a series."""
 
     @classmethod
     def of(cls, shape: TaskShape, seed: int) -> Columns:
@@ -124,7 +125,11 @@ class Columns:
             return self._pooled(arrays[0])
         if self.tokens:
             return arrays[0].astype(np.float64)
-        return np.column_stack([arrays[0][:, self.chosen], *arrays[1:]]).astype(np.float64)
+        numbers = arrays[0].reshape(len(arrays[0]), _features(self.shape))[:, self.chosen]
+        kinds = (each.kind for each in self.shape.inputs)
+        # Of series the mask is left out: what is not there is zero, the mean of training.
+        codes = [array for array, kind in zip(arrays, kinds, strict=True) if kind is InputKind.CATEGORICAL]
+        return np.column_stack([numbers, *codes]).astype(np.float64)
 
     def _pooled(self, images_NCHW: np.ndarray) -> Floats:
         flat = np.empty((len(images_NCHW), self.numbers))
@@ -136,8 +141,8 @@ class Columns:
 
 
 def _features(shape: TaskShape) -> int:
-    numeric = shape.find(InputKind.NUMERIC)
-    return numeric.sizes[0] if numeric else 0
+    numbers = shape.find(InputKind.NUMERIC) or shape.find(InputKind.SERIES)
+    return math.prod(numbers.sizes) if numbers else 0
 
 
 def fitting_rows(columns: Columns) -> int:

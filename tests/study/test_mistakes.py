@@ -123,3 +123,15 @@ def test_what_is_written_is_what_a_report_accepts(digits):
 
     assert "mistakes" in SchemaOfTest.__annotations__
     TypeAdapter(list[MistakeStats]).validate_python(digits[2], strict=True)
+
+
+def test_series_are_drawn_as_lines():
+    dataset, part = opened("digits-series")
+    answers = answers_of(part, 10)
+    found = described(dataset, part, answers)
+    assert len(found) == SHOWN
+    for each in found:
+        pixels = np.array(Image.open(io.BytesIO(base64.b64decode(each["picture"]))))
+        assert pixels.shape == (SIDE, SIDE)
+        assert (pixels == 255).mean() > 0.3
+        assert (pixels < 128).any(axis=0).mean() > 0.9, "a line goes from one end to the other"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing_extensions import TypedDict, override
 
 from harness.data.files import existing_file
 from harness.data.fitted import Target
-from harness.data.modalities.raw import as_array
+from harness.data.modalities.raw import as_array, codes_of_equal
 from harness.data.modality import Modality, Prepared
 from harness.data.part import Normalise
 from harness.data.room import rows_of
@@ -68,9 +67,7 @@ class ImageModality(Modality[np.ndarray]):
 
     def alike(self, raw: np.ndarray) -> np.ndarray:
         """Tell identical images by their digests."""
-        samples = np.ascontiguousarray(raw).reshape(len(raw), -1)
-        digests = np.array([hashlib.blake2b(sample.data, digest_size=16).digest() for sample in samples], dtype="S16")
-        return np.unique(digests, return_inverse=True)[1]
+        return codes_of_equal(raw)
 
     @override
     def fit(self, raw: np.ndarray, rows: np.ndarray, what: str) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from harness.data.sources import (
     image_folder,
     jsonl_file,
     parquet_file,
+    series_file,
     text_folder,
+    ts_file,
 )
 from harness.data.sources.source import Source, read_source
 
@@ -24,5 +26,7 @@ __all__ = [
     "jsonl_file",
     "parquet_file",
     "read_source",
+    "series_file",
     "text_folder",
+    "ts_file",
 ]

@@ -15,6 +15,7 @@ import pandas as pd
 from harness.data.columns import Cleaned, Reading, clean_columns
 from harness.data.files import check_fits_host, existing_file, sha256_of_arrays
 from harness.data.room import beyond_memory, chunks, let_go, room
+from harness.data.series import checked, of_array, remarks
 from harness.data.sources.source import Source, read_source
 from harness.data.targets import encode_several, encode_targets
 from harness.data.texts import row_of
@@ -27,7 +28,8 @@ def read_npz(task: NpzTask) -> Source:
     """Read inputs and targets from an NPZ file; nothing in it is ever unpickled."""
     path = existing_file(task.npz)
     names = (task.inputs, task.targets)
-    return read_arrays(*_load(path, names), task, path.stem, str(path), names)
+    lengths = npz_lengths(path) if task.as_ == "series" else None
+    return read_arrays(*_load(path, names), task, path.stem, str(path), names, lengths)
 
 
 def read_arrays(
@@ -37,14 +39,16 @@ def read_arrays(
     name: str,
     where: str,
     labels: tuple[str, str] = ("inputs", "targets"),
+    lengths: np.ndarray | None = None,
 ) -> Source:
     """Return the samples of two arrays, which messages call by their ``labels``.
 
-    Inputs are N x F (a table of numbers), N x H x W, or N x C x H x W with 1 or 3 channels; targets are N, or N x V
-    numbers, which are several values to predict of each sample.
+    Inputs are N x F (a table of numbers), N x H x W, or N x C x H x W with 1 or 3 channels; or, where the task says so,
+    series N x T or N x T x C, of ``lengths``. Targets are N, or N x V numbers, which are several values to predict of
+    each sample.
     """
     x, y = f"{where}: {labels[0]!r}", f"{where}: {labels[1]!r}"
-    several = targets.ndim == 2 and targets.size > len(targets) and targets.dtype.kind in "iuf"
+    several = targets.ndim == 2 and targets.size > len(targets) and targets.dtype.kind in "biuf"
     if targets.ndim != 1 + several or targets.dtype.kind not in "biufU":
         raise DataError(
             f"{y} is {_describe(targets)}, expected one number or text per sample, of shape N, or several numbers,"
@@ -52,29 +56,33 @@ def read_arrays(
         )
     if inputs.ndim == 0 or len(inputs) != len(targets) or not len(targets):
         raise DataError(f"{x} is {_describe(inputs)} and {labels[1]!r} is {_describe(targets)}: not one each")
-    _check_numbers(inputs, x)
+    if task.as_ is None:
+        _check_numbers(inputs, x)
     _check_numbers(targets, y)
     reading = Reading(where, row_of)
     if several:
-        known, class_names, notes = encode_several(targets, task.kind, y, reading)
+        encoded = encode_several(targets, task.kind, y, reading)
     else:
-        known, class_names, notes = encode_targets(pd.Series(targets), task.kind, y, reading)
+        encoded = encode_targets(pd.Series(targets), task.kind, y, reading)
     common: dict[str, Any] = {
         "name": name,
-        "targets": known,
-        "class_names": class_names,
+        "targets": encoded.targets,
+        "class_names": encoded.class_names,
         "problem": task.kind,
         "value_names": tuple(map(str, range(targets.shape[1]))) if several else (),
         "target": labels[1],
         "array": labels[0],
-        "fingerprint": sha256_of_arrays(inputs, targets),
+        "fingerprint": sha256_of_arrays(inputs, targets, *(() if lengths is None else (lengths,))),
     }
+    if task.as_ == "series":
+        series = checked(of_array(inputs, x, lengths), x, row_of)
+        return Source(**common, inputs=series, notes=(*encoded.notes, *remarks(series, x)))
     if inputs.ndim != 2:
-        return Source(**common, inputs=as_images(inputs, x), notes=notes)
+        return Source(**common, inputs=as_images(inputs, x), notes=encoded.notes)
     names = [str(number) for number in range(inputs.shape[1])]
     table = numeric_table(inputs, names, where)
     return Source(
-        **common, inputs=table.frame, columns=tuple(names), reading=table.reading, notes=(*notes, *table.notes)
+        **common, inputs=table.frame, columns=tuple(names), reading=table.reading, notes=(*encoded.notes, *table.notes)
     )
 
 
@@ -106,6 +114,13 @@ def _converted(images: np.ndarray, dtype: np.dtype, where: str) -> np.ndarray:
         for part in chunks(found):
             found[part] = images[part]
     return found
+
+
+def npz_lengths(path: Path) -> np.ndarray | None:
+    """Return the array ``lengths`` of an NPZ file, the steps of each of its series; None where there is none."""
+    with npz_errors(path), np.load(path, allow_pickle=False) as archive:
+        lengths: np.ndarray | None = archive.get("lengths")
+        return lengths
 
 
 def _load(path: Path, keys: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:

@@ -93,21 +93,23 @@ class Layout:
 @read_source.register
 def read_csv(task: CsvTask) -> Source:
     """Read the table of a task, and its test file behind it; :class:`DataError` when it cannot be used."""
+    first = csv_table(task.csv, task.separator, task.encoding)
+    test = None if task.test is None else csv_table(task.test.csv, task.separator, task.encoding)
+    return replace(read_table(task, first, test), separator=task.separator)
 
-    def read(path: Path) -> RawTable:
-        frame, layout, notes = read_csv_file(existing_file(path), task.separator, task.encoding)
-        return RawTable(
-            layout.path.stem,
-            str(layout.path),
-            frame,
-            lambda row: f"line {layout.line_of(row)}",
-            sha256_of_file(layout.path),
-            notes,
-            encoding=task.encoding,
-        )
 
-    source = read_table(task, read(task.csv), None if task.test is None else read(task.test.csv))
-    return replace(source, separator=task.separator)
+def csv_table(path: Path, separator: str, encoding: str = UTF_8) -> RawTable:
+    """Return the rows of a file before any of it is understood. Raises :class:`DataError`."""
+    frame, layout, notes = read_csv_file(existing_file(path), separator, encoding)
+    return RawTable(
+        layout.path.stem,
+        str(layout.path),
+        frame,
+        lambda row: f"line {layout.line_of(row)}",
+        sha256_of_file(layout.path),
+        notes,
+        encoding=encoding,
+    )
 
 
 def read_csv_file(path: Path, separator: str, encoding: str = UTF_8) -> tuple[pd.DataFrame, Layout, tuple[str, ...]]:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from harness.data import Dataset
 from harness.data.raw_texts import Texts
+from harness.data.series import Series, filled
 from harness.data.sounds import Sounds, log_mel
 
 SHOWN = 24
@@ -67,6 +68,11 @@ def _texts(raw: Texts) -> list[dict[str, Any]]:
     return [{"text": line if len(line) <= CHARACTERS else f"{line[: CHARACTERS - 1]}…"} for line in lines]
 
 
+@shown.register
+def _curves(raw: Series) -> list[dict[str, Any]]:
+    return [{"picture": _curve(x_TC[:steps])} for x_TC, steps in zip(filled(raw), raw.lengths, strict=True)]
+
+
 def _told(row: Mapping[Any, Any]) -> dict[str, Any]:
     """Return which sample it is, what is right and what was predicted."""
     name = row.get("file", row.get("row"))
@@ -101,7 +107,24 @@ def _levels(x_NCHW: np.ndarray) -> np.ndarray:
 def _png(x_CHW: np.ndarray) -> str:
     """Return a grey or colour image as a small PNG in base64."""
     pixels_HWC = x_CHW.transpose(1, 2, 0)
-    image = Image.fromarray(pixels_HWC[:, :, 0] if pixels_HWC.shape[2] == 1 else pixels_HWC)
+    return _encoded(Image.fromarray(pixels_HWC[:, :, 0] if pixels_HWC.shape[2] == 1 else pixels_HWC))
+
+
+def _curve(x_TC: np.ndarray) -> str:
+    """Return the channels of a series as lines, each from its lowest to its highest value, the first one darkest."""
+    side = 2 * SIDE  # made smaller afterwards, which smooths the lines
+    image = Image.new("L", (side, side), 255)
+    draw = ImageDraw.Draw(image)
+    across = np.linspace(4, side - 5, max(2, len(x_TC)))
+    for place, x_T in reversed(list(enumerate(np.atleast_2d(x_TC.T)))):
+        low, spread = x_T.min(), np.ptp(x_T)
+        share = (x_T - low) / spread if spread > 0 else np.full(len(x_T), 0.5)
+        down = np.resize(side - 5 - share * (side - 9), len(across))
+        draw.line(list(zip(across.tolist(), down.tolist(), strict=True)), fill=200 * place // x_TC.shape[1], width=3)
+    return _encoded(image)
+
+
+def _encoded(image: Image.Image) -> str:
     image.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
