@@ -33,6 +33,7 @@ PARSED = {
     r"harness threshold RUN": "takes two classes; tests/cli/test_cli_decisions.py sets all of them",
     r"harness predict RUN (houses\.csv|photos/|history\.csv) ": "needs a run of its kind; tests/prediction has them",
     r"harness search text --set 'task=\{csv: reviews\.csv": "needs reviews; tests/data/test_text_sources.py reads some",
+    r"harness search images --set 'task=\{audio:": "needs recordings; tests/data/test_audio.py makes some",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
     r"harness export RUN --out wine\.onnx|harness export RUN --format torch": "tests/exporting exports every kind",
     r"harness search digits --trials 5 --track mlflow=": "needs a server; tests/tracking/test_tracked_searches.py",
