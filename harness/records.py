@@ -122,6 +122,8 @@ class Target:
     """Whether it is the logarithm of each value that is learned; ``centre`` and ``scale`` are of logarithms then."""
     quantiles: tuple[float, ...] = ()
     """The quantiles that are predicted of each value, ascending; empty: the value itself."""
+    season: int = 0
+    """Of values that follow on a series, the steps after which it resembles itself; 0: they follow on none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,8 @@ def predict(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="A CSV, JSON-lines, Parquet or NPZ file, or a folder of images or text files."
+            metavar="DATA",
+            help="A CSV, JSON-lines, Parquet or NPZ file, or a folder of images, text files or recordings.",
         ),
     ],
     model: options.Model = "best",

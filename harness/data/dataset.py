@@ -228,4 +228,5 @@ def _target(source: Source, fitted: Mapping[str, Any]) -> Target:
         scale=scale,
         log=fitted.get("log", False),
         quantiles=tuple(fitted.get("quantiles", ())),
+        season=fitted.get("season", 0),
     )

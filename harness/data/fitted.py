@@ -17,3 +17,4 @@ class Target(TypedDict):
     scale: NotRequired[float | list[float]]
     log: NotRequired[bool]
     quantiles: NotRequired[list[float]]
+    season: NotRequired[int]

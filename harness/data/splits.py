@@ -67,7 +67,7 @@ def split_samples(source: Source, split: Split, limit: int | None, seed: int) ->
             _, validation = drawing.hold_out(validation, kept, derive_seed(seed, "limit validation"))
     if not len(validation):
         rest, validation = drawing.hold_out(rest, share * len(rest), derive_seed(seed, "validation"))
-    indices = Indices(rest, validation, test, given.joins)
+    indices = Indices(rest, validation, test, () if limit is not None else given.joins)
     drawn = [name for name in ("validation", "test") if not len(getattr(given, name)) and len(getattr(indices, name))]
     _check_classes(source, indices, limit, drawn)
     return indices
@@ -97,7 +97,7 @@ def split_folds(source: Source, split: Split, indices: Indices, count: int) -> t
     They are drawn from the split's seed, class by class and in whole groups. Raises :class:`DataError` when a fold
     would lack a class, or be empty.
     """
-    if indices.joins:
+    if source.in_time:
         raise DataError(
             f"{source.name}: `evaluation.folds` would learn from what comes after; leave it out, or use"
             " `evaluation.repeats`"

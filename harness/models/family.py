@@ -71,7 +71,7 @@ families: Registry[Family] = Registry("architecture")
 """Families by the name under which a space has them; :func:`family` adds one.
 
 >>> sorted(families)[:3]
-['cnn', 'convnext', 'embedding_bag']
+['cnn', 'convnext', 'dlinear']
 """
 
 

@@ -99,6 +99,7 @@ def channel_means(x_BCT: Tensor, mask_BT: Tensor | None) -> Tensor:
 def masked_mean(x_BTD: Tensor, mask_BT: Tensor | None) -> Tensor:
     """Return the mean of the steps that are there, ``B x D``.
 
+    >>> import torch
     >>> masked_mean(torch.tensor([[[1.0], [3.0], [8.0]]]), torch.tensor([[True, True, False]]))
     tensor([[2.]])
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.files import existing_file
+from harness.data.sources.audio_file import AUDIO_FILES
 from harness.data.sources.decoding import UTF_8
 from harness.data.sources.image_folder import image_files
 from harness.data.sources.parquet_file import is_parquet
@@ -20,7 +21,7 @@ from harness.prediction.tables import csv_samples, jsonl_samples, parquet_sample
 
 
 def open_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
-    """Return the samples of a CSV, JSON-lines, Parquet, NPZ or ``.ts`` file, or of a folder of images or text files.
+    """Return the samples of a CSV, JSON-lines, Parquet, NPZ or ``.ts`` file, or of a folder of files of samples.
 
     A file is taken as its suffix says, Parquet also by its content, and any other as CSV. Raises :class:`DataError`.
     """
@@ -35,6 +36,13 @@ def _images(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
         return npz_samples(path, preprocessing)
     size = " x ".join(map(str, preprocessing["image"]))
     raise DataError(f"{path}: is no NPZ file, and the model takes images ({size}); name a folder of images or an NPZ")
+
+
+def _recordings(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
+    del preprocessing  # they say at which rate recordings are read, not which there are
+    if not path.is_dir():
+        raise DataError(f"{path}: is no folder, and the model takes recordings; name a folder of them")
+    return file_samples(path, AUDIO_FILES, list)
 
 
 def _table(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
@@ -70,6 +78,7 @@ def _history(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
 
 
 _OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Samples]] = {
+    "audio": _recordings,
     "forecast": _history,
     "image": _images,
     "series": series_samples,

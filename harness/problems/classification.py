@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import InputError
 from harness.problems.baselines import Baselines, Estimator
@@ -80,7 +80,7 @@ class Classification(Problem):
     """One class a sample; targets are int64 codes, answers ``N x C`` probabilities."""
 
     name = "classification"
-    metrics = (
+    metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("accuracy", maximize=True, summed=True, share=True),
         Metric("f1_macro", maximize=True, summed=True, share=True),
         Metric("f1_weighted", maximize=True, summed=True, share=True),
@@ -97,9 +97,9 @@ class Classification(Problem):
         Metric("top_3_accuracy", maximize=True, share=True),
         Metric("top_5_accuracy", maximize=True, share=True),
     )
-    headline = ("accuracy", "f1_macro", "f1_weighted", "precision_macro", "recall_macro")
+    headline: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro", "f1_weighted", "precision_macro", "recall_macro")
     objective = "f1_macro"
-    losses = ("cross_entropy", "binary")
+    losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "binary")
     classes = True
     stratified = True
     stackable = True

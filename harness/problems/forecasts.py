@@ -125,8 +125,8 @@ class ForecastErrors:
 def pinball(errors: Tensor, levels_Q: Tensor) -> Tensor:
     """Return the pinball loss of quantiles' errors, answer less value, ``B x H x Q`` (Koenker and Bassett, 1978).
 
-    >>> pinball(torch.tensor([[[-2.0, 1.0]]]), torch.tensor([0.1, 0.9])).tolist()
-    [[[0.20000000298023224, 0.10000000149011612]]]
+    >>> pinball(torch.tensor([[[-2.0, 1.0]]]), torch.tensor([0.25, 0.75])).tolist()
+    [[[0.5, 0.25]]]
     """
     return torch.maximum(-levels_Q * errors, (1.0 - levels_Q) * errors)
 

@@ -35,7 +35,8 @@ def bought(trials: pd.DataFrame, stats: Stats) -> str:
     """Say what the best network is worth beside the best classical model, and took; "" where one of them is missing.
 
     Classical candidates of the search are compared on validation, as the search did. Where there were none, the final
-    model, if it is a network, is compared with the best baseline on the test samples.
+    model, if it is a network, is compared with the best baseline on the test samples. What is within the error of both
+    is ahead, and beats nothing.
     """
     metric = stats["objective"][0]["metric"]
     sides = next(_sides(trials, stats, metric), None) if metric not in COST else None
@@ -43,13 +44,17 @@ def bought(trials: pd.DataFrame, stats: Stats) -> str:
         return ""
     network, classical, part = sides
     ahead = network.score - classical.score if maximized(stats, metric) else classical.score - network.score
-    what = f"{score(abs(ahead))} {metric} on {part}{_interval(abs(ahead), network, classical)}"
+    half = _Z * math.hypot(network.error, classical.error)
+    interval = (
+        f" (95 % interval {score(abs(ahead) - half)} to {score(abs(ahead) + half)} if their errors are independent)"
+    )
+    what = f"{score(abs(ahead))} {metric} on {part}{interval if math.isfinite(half) else ''}"
     named = f"the best network ({network.name})", f"the best classical model ({classical.name})"
     if ahead == 0:
         said = f"{named[0]} and {named[1]} are level in {metric} on {part}"
     else:
         better, worse = named if ahead > 0 else named[::-1]
-        said = f"{better} beats {worse} by {what}"
+        said = f"{better} {'is ahead of' if half >= abs(ahead) else 'beats'} {worse} by {what}"
     costs = " and ".join(_costs(network, classical))
     return f"{said[0].upper()}{said[1:]}; " + (
         f"the network took {costs}." if costs else "their cost was not measured."
@@ -102,13 +107,6 @@ def _of_trial(row: pd.Series) -> _Side:
 
 def _taken(row: pd.Series) -> tuple[float, float]:
     return float(row["seconds"]), float(row["energy_j"])
-
-
-def _interval(ahead: float, first: _Side, second: _Side) -> str:
-    half = _Z * math.hypot(first.error, second.error)
-    if not math.isfinite(half):
-        return ""
-    return f" (95 % interval {score(ahead - half)} to {score(ahead + half)} if their errors are independent)"
 
 
 def _costs(network: _Side, classical: _Side) -> Iterator[str]:

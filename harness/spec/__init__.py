@@ -1,5 +1,6 @@
 """What the user asks for: space files, read, checked and turned into frozen models."""
 
+from harness.spec.audio import AudioTask
 from harness.spec.candidate import CHOICES, DEFAULTS, Candidate, candidate_at, options_of
 from harness.spec.document import (
     COST,
@@ -29,6 +30,7 @@ __all__ = [
     "OPTIONS",
     "PRECISIONS",
     "TASKS",
+    "AudioTask",
     "Augment",
     "Averaged",
     "Budget",

@@ -89,7 +89,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "max_features",
         ),
         "linear": ("c",),
-        "dlinear": ("kernel", "dropout"),
+        "dlinear": ("kernel", "base", "dropout"),
         "embedding_bag": ("width", "depth", "bigrams", "activation", "dropout"),
         "gru": RECURRENT,
         "inception_time": ("depth", "width", "kernel", "residual", "patch", "dropout"),
@@ -116,7 +116,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "activation",
             "norm",
         ),
-        "nhits": ("stacks", "depth", "width", "pooling", "activation", "dropout"),
+        "nhits": ("stacks", "depth", "width", "pooling", "base", "activation", "dropout"),
         "realmlp": ("depth", "width", "activation", "dropout", "numeric", "scale_rate"),
         "rnn": (*RECURRENT, "activation"),
         "speednet": (

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from harness.data import Part
 from harness.problems import Baselines, Estimator, problems
-from harness.records import NAN, Input, InputKind, TaskShape
+from harness.records import NAN, Input, InputKind, TaskKind, TaskShape
 from harness.study.baseline_texts import PER_TOKEN, tfidf
 
 Floats = NDArray[np.float64]
@@ -172,7 +172,14 @@ def recipes(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
     if columns.tokens:
         none = Estimator("gradient boosting", None, NAN, "skipped: texts have no columns of numbers")
         return (models.constant(), tfidf(models, columns.tokens, rows, columns.shape.outputs), none)
-    return (models.constant(), _linear(models, columns, rows), _boosting(models, columns, rows, seed))
+    found = (models.constant(), _linear(models, columns, rows), _boosting(models, columns, rows, seed))
+    series = columns.shape.find(InputKind.SERIES)
+    if series is None or columns.shape.kind not in tuple(TaskKind):
+        return found
+    from harness.study.minirocket import minirocket
+
+    whole = columns.numbers == _features(columns.shape)
+    return (*found, minirocket(series, rows, seed, whole=whole, classes=bool(problems[columns.shape.kind].classes)))
 
 
 def _linear(models: Baselines, columns: Columns, rows: int) -> Estimator:

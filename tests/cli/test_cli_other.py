@@ -55,7 +55,7 @@ def test_every_command_has_help(harness):
 def test_tasks_are_listed(harness):
     assert "fashion-mnist" in harness("tasks").out
     names = [task["task"] for task in json.loads(harness("tasks", "--json").out)["tasks"]]
-    assert names == ["breast-cancer", "diabetes", "digits", "fashion-mnist", "wine"]
+    assert names == ["airline", "breast-cancer", "diabetes", "digits", "fashion-mnist", "wine"]
 
 
 def test_spaces_are_listed_shown_and_validated(harness):

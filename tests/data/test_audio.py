@@ -9,13 +9,15 @@ import sys
 
 import numpy as np
 import pytest
-from harness.data.sounds import frames_of, log_mel, mel_bands
-from harness.data.sources.audio_file import read_wave
-from harness.spec.audio import AudioTask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scipy.io import wavfile
 
 from harness.data import check_preprocessing, load, prepare
+from harness.data.sounds import frames_of, log_mel, mel_bands
+from harness.data.sources.audio_file import read_wave
 from harness.errors import DataError, HardwareError
+from harness.spec.audio import AudioTask
 from harness.spec.task import parse_task
 
 RATE = 8000
@@ -190,6 +192,24 @@ def test_files_that_hold_no_sound_are_told(content, message, tmp_path):
     with pytest.raises(DataError, match=rf"x\.wav: {message}") as raised:
         read_wave(path, RATE)
     assert "\n" not in str(raised.value)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_bytes_give_a_sound_or_one_line(data, tmp_path):
+    content = bytearray(write(tmp_path / "x.wav", tone(440, 0.01)).read_bytes())
+    for place in data.draw(st.lists(st.integers(0, 60), max_size=4)):
+        content[place] = data.draw(st.integers(0, 255))
+    (tmp_path / "x.wav").write_bytes(bytes(content)[: data.draw(st.integers(0, len(content)))])
+    try:
+        wave = read_wave(tmp_path / "x.wav", RATE)
+    except DataError as error:
+        wave, said = np.ones(1), str(error)
+    else:
+        said = ""
+    assert "\n" not in said
+    assert wave.ndim == 1
+    assert len(wave)
 
 
 def test_flac_needs_a_library_and_says_so(tmp_path, monkeypatch):

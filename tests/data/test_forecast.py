@@ -108,6 +108,19 @@ def test_a_column_known_ahead_shows_its_future_and_one_of_the_past_does_not(data
     np.testing.assert_allclose(own[2], steps[first - 3 : first + 3] % 7, atol=1e-5)
 
 
+def test_what_is_known_ahead_is_asked_for_beyond_the_end(dataset_of):
+    steps = np.arange(120.0)
+    frame = pd.DataFrame({"t": steps, "y": np.sin(steps), "holiday": steps % 7})
+    dataset = dataset_of(frame, horizon=3, window=6, known=("holiday",))
+    ahead = pd.DataFrame({"t": [120.0, 121.0, 122.0], "holiday": [5.0, 6.0, 0.0]})
+    (x_NWC,) = prepare(dataset.preprocessing, pd.concat([frame, ahead])).inputs
+    fitted = dataset.preprocessing
+    own = x_NWC[0, :, 2] * fitted["scale"][1] + fitted["mean"][1]
+    np.testing.assert_allclose(own, [*steps[117:120] % 7, 5.0, 6.0, 0.0], atol=1e-5)
+    with pytest.raises(DataError, match="has 2 steps behind its last value with holiday, and the model predicts 3"):
+        prepare(dataset.preprocessing, pd.concat([frame, ahead[:2]]))
+
+
 def test_series_of_groups_are_cut_each_for_itself(dataset_of):
     time = np.arange(60.0)
     frame = pd.concat(

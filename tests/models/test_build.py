@@ -62,7 +62,9 @@ def test_a_valid_architecture_needs_only_the_values_that_differ_from_the_default
 def test_images_only_families_refuse_tables_and_name_those_that_take_them():
     with pytest.raises(
         InputError,
-        match=r"architecture\.cnn: takes image inputs, the task has numeric inputs; use one of: mlp, realmlp, tabm$",
+        match=r"architecture\.cnn: takes image inputs, the task has numeric inputs; "
+        r"use one of: hist_gradient_boosting, linear, mlp, "
+        r"nearest_neighbours, random_forest, realmlp, svm, tabm$",
     ):
         build(Named("cnn"), TABLE)
 

@@ -40,7 +40,7 @@ def fitted(architecture, shape, inputs, targets, *, weights=None, stages=None, s
     """Return the module, fitted in its stages to arrays."""
     model, fitting = build(architecture, shape), fitting_of(architecture)
     tensors = tuple(map(torch.from_numpy, inputs))
-    samples = Samples(tensors, targets, weights, seed, stages or fitting.stages, lambda: None)
+    samples = Samples(tensors, targets, weights, seed, stages or min(2, fitting.stages), lambda: None)
     for _ in fitting.fit(parse(architecture), model, samples):
         pass
     return model.eval()
@@ -70,12 +70,12 @@ def mixed():
 def test_boosting_of_classes_is_scikit_learns(name):
     x, y = table(name)
     model = fitted(
-        Named("hist_gradient_boosting", {"max_iter": 25}),
+        Named("hist_gradient_boosting", {"max_iter": 12}),
         shape_of(table_inputs(x.shape[1]), 3 if name == "wine" else 2),
         (x,),
         y,
     )
-    known = HistGradientBoostingClassifier(max_iter=25, random_state=SEED).fit(x, y)
+    known = HistGradientBoostingClassifier(max_iter=12, random_state=SEED).fit(x, y)
     assert np.abs(said(model, x).softmax(1).numpy() - known.predict_proba(x)).max() < 1e-6
 
 
@@ -188,7 +188,7 @@ def test_an_svm_of_values_is_scikit_learns():
 
 
 CLASSICAL = [
-    Named("hist_gradient_boosting", {"max_iter": 10}),
+    Named("hist_gradient_boosting", {"max_iter": 6}),
     Named("linear"),
     Named("nearest_neighbours"),
     Named("random_forest", {"n_estimators": 10}),
@@ -218,8 +218,8 @@ def test_a_class_without_samples_has_the_least_probability(architecture):
 @every_family
 def test_one_output_is_the_logit_of_the_second_class(architecture):
     x, y = table("breast_cancer")
-    x, y = x[::4], y[::4]
-    both, one = (fitted(architecture, shape_of(table_inputs(30), outputs), (x,), y) for outputs in (2, 1))
+    x, y = x[::4, :5].copy(), y[::4]
+    both, one = (fitted(architecture, shape_of(table_inputs(5), outputs), (x,), y) for outputs in (2, 1))
     torch.testing.assert_close(said(one, x)[:, 0].sigmoid(), said(both, x).softmax(1)[:, 1], atol=1e-6, rtol=0)
 
 
@@ -250,9 +250,9 @@ def test_a_state_gives_a_new_module_what_the_first_one_says(architecture):
 @every_family
 def test_pixels_are_columns(architecture):
     raw = datasets.load_digits()
-    x, y = (raw.images[:300, None] / 16.0).astype(np.float32), raw.target[:300]
+    x, y = (raw.images[:200, None] / 16.0).astype(np.float32), raw.target[:200]
     model = fitted(architecture, shape_of(image_inputs(1, 8, 8), 10), (x,), y)
-    assert (said(model, x).argmax(1).numpy() == y).mean() > 0.9
+    assert (said(model, x).argmax(1).numpy() == y).mean() > 0.85
 
 
 @every_family

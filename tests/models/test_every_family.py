@@ -11,6 +11,9 @@ from harness.records import Input, InputKind, Named, TaskKind, TaskShape, image_
 
 IMAGE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=image_inputs(1, 6, 6))
 TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=table_inputs(3, cardinalities=(4, 2)))
+WINDOW = (Input(kind=InputKind.SERIES, shape=(8, 3)),)
+STRETCH = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=WINDOW)
+FORECAST = TaskShape(kind=TaskKind.FORECASTING, outputs=2, inputs=WINDOW)
 SERIES = TaskShape(
     kind=TaskKind.REGRESSION,
     outputs=2,
@@ -41,6 +44,8 @@ CASES = [
     pytest.param(Named("tabm", {"width": 16, "members": 4}), TABLE, id="tabm"),
     pytest.param(Named("tabm", {"width": 16, "kind": "mini", "numeric": "piecewise_linear"}), TABLE, id="tabm-mini"),
     pytest.param(Named("realmlp", {"width": 16}), TABLE, id="realmlp"),
+    pytest.param(Named("dlinear", {"kernel": 3, "dropout": 0.1}), STRETCH, id="dlinear"),
+    pytest.param(Named("nhits", {"width": 32, "dropout": 0.1}), FORECAST, id="nhits"),
     pytest.param(Named("rnn", {"width": 8, "pooling": "last", "activation": "relu"}), SERIES, id="rnn"),
     pytest.param(Named("lstm", {"width": 8, "depth": 2, "pooling": "attention", "dropout": 0.1}), SERIES, id="lstm"),
     pytest.param(Named("gru", {"width": 8, "bidirectional": False}), TEXT, id="gru"),

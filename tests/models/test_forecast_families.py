@@ -1,5 +1,7 @@
 """Families of forecasts against their definitions, and the normalisation of windows around any of them."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -8,15 +10,16 @@ from torch import nn
 from harness.errors import InputError
 from harness.models import build
 from harness.models.families.nhits import _lines
+from harness.models.naive import Base, Naive
 from harness.models.reversible import Reversible
 from harness.records import Input, InputKind, Named, Target, TaskKind, TaskShape, image_inputs
 
 HORIZON, STEPS = 6, 20
 
 
-def shape_of(channels=1, *, kind=TaskKind.FORECASTING, quantiles=()):
+def shape_of(channels=1, *, kind=TaskKind.FORECASTING, quantiles=(), season=4):
     target = Target(shape=(HORIZON + 1,), centre=(0.0,) * (HORIZON + 1), scale=(1.0,) * (HORIZON + 1),
-                    quantiles=quantiles)  # fmt: skip
+                    quantiles=quantiles, season=season)  # fmt: skip
     inputs = (Input(kind=InputKind.SERIES, shape=(STEPS, channels)),)
     return TaskShape(kind=kind, outputs=HORIZON * max(1, len(quantiles)), inputs=inputs, target=target)
 
@@ -36,7 +39,7 @@ def test_forecasts_follow_the_level_and_the_size_of_a_window(name):
 
 def test_dlinear_is_two_linear_maps_of_moving_average_and_rest():
     torch.manual_seed(0)
-    model = build(Named("dlinear", {"kernel": 5}), shape_of()).model.double()
+    model = build(Named("dlinear", {"kernel": 5, "base": "mean"}), shape_of()).model.double()
     x_BT = torch.randn(3, STEPS, dtype=torch.float64)
     ends = np.pad(x_BT.numpy(), ((0, 0), (2, 2)), mode="edge")
     trend = np.stack([np.convolve(row, np.ones(5) / 5, mode="valid") for row in ends])
@@ -45,15 +48,24 @@ def test_dlinear_is_two_linear_maps_of_moving_average_and_rest():
         trend @ weights["trend.weight"].T + weights["trend.bias"] + (x_BT.numpy() - trend) @ weights["rest.weight"].T
     )
     np.testing.assert_allclose(model(x_BT.unsqueeze(2)).detach().numpy(), expected)
-    # It begins about as the mean of the window.
-    fresh = build(Named("dlinear"), shape_of()).model
-    smooth = torch.ones(1, STEPS, 1)
-    np.testing.assert_allclose(fresh(smooth).detach().numpy(), np.ones((1, HORIZON)), atol=0.5)
+
+
+@pytest.mark.parametrize(("season", "horizon"), [(4, 6), (1, 6), (10, 6), (15, 6), (30, 6)])
+def test_the_naive_forecast_is_the_last_season_with_its_growth(season, horizon):
+    torch.manual_seed(0)
+    shape = shape_of(season=season)
+    history = np.random.default_rng(0).normal(size=STEPS)
+    found = {base: Naive(base, shape)(torch.tensor(history[None]).float())[0].numpy() for base in get_args(Base)}
+    again = np.resize(history[-season:], horizon) if season <= STEPS else np.zeros(horizon)
+    growth = history[-season:].mean() - history[-2 * season : -season].mean() if 1 < season <= STEPS // 2 else 0.0
+    np.testing.assert_allclose(found["mean"], np.zeros(horizon))
+    np.testing.assert_allclose(found["season"], again, rtol=1e-5)
+    np.testing.assert_allclose(found["growth"], again + growth * (1 + np.arange(horizon) // season), rtol=1e-5)
 
 
 def test_nhits_adds_up_what_its_blocks_say_of_what_is_left():
     torch.manual_seed(0)
-    model = build(Named("nhits", {"stacks": 2, "pooling": 3}), shape_of()).model
+    model = build(Named("nhits", {"stacks": 2, "pooling": 3, "base": "mean"}), shape_of()).model
     x_BTC = torch.randn(4, STEPS, 1)
     first, second = model.blocks
     assert (first.knots, second.knots) == ((7, 2), (STEPS, HORIZON))

@@ -9,7 +9,7 @@ from sklearn import datasets
 from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV, RidgeCV
 from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error, mean_squared_error, r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -17,10 +17,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from harness.data import derive_seed, load
 from harness.problems import Estimator, classification, problems
 from harness.problems.scoring import Scorer
-from harness.records import TaskKind, TaskShape, image_inputs, table_inputs
+from harness.records import Input, InputKind, TaskKind, TaskShape, image_inputs, table_inputs
 from harness.spec import parse_spec
 from harness.spec.task import BuiltinTask, CsvTask
-from harness.study import baseline_models, baselines
+from harness.study import baseline_models, baselines, minirocket
 from harness.study.baseline_models import Columns, fit_model, fitting_rows, recipes
 from harness.study.baselines import Scene, drawn, run_baselines, seconds_aside
 from harness.study.stop import Stop
@@ -276,3 +276,56 @@ def test_baselines_are_fitted_on_one_thread_however_many_there_are(monkeypatch):
         rows_of(scene_of(load(BuiltinTask(builtin="wine"), seed=0)))
     assert len(used) == 2
     assert {count for counts in used for count in counts} == {1}
+
+
+@pytest.fixture(scope="module")
+def of_series():
+    return load(BuiltinTask(builtin="digits-series", limit=200), seed=0)
+
+
+def test_series_are_seen_as_their_values_side_by_side(of_series):
+    columns = Columns.of(of_series.shape, SEED)
+    np.testing.assert_array_equal(columns.inputs(of_series.train), of_series.train.inputs[0].reshape(-1, 64))
+
+
+def test_without_its_package_minirocket_says_how_to_get_it(of_series, monkeypatch):
+    monkeypatch.setattr(minirocket, "find_spec", lambda _name: None)
+    found = recipes(Columns.of(of_series.shape, SEED), 100, SEED)[-1]
+    assert (found.name, found.model) == ("MiniRocket", None)
+    assert found.note == "skipped: it needs the package aeon: pip install 'harness-automl[series]'"
+    monkeypatch.setattr(minirocket, "find_spec", lambda _name: object())
+    assert (
+        recipes(Columns.of(of_series.shape, SEED), 100, SEED)[-1].note == "skipped: the series have fewer than 9 steps"
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_shares_order_classes_as_the_ridge_classifier_does(classes):
+    inputs, known = datasets.load_wine(return_X_y=True)
+    kept = known < classes
+    ours = minirocket.RidgeShares().fit(inputs[kept], known[kept])
+    shares = ours.predict_proba(inputs)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+    np.testing.assert_array_equal(
+        shares.argmax(axis=1), RidgeClassifierCV().fit(inputs[kept], known[kept]).predict(inputs)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [True, False])
+def test_minirocket_is_that_of_aeon(classes):
+    aeon = pytest.importorskip("aeon.classification.convolution_based", reason="needs aeon: pip install aeon")
+    rng = np.random.default_rng(0)
+    series_NTC = rng.normal(size=(60, 20, 2))
+    known = rng.integers(0, 3, 60)
+    series_NTC[known == 1, 5:9] += 2.0
+    shape = Input(kind=InputKind.SERIES, shape=(20, 2))
+    ours = minirocket.minirocket(shape, 60, 7, whole=True, classes=classes).model
+    flat = series_NTC.reshape(60, 40)
+    ours.fit(flat[:40], known[:40] if classes else series_NTC[:40, 6].sum(axis=1))
+    if not classes:
+        assert np.corrcoef(ours.predict(flat[40:]), series_NTC[40:, 6].sum(axis=1))[0, 1] > 0.5
+        return
+    theirs = aeon.MiniRocketClassifier(random_state=7)
+    cubes = series_NTC.swapaxes(1, 2).astype(np.float32)
+    np.testing.assert_array_equal(ours.predict(flat[40:]), theirs.fit(cubes[:40], known[:40]).predict(cubes[40:]))

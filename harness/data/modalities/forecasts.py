@@ -78,6 +78,7 @@ class ForecastModality(Modality[Windows]):
         target = {
             "mean": [float(mean_C[0])] * layout.horizon + [0.0],
             "scale": [float(scale_C[0])] * layout.horizon + [own_unit],
+            "season": layout.season,
             **({"log": True} if layout.log else {}),
             **({"quantiles": list(layout.quantiles)} if layout.quantiles else {}),
         }

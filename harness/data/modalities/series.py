@@ -107,7 +107,7 @@ class SeriesModality(Modality[Series]):
 
 def _moments(values_NTC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each channel in float64; 1 where it is the same at all steps."""
-    mean_C = np.nanmean(values_NTC, axis=(0, 1), dtype=np.float64)
+    mean_C: np.ndarray = np.nanmean(values_NTC, axis=(0, 1), dtype=np.float64)
     std_C = np.nanstd(values_NTC, axis=(0, 1), dtype=np.float64)
     constant_C = np.nanmin(values_NTC, axis=(0, 1)) == np.nanmax(values_NTC, axis=(0, 1))
     return mean_C, np.where(constant_C | (std_C == 0.0), 1.0, std_C)
@@ -129,8 +129,9 @@ def _as_series(fitted: Mapping[str, Any], raw: Any) -> Series:
             f"raw series have {len(raw.channels)} channels, the training data's had {len(channels)}:"
             f" {', '.join(channels)}; give as many"
         )
-    check_series(raw)
-    return raw
+    series: Series = raw
+    check_series(series)
+    return series
 
 
 def _steps(raw: Any, channels: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from harness.data.sources import (
     arrays,
+    audio_folder,
     builtin,
     csv_file,
     given,
@@ -17,6 +18,7 @@ from harness.data.sources.source import Source, read_source
 __all__ = [
     "Source",
     "arrays",
+    "audio_folder",
     "builtin",
     "csv_file",
     "given",

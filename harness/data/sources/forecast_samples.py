@@ -34,8 +34,12 @@ class _Cut:
     """Of the steps, for validation."""
 
     def validation(self, steps: int) -> int:
-        """Return the steps of validation: enough that each step of a season is predicted first once."""
-        return max(round(self.share * steps), self.horizon + min(self.horizon, self.season) - 1)
+        """Return the steps of validation: its share, and enough that each step of two seasons is predicted first once.
+
+        Where a series is short, a third of what is before its test part will do.
+        """
+        enough = min(self.horizon + 2 * self.season - 1, (steps - self.test) // 3)
+        return max(round(self.share * steps), enough, self.horizon)
 
     def left(self, steps: int) -> int:
         """Return the steps of training."""

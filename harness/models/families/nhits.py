@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from harness.models.family import FamilyConfig, family, takes
 from harness.models.layers import ACTIVATIONS, MIN_WIDTH, Activation, Dropout, dropout, initialise, sequence
+from harness.models.naive import Base, Naive
 from harness.problems import problems
 from harness.records import InputKind, TaskShape
 
@@ -40,6 +41,8 @@ class NHiTSConfig(FamilyConfig):
     """Units of every hidden layer."""
     pooling: Annotated[int, Field(strict=True, ge=1, le=16)] = 2
     """How many times as coarse each block is as the next one; the last is not coarse."""
+    base: Base = "growth"
+    """What the blocks add to: the window's mean, which is the papers' way, its last season, or that with its growth."""
     activation: Activation = "relu"
     """Non-linearity after every hidden layer."""
     dropout: Dropout = 0.0
@@ -82,12 +85,13 @@ class NHiTS(nn.Module):
     def __init__(self, config: NHiTSConfig, shape: TaskShape) -> None:
         super().__init__()
         rates = [config.pooling**power for power in range(config.stacks - 1, -1, -1)]
+        self.base = Naive(config.base, shape)
         self.blocks = nn.ModuleList(Block(config, shape, rate) for rate in rates)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         """Return ``B x (H Q)``."""
         past_BT, others = x_BTC[:, :, 0], x_BTC[:, :, 1:].flatten(1)
-        futures = []
+        futures = [self.base(past_BT)]
         for block in self.blocks:
             said, future = block(past_BT, others)
             past_BT = past_BT - said

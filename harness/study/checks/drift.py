@@ -13,7 +13,7 @@ from harness.data.suspicion import Suspicion
 from harness.study.checks.forest import grown
 from harness.study.checks.sample import Floats, Indices, Sample, draw
 
-LEAST, ROWS = 50, 1_000
+LEAST, ROWS = 50, 500
 """Fewest and most samples of a part that are looked at."""
 DIFFERENT = 0.6
 """Area under the ROC curve that the lower end of its interval must exceed; 0.5 is chance."""

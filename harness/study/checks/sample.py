@@ -48,7 +48,8 @@ class Sample:
 
     def own_units(self, column: int) -> Floats:
         """Return a column of numbers as it was read, but for float32's rounding."""
-        return self.centre[column] + self.scale[column] * self.inputs[:, column]
+        values: Floats = self.centre[column] + self.scale[column] * self.inputs[:, column]
+        return values
 
 
 def can_be_seen(dataset: TrainingData) -> bool:

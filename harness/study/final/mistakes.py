@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from harness.data import Dataset
 from harness.data.raw_texts import Texts
 from harness.data.series import Series, filled
+from harness.data.sounds import Sounds, log_mel
 
 SHOWN = 24
 """Samples that are kept."""
@@ -52,6 +53,13 @@ def _rows(raw: pd.DataFrame) -> list[dict[str, Any]]:
 @shown.register
 def _pictures(raw: np.ndarray) -> list[dict[str, Any]]:
     return [{"picture": _png(x_CHW)} if x_CHW.shape[0] in (1, 3) else {} for x_CHW in _levels(raw)]
+
+
+@shown.register
+def _spectrograms(raw: Sounds) -> list[dict[str, Any]]:
+    longest = max(map(len, raw.waves), default=0)
+    x_N1MF = log_mel(raw.waves, rate=raw.how.rate, samples=longest, mels=raw.how.mels)
+    return _pictures(x_N1MF[:, :, ::-1])  # low bands at the bottom
 
 
 @shown.register
