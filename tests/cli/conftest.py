@@ -9,7 +9,7 @@ TINY = """
 task: digits
 objective: accuracy
 budget: {trials: 4, epochs: 2}
-search: {pruner: none, baselines: false}
+search: {pruner: none, baselines: false, checks: false}
 space:
   architecture: {mlp: {depth: [0, 1], width: {int: [8, 32], log: true}, dropout: {float: [0, 0.3]}}}
   optimizer: {sgd: {lr: {float: [1e-2, 0.3], log: true}, momentum: 0.9}}

@@ -394,3 +394,16 @@ def test_a_first_candidate_that_the_command_line_took_out_is_told(harness, tiny,
     done = harness("search", tiny, "--set", "space.architecture.mlp.depth=1", "--trials", 1, "--out", tmp_path / "runs")
     assert done.code == 0, done.err
     assert "note: search.first.0.architecture.mlp.depth: the space has only 1 here, not 0" in done.err
+
+
+def test_a_dry_run_tells_what_is_noticed_of_the_data(harness, tmp_path):
+    rows = range(60)
+    table = "\n".join(f"{100 + row},{row * 7 % 11},{row * 5 % 13 * 0.5}" for row in rows)
+    (tmp_path / "d.csv").write_text(f"number,x,y\n{table}\n")
+    space = tmp_path / "space.yaml"
+    space.write_text("task: {csv: d.csv, target: y}\nspace: {architecture: {mlp: {width: [8, 16]}}}\n")
+    done = harness("search", space, "--dry-run")
+    assert done.code == 0
+    assert "note: d: column 'number' rises from each row to the next in all 51 samples" in done.out
+    told = json.loads(harness("search", space, "--dry-run", "--json").out)
+    assert any("'number' rises" in note for note in told["notes"])

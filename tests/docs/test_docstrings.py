@@ -19,7 +19,7 @@ SHOWN = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(), re.MU
 SPACE = {
     "task": "wine",
     "budget": {"epochs": 1},
-    "search": {"baselines": False},
+    "search": {"baselines": False, "checks": False},
     "training": {"final": "keep"},
     "space": {"architecture": {"mlp": {"width": [8, 16]}}},
 }

@@ -14,7 +14,7 @@ import harness
 from harness.data import given, load
 from harness.spec import load_spec
 from harness.study.checks import drift as drifting
-from harness.study.checks.examine import examine, examine_test
+from harness.study.checks.examine import Examined, examine, examine_test
 from harness.study.checks.sample import Sample
 from harness.study.checks.samples import outliers
 
@@ -261,8 +261,7 @@ def test_the_same_seed_says_the_same():
 def test_what_is_not_checked_is_said():
     frame = mislabelled(clean())[0]
     _, found, examined = checked(frame, target="y", search={"checks": False})
-    assert found == {}
-    assert "search.checks is false" in examined.unchecked
+    assert (found, examined) == ({}, Examined())
     _, found, examined = checked(frame, target="y", budget={"time": "5s"})
     assert found == {}
     assert "budget.time is 5 s" in examined.unchecked

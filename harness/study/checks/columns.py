@@ -81,7 +81,7 @@ def _skill(sample: Sample, place: int, seed: int) -> float:
     if sample.classes:
         return _skill_of_classes(codes, sample.targets.astype(np.int64), halves, len(sample.classes))
     values = sample.targets.reshape(len(sample), -1)
-    return max(_skill_of_values(codes, rankdata(each), halves) for each in values.T)
+    return max((_skill_of_values(codes, rankdata(each), halves) for each in values.T), default=0.0)
 
 
 def _codes(column: Floats, *, numbers: bool) -> Indices:

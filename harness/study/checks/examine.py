@@ -38,6 +38,8 @@ class Examined(NamedTuple):
 
 def examine(job: Job, dataset: Dataset) -> Examined:
     """Look at the samples to learn from, before the search; ``dataset`` may have noticed something when it was read."""
+    if not job.spec.search.checks:
+        return Examined()
     if reason := _why_not(job.spec, job.dataset):
         return Examined(unchecked=f"the data were not checked: {reason}")
     from threadpoolctl import threadpool_limits
@@ -48,7 +50,7 @@ def examine(job: Job, dataset: Dataset) -> Examined:
 
 def examine_test(job: Job, dataset: Dataset, part: Part) -> tuple[Suspicion, ...]:
     """Compare the inputs of test samples that were opened with those of ``dataset``, unless chance drew them."""
-    if "test" in dataset.drawn_at_random or _why_not(job.spec, dataset):
+    if "test" in dataset.drawn_at_random or not job.spec.search.checks or _why_not(job.spec, dataset):
         return ()
     return tuple(drift(dataset, part, "test", _seed(job.spec)))
 
@@ -56,8 +58,7 @@ def examine_test(job: Job, dataset: Dataset, part: Part) -> tuple[Suspicion, ...
 def _suspicions(spec: Spec, data: TrainingData, dataset: Dataset) -> Iterator[Suspicion]:
     seed, at_random = _seed(spec), dataset.drawn_at_random
     known = {each.subject for each in dataset.suspected}
-    features = max(1, sum(each.sizes[0] for each in data.shape.inputs))
-    many = draw(data, (data.train, data.validation), _rows(features), seed)
+    many = draw(data, (data.train, data.validation), _rows(Columns.of(data.shape, seed)), seed)
     yield from leaks(many, known, seed)
     if "validation" in at_random and not dataset.grouped:
         yield from row_order(many)
@@ -74,8 +75,6 @@ def _seed(spec: Spec) -> int:
 
 
 def _why_not(spec: Spec, data: TrainingData) -> str:
-    if not spec.search.checks:
-        return "search.checks is false"
     if not can_be_seen(data):
         return "there are checks of tables and images alone"
     seconds = cost_s(Columns.of(data.shape, 0), len(data.train) + len(data.validation))
@@ -86,11 +85,14 @@ def _why_not(spec: Spec, data: TrainingData) -> str:
 
 def cost_s(columns: Columns, rows: int) -> float:
     """Return about what all checks take, by figures of one core of an EPYC: a second for 10,000 rows of 50 columns."""
-    features = max(1, columns.numbers + len(columns.cardinalities))
-    values = features * min(rows, _rows(features))
-    return 0.2 + 4e-7 * values + 3e-5 * min(rows, labels.ROWS) * math.sqrt(features)
+    values = _features(columns) * min(rows, _rows(columns))
+    return 0.2 + 4e-7 * values + 3e-5 * min(rows, labels.ROWS) * math.sqrt(_features(columns))
 
 
-def _rows(features: int) -> int:
-    """Return of how many samples at most the columns are looked at one by one."""
-    return max(labels.ROWS, min(ROWS, VALUES // features))
+def _rows(columns: Columns) -> int:
+    """Return of how many samples at most the columns are looked at one by one; those of images are not."""
+    return labels.ROWS if columns.image else max(labels.ROWS, min(ROWS, VALUES // _features(columns)))
+
+
+def _features(columns: Columns) -> int:
+    return max(1, columns.numbers + len(columns.cardinalities))

@@ -36,7 +36,7 @@ class Sample:
     scale: Floats
     """Of each number in its own units: ``centre + scale * x``."""
     classes: tuple[str, ...]
-    """Empty where the targets are values."""
+    """Empty where a sample is not of one class."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -68,12 +68,13 @@ def draw(dataset: TrainingData, parts: Sequence[Part], most: int, seed: int) -> 
     chosen = list(zip(parts, own, strict=True))
     numeric = [dataset.preprocessing["numeric"][place] for place in columns.chosen] if not columns.image else []
     codes = dataset.preprocessing["categorical"] if not columns.image else []
+    targets = np.concatenate([part.truth[rows] for part, rows in chosen])
     return Sample(
         inputs=np.concatenate([columns.inputs(part, rows) for part, rows in chosen]),
-        targets=np.concatenate([part.truth[rows] for part, rows in chosen]),
+        targets=targets,
         index=np.concatenate([part.index[rows] for part, rows in chosen]),
         names=tuple(str(fitted["column"]) for fitted in (*numeric, *codes)),
         centre=np.array([fitted["mean"] for fitted in numeric], dtype=np.float64),
         scale=np.array([fitted["scale"] for fitted in numeric], dtype=np.float64),
-        classes=dataset.class_names,
+        classes=dataset.class_names if targets.ndim == 1 else (),
     )

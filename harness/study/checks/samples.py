@@ -30,7 +30,7 @@ _COMPARED = 1_000, 5_000
 def imbalance(dataset: TrainingData) -> Iterator[Suspicion]:
     """Yield the rarest class of the training samples, where it is ten times as rare as the commonest."""
     names = dataset.class_names
-    if not names:
+    if not names or dataset.train.targets.ndim != 1:
         return
     counts = np.bincount(dataset.train.targets, minlength=len(names))
     rarest, commonest = int(counts.argmin()), int(counts.argmax())
