@@ -60,7 +60,8 @@ class RidgeShares(RidgeClassifierCV):
     def predict_proba(self, inputs: np.ndarray) -> np.ndarray:
         """Return a share (N, classes) of each class."""
         scores = self.decision_function(inputs)
-        return softmax(np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores, axis=1)
+        shares: np.ndarray = softmax(np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores, axis=1)
+        return shares
 
 
 def minirocket(series: Input, rows: int, seed: int, *, whole: bool, classes: bool) -> Estimator:

@@ -33,6 +33,7 @@ PARSED = {
     r"harness threshold RUN": "takes two classes; tests/cli/test_cli_decisions.py sets all of them",
     r"harness predict RUN (houses.csv|photos/) ": "needs a run of values, or of images; tests/prediction has both",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
+    r"harness search series --set 'task=\{ts: GunPoint": "needs files; tests/prediction/test_predict_series.py has some",
     r"harness export RUN --out wine\.onnx|harness export RUN --format torch": "tests/exporting exports every kind",
     r"harness search digits --trials 5 --track mlflow=": "needs a server; tests/tracking/test_tracked_searches.py",
     r"harness dashboard RUN$": "serves until it is told to end; tests/test_dashboard.py",
