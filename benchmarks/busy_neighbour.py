@@ -5,8 +5,9 @@ runs the command alone and beside a process that does nothing but compute, and w
 checkout in DIR, one after the other, so that a slow spell of the machine falls on all. The cache of measured choices is
 warm: each checkout has one of its own, filled by a run alone that is not counted. A ratio is that of two runs of one
 round; what is printed is the least and the median of the rounds.
-Measured on two cores of a shared EPYC, load 1.6 before: beside over alone 1.06 (median; least 1.00), with the checkout
-that still trained on two spinning threads 2.48 (least 2.11); alone 0.66 times that checkout's time, beside 0.27 times.
+Measured on two cores of a shared first-generation EPYC, load 1.8 before, where a search alone has both cores and takes
+24.4 to 25.2 s: beside over alone 1.31 (median; least 1.25). On a Zen 5, when one worker was the default, it was 1.06,
+and 2.48 when trials still trained on two spinning threads.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from harness.study import (
     Request,
     Stop,
     estimate_costs,
+    examine,
     open_search,
     replayed,
     run_search,
@@ -113,7 +114,7 @@ def search(
     space: str | Mapping[str, Any] | None = None,
     *,
     data: Any = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     overrides: Iterable[str] = (),
     trials: int | None = None,
     timeout_s: float | None = None,
@@ -277,7 +278,7 @@ def metric_paths(metrics: Mapping[str, Function | str] | Sequence[str]) -> dict[
     return {name: each if isinstance(each, str) else path_of(each, name) for name, each in metrics.items()}
 
 
-def source_of(data: Any, target: str | None) -> Given | None:
+def source_of(data: Any, target: str | Sequence[str] | None) -> Given | None:
     """Return data that are given from Python; None where none are. Raises :class:`InputError`."""
     if data is not None:
         return given(data, target)
@@ -362,6 +363,8 @@ class Cost:
     least_s: float
     most_s: float
     """The same, were every trial as cheap as the cheapest candidate that was tried, or as dear as the dearest."""
+    notes: tuple[str, ...] = ()
+    """What was noticed of the data, as the search would note it."""
 
 
 def estimate_search(
@@ -377,10 +380,12 @@ def estimate_search(
     (['mlp'], True)
     """
     followed = Path(plan_from) if plan_from is not None else None
-    job = open_search(Request(spec=spec, device=device, trust=trust, plan_from=followed)).job
+    opened = open_search(Request(spec=spec, device=device, trust=trust, plan_from=followed))
+    job, noticed = opened.job, examine(opened.job, opened.dataset)
     with replayed(followed) as memory:
         estimates = estimate_costs(replace(job, memory=memory))
-    return Cost(str(job.device), estimates, *total_seconds(job, estimates))
+    notes = (*job.dataset.notes, *noticed.told(job.dataset.name))
+    return Cost(str(job.device), estimates, *total_seconds(job, estimates), notes)
 
 
 def describe_devices() -> dict[str, Any]:

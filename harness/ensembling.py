@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def ensemble(
     device: str = "auto",
     trust: bool = False,
     data: Any = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     metrics: Mapping[str, Function] | None = None,
 ) -> Mapping[str, Any]:
     """Average the best trials of a search, and score that once beside its final model on the test samples.

@@ -35,6 +35,8 @@ class TaskKind(StrEnum):
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+    FORECASTING = "forecasting"
+    QUANTILE_FORECASTING = "quantile-forecasting"
 
 
 class InputKind(StrEnum):
@@ -116,6 +118,10 @@ class Target:
     """What was taken off each value before it became float32: its mean in training; empty for classes."""
     scale: tuple[float, ...] = (1.0,)
     """One standard unit of each value, in which losses are measured; empty for classes."""
+    log: bool = False
+    """Whether it is the logarithm of each value that is learned; ``centre`` and ``scale`` are of logarithms then."""
+    quantiles: tuple[float, ...] = ()
+    """The quantiles that are predicted of each value, ascending; empty: the value itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

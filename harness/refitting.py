@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def refit(
     run: str | Path,
     *,
     data: Any = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     metrics: Mapping[str, Any] | None = None,
     device: str = "auto",
     trust: bool = False,

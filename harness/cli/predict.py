@@ -28,7 +28,12 @@ EVERY_S = 10.0
 
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", autocompletion=completion.search_runs)],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A CSV, Parquet or NPZ file, or a folder of images.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="A CSV, JSON-lines, Parquet or NPZ file, or a folder of images or text files."
+        ),
+    ],
     model: options.Model = "best",
     out: Annotated[
         Path | None,

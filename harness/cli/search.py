@@ -116,7 +116,7 @@ def _dry_run(
 ) -> None:
     """Show what would be searched and what it would cost; write nothing."""
     from harness.api import estimate_search, resolve_spec
-    from harness.cli.console import print_json, print_table
+    from harness.cli.console import print_json, print_table, printable
     from harness.cli.describe import cost_rows, describe_size, print_space, space_rows
     from harness.cli.lines import duration
 
@@ -126,6 +126,8 @@ def _dry_run(
         print_json({"space": space_rows(spec), "size": describe_size(spec), **asdict(cost)})
         return
     print_space(spec)
+    for note in cost.notes:
+        print(printable(f"note: {note}"))
     print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, at the middle of each range")
     each = f" for each of {spec.evaluation}" if spec.evaluation.trainings > 1 else ""
     print(
@@ -148,7 +150,7 @@ def _about(seconds: float) -> str:
 
 def _show(result: SearchResult, *, json: bool) -> None:
     from harness.cli.console import err, print_json, print_table, printable
-    from harness.report import headline, summary_table
+    from harness.report import bought, headline, summary_table
 
     best, warnings = result.best, result.warnings
     if json:
@@ -186,6 +188,8 @@ def _show(result: SearchResult, *, json: bool) -> None:
         whose = "" if several else "the winner, "
         print(f"Test score of {whose}trial {best['trial']}: {scores}")
         _show_baseline(result.stats)
+    if said := bought(result.trials, cast("Stats", result.stats)):
+        print(said)
     if ended_by := result.stats["search"].get("ended_by"):
         print(f"Ended early: {ended_by}")
     if result.state == "interrupted":
@@ -208,7 +212,7 @@ def _compact(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "trial": rest.pop("trial"),
         }
         renamed = {{"latency_p50_ms": "latency ms"}.get(name, name): value for name, value in rest.items()}
-        compact.append({**first, "candidate": f"{architecture}, {optimizer}", **renamed})
+        compact.append({**first, "candidate": ", ".join(filter(None, (architecture, optimizer))), **renamed})
     return compact
 
 

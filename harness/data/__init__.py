@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from harness.data.asked_columns import check_columns, unknown_columns
     from harness.data.batches import Batch, Batches, Order, place
     from harness.data.catalog import tasks
     from harness.data.dataset import Dataset, load
     from harness.data.download import fetch
     from harness.data.learning import Learning
-    from harness.data.modalities.tables import check_columns, unknown_columns
     from harness.data.part import Part
     from harness.data.preprocessing import check_preprocessing, prepare
     from harness.data.seeding import derive_seed
@@ -50,6 +50,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "asked_columns": ("check_columns", "unknown_columns"),
         "batches": (
             "Batch",
             "Batches",
@@ -63,7 +64,6 @@ __getattr__, __dir__ = lazy_names(
         "sources.given": ("Given", "given"),
         "learning": ("Learning",),
         "part": ("Part",),
-        "modalities.tables": ("check_columns", "unknown_columns"),
         "preprocessing": ("check_preprocessing", "prepare"),
         "seeding": ("derive_seed",),
         "training_data": ("TrainingData",),

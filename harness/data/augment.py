@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.data.operations import DRAWS, operate
 from harness.data.seeding import derive_seed
 from harness.errors import DataError
 from harness.spec.training import Augment
@@ -24,6 +25,10 @@ _FLIP, _SHIFT_Y, _SHIFT_X, _CROP_Y, _CROP_X, _ROTATION, _SCALE, _CUTOUT_Y, _CUTO
 """Columns of the table of draws: fixed, so that turning one part on leaves what the others draw as it was."""
 _CUTMIX, _CUTMIX_Y, _CUTMIX_X, _EITHER = range(_MIXUP + 1, _MIXUP + 5)
 """Further columns where there is cutmix: the weight of the sample, its box's centre, and which of mixup and cutmix."""
+_ERASE = 5
+"""Further draws where there is erasing, after those: whether, area, shape, and the place of the rectangle."""
+_AREA, _RATIO = (0.02, 0.33), (0.3, 1 / 0.3)
+"""Of an erased rectangle: its share of the image, and its height by its width (Zhong et al., 2020, table 1)."""
 
 
 def check_augment(augment: Augment, *, images: bool) -> None:
@@ -48,18 +53,27 @@ def draw_table(augment: Augment, samples: int, *, seed: int, epoch: int) -> Tens
         beta = random.beta(augment.cutmix, augment.cutmix, (samples, 1))
         further = np.hstack([beta, random.random((samples, _EITHER - _CUTMIX))]).astype(np.float32)
         u_NK = torch.cat([u_NK, torch.from_numpy(further)], dim=1)
+    for name, draws in (("erase", _ERASE), ("operations", DRAWS * augment.operations)):
+        if getattr(augment, name):
+            generator = torch.Generator().manual_seed(derive_seed(seed, name, epoch))
+            u_NK = torch.cat([u_NK, torch.rand(samples, draws, generator=generator)], dim=1)
     return u_NK
 
 
 def augment_images(augment: Augment, x_BCHW: Tensor, u_BK: Tensor) -> Tensor:
-    """Flip, move, turn, resize and blank images by their rows of the table of draws; mixup is apart."""
+    """Flip, move, turn, resize, change and blank images by their rows of the table of draws; mixup is apart."""
     if augment.flip or augment.shift or augment.crop:
         x_BCHW = _flip_and_move(augment, x_BCHW, u_BK)
     if augment.rotation or augment.scale:
         angle_B = math.radians(augment.rotation) * _signed(u_BK[:, _ROTATION])
         x_BCHW = turn(x_BCHW, angle_B, 1.0 + augment.scale * _signed(u_BK[:, _SCALE]))
+    operations = u_BK.shape[1] - DRAWS * augment.operations
+    if augment.operations:
+        x_BCHW = operate(x_BCHW, u_BK[:, operations:], augment.magnitude)
     if augment.cutout:
         x_BCHW = _cut_out(augment.cutout, x_BCHW, u_BK)
+    if augment.erase:
+        x_BCHW = _erase(augment.erase, x_BCHW, u_BK[:, operations - _ERASE : operations])
     return x_BCHW
 
 
@@ -154,17 +168,29 @@ def turn(x_BCHW: Tensor, angle_B: Tensor, factor_B: Tensor) -> Tensor:
 def _cut_out(share: float, x_BCHW: Tensor, u_BK: Tensor) -> Tensor:
     """Blank one square, wholly inside; DeVries & Taylor (2017, arXiv:1708.04552) let theirs reach out."""
     height, width = x_BCHW.shape[2:]
-    side = _pixels(share, min(height, width))
-    inside_BH = _span(u_BK[:, _CUTOUT_Y], side, height)
-    inside_BW = _span(u_BK[:, _CUTOUT_X], side, width)
+    side_B = torch.full_like(u_BK[:, _CUTOUT_Y], _pixels(share, min(height, width)))
+    inside_BH = _span(u_BK[:, _CUTOUT_Y], side_B, height)
+    inside_BW = _span(u_BK[:, _CUTOUT_X], side_B, width)
     return x_BCHW.masked_fill((inside_BH[:, :, None] & inside_BW[:, None, :])[:, None], 0.0)
 
 
-def _span(u_B: Tensor, side: int, length: int) -> Tensor:
-    """Return booleans (B, length): ``side`` of them true, at a place drawn evenly."""
-    start_B = (u_B * (length - side + 1)).floor().clamp(max=length - side)
+def _erase(share: float, x_BCHW: Tensor, u_BK: Tensor) -> Tensor:
+    """Blank a rectangle, wholly inside, in a share of the images; one that is too long for a side ends there."""
+    height, width = x_BCHW.shape[2:]
+    whether_B, area_B, shape_B, y_B, x_B = u_BK.unbind(1)
+    area_B = height * width * (_AREA[0] + (_AREA[1] - _AREA[0]) * area_B)
+    ratio_B = torch.exp(math.log(_RATIO[0]) + math.log(_RATIO[1] / _RATIO[0]) * shape_B)
+    tall_B = (area_B * ratio_B).sqrt().round().clamp(1, height).where(whether_B < share, 0.0)
+    wide_B = (area_B / ratio_B).sqrt().round().clamp(1, width)
+    inside_BH, inside_BW = _span(y_B, tall_B, height), _span(x_B, wide_B, width)
+    return x_BCHW.masked_fill((inside_BH[:, :, None] & inside_BW[:, None, :])[:, None], 0.0)
+
+
+def _span(u_B: Tensor, side_B: Tensor, length: int) -> Tensor:
+    """Return booleans (B, length): ``side_B`` of them true, at a place drawn evenly."""
+    start_B = torch.minimum((u_B * (length - side_B + 1)).floor(), length - side_B)
     place = torch.arange(length, device=u_B.device)
-    return (place >= start_B[:, None]) & (place < start_B[:, None] + side)
+    return (place >= start_B[:, None]) & (place < (start_B + side_B)[:, None])
 
 
 def _pixels(share: float, length: int) -> int:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from harness.data.augment import augment_images, check_augment, draw_table, mix_
 from harness.data.part import Part, standardise
 from harness.data.room import let_go
 from harness.data.seeding import derive_seed
-from harness.errors import DataError
+from harness.errors import DataError, InputError
 from harness.hardware import free_mib
 from harness.records import MIB
 from harness.spec.training import Augment
@@ -37,7 +37,9 @@ _WINDOW_BYTES = 64 * 2**10
 class Order:
     """Sample numbers, epoch by epoch; a shuffled order depends on (seed, epoch, number of samples) alone.
 
-    The last, smaller batch is kept unless ``drop_last``. A shuffled last batch of one sample is left out, because batch
+    With ``classes`` each class comes equally often, and the order depends on them too: of a rare class all samples come
+    several times, each as often as any other or once more; of a frequent one others are left out of every epoch. The
+    last, smaller batch is kept unless ``drop_last``. A shuffled last batch of one sample is left out, because batch
     normalisation has no variance of one value; which sample that is changes with every epoch.
     """
 
@@ -46,6 +48,8 @@ class Order:
     seed: int
     shuffle: bool
     drop_last: bool
+    classes: np.ndarray | None = field(default=None, compare=False)
+    """int64 (N,) class codes of the samples, where each class is to come equally often in a shuffled order."""
 
     @property
     def samples(self) -> int:
@@ -62,7 +66,22 @@ class Order:
         if not self.shuffle:
             return torch.arange(self.samples)
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "shuffle", epoch))
-        return torch.randperm(self.part_samples, generator=generator)[: self.samples]
+        order_N = torch.randperm(self.part_samples, generator=generator)
+        if self.classes is not None:
+            order_N = self._balanced(self.classes, generator)[order_N]
+        return order_N[: self.samples]
+
+    def _balanced(self, classes: np.ndarray, generator: torch.Generator) -> Tensor:
+        """Return as many sample numbers as there are samples, the same number of each class that there is."""
+        groups = [torch.from_numpy(np.flatnonzero(classes == code)) for code in np.unique(classes)]
+        share, rest = divmod(self.part_samples, len(groups))
+        drawn = []
+        for place, group in enumerate(groups):
+            wanted = share + (place < rest)
+            rounds = -(-wanted // len(group))
+            shuffled = [group[torch.randperm(len(group), generator=generator)] for _ in range(rounds)]
+            drawn.append(torch.cat(shuffled)[:wanted])
+        return torch.cat(drawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +136,27 @@ def place(
     shuffle: bool,
     augment: Augment | None = None,
     drop_last: bool = False,
+    balanced: bool = False,
     memory_limit_mib: float | None = None,
 ) -> Batches:
     """Put a part on ``device`` when it fits in half of the free memory there, else stream it; the batches are the same.
 
-    ``memory_limit_mib`` takes the place of that half. Raises :class:`DataError` when ``augment`` does not fit the task,
-    or when ``drop_last`` leaves no batch.
+    ``memory_limit_mib`` takes the place of that half; ``balanced``: each class comes equally often. Raises
+    :class:`DataError` when ``augment`` does not fit the task, or when ``drop_last`` leaves no batch, and
+    :class:`InputError` for values that are to be balanced.
     """
     if augment == Augment():
         augment = None
     if augment is not None:
         check_augment(augment, images=part.normalise is not None)
-    order = Order(part_samples=len(part), batch_size=batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last)
+    order = Order(
+        part_samples=len(part),
+        batch_size=batch_size,
+        seed=seed,
+        shuffle=shuffle,
+        drop_last=drop_last,
+        classes=classes_of(part) if balanced else None,
+    )
     if len(part) and not len(order):
         raise DataError(f"{len(part)} samples make no whole batch of {batch_size}; lower `batch_size`")
     needed = part.placed_bytes / MIB
@@ -139,6 +167,13 @@ def place(
         return _Placed(order, augment, _Resident(part, device), reason)
     reason = f"{needed:,.1f} MiB of samples exceed {said} of {device} ({limit:,.0f} MiB)"
     return _Placed(order, augment, _Streamed(part, device), reason)
+
+
+def classes_of(part: Part) -> np.ndarray:
+    """Return the class codes by which samples are balanced. Raises :class:`InputError` where there are none."""
+    if part.targets.dtype != np.int64 or part.targets.ndim != 1:
+        raise InputError("sampling: 'balanced' is for classes, and this task predicts values; use random")
+    return part.targets
 
 
 class _Resident:

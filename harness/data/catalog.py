@@ -24,8 +24,10 @@ class Builtin:
 tasks: Registry[Builtin] = Registry("task")
 
 _SKLEARN = "nothing: it comes with scikit-learn"
+_HERE = "nothing: it comes with harness"
 
 for _task in (
+    Builtin("airline", "144 months of airline passengers, the next 12 to be forecast", TaskKind.FORECASTING, _HERE),
     Builtin("digits", "1,797 images 1x8x8 of handwritten digits, 10 classes", TaskKind.CLASSIFICATION, _SKLEARN),
     Builtin(
         "digits-series",
@@ -36,6 +38,12 @@ for _task in (
     Builtin("wine", "178 wines, 13 measured columns, 3 cultivars", TaskKind.CLASSIFICATION, _SKLEARN),
     Builtin("breast-cancer", "569 tumours, 30 measured columns, 2 classes", TaskKind.CLASSIFICATION, _SKLEARN),
     Builtin("diabetes", "442 patients, 10 columns, progression after a year", TaskKind.REGRESSION, _SKLEARN),
+    Builtin(
+        "docstrings",
+        "about 2,000 beginnings of docstrings of numpy, pandas, scipy and sklearn; which package says it",
+        TaskKind.CLASSIFICATION,
+        "nothing: the packages are installed; `pip install 'harness-automl[text]'` for its tokeniser",
+    ),
     Builtin(
         "fashion-mnist",
         "70,000 images 1x28x28 of clothing, 10 classes, official test set of 10,000",

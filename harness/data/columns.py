@@ -113,7 +113,7 @@ def clean_columns(frame: pd.DataFrame, reading: Reading) -> Cleaned:
     readings: dict[str, dict[str, Any]] = {}
     for name in frame.columns:
         label = f"{reading.where}: column {name!r}"
-        values, how, remarks = _read(frame[name], label, reading)
+        values, how, remarks = read_column(frame[name], label, reading)
         reason = _why_dropped(values, asked_for=name in reading.categorical)
         if reason:
             notes.append(f"{label} {reason}: dropped")
@@ -130,7 +130,8 @@ _Read = tuple[np.ndarray, ColumnReading, tuple[str, ...]]
 """A column's values as float64, datetime64 or an object array of text; how they were read; and what to tell of that."""
 
 
-def _read(column: pd.Series, label: str, reading: Reading) -> _Read:
+def read_column(column: pd.Series, label: str, reading: Reading) -> _Read:
+    """Return the values of a column with how they were read. Raises :class:`DataError` for what cannot be learnt."""
     name = str(column.name)
     if name in reading.dates:
         form = reading.dates[name]
@@ -217,7 +218,7 @@ def in_order(column: pd.Series, label: str, reading: Reading) -> np.ndarray:
     name = str(column.name)
     if name in reading.dates or holds_dates(column):
         return dates_of(column, label, reading, reading.dates.get(name)).astype(np.int64).astype(np.float64)
-    values = _read(column, label, reading)[0]
+    values = read_column(column, label, reading)[0]
     if values.dtype != np.float64:
         raise DataError(f"{label} holds text; rows are put in order by numbers or dates")
     return values

@@ -18,9 +18,10 @@ from harness.data.sources import read_source
 from harness.data.sources.given import Given
 from harness.data.sources.source import Source
 from harness.data.splits import Indices, split_again, split_folds, split_samples
+from harness.data.suspicion import Suspicion
 from harness.data.training_data import TrainingData
 from harness.errors import DataError
-from harness.problems.regression import value_columns
+from harness.problems import problems
 from harness.records import Target, TaskShape
 from harness.spec.task import Split, TaskSpec
 
@@ -46,14 +47,23 @@ class Dataset(TrainingData):
     """The parts of a task, preprocessed by what was fitted on ``train`` alone."""
 
     def __init__(
-        self, source: Source, indices: Indices, door: _Door | None = None, notes: tuple[str, ...] | None = None
+        self,
+        source: Source,
+        indices: Indices,
+        door: _Door | None = None,
+        notes: tuple[str, ...] | None = None,
+        suspected: tuple[Suspicion, ...] = (),
     ) -> None:
+        """``notes`` and ``suspected`` are those of the data set that this is made from; None: to be found out."""
         self._source = source
         self._indices = indices
         self._door = door or _Door()
         preprocessing = fit_preprocessing(source, indices.train)
         if notes is None:
-            notes = (*source.notes, *suspicions(source, indices), *_left_out(source, preprocessing))
+            suspected = tuple(suspicions(source, indices))
+            told = (f"{source.name}: {each.text}" for each in suspected)
+            notes = (*source.notes, *told, *_of_fitting(source, preprocessing))
+        self.suspected = suspected
         super().__init__(
             name=source.name,
             shape=_shape(source, preprocessing),
@@ -84,6 +94,22 @@ class Dataset(TrainingData):
         return self._door.opened
 
     @property
+    def drawn_at_random(self) -> frozenset[str]:
+        """Which of ``validation`` and ``test`` are drawn at random, so that they are like what is trained on."""
+        source = self._source
+        if source.order is not None:
+            return frozenset()
+        given = {"test": bool(source.official_test), "validation": False}
+        if source.parts is not None:
+            given = {"test": bool((source.parts == 2).any()), "validation": bool((source.parts == 1).any())}
+        return frozenset(part for part, kept in given.items() if not kept)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether samples of one group stay in one part."""
+        return self._source.groups is not None
+
+    @property
     def split_index(self) -> Mapping[str, np.ndarray]:
         """int64 positions in the source of the samples of ``train``, ``validation`` and ``test``."""
         parts = {"train": self._indices.train, "validation": self._indices.validation, "test": self._indices.test}
@@ -99,7 +125,7 @@ class Dataset(TrainingData):
 
     def for_refit(self) -> Dataset:
         """Return the same data with train and validation joined in ``train``, refitted on both; same test samples."""
-        return Dataset(self._source, self._indices.refit(), self._door, self.notes)
+        return Dataset(self._source, self._indices.refit(), self._door, self.notes, self.suspected)
 
     def for_all(self) -> Dataset:
         """Return the same data with all samples in ``train``, refitted on them: this opens the test samples.
@@ -107,13 +133,12 @@ class Dataset(TrainingData):
         There is nothing left to measure on.
         """
         self._door.opened += 1
-        rows = np.sort(np.concatenate([self._indices.refit().train, self._indices.test]))
-        return Dataset(self._source, Indices(rows, rows[:0], rows[:0]), self._door, self.notes)
+        return Dataset(self._source, self._indices.all(), self._door, self.notes, self.suspected)
 
     def folds(self, split: Split, count: int) -> tuple[Dataset, ...]:
         """Return the data of each fold: another one is its validation part, and all else it may train on."""
         dealt = split_folds(self._source, split, self._indices, count)
-        return tuple(Dataset(self._source, indices, self._door, self.notes) for indices in dealt)
+        return tuple(Dataset(self._source, indices, self._door, self.notes, self.suspected) for indices in dealt)
 
     def to_learn_from(self, split: Split, seeds: Iterable[int]) -> tuple[Source, dict[int, Indices]]:
         """Return all but the test samples as a source of their own, and how they are split with each of the seeds."""
@@ -124,7 +149,7 @@ class Dataset(TrainingData):
     def with_split(self, split: Split, seed: int) -> Dataset:
         """Return the same data with training and validation samples as a seed splits them; same test samples."""
         indices = split_again(self._source, split, self._indices, (seed,))[seed]
-        return Dataset(self._source, indices, self._door, self.notes)
+        return Dataset(self._source, indices, self._door, self.notes, self.suspected)
 
     def true_targets(self, part: Literal["train", "validation", "test"]) -> np.ndarray:
         """Return class codes, or float64 values as they were read; those of ``test`` only once it was opened."""
@@ -145,7 +170,8 @@ class Dataset(TrainingData):
             columns["row"] = source.labels[rows]
         if source.files:
             columns["file"] = np.array(source.files, dtype=object)[rows]
-        columns |= value_columns("target", self.true_targets("test"), source.value_names)
+        columns |= problems[source.kind].target_columns(self.true_targets("test"), source.value_names)
+        columns |= modality_of(source.inputs).described(source.inputs, rows)
         if source.class_names:
             columns["target_name"] = np.array(source.class_names, dtype=object)[source.targets[rows]]
         return pd.DataFrame(columns)
@@ -154,6 +180,10 @@ class Dataset(TrainingData):
         """Return some samples of :meth:`open_test` as they were read: images ``x_NCHW``, or rows of a table."""
         assert self._door.opened, "the test samples were not opened"
         return _rows(self._source, self._indices.test[places])
+
+    def raw_validation(self) -> Any:
+        """Return the validation samples as they were read."""
+        return _rows(self._source, self._indices.validation)
 
     def beyond_training(self) -> dict[str, int]:
         """Return how many test values of each column are clipped, since training never went so far."""
@@ -168,15 +198,16 @@ def _rows(source: Source, rows: np.ndarray) -> Any:
 def _part(source: Source, preprocessing: Mapping[str, Any], rows: np.ndarray) -> Part:
     targets, exact = source.targets[rows], None
     if not source.class_names:
-        exact, targets = targets, (targets - np.asarray(preprocessing["target"]["mean"])).astype(np.float32)
+        learned = problems[source.kind].learned(targets, _target(source, preprocessing["target"]))
+        exact, targets = targets, learned.astype(np.float32)
     part = prepare(preprocessing, _rows(source, rows), targets, source.positions(rows))
     return replace(part, exact=exact)
 
 
-def _left_out(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say which columns of the file say nothing in the training part; of a date only what varies is used anyway."""
-    names = [name for name in preprocessing.get("left_out", ()) if name in source.columns]
-    return tuple(f"{source.name}: column {name!r} is the same in every training sample: left out" for name in names)
+def _of_fitting(source: Source, preprocessing: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what is to be told of what was fitted."""
+    remarks = modality_of(source.inputs).remarks(preprocessing)
+    return tuple(f"{source.name}: {remark}" for remark in remarks)
 
 
 def _shape(source: Source, preprocessing: Mapping[str, Any]) -> TaskShape:
@@ -190,4 +221,11 @@ def _target(source: Source, fitted: Mapping[str, Any]) -> Target:
     if source.class_names:
         return Target(names=source.class_names, dtype="int64", centre=(), scale=())
     centre, scale = (tuple(np.ravel(fitted[name]).tolist()) for name in ("mean", "scale"))
-    return Target(names=source.value_names, shape=source.targets.shape[1:], centre=centre, scale=scale)
+    return Target(
+        names=source.value_names,
+        shape=source.targets.shape[1:],
+        centre=centre,
+        scale=scale,
+        log=fitted.get("log", False),
+        quantiles=tuple(fitted.get("quantiles", ())),
+    )

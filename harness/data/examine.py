@@ -11,14 +11,17 @@ from scipy.stats import rankdata
 from harness.data.alike import alike
 from harness.data.sources.source import Source
 from harness.data.splits import Indices
+from harness.data.suspicion import Suspicion
 
 _LEAST = 20
 """Training samples below which a column may fit the target by chance."""
+_SHOWN = 5
+"""Samples of a part that are named."""
 _EXACT = 1.0 - 1e-12
 """Correlation from which a column is the target itself, but for a factor and an offset."""
 
 
-def suspicions(source: Source, indices: Indices) -> Iterator[str]:
+def suspicions(source: Source, indices: Indices) -> Iterator[Suspicion]:
     """Yield what a user should know before the scores are believed."""
     yield from _copies(source, indices)
     if isinstance(source.inputs, pd.DataFrame) and len(indices.train) >= _LEAST:
@@ -27,26 +30,38 @@ def suspicions(source: Source, indices: Indices) -> Iterator[str]:
             column = source.inputs[name].iloc[indices.train]
             each = (_gives_away(column, values, bool(source.class_names)) for values in np.atleast_2d(targets.T))
             if remark := next(filter(None, each), ""):
-                yield f"{source.name}: column {name!r} {remark}; if it is known only afterwards, put it under `drop`"
+                remedy = "if it is known only afterwards, put it under `drop`"
+                yield Suspicion("target-leak", f"column {name!r} {remark}", remedy, subject=str(name))
 
 
-def _copies(source: Source, indices: Indices) -> Iterator[str]:
+def _copies(source: Source, indices: Indices) -> Iterator[Suspicion]:
     codes = alike(source.inputs)
     learnt_from = codes[np.concatenate([indices.train, indices.validation])]
-    same_test = int(np.isin(codes[indices.test], learnt_from).sum())
-    same_validation = int(np.isin(codes[indices.validation], codes[indices.train]).sum())
-    if not same_test and not same_validation:
+    found = {
+        "test": (np.isin(codes[indices.test], learnt_from), indices.test),
+        "validation": (np.isin(codes[indices.validation], codes[indices.train]), indices.validation),
+    }
+    if not any(same.any() for same, _ in found.values()):
         return
     remedy = (
         "remove the copies"
         if source.official_test or source.order is not None
         else "`split: {duplicates: together}` keeps copies in one part"
     )
-    same = {"test": (same_test, indices.test), "validation": (same_validation, indices.validation)}
-    counts = [f"{count:,} of {len(rows):,} {part} samples" for part, (count, rows) in same.items() if len(rows)]
-    yield (
-        f"{source.name}: {' and '.join(counts)} have the same inputs as a sample that is learnt from, so that their"
-        f" scores flatter; {remedy}"
+    counts = [
+        f"{same.sum():,} of {len(rows):,} {part} samples ({100 * same.mean():.1f} %)"
+        for part, (same, rows) in found.items()
+        if len(rows)
+    ]
+    yield Suspicion(
+        "copies",
+        f"{' and '.join(counts)} have the same inputs as a sample that is learnt from, so that their scores flatter",
+        remedy,
+        examples=tuple(
+            f"{part} sample {position}"
+            for part, (same, rows) in found.items()
+            for position in source.positions(rows[same])[:_SHOWN].tolist()
+        ),
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from harness.digest import sha256_of_file
 from harness.errors import DataError
 from harness.hardware import free_host_mib
 from harness.records import MIB
@@ -57,6 +59,15 @@ def sha256_of_arrays(*arrays: np.ndarray) -> str:
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def sha256_of_files(root: Path, files: Sequence[Path]) -> str:
+    """Return the hex digest of the names of files below a folder and of what they hold."""
+    digest = hashlib.sha256()
+    for path in files:
+        name = os.fsencode(path.relative_to(root).as_posix())
+        digest.update(name + f"\0{sha256_of_file(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -11,6 +11,9 @@ class Target(TypedDict):
     """What is predicted: classes in the order of their codes, or values, of which there may be several."""
 
     name: NotRequired[str]
+    names: NotRequired[list[str]]
     classes: NotRequired[list[str]]
     mean: NotRequired[float | list[float]]
     scale: NotRequired[float | list[float]]
+    log: NotRequired[bool]
+    quantiles: NotRequired[list[float]]

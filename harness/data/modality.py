@@ -44,7 +44,10 @@ class Modality(ABC, Generic[Raw]):
 
     @abstractmethod
     def fit(self, raw: Raw, rows: np.ndarray, what: str) -> dict[str, Any]:
-        """Return the preprocessing that the samples ``rows`` alone decide. Raises :class:`DataError`."""
+        """Return the preprocessing that the samples ``rows`` alone decide. Raises :class:`DataError`.
+
+        ``target`` is in it only where the targets are in the units of the inputs.
+        """
 
     @abstractmethod
     def inputs(self, fitted: Mapping[str, Any]) -> tuple[Input, ...]:
@@ -60,6 +63,21 @@ class Modality(ABC, Generic[Raw]):
     @abstractmethod
     def width(self, fitted: Mapping[str, Any]) -> int:
         """Return about how many values one sample has."""
+
+    def described(self, raw: Raw, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return further columns of the table of test samples, which say what they are; nothing where none do."""
+        del raw, rows  # only stretches of series have a place in time
+        return {}
+
+    def columns(self, fitted: Mapping[str, Any]) -> list[str]:
+        """Return the columns of a table that are learnt from, where samples are rows of one."""
+        del fitted
+        return []
+
+    def remarks(self, fitted: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what to tell of what was fitted."""
+        del fitted
+        return ()
 
     def beyond_training(self, fitted: Mapping[str, Any], raw: Raw, rows: np.ndarray) -> dict[str, int]:
         """Return by column how many values of some samples lie so far outside of training that they are clipped."""

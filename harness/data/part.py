@@ -40,8 +40,9 @@ class Part:
     """One for each input of the task's shape, in its order. Images are raw, as uint8 or float32, and ``normalise`` is
     still to be applied; all others are final."""
     targets: np.ndarray
-    """int64 (N,) class codes; or float32 values, N with the shape of a target, less their mean in training and in their
-    own units: far from zero float32 could not tell them apart. N x 0 where there is nothing to predict."""
+    """int64 (N,) class codes; or float32 values, N with the shape of a target, as the problem has them learned: less
+    their mean in training, since far from zero float32 could not tell them apart. N x 0 where there is nothing to
+    predict."""
     index: np.ndarray
     """int64 (N,) positions in the source."""
     normalise: Normalise | None = None

@@ -24,10 +24,22 @@ class Indices:
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+    joins: tuple[np.ndarray, ...] = ()
+    """Samples that overlap with validation, and those that overlap with test, to be learnt from once that is: those of
+    series do, whose targets are stretches of time."""
 
     def refit(self) -> Indices:
         """Return the same test part with everything else to train on."""
-        return Indices(np.sort(np.concatenate([self.train, self.validation])), self.validation[:0], self.test)
+        train = np.sort(np.concatenate([self.train, self.validation, *self.joins[:1]]))
+        return Indices(
+            train, self.validation[:0], self.test, tuple(each[:0] for each in self.joins[:1]) + self.joins[1:]
+        )
+
+    def all(self) -> Indices:
+        """Return all samples to train on."""
+        refit = self.refit()
+        rows = np.sort(np.concatenate([refit.train, refit.test, *refit.joins]))
+        return Indices(rows, rows[:0], rows[:0])
 
     def among(self, rows: np.ndarray) -> Indices:
         """Return where training and validation samples stand in ``rows``, which are ascending and hold no test one."""
@@ -55,7 +67,7 @@ def split_samples(source: Source, split: Split, limit: int | None, seed: int) ->
             _, validation = drawing.hold_out(validation, kept, derive_seed(seed, "limit validation"))
     if not len(validation):
         rest, validation = drawing.hold_out(rest, share * len(rest), derive_seed(seed, "validation"))
-    indices = Indices(rest, validation, test)
+    indices = Indices(rest, validation, test, given.joins)
     drawn = [name for name in ("validation", "test") if not len(getattr(given, name)) and len(getattr(indices, name))]
     _check_classes(source, indices, limit, drawn)
     return indices
@@ -85,6 +97,11 @@ def split_folds(source: Source, split: Split, indices: Indices, count: int) -> t
     They are drawn from the split's seed, class by class and in whole groups. Raises :class:`DataError` when a fold
     would lack a class, or be empty.
     """
+    if indices.joins:
+        raise DataError(
+            f"{source.name}: `evaluation.folds` would learn from what comes after; leave it out, or use"
+            " `evaluation.repeats`"
+        )
     rows, drawing, names = indices.refit().train, Drawing(source, split), source.class_names
     fix = f"lower `evaluation.folds` ({count})"
     if (most := drawing.group_count(rows)) < count:
@@ -116,7 +133,8 @@ def _given(source: Source) -> Indices:
     everything = np.arange(len(source))
     if source.parts is not None:
         train, validation, test = (everything[source.parts == part] for part in range(3))
-        return Indices(train, validation, test)
+        joins = tuple(everything[source.parts == part] for part in (3, 4)) if source.in_time else ()
+        return Indices(train, validation, test, joins)
     last = len(source) - source.official_test
     return Indices(everything[:last], everything[:0], everything[last:])
 

@@ -138,6 +138,8 @@ def _predicts(told: Told) -> Iterator[tuple[str, str]]:
 
 
 def _inputs(told: Told) -> Section:
+    if not told.inputs:
+        return _prepared_inputs(told.saved)
     ranges = {each["column"]: training_range(each) for each in told.preprocessing.get("numeric", ())}
     firsts = {each["column"]: each["first"] for each in told.preprocessing.get("dates", ())}
     rows = []
@@ -160,6 +162,14 @@ def _inputs(told: Told) -> Section:
         numeric=frozenset({"missing in the data"}),
     )
     return Section(anchor="inputs", title="Inputs", text=tuple(_forms(told)), blocks=(table,))
+
+
+def _prepared_inputs(saved: Saved) -> Section:
+    """Return what the network itself is called with, where no file holds what comes before it."""
+    rows = [(each.kind, each.dtype, " x ".join(map(str, ("N", *each.shape)))) for each in saved.shape.inputs]
+    table = Table(caption="Inputs of the network", columns=("input", "dtype", "shape"), rows=tuple(rows))
+    text = ("What comes before the network is in the run alone: `harness.load` takes samples as they are.",)
+    return Section(anchor="inputs", title="Inputs", text=text, blocks=(table,))
 
 
 def _forms(told: Told) -> Iterator[str]:

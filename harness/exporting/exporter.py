@@ -17,7 +17,7 @@ from harness.errors import InputError, StorageError, did_you_mean, first_line
 from harness.exporting import onnx_file, program
 from harness.exporting.card import Told, write_card
 from harness.exporting.check import Checked, check
-from harness.exporting.raw_inputs import RawInput, arrays_of, raw_inputs, tensors_of
+from harness.exporting.raw_inputs import RawInput, arrays_of, has_raw_inputs, raw_inputs, tensors_of
 from harness.exporting.raw_model import RawModel
 from harness.exporting.samples import Data, find_data, made_up, test_samples
 from harness.exporting.usage import usage
@@ -125,7 +125,7 @@ def export(
         _check_place(path, run, force=force)
     if format == "onnx":
         onnx_file.load_packages()
-    chosen = _choose(run, model)
+    chosen = _choose(run, model, computing=format in _PACKAGES)
     content, checked = _content(format, chosen, trust=trust)
     text = write_card(_told(format, chosen, out, checked))
     if content is not None:
@@ -154,12 +154,13 @@ def _check_place(path: Path, run: Path, *, force: bool) -> None:
         raise InputError(f"{path}: exists already; name another file, or replace it with --force")
 
 
-def _choose(run: Path, name: str) -> _Chosen:
+def _choose(run: Path, name: str, *, computing: bool) -> _Chosen:
     check_run(run)
     folder = model_folder(run, name)
     saved, preprocessing = read_saved(folder / "candidate.json"), read_preprocessing(folder / "preprocessing.json")
-    findings = analyse(load_run(run))
-    return _Chosen(run, name, folder, saved, preprocessing, raw_inputs(preprocessing), findings)
+    # What does not compute can be written of any inputs.
+    inputs = raw_inputs(preprocessing) if computing or has_raw_inputs(preprocessing) else ()
+    return _Chosen(run, name, folder, saved, preprocessing, inputs, analyse(load_run(run)))
 
 
 def _content(form: str, chosen: _Chosen, *, trust: bool) -> tuple[bytes | None, Checked | None]:

@@ -54,12 +54,17 @@ def raw_inputs(preprocessing: Mapping[str, Any]) -> tuple[RawInput, ...]:
     Raises :class:`InputError` for other kinds of inputs.
     """
     kind = preprocessing["inputs"]
-    if kind not in _RAW:
+    if not has_raw_inputs(preprocessing):
         raise InputError(
             f"export: a file with the preprocessing inside takes tables or images, and this model takes {kind}; load"
             " the run itself with `harness.load`, or use `--format safetensors`"
         )
     return _RAW[kind](preprocessing)
+
+
+def has_raw_inputs(preprocessing: Mapping[str, Any]) -> bool:
+    """Tell whether a file can hold the preprocessing of such inputs."""
+    return preprocessing["inputs"] in _RAW
 
 
 def _image(preprocessing: Mapping[str, Any]) -> tuple[RawInput, ...]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from harness.data.modalities.tables import columns_needed
+from harness.data.asked_columns import columns_needed
 from harness.data.sources import Source, read_source
 from harness.errors import InputError, StorageError
 from harness.exporting.raw_inputs import RawInput

@@ -23,8 +23,9 @@ from harness.text import plain
 STATS, PREDICTIONS = "stats.json", "predictions.parquet"
 EXACT, ROUNDED = 1e-9, 1e-4
 """Relative tolerances: of what is computed again from the same figures, and of sums that a device made in float32."""
-LEAST = 1e-30
-"""A probability below it was rounded to nothing in float32: the loss does not follow from it."""
+LEAST, LEAST_OF_LABELS = 1e-30, 1e-5
+"""A probability below it was rounded in float32, of classes to nothing and of labels to a share of it in the difference
+from 1: the loss does not follow from it."""
 PROBABILITY = "probability_"
 
 
@@ -71,7 +72,7 @@ class _Answered:
     def score_findings(self, file: str, prefix: str, told: Mapping[str, Any]) -> Iterator[Finding]:
         """Yield the metrics that do not follow from the predictions."""
         for metric in self.problem.metrics:
-            if metric.name not in told or not np.isfinite(self.answers).all():
+            if metric.name not in told or metric.name in self.problem.unchecked or not np.isfinite(self.answers).all():
                 continue
             value = self._score(metric)
             tolerance = EXACT if self.problem.classes or not metric.summed else ROUNDED
@@ -120,11 +121,13 @@ def _of_classes(problem: Problem, frame: pd.DataFrame) -> _Answered | None:
 def _of_values(problem: Problem, frame: pd.DataFrame) -> _Answered | None:
     suffixes = value_suffixes(frame)
     targets, answers = ([f"{what}{suffix}" for suffix in suffixes] for what in ("target", "predicted"))
+    targets += problem.beside
     if not _numeric(frame, [*targets, *answers]):
         return None
-    shape = (len(frame),) if len(suffixes) == 1 else (len(frame), len(suffixes))
-    values = frame[answers].to_numpy(np.float64).reshape(shape)
-    return _Answered(problem, frame[targets].to_numpy(np.float64).reshape(shape), values, values)
+    known, values = (frame[names].to_numpy(np.float64) for names in (targets, answers))
+    if suffixes == [""]:
+        known, values = known[:, 0], values[:, 0]
+    return _Answered(problem, known, values, values)
 
 
 def _numeric(frame: pd.DataFrame, names: list[str]) -> bool:
@@ -141,9 +144,16 @@ def _leave_own(contents: Contents, problem: Problem, file: str, told: Mapping[st
 def _loss_findings(answered: _Answered, told: Mapping[str, Any], scale: list[float], loss: str) -> Iterator[Finding]:
     """Yield where the plain loss is another than the mean of the samples'; it may have been rounded to nothing."""
     problem, targets, answers = answered.problem, answered.targets, answered.answers
-    if LOSS not in told or not np.isfinite(answers).all() or not (problem.classes or scale):
+    if (
+        LOSS not in told
+        or LOSS in problem.unchecked
+        or not np.isfinite(answers).all()
+        or not (problem.classes or scale)
+    ):
         return
     if problem.classes and answers[np.arange(len(targets)), targets].min() < LEAST:
+        return
+    if problem.flags and np.where(targets > 0.5, answers, 1.0 - answers).min() < LEAST_OF_LABELS:
         return
     loss = problem.losses[0] if loss not in problem.losses else loss
     value = float(problem.losses_of(answers, targets, loss=loss, scale=scale).mean())
@@ -153,7 +163,8 @@ def _loss_findings(answered: _Answered, told: Mapping[str, Any], scale: list[flo
 
 def _units(contents: Contents) -> tuple[list[float], str]:
     """Return the units of the values that the final model predicts, and the loss it was trained with."""
-    scale = at(contents.object("best/preprocessing.json"), "target", "scale")
+    target = at(contents.object("best/preprocessing.json"), "target")
+    scale = None if at(target, "log") else at(target, "scale")  # the predictions are no logarithms
     each = scale if isinstance(scale, list) else [scale]
     loss = text(at(contents.object("best/candidate.json"), "candidate", "loss"))
     return [] if scale is None else [number(unit) for unit in each], loss

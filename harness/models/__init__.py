@@ -5,13 +5,14 @@ A family is one file in ``families/`` that registers itself with :func:`harness.
 
 from __future__ import annotations
 
-from harness.models.build import build, configuration, parse, schema, validate
+from harness.models.build import build, configuration, fitting_of, parse, schema, validate
 from harness.models.calibrated import Curve, Curves, Isotonic, calibrated
 from harness.models.calling import evaluating, example_inputs
 from harness.models.cost import count_flops, count_parameters, flops_of
 from harness.models.ensemble import Ensemble, Tempered
 from harness.models.families.own import is_own, own_sha256
-from harness.models.family import Family, families, takes
+from harness.models.family import Family, Fitting, families, takes
+from harness.models.fitted import Fitted, Samples, is_fitted
 from harness.models.weights import load_weights
 from harness.problems.outputs import Members, Outputs, leaves, mapped, prediction
 
@@ -20,9 +21,12 @@ __all__ = [
     "Curves",
     "Ensemble",
     "Family",
+    "Fitted",
+    "Fitting",
     "Isotonic",
     "Members",
     "Outputs",
+    "Samples",
     "Tempered",
     "build",
     "calibrated",
@@ -32,7 +36,9 @@ __all__ = [
     "evaluating",
     "example_inputs",
     "families",
+    "fitting_of",
     "flops_of",
+    "is_fitted",
     "is_own",
     "leaves",
     "load_weights",

@@ -10,7 +10,9 @@ from torch import nn
 
 from harness.errors import InputError
 from harness.models.families import own
-from harness.models.family import families
+from harness.models.family import Fitting, families
+from harness.models.reversible import Reversible
+from harness.problems import problems
 from harness.records import Named, TaskShape
 from harness.spec.base import Frozen
 from harness.spec.explain import reason
@@ -23,14 +25,18 @@ def build(architecture: Named, shape: TaskShape, *, trust: bool = False) -> nn.M
     ``train()``.
 
     ``architecture`` names a family with its parameters, or holds ``family: "package.module:function"`` among them: that
-    function is the user's own, imported only with ``trust`` and called as ``function(shape, **other_params)``.
+    function is the user's own, imported only with ``trust`` and called as ``function(shape, **other_params)``. What
+    predicts how a series goes on sees each window on its own mean and deviation.
 
     Raises:
         InputError: an unknown family or parameter, a value out of bounds, inputs that the family cannot take, or the
             user's own function is not trusted, cannot be imported or does not return a fitting module.
     """
-    if own.is_own(architecture):
-        return own.build(architecture, shape, trust=trust)
+    model = own.build(architecture, shape, trust=trust) if own.is_own(architecture) else _of_family(architecture, shape)
+    return Reversible(model) if problems[shape.kind].continues else model
+
+
+def _of_family(architecture: Named, shape: TaskShape) -> nn.Module:
     config = parse(architecture)
     family = families[architecture.name]
     if why := family.why_not(shape):
@@ -48,6 +54,12 @@ def configuration(architecture: Named) -> str:
     if own.is_own(architecture):
         return json.dumps(dict(architecture.params), sort_keys=True, default=str)
     return f"{architecture.name} {parse(architecture).model_dump_json()}"
+
+
+def fitting_of(architecture: Named) -> Fitting | None:
+    """Return how the models of an architecture are fitted; None where they are trained by steps down a gradient."""
+    known = architecture.name in families and not own.is_own(architecture)
+    return families[architecture.name].fitting if known else None
 
 
 def validate(architecture: Named) -> None:

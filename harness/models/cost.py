@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness.errors import described
 from harness.models.calling import evaluating
+from harness.models.fitted import Fitted
 from harness.records import Figures
 
 _KNOWN = ("torch.nn.modules.", "harness.models.")
@@ -24,8 +26,12 @@ _FAST = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoder, nn.Transforme
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Return the number of trained and frozen parameters, shared ones once; buffers are not parameters."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    """Return the number of trained and frozen parameters, shared ones once, and of numbers that a fit has found.
+
+    Other buffers are not parameters.
+    """
+    held = sum(module.held for module in model.modules() if isinstance(module, Fitted))
+    return held + sum(parameter.numel() for parameter in model.parameters())
 
 
 def flops_of(work: Callable[[], object]) -> float:
@@ -113,7 +119,8 @@ def _plain(model: nn.Module) -> bool:
 
 
 def _counted_in_place(model: nn.Module, one: Iterable[Tensor]) -> float:
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
     inputs = [x.to(device) for x in one]
     with evaluating(model), sdpa_kernel(SDPBackend.MATH):  # the others have no formula on a CPU
         return flops_of(lambda: model(*inputs))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import nn
 
+from harness.models.fitted import Samples
 from harness.records import InputKind, TaskShape
 from harness.registry import Registry
 from harness.spec.base import Frozen
@@ -18,6 +19,18 @@ from harness.spec.idle import Idle
 Weights = str | os.PathLike[str]
 """A safetensors file, a folder with ``model.safetensors``, or the folder of a run."""
 C = TypeVar("C", bound=Frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How the models of a family are fitted, instead of trained by steps down a gradient."""
+
+    fit: Callable[[Any, nn.Module, Samples], Iterator[None]]
+    """Takes an instance of the family's ``config``, the module to fill and the samples; yields after each stage, when
+    the module is of use. Fitted anew to the same samples it passes through the same stages. Raises ``ValueError`` where
+    they cannot be fitted."""
+    stages: int = 1
+    """Most stages of a fit: after each the model is measured, as a network is after each epoch."""
 
 
 class FamilyConfig(Frozen):
@@ -50,6 +63,8 @@ class Family:
     """Parameters that do nothing beside some values of others."""
     weights: Callable[[Any], Weights | None] | None = None
     """Takes an instance of ``config`` and says with what weights a training begins; None: with those drawn."""
+    fitting: Fitting | None = None
+    """How its models are fitted; None: they are trained by steps down a gradient."""
 
 
 families: Registry[Family] = Registry("architecture")
@@ -68,12 +83,14 @@ def family(
     why_not: Callable[[TaskShape], str],
     idle: tuple[Idle, ...] = (),
     weights: Callable[[C], Weights | None] | None = None,
+    fitting: Fitting | None = None,
 ) -> Callable[[Callable[[C, TaskShape], nn.Module]], Callable[[C, TaskShape], nn.Module]]:
     """Register the decorated build function as a family, under a name that spaces then know.
 
     ``config`` is the model of its parameters, an instance of which ``build`` takes with the shape of the task.
     ``why_not`` says why it cannot be built for a shape, "" where it can; ``idle`` names parameters that do nothing
-    beside some values of others; ``weights`` the file or run with whose weights a training begins.
+    beside some values of others; ``weights`` the file or run with whose weights a training begins; ``fitting`` how the
+    module is filled that ``build`` returns, where that is not by training.
 
     >>> class LinearConfig(FamilyConfig):
     ...     bias: bool = True
@@ -87,7 +104,14 @@ def family(
 
     def register(build: Callable[[C, TaskShape], nn.Module]) -> Callable[[C, TaskShape], nn.Module]:
         known = Family(
-            name=name, summary=summary, config=config, why_not=why_not, build=build, idle=idle, weights=weights
+            name=name,
+            summary=summary,
+            config=config,
+            why_not=why_not,
+            build=build,
+            idle=idle,
+            weights=weights,
+            fitting=fitting,
         )
         families.add(name, known)
         return build

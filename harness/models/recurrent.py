@@ -40,7 +40,7 @@ class RecurrentConfig(FamilyConfig):
     pooling: Pooling = "mean"
     """How the steps become one vector."""
     patch: Patch = 1
-    """Steps that are taken together as one; a long series takes less time so."""
+    """Steps that are taken together as one, for long series; ``auto``: as few as leave at most 256."""
     dropout: Dropout = 0.0
     """Share of the activations set to zero in training, after every layer."""
 
@@ -99,7 +99,7 @@ def _drawn(layer: nn.RNNBase) -> nn.RNNBase:
         for gate in parameter.data.split(width):
             draw(gate)
     if isinstance(layer, nn.LSTM):
-        nn.init.ones_(layer.bias_ih_l0.data[width : 2 * width])
+        nn.init.ones_(layer.get_parameter("bias_ih_l0").data[width : 2 * width])
     return layer
 
 

@@ -19,10 +19,12 @@ from harness.models.family import takes
 from harness.models.layers import ChannelNorm, initialise
 from harness.records import InputKind, TaskShape
 
-Patch = Annotated[int, Field(strict=True, ge=1, le=256)]
+Patch = Annotated[int, Field(strict=True, ge=1, le=256)] | Literal["auto"]
 Pooling = Literal["last", "mean", "max", "attention"]
 StepNorm = Literal["batch", "layer", "none"]
 
+MOST = 256
+"""Steps that ``patch: auto`` leaves at most."""
 SPREAD = 0.1
 """Standard deviation of tokens' vectors at first, small beside what is learned of those that are seen often."""
 KNOWN = 2
@@ -41,17 +43,18 @@ class Steps(nn.Module):
     """Makes vectors of steps of the inputs of a task: an embedding of tokens, a series as it is, an image's columns.
 
     ``patch`` steps in a row are taken together as one, with all their channels; at the end zeros fill up the last.
+    ``auto`` are as few as leave at most MOST.
     """
 
-    def __init__(self, shape: TaskShape, width: int, patch: int = 1) -> None:
+    def __init__(self, shape: TaskShape, width: int, patch: int | Literal["auto"] = 1) -> None:
         super().__init__()
         first = shape.inputs[0]
         *channels, steps = first.sizes if first.kind is not InputKind.SERIES else first.sizes[::-1]
         self.embedding = embedding(first.cardinalities[0], width) if first.kind is InputKind.TOKENS else None
-        self.patch = patch
-        self.channels = (math.prod(channels) if self.embedding is None else width) * patch
+        self.patch = -(-steps // MOST) if patch == "auto" else patch
+        self.channels = (math.prod(channels) if self.embedding is None else width) * self.patch
         """Of a step."""
-        self.count = -(-steps // patch)
+        self.count = -(-steps // self.patch)
         """Steps of a sample."""
         self._columns = first.kind is InputKind.IMAGE
 
@@ -80,8 +83,17 @@ def embedding(vocabulary: int, width: int) -> nn.Embedding:
 
 
 def masked(x_BCT: Tensor, mask_BT: Tensor | None, fill: float = 0.0) -> Tensor:
-    """Return ``x_BCT`` with ``fill`` in the steps that are not there."""
-    return x_BCT if mask_BT is None else x_BCT.masked_fill(~mask_BT[:, None, :], fill)
+    """Return channels of steps, ``B x C x T`` or ``B x C x 1 x T``, with ``fill`` where a step is not there."""
+    if mask_BT is None:
+        return x_BCT
+    return x_BCT.masked_fill(~mask_BT.unflatten(0, (-1, *[1] * (x_BCT.dim() - 2))), fill)
+
+
+def channel_means(x_BCT: Tensor, mask_BT: Tensor | None) -> Tensor:
+    """Return the mean of every channel over the steps that are there, ``B x C``, of maps as :func:`masked` takes."""
+    if mask_BT is None:
+        return x_BCT.flatten(2).mean(dim=2)
+    return masked(x_BCT, mask_BT).flatten(2).sum(dim=2) / mask_BT.sum(dim=1, keepdim=True)
 
 
 def masked_mean(x_BTD: Tensor, mask_BT: Tensor | None) -> Tensor:
@@ -134,7 +146,7 @@ class Pool(nn.Module):
         """Return ``B x D``."""
         if self.score is None:
             return POOLED[self.kind](x_BTD, mask_BT)
-        score_BT = self.score(x_BTD).squeeze(2)
+        score_BT: Tensor = self.score(x_BTD).squeeze(2)
         if mask_BT is not None:
             score_BT = score_BT.masked_fill(~mask_BT, -math.inf)
         return (score_BT.softmax(dim=1)[..., None] * x_BTD).sum(dim=1)

@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.files import existing_file
+from harness.data.sources.decoding import UTF_8
+from harness.data.sources.image_folder import image_files
+from harness.data.sources.parquet_file import is_parquet
+from harness.data.sources.text_folder import TEXT_FILES, read_texts
 from harness.errors import DataError
 from harness.prediction.arrays import npz_samples
-from harness.prediction.samples import Samples, image_samples
+from harness.prediction.forecasts import history_samples
+from harness.prediction.samples import Samples, file_samples
 from harness.prediction.series import series_samples
-from harness.prediction.tables import csv_samples, parquet_samples
-
-_PARQUET = b"PAR1"
+from harness.prediction.tables import csv_samples, jsonl_samples, parquet_samples
 
 
 def open_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
-    """Return the samples of a CSV, Parquet, NPZ or ``.ts`` file, or of a folder of images.
+    """Return the samples of a CSV, JSON-lines, Parquet, NPZ or ``.ts`` file, or of a folder of images or text files.
 
     A file is taken as its suffix says, Parquet also by its content, and any other as CSV. Raises :class:`DataError`.
     """
@@ -26,7 +29,7 @@ def open_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
 
 def _images(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
     if path.is_dir():
-        return image_samples(path)
+        return file_samples(path, image_files(), list)
     path = existing_file(path)
     if path.suffix.lower() == ".npz":
         return npz_samples(path, preprocessing)
@@ -36,24 +39,41 @@ def _images(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
 
 def _table(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
     if path.is_dir():
-        raise DataError(f"{path}: is a folder, and the model takes rows of a table; name a CSV, Parquet or NPZ file")
+        raise DataError(
+            f"{path}: is a folder, and the model takes rows of a table; name a CSV, JSON-lines, Parquet or NPZ file"
+        )
     path = existing_file(path)
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return npz_samples(path, preprocessing)
-    if suffix in (".parquet", ".pq") or _starts(path, _PARQUET):
+    return _rows(path, preprocessing)
+
+
+def _texts(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
+    encoding = preprocessing.get("encoding", UTF_8)
+    if path.is_dir():
+        return file_samples(path, TEXT_FILES, lambda files: read_texts(files, encoding))
+    return _rows(existing_file(path), preprocessing)
+
+
+def _rows(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
+    if is_parquet(path):
         return parquet_samples(path, preprocessing)
+    if path.suffix.lower() == ".jsonl":
+        return jsonl_samples(path, preprocessing)
     return csv_samples(path, preprocessing)
 
 
-def _starts(path: Path, mark: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(mark)) == mark
+def _history(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, and the model takes series; name a CSV or Parquet file")
+    return history_samples(existing_file(path), preprocessing)
 
 
 _OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Samples]] = {
+    "forecast": _history,
     "image": _images,
     "series": series_samples,
     "table": _table,
+    "text": _texts,
 }
 """What opens a path, by the modality of the model's inputs."""

@@ -19,6 +19,7 @@ from harness.prediction.opening import open_samples
 from harness.prediction.samples import Chunk, Samples
 from harness.prediction.writing import check_out, written
 from harness.problems.regression import value_columns
+from harness.records import TaskShape
 from harness.study.final.predictor import Predictor
 
 _VALUES = 2**21
@@ -62,9 +63,9 @@ def predict_file(
     """Write what a model predicts of every sample of ``data`` to ``out``, or as CSV to standard output.
 
     There is a row for each sample, in their order: ``index``, ``row`` or ``file`` where they have such names, and
-    ``prediction``; with ``proba`` a ``probability_CLASS`` for each class; with ``coverage`` the ends ``low`` and
-    ``high`` of intervals. ``rows`` are read at a time, which changes nothing. Raises
-    :class:`~harness.errors.DataError` for samples that cannot be read like those of training, and
+    ``prediction``; of a forecast one for each step ahead, with its ``time``; with ``proba`` a ``probability_CLASS`` for
+    each class; with ``coverage`` the ends ``low`` and ``high`` of intervals. ``rows`` are read at a time, which changes
+    nothing. Raises :class:`~harness.errors.DataError` for samples that cannot be read like those of training, and
     :class:`~harness.errors.InputError` for what does not fit the model or an ``out`` that may not be written.
     """
     started = time.perf_counter()
@@ -101,7 +102,22 @@ def _answers(model: Predictor, samples: Samples, chunk: Chunk, first: int, unusu
 def _frame(model: Predictor, chunk: Chunk, first: int, asked: _Asked, answers: np.ndarray) -> pd.DataFrame:
     columns: dict[str, Any] = {"index": np.arange(first, first + chunk.samples)}
     columns |= {name: pd.Series(label, dtype="str") for name, label in chunk.labels.items()}
+    if chunk.steps:
+        return _step_by_step(pd.DataFrame(columns), chunk.steps, answers, model.shape)
     return pd.DataFrame(columns | dict(_predicted(model, asked, answers)))
+
+
+def _step_by_step(
+    samples: pd.DataFrame, steps: Mapping[str, np.ndarray], answers: np.ndarray, shape: TaskShape
+) -> pd.DataFrame:
+    """Return a row for each step of each sample: its value, and of quantiles the median with all of them beside it."""
+    frame = samples.loc[samples.index.repeat(answers.shape[1])].reset_index(drop=True)
+    levels = shape.target.quantiles if shape.target else ()
+    values = answers.reshape(len(frame), -1)
+    told = {"prediction": values[:, len(levels) // 2]}
+    told |= {f"quantile_{level:g}": values[:, place] for place, level in enumerate(levels)}
+    texts = {name: pd.Series(each.ravel(), dtype="str") for name, each in steps.items()}
+    return frame.assign(**texts, **told)
 
 
 def _predicted(model: Predictor, asked: _Asked, answers: np.ndarray) -> Iterator[tuple[str, Any]]:
@@ -112,6 +128,8 @@ def _predicted(model: Predictor, asked: _Asked, answers: np.ndarray) -> Iterator
             yield from zip((f"probability_{name}" for name in model.class_names), answers.T, strict=True)
         return
     parts: Mapping[str, np.ndarray] = {"prediction": predictions}
+    if asked.proba:
+        parts = {**parts, "probability": answers}
     if asked.half is not None:
         parts = {**parts, "low": predictions - asked.half, "high": predictions + asked.half}
     for what, values in parts.items():

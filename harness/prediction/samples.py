@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.data.sources.image_layout import images_below, readable
+from harness.data.sources.class_folders import Content, readable, samples_below
 from harness.data.texts import row_of
 from harness.errors import DataError
 
@@ -24,6 +24,8 @@ class Chunk(NamedTuple):
     """What the samples are called, by column: ``row`` or ``file``, or nothing."""
     share: float
     """Of all there is, how much has been read with this chunk: 0 to 1."""
+    steps: Mapping[str, np.ndarray] = {}
+    """Of several values that follow each other, what each of them is called, samples x values by column."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +45,23 @@ class Samples:
     notes: tuple[str, ...] = ()
 
 
-def image_samples(folder: Path) -> Samples:
-    """Return the image files in a folder and below it. Raises :class:`DataError` where there are none."""
-    files, others = images_below(folder)
+def file_samples(folder: Path, content: Content, read: Callable[[Sequence[Path]], Any]) -> Samples:
+    """Return the samples in a folder and below it, a file each, of which some are read at a time.
+
+    Raises :class:`DataError` where there are none.
+    """
+    files, others = samples_below(folder, content)
     if not files:
-        raise DataError(f"{readable(folder)}: holds no images, nor do the folders below it; name another folder")
+        raise DataError(
+            f"{readable(folder)}: holds no {content.name}, nor do the folders below it; name another folder"
+        )
 
     def chunks(rows: int) -> Iterator[Chunk]:
         for first in range(0, len(files), rows):
             some = files[first : first + rows]
             names = [readable(path.relative_to(folder).as_posix()) for path in some]
-            yield Chunk(some, len(some), {"file": np.array(names, dtype=object)}, (first + len(some)) / len(files))
+            labels = {"file": np.array(names, dtype=object)}
+            yield Chunk(read(some), len(some), labels, (first + len(some)) / len(files))
 
-    left_out = (f"{readable(folder)}: {others:,} files not named like images: left out",) if others else ()
-    return Samples("", chunks, notes=left_out)
+    left_out = f"{readable(folder)}: {others:,} files not named like {content.name}: left out"
+    return Samples("", chunks, notes=(left_out,) if others else ())

@@ -1,4 +1,4 @@
-"""Rows of CSV and Parquet files: the columns that a model takes, matched by name, and the rows' own labels."""
+"""Rows of CSV, JSON-lines and Parquet files: the columns that a model takes, by name, and the rows' own labels."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
 from harness.data import check_columns, unknown_columns
-from harness.data.modalities.tables import columns_needed
+from harness.data.asked_columns import columns_needed
 from harness.data.sources.csv_file import find_layout, read_chunks
+from harness.data.sources.decoding import UTF_8
+from harness.data.sources.jsonl_file import jsonl_keys, read_jsonl_chunks
 from harness.data.sources.names import one_form
 from harness.data.sources.parquet_file import parquet_errors, typed_frame
 from harness.data.sources.tables import check_duplicates, is_nameless
@@ -50,9 +52,10 @@ class _Columns:
 
 def csv_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
     """Return the rows of a CSV file, in whatever form training would read it. Raises :class:`DataError`."""
-    layout, _ = find_layout(path, preprocessing.get("separator", ""))
+    encoding = preprocessing.get("encoding", UTF_8)
+    layout, _ = find_layout(path, preprocessing.get("separator", ""), encoding)
     if len(layout.header) == 1:  # not cut by what the task named, if it named any
-        layout, _ = find_layout(path)
+        layout, _ = find_layout(path, encoding=encoding)
     columns = _Columns(path, layout.header, preprocessing)
     size = path.stat().st_size
 
@@ -61,6 +64,21 @@ def csv_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
             yield columns.chunk(frame.set_axis(columns.names, axis="columns"), read / size)
 
     return Samples(str(path), chunks, lambda row: f"row {row + 1:,} (line {layout.line_of(row):,})", columns.notes)
+
+
+def jsonl_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
+    """Return the objects of a file of JSON lines. Raises :class:`DataError`."""
+    encoding = preprocessing.get("encoding", UTF_8)
+    names = jsonl_keys(path, encoding)
+    columns = _Columns(path, names, preprocessing)
+    size = path.stat().st_size
+
+    def chunks(rows: int) -> Iterator[Chunk]:
+        for frame, read in read_jsonl_chunks(path, encoding, rows):
+            frame = frame.reindex(columns=names).set_axis(columns.names, axis="columns")
+            yield columns.chunk(frame, read / size if size else 1.0)
+
+    return Samples(str(path), chunks, notes=columns.notes)
 
 
 def parquet_samples(path: Path, preprocessing: Mapping[str, Any]) -> Samples:

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 from harness.problems.baselines import Baselines, Estimator
 from harness.problems.classification import Classification
+from harness.problems.forecasting import Forecasting, QuantileForecasting
+from harness.problems.multilabel import MultiLabel
+from harness.problems.ordinal import Ordinal
 from harness.problems.problem import (
     LOSS,
     Criterion,
@@ -28,6 +31,10 @@ from harness.problems.regression import Regression
 
 problems.add("classification", Classification())
 problems.add("regression", Regression())
+problems.add("multilabel", MultiLabel())
+problems.add("ordinal", Ordinal())
+problems.add("forecasting", Forecasting())
+problems.add("quantile-forecasting", QuantileForecasting())
 
 
 def known_metrics() -> Mapping[str, Metric]:

@@ -126,11 +126,11 @@ class Classification(Problem):
         device: torch.device,
     ) -> Criterion:
         """Return cross-entropy with the smoothing and the class weights that are asked for."""
-        from harness.problems.labels import Labels
+        from harness.problems.labels import Labels, of_classes, of_second
 
-        weights_C = _weights(options, class_counts)
+        weights_C = weights_of(options, class_counts)
         return Labels(
-            binary=self.loss_name(shape, options.loss) == "binary",
+            logits=of_second if self.loss_name(shape, options.loss) == "binary" else of_classes,
             smoothing=options.label_smoothing,
             weights_C=None if weights_C is None else weights_C.to(device),
         )
@@ -144,7 +144,7 @@ class Classification(Problem):
         return StackedLabels(
             binary=self.loss_name(shape, options[0].loss) == "binary",
             smoothings=[each.label_smoothing for each in options],
-            weights_C=_weights(options[0], class_counts),
+            weights_C=weights_of(options[0], class_counts),
         )
 
     def losses_of(
@@ -252,8 +252,9 @@ class Classification(Problem):
     ) -> Iterator[Doubt]:
         """Compare loss and accuracy with those of the shares of the classes; of balanced weights, the recall."""
         classes = len(stats["task"]["classes"])
-        if stats["best"]["candidate"].get("class_weights") == "balanced":
-            # Neither accuracy nor log loss is what balanced weights aim at.
+        candidate = stats["best"]["candidate"]
+        if "balanced" in (candidate.get("class_weights"), candidate.get("sampling")):
+            # Neither accuracy nor log loss is what balanced classes aim at.
             if test["recall_macro"] <= 1 / classes:
                 yield Doubt("recall_macro", test["recall_macro"], "answers that ignore the inputs reach", 1 / classes)
             return
@@ -268,7 +269,7 @@ class Classification(Problem):
             yield Doubt("accuracy", test["accuracy"], "to answer the commonest class always gives", commonest)
 
 
-def _weights(options: LossOptions, class_counts: Sequence[int] | None) -> Tensor | None:
+def weights_of(options: LossOptions, class_counts: Sequence[int] | None) -> Tensor | None:
     """Return the weight of each class; None where all count alike."""
     from harness.problems.labels import balanced_weights
 

@@ -6,7 +6,7 @@ Shape legend: B batch, C classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -132,6 +132,16 @@ def balanced_weights(counts: Sequence[int]) -> Tensor:
     return weights_C.where(counts_C > 0, 0.0).float()
 
 
+def of_classes(outputs: Tensor) -> Tensor:
+    """Return ``B x C`` outputs as they are."""
+    return outputs
+
+
+def of_second(outputs: Tensor) -> Tensor:
+    """Return the logits 0 and z of two classes from ``B x 1`` outputs z."""
+    return F.pad(outputs, (1, 0))
+
+
 class Labels:
     """Cross-entropy over classes. Binary cross-entropy of one logit z is the same of the two logits 0 and z.
 
@@ -139,14 +149,15 @@ class Labels:
     With class weights the mean is weighted, divided by the sum of the weights in the batch, as torch does it.
     """
 
-    def __init__(self, *, binary: bool, smoothing: float, weights_C: Tensor | None) -> None:
-        self._binary = binary
+    def __init__(self, *, logits: Callable[[Tensor], Tensor], smoothing: float, weights_C: Tensor | None) -> None:
+        """``logits`` turns what a model returns into ``B x C`` logits."""
+        self._logits = logits
         self._smoothing = smoothing
         self._weights_C = weights_C
 
     def scores(self, outputs: Outputs) -> Tensor:
         """Return ``B x C`` logits."""
-        return F.pad(prediction(outputs), (1, 0)) if self._binary else prediction(outputs)
+        return self._logits(prediction(outputs))
 
     def training_loss(self, scores: Tensor, batch: Seen) -> Tensor:
         """Return the weighted, smoothed cross-entropy."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from harness.errors import InputError
 from harness.problems.baselines import Baselines
-from harness.records import NAN, TaskShape
+from harness.records import NAN, Target, TaskShape
 from harness.registry import Registry
 
 if TYPE_CHECKING:
@@ -207,6 +207,10 @@ class Problem(ABC):
     """The losses that fit; the first is what ``auto`` means."""
     classes: ClassVar[bool] = False
     """Whether its targets are classes; else they are numbers."""
+    ordered: ClassVar[bool] = False
+    """Whether its classes have an order."""
+    flags: ClassVar[bool] = False
+    """Whether each value is 0 or 1: such targets are neither centred nor scaled, and answers are probabilities."""
     stratified: ClassVar[bool] = False
     """Whether each part of the data gets its share of each class."""
     stackable: ClassVar[bool] = False
@@ -215,10 +219,20 @@ class Problem(ABC):
     """Whether answers are probabilities, which a temperature can make softer or sharper."""
     baselines: ClassVar[Baselines | None] = None
     """scikit-learn's models to compare the winner with; None: there are none."""
+    naive: ClassVar[str] = ""
+    """The name of a baseline beside those, or without them, that no model should be worse than."""
     step: ClassVar[str] = ""
     """The metric that moves by 1 / N with each sample; "" where there is none."""
     figure: ClassVar[str] = ""
-    """What a report draws of the test samples: ``predicted_against_actual`` or nothing."""
+    """What a report draws of the test samples: ``predicted_against_actual``, ``forecast`` or nothing."""
+    continues: ClassVar[bool] = False
+    """Whether the targets are what follows on the first channel of a series, in its units."""
+    intervals: ClassVar[bool] = True
+    """Whether intervals of predicted values can be made from the errors on validation."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Columns of predictions with what targets have behind their values."""
+    unchecked: ClassVar[tuple[str, ...]] = ()
+    """Metrics, the loss perhaps, that the columns of predictions alone do not tell."""
 
     @property
     def summed(self) -> tuple[str, ...]:
@@ -279,6 +293,15 @@ class Problem(ABC):
         """Return the training samples of each class; None where there are no classes."""
         return None
 
+    def learned(self, targets: NDArray[Any], target: Target) -> NDArray[Any]:
+        """Return targets as they are learned, of those as they were read: classes as they are, values less their mean.
+
+        Values are float64.
+        """
+        import numpy as np
+
+        return targets if self.classes else targets - np.reshape(target.centre, target.shape)
+
     def own_units(self, answers: NDArray[np.floating], shape: TaskShape) -> NDArray[np.floating]:
         """Return answers in the units of the targets as they were read."""
         return answers
@@ -321,6 +344,12 @@ class Problem(ABC):
 
         ``names`` are those of the classes, or of the values.
         """
+
+    def target_columns(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+        """Return the columns of what is right: ``target``, or one for each of several values."""
+        if targets.ndim == 1:
+            return {"target": targets}
+        return {f"target_{name}": targets[:, place] for place, name in enumerate(names)}
 
     def details(self, quality: Quality, class_names: Sequence[str]) -> dict[str, Any]:
         """Return ``per_class`` and ``confusion`` for ``stats.json``; nothing where there are no classes."""

@@ -12,6 +12,7 @@ from harness.lazy import lazy_names
 
 if TYPE_CHECKING:
     from harness.report.bench_page import build_bench, build_comparison, write_bench_report
+    from harness.report.classical import bought
     from harness.report.compare_page import build_compare, write_comparison
     from harness.report.compare_tasks import build_tasks, write_tasks
     from harness.report.doubts import ResultWarning, best_baseline, result_warnings
@@ -34,6 +35,7 @@ __all__ = [
     "RunFiles",
     "analyse",
     "best_baseline",
+    "bought",
     "build",
     "build_bench",
     "build_compare",
@@ -63,6 +65,7 @@ __getattr__, __dir__ = lazy_names(
             "build_comparison",
             "write_bench_report",
         ),
+        "classical": ("bought",),
         "formats": ("build",),
         "compare_page": (
             "build_compare",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from harness.report.blocks import Section, Table
+from harness.report.classical import bought
 from harness.report.doubts import maximized, undecided, value
 from harness.report.findings import Findings
 from harness.report.stats import Scores, Stats
@@ -19,12 +20,18 @@ _UNDECIDED = "All of them, the final model too, are compared by the most probabl
 
 
 def baseline_section(findings: Findings) -> Section:
-    """Return the chapter; it is empty of a run without a winner or without baselines."""
+    """Return the chapter; it is empty of a run without a winner, or with neither baselines nor classical candidates."""
     stats = findings.stats
+    said = tuple(filter(None, [bought(findings.run.trials, stats)]))
     if stats["best"] is None or not stats.get("baselines"):
-        return Section(anchor="baselines", title="Comparison with baselines")
-    text = (_TEXT, _UNDECIDED) if stats["test"] and "threshold" in stats["test"] else (_TEXT,)
-    return Section(anchor="baselines", title="Comparison with baselines", text=text, blocks=(baseline_table(findings),))
+        return Section(anchor="baselines", title="Comparison with baselines", text=said)
+    at_threshold = (_UNDECIDED,) if stats["test"] and "threshold" in stats["test"] else ()
+    return Section(
+        anchor="baselines",
+        title="Comparison with baselines",
+        text=(*said, _TEXT, *at_threshold),
+        blocks=(baseline_table(findings),),
+    )
 
 
 def baseline_table(findings: Findings) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.report import quality_plots, search_charts, time_plots
+from harness.report import forecast_plots, quality_plots, search_charts, time_plots
 from harness.report.canvas import SHOWN_TRIALS
 from harness.report.chart import Chart
 from harness.report.findings import Findings
@@ -74,6 +74,8 @@ def _test(findings: Findings) -> Iterator[Chart]:
         yield from _reliability(findings)
     if findings.problem.figure == "predicted_against_actual":
         yield from _values(findings)
+    if findings.problem.figure == "forecast":
+        yield from _forecasts(findings)
 
 
 def _reliability(findings: Findings) -> Iterator[Chart]:
@@ -105,6 +107,16 @@ def _values(findings: Findings) -> Iterator[Chart]:
         sides = (actual.to_numpy(np.float64), predicted.to_numpy(np.float64))
         yield Chart(f"Residuals{of}", quality_plots.residuals(*sides), note)
         yield Chart(f"Distribution of residuals{of}", quality_plots.residual_histogram(*sides), "")
+
+
+def _forecasts(findings: Findings) -> Iterator[Chart]:
+    samples = findings.run.predictions
+    if samples is None or "drawn" not in samples:
+        return
+    for _, row in samples[samples["drawn"] != ""].head(forecast_plots.SHOWN).iterrows():
+        of = f" of {row['series']}" if "series" in row else ""
+        note = "The past is what the model looked back on."
+        yield Chart(f"Forecast{of} from {row['time']}", forecast_plots.forecast(row), note, wide=True)
 
 
 def _outcomes(findings: Findings) -> Iterator[Chart]:

@@ -9,6 +9,7 @@ from harness.records import Outcome
 from harness.report.average_section import average_section
 from harness.report.baseline_section import baseline_section
 from harness.report.blocks import Alert, Block, Card, Code, Content, Points, Section, facts
+from harness.report.check_section import check_section
 from harness.report.doubts import result_warnings
 from harness.report.final_section import final_section
 from harness.report.findings import Findings
@@ -89,6 +90,7 @@ def _sections(findings: Findings) -> Iterator[Section]:
     ended = [f"The search ended early: {told['ended_by']}"] if "ended_by" in told else []
     remarks = _points((*told.get("notes", ()), *ended), "Remarks on the space")
     yield front_section(findings)
+    yield check_section(run.stats["task"])
     yield Section(anchor="search", title="Search", blocks=(search_table(run), *remarks))
     yield from _candidates(findings)
     yield trials_section(findings)

@@ -11,12 +11,15 @@ import pandas as pd
 
 from harness.problems import Problem, known_metrics, problems
 from harness.records import NAN
+from harness.report.edges import edges
 from harness.report.load import RunFiles
 from harness.report.stats import BaselineStats, Scores, Stats, TestStats
 from harness.report.wording import plural, score
 
 FAR = 1.25
 """Test loss over validation loss from which the two are far apart, if by more than two standard errors as well."""
+FLATTERING = ("copies", "near-copies", "target-leak")
+"""Codes of what checks of the data notice that makes test scores too good."""
 FEW = 50
 """Validation samples below which a choice among trials is largely luck."""
 
@@ -101,13 +104,20 @@ def result_warnings(run: RunFiles) -> tuple[ResultWarning, ...]:
         return ()
     spread = _relative_spread(run.predictions, problems[run.stats["task"]["kind"]])
     result = _Result(run.stats, best["validation"], undecided(test), best["candidate"], spread)
-    rules = (_worse_than_guessing, _worse_than_baseline, _far_from_validation, _tiny_validation)
-    return tuple(warning for rule in rules for warning in rule(result))
+    rules = (
+        _worse_than_guessing,
+        _worse_than_baseline,
+        _flattered,
+        _far_from_validation,
+        _few_test_samples,
+        _tiny_validation,
+    )
+    return (*(warning for rule in rules for warning in rule(result)), *_at_an_edge(run))
 
 
 def _worse_than_guessing(result: _Result) -> Iterator[ResultWarning]:
     rows = result.stats.get("baselines", [])
-    name = result.problem.baselines.naive if result.problem.baselines else ""
+    name = result.problem.baselines.naive if result.problem.baselines else result.problem.naive
     naive = next((row["test"] for row in rows if row["name"] == name), None)
     evidence = [
         f"test {doubt.title} {score(doubt.score)}: {doubt.compared}"
@@ -147,6 +157,36 @@ def _chance(result: _Result, metric: str, behind: float) -> str:
     samples = result.stats["task"]["test"]
     error = result.standard_error(metric, samples) if samples else NAN
     return f" (within two standard errors on {plural(samples, 'sample')})" if behind <= 2 * error else ""
+
+
+def _flattered(result: _Result) -> Iterator[ResultWarning]:
+    """Yield what checks of the data noticed that makes the test score itself too good."""
+    for each in result.stats["task"].get("suspicions", []):
+        if each["code"] in FLATTERING:
+            yield ResultWarning(each["code"], each["evidence"], each["remedy"][0].upper() + each["remedy"][1:])
+
+
+def _few_test_samples(result: _Result) -> Iterator[ResultWarning]:
+    """Yield where the winner is ahead of the best baseline by less than its own score is sure to."""
+    metric, samples = result.stats["objective"][0]["metric"], result.stats["task"]["test"]
+    rival = best_baseline(result.stats, metric)
+    if rival is None or metric not in result.comparable:
+        return
+    own, other = value(result.test, metric), value(rival["test"], metric)
+    ahead = own - other if maximized(result.stats, metric) else other - own
+    error = result.standard_error(metric, samples) if samples else NAN
+    if 0 < ahead < error:
+        yield ResultWarning(
+            "few-test-samples",
+            f"test {metric} {score(own)} is ahead of {score(other)} of {rival['name']} by {score(ahead)}, less than "
+            f"its own standard error on {plural(samples, 'sample')}, {score(error)}",
+            "Claim no lead: take the simpler model, raise split.test, or run harness compare over several seeds",
+        )
+
+
+def _at_an_edge(run: RunFiles) -> Iterator[ResultWarning]:
+    for edge in edges(run):
+        yield ResultWarning("edge-of-space", edge.evidence, edge.remedy)
 
 
 def _far_from_validation(result: _Result) -> Iterator[ResultWarning]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from harness.problems import LOSS, problems
 from harness.records import FIGURES, NAN, TELEMETRY, Outcome
 from harness.report.stats import AverageStats, Stats
 from harness.spec import COST, Limits
+from harness.spec.parameters import Range
 from harness.spec.reader import read_yaml
 from harness.store.files import first_fault, read_file, read_parquet
 from harness.store.frames import PREDICTED_COLUMNS
@@ -38,8 +40,8 @@ class RunFiles:
     """The text of ``space.yaml``."""
     limits: Limits
     """The limits in it."""
-    log_sampled: frozenset[str]
-    """The parameters, by dotted path, that were sampled by their logarithm."""
+    ranges: Mapping[str, Range]
+    """The ranges of the space, by the dotted paths of their parameters."""
     hardware: dict[str, Any]
     environment: dict[str, Any]
     parts: dict[int, dict[str, Any]]
@@ -47,6 +49,11 @@ class RunFiles:
     stats: Stats
     average: AverageStats | None = None
     """What the average of its best trials came to; None where none was made."""
+
+    @property
+    def log_sampled(self) -> frozenset[str]:
+        """The parameters, by dotted path, that were sampled by their logarithm."""
+        return frozenset(path for path, each in self.ranges.items() if each.log)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.stats['task']['name']}: {len(self.trials):,} trials>"
@@ -109,7 +116,7 @@ def load_run(path: Path) -> RunFiles:
     run = RunFiles(
         space=space,
         limits=_limits(path / "space.yaml", data),
-        log_sampled=frozenset(_log_sampled(data.get("space"))),
+        ranges=dict(_ranges(data.get("space"))),
         hardware=_mapping(path / "hardware.json"),
         environment=_mapping(path / "environment.json"),
         parts={number: _mapping(file) for number, file in part_files(path).items()},
@@ -208,13 +215,18 @@ def _limits(file: Path, space: Mapping[str, Any]) -> Limits:
         raise _wrong(file, f"limits: {first_fault(error)}") from error
 
 
-def _log_sampled(node: object, path: str = "") -> Iterator[str]:
-    """Yield the dotted paths of the ranges that are sampled by their logarithm."""
-    if isinstance(node, dict):
-        if node.get("log") is True:
-            yield path
-        for key, item in node.items():
-            yield from _log_sampled(item, f"{path}.{key}" if path else str(key))
+def _ranges(node: object, path: str = "") -> Iterator[tuple[str, Range]]:
+    """Yield the ranges of a space, each by its dotted path; what is none is no parameter that could be at an end."""
+    if not isinstance(node, dict):
+        return
+    for kind in ("int", "float"):
+        match node.get(kind):
+            case [int() | float() as low, int() | float() as high] if -math.inf < low < high < math.inf:
+                log, step = node.get("log") is True and low > 0, node.get("step")
+                yield path, Range(kind == "int", low, high, log, step if isinstance(step, int | float) else None)
+                return
+    for key, item in node.items():
+        yield from _ranges(item, f"{path}.{key}" if path else str(key))
 
 
 def _frame(

@@ -43,6 +43,8 @@ def mistake_table(found: Sequence[MistakeStats], *, folded: bool) -> Table:
     rows: dict[str, list[str]] = {"sample": [str(each["index"]) for each in found]}
     if any(each.get("name") for each in found):
         rows["name"] = [clipped(each.get("name", ""), 40) for each in found]
+    if any("text" in each for each in found):
+        rows["text"] = [each.get("text", "") for each in found]
     rows |= {"actual": [_told(each["target"]) for each in found]}
     rows |= {"predicted": [_told(each["predicted"]) for each in found]}
     if any(each.get("confidence") is not None for each in found):

@@ -90,6 +90,7 @@ def _loss_caveat(chosen: pd.DataFrame) -> str:
     differs = {
         "label smoothing": [trial for trial, each in candidates.items() if each.get("label_smoothing")],
         "class weights": [trial for trial, each in candidates.items() if each.get("class_weights") == "balanced"],
+        "balanced sampling": [trial for trial, each in candidates.items() if each.get("sampling") == "balanced"],
         **{
             name: [trial for trial, each in candidates.items() if (each.get("augment") or {}).get(name)]
             for name in ("mixup", "cutmix")

@@ -11,8 +11,22 @@ Scores = dict[str, float | None]
 """Metrics by name; null where nothing was measured."""
 
 
+class SuspicionStats(TypedDict):
+    """What a check of the data noticed: its code, evidence in numbers, what to do, the column, and a few examples."""
+
+    code: str
+    evidence: str
+    remedy: str
+    subject: str
+    examples: list[str]
+
+
 class TaskStats(TypedDict):
-    """What was learned: the data and its split."""
+    """What was learned: the data and its split.
+
+    Older versions wrote neither ``suspicions``, which is what checks of the data noticed, nor ``unchecked``, which says
+    why not all was checked.
+    """
 
     name: str
     kind: str
@@ -22,6 +36,8 @@ class TaskStats(TypedDict):
     test: int
     fingerprint: str
     notes: list[str]
+    suspicions: NotRequired[list[SuspicionStats]]
+    unchecked: NotRequired[str]
 
 
 class ObjectiveStats(TypedDict):
@@ -97,7 +113,8 @@ class MistakeStats(TypedDict):
     """A test sample that the final model got wrong: which one, what is right, and what it answered instead.
 
     ``confidence`` is the probability of a class, null for values; what the model answered is null where that is no
-    finite number. ``picture`` is a small PNG in base64, ``row`` holds the first columns of a table as they were read.
+    finite number. ``picture`` is a small PNG in base64, ``row`` holds the first columns of a table as they were read,
+    ``text`` the beginning of a text.
     """
 
     index: int
@@ -107,6 +124,7 @@ class MistakeStats(TypedDict):
     confidence: float | None
     picture: NotRequired[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]+$")]]
     row: NotRequired[dict[str, str]]
+    text: NotRequired[str]
 
 
 class ThresholdStats(TypedDict):

@@ -34,9 +34,13 @@ def _winner_line(findings: Findings) -> str:
     if error is not None:
         scores[0] += f" (standard error {goal(findings.metrics[0], error)}{_spread(findings, winner)})"
     return (
-        f"Winner: trial {best['trial']}, {winner['architecture']} trained with {winner['optimizer']}: "
+        f"Winner: trial {best['trial']}, {winner['architecture']} {_made(winner['optimizer'])}: "
         f"validation {', '.join(scores)}, {_why_it_won(findings, best, winner)}."
     )
+
+
+def _made(optimizer: str) -> str:
+    return f"trained with {optimizer}" if optimizer else "fitted by scikit-learn"
 
 
 def _spread(findings: Findings, winner: Mapping[Any, Any]) -> str:

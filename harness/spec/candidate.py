@@ -80,7 +80,8 @@ def _resolve(node: Node, path: str, chosen: Mapping[str, Scalar]) -> Any:
 
 
 def _known(node: Node, path: str, chosen: Mapping[str, Scalar]) -> bool:
-    return path in chosen or not isinstance(node, Categorical | Range)
+    open_choice = isinstance(node, Choice) and len(node.options) > 1
+    return path in chosen or not (open_choice or isinstance(node, Categorical | Range))
 
 
 def options_of(spec: Spec) -> tuple[str, ...]:

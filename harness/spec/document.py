@@ -111,6 +111,8 @@ class Search(Frozen):
     """How trials are planned. ``safe``: by rule and one by one, whatever another way would save on this machine."""
     baselines: bool = True
     """Whether scikit-learn's simplest models are scored beside the winner; decides no trial."""
+    checks: bool = True
+    """Whether the data are checked before the search; decides no trial."""
     first: tuple[dict[str, Any], ...] = ()
     """Candidates that are tried first, each in the form of ``space:``; what one leaves out is drawn at random."""
 

@@ -23,8 +23,9 @@ def explain(
     first = next(texts, findings[0])
     path = _bare(document, prefix, first)
     message = reason(first, model, document.written[path] if path else None)
-    if len(findings) > 1:
-        message += f" (and {len(findings) - 1} more in this section)"
+    places = {_place(document, prefix, finding) for finding in findings}  # alternatives of a field are at one
+    if len(places) > 1:
+        message += f" (and {len(places) - 1} more in this section)"
     if path is None:
         path = (*prefix, *first["loc"])
     return document.error(path[:-2] if path[-1:] == (KEY,) else path, message)
@@ -34,15 +35,21 @@ def _bare(document: Document, prefix: Path, finding: Any) -> Path | None:
     """Return the path of the value, or key, that a finding is about where YAML made something else of a bare word."""
     if finding["type"] not in (*TEXT, "literal_error"):
         return None
+    path = _place(document, prefix, finding)
+    if finding["type"] == "invalid_key" or finding["loc"][-1:] == (KEY,):
+        path = (*path, KEY)
+    return path if path in document.written else None
+
+
+def _place(document: Document, prefix: Path, finding: Any) -> Path:
+    """Return the path of the value that a finding is about, or of what it is missing in."""
     at: Any = document.data
     path: Path = ()
     for part in (*prefix, *finding["loc"]):
         inside = part in at if isinstance(at, dict) else isinstance(at, list) and isinstance(part, int)
         if inside:  # all else are pydantic's names for the alternatives of a field
             at, path = at[part], (*path, part)
-    if finding["type"] == "invalid_key" or finding["loc"][-1:] == (KEY,):
-        path = (*path, KEY)
-    return path if path in document.written else None
+    return path if finding["type"] != "missing" else (*path, finding["loc"][-1])
 
 
 def reason(finding: Any, model: type[BaseModel], written: str | None = None) -> str:

@@ -98,12 +98,17 @@ def _validated(
 LATER: Mapping[tuple[str, ...], Any] = {
     ("search", "first"): [],
     ("search", "plan"): "auto",
+    ("search", "checks"): True,
     ("budget", "stagnation"): None,
     ("training", "ema"): 0.0,
     ("training", "swa"): 0.0,
     ("training", "threshold"): None,
+    ("training", "sampling"): "random",
     ("training", "augment", "cutmix"): 0.0,
+    ("training", "augment", "erase"): 0.0,
     ("training", "augment", "fill"): "zero",
+    ("training", "augment", "magnitude"): 0.5,
+    ("training", "augment", "operations"): 0,
 }
 """Keys that came after the first runs, with their defaults: left out there, so that a space's hash is what it was."""
 
@@ -125,9 +130,10 @@ def canonical(spec: Spec) -> dict[str, Any]:
 
 
 def spec_hash(spec: Spec) -> str:
-    """Return a sha256 of everything that decides the trials; how many there are, how long, or baselines do not."""
+    """Return a sha256 of everything that decides the trials; how many and how long, checks and baselines do not."""
     data = canonical(spec)
     del data["search"]["baselines"]
+    data["search"].pop("checks", None)
     if spec.task.split.seed == spec.search.seed:
         # Before the split had a seed of its own, it was drawn from the search's: the hash of such a run is what it was.
         del data["task"]["split"]["seed"]

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 TASKS: Mapping[str, str] = {
+    "airline": "forecast",
     "breast-cancer": "tabular",
     "diabetes": "tabular",
     "digits": "digits",
+    "docstrings": "text",
     "digits-series": "series",
     "fashion-mnist": "fashion-mnist",
     "wine": "tabular",
@@ -31,6 +33,9 @@ _SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "one_cycle": ("peak", "div", "final_div"),
     "wsd": ("warmup", "decay", "shape"),
 }
+
+FITTED = ("hist_gradient_boosting", "linear", "nearest_neighbours", "random_forest", "svm")
+"""The architectures of :data:`OPTIONS` that are fitted by scikit-learn: no optimiser has a part in it."""
 
 STAGES = ("stages", "width", "width_multiplier", "blocks", "dropout", "stochastic_depth")
 """The parameters that families of stages have in common."""
@@ -75,6 +80,16 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "layer_scale",
             "activation",
         ),
+        "hist_gradient_boosting": (
+            "learning_rate",
+            "max_iter",
+            "max_leaf_nodes",
+            "min_samples_leaf",
+            "l2_regularization",
+            "max_features",
+        ),
+        "linear": ("c",),
+        "dlinear": ("kernel", "dropout"),
         "embedding_bag": ("width", "depth", "bigrams", "activation", "dropout"),
         "gru": RECURRENT,
         "inception_time": ("depth", "width", "kernel", "residual", "patch", "dropout"),
@@ -91,6 +106,8 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "activation",
             "norm",
         ),
+        "nearest_neighbours": ("n_neighbors", "weights"),
+        "random_forest": ("n_estimators", "max_features", "min_samples_leaf", "max_depth"),
         "resnet": (
             *STAGES,
             "block",
@@ -99,6 +116,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "activation",
             "norm",
         ),
+        "nhits": ("stacks", "depth", "width", "pooling", "activation", "dropout"),
         "realmlp": ("depth", "width", "activation", "dropout", "numeric", "scale_rate"),
         "rnn": (*RECURRENT, "activation"),
         "speednet": (
@@ -112,6 +130,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "norm_bias_rate",
             "flip_average",
         ),
+        "svm": ("c", "gamma", "epsilon"),
         "tabm": ("members", "kind", "depth", "width", "activation", "dropout", "numeric"),
         "tcn": ("depth", "width", "kernel", "pooling", "patch", "activation", "norm", "dropout"),
         "text_cnn": ("width", "filters", "kernel", "activation", "dropout"),

@@ -56,7 +56,7 @@ def find_space(space: str) -> tuple[Path, Path]:
 
 def refuse_data(space: str, path: Path) -> None:
     """Refuse a file of data in place of a space, with the command that searches it. Raises :class:`SpecError`."""
-    if kind := {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}.get(path.suffix.lower()):
+    if kind := {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl"}.get(path.suffix.lower()):
         raise SpecError(
             f"{space}: a table, not a space file; search it with "
             f"harness search tabular --set 'task={{{kind}: {space}, target: COLUMN}}'"

@@ -27,6 +27,7 @@ from harness.problems import problems
 from harness.registry import Registry
 from harness.spec.base import Frozen, OneOf
 from harness.spec.names import TASKS
+from harness.spec.text_reading import Encoding, TextReading
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 _KINDS = OneOf(lambda: ["auto", *problems])
@@ -81,10 +82,20 @@ class TaskSpec(Frozen):
 
     source: ClassVar[str]
     """The key that says where the data is, by which the form is known."""
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Keys that were added to the form later: it is written without those that have their default, so that the hash of
+    a space is what it was before."""
 
     split: Split = Split()
     limit: Annotated[int, Field(ge=10)] | None = None
     """At most so many samples for training and validation, drawn by the split's seed; the test part stays whole."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        usual = {name for name in self.later if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in data.items() if name not in usual}
 
     @property
     def label(self) -> str:
@@ -117,6 +128,7 @@ class BuiltinTask(TaskSpec):
     """A data set that harness knows by name (``harness tasks`` lists them)."""
 
     source: ClassVar[str] = "builtin"
+    later: ClassVar[frozenset[str]] = frozenset({"directory"})
 
     builtin: str
     directory: DataPath | None = None
@@ -127,12 +139,6 @@ class BuiltinTask(TaskSpec):
         if self.builtin not in TASKS:
             raise ValueError(f"unknown task {self.builtin!r}{did_you_mean(self.builtin, TASKS)}")
         return self
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a directory that is not named, so that the hash of a space is what it was before there was one."""
-        data: dict[str, Any] = handler(self)
-        return data if self.directory is not None else {key: data[key] for key in data if key != "directory"}
 
 
 def _as_words(value: object) -> object:
@@ -145,11 +151,18 @@ def _as_words(value: object) -> object:
 Words = tuple[Annotated[str, BeforeValidator(_as_words, json_schema_input_type=str | int | float)], ...]
 
 
-class TableTask(TaskSpec):
+class TableTask(TextReading, TaskSpec):
     """What every table may say beside where it is."""
 
-    target: str
+    later: ClassVar[frozenset[str]] = frozenset({"text", "classes", *TextReading.model_fields})
+
+    target: str | Annotated[tuple[str, ...], Field(min_length=2)]
+    """The column to predict, or several: values, or labels where ``kind: multilabel``."""
+    text: str | None = None
+    """Column of texts to learn from, and from it alone; the other keys of texts say how."""
     kind: Kind = "auto"
+    classes: Words = ()
+    """The classes from low to high, where ``kind`` is ordinal and they are not numbers."""
     drop: tuple[str, ...] = ()
     """Columns to ignore."""
     categorical: tuple[str, ...] = ()
@@ -168,14 +181,40 @@ class TableTask(TaskSpec):
     thousands: Literal["", ",", ".", " ", "'"] = ""
     """What separates thousands in numbers written as text; "" finds it."""
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
     def stand_for_missing(self, column: str) -> Words:
         """Return the texts that mean a missing value in a column."""
         return self.missing.get(column, ()) if isinstance(self.missing, dict) else self.missing
 
     @model_validator(mode="after")
+    def _targets_differ(self) -> TableTask:
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError("target names a column twice; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_ordered(self) -> TableTask:
+        if self.classes and (self.kind == "auto" or not problems[self.kind].ordered):
+            raise ValueError("classes lists them from low to high, for `kind: ordinal`; leave it out")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes lists one twice; list each once")
+        return self
+
+    @model_validator(mode="after")
     def _marks_differ(self) -> TableTask:
         if self.decimal and self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}; they must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _names_its_texts(self) -> TableTask:
+        said = sorted(self.model_fields_set & {*TextReading.model_fields})
+        if said and self.text is None:
+            raise ValueError(f"{said[0]} says how texts are read; name their column: `text: COLUMN`")
         return self
 
 
@@ -196,17 +235,25 @@ class ParquetFile(Frozen):
     parquet: DataPath
 
 
+class JsonlFile(Frozen):
+    """One more file of JSON lines."""
+
+    jsonl: DataPath
+
+
 @source
 class CsvTask(TableTask):
     """A table in a CSV file with a header line."""
 
     source: ClassVar[str] = "csv"
+    later: ClassVar[frozenset[str]] = TableTask.later | {"encoding"}
 
     csv: DataPath
     test: CsvFile | None = None
     """A file with the same columns whose rows are the test part."""
     separator: Annotated[str, Field(max_length=1)] = ""
     """What stands between two values; "" finds it among comma, semicolon, tab and bar."""
+    encoding: Encoding = "utf-8"
 
 
 @source
@@ -218,6 +265,18 @@ class ParquetTask(TableTask):
     parquet: DataPath
     test: ParquetFile | None = None
     """A file with the same columns whose rows are the test part."""
+
+
+@source
+class JsonlTask(TableTask):
+    """A table in a file of JSON lines: an object in each line, whose keys are the columns."""
+
+    source: ClassVar[str] = "jsonl"
+
+    jsonl: DataPath
+    test: JsonlFile | None = None
+    """A file with the same keys whose objects are the test part."""
+    encoding: Encoding = "utf-8"
 
 
 @source
@@ -311,6 +370,75 @@ class ImagesTask(TaskSpec):
     @classmethod
     def _square(cls, value: object) -> object:
         return (value, value) if isinstance(value, int) else value
+
+
+@source
+class ForecastTask(TaskSpec):
+    """Series in a CSV or Parquet file whose next values are predicted from those before."""
+
+    source: ClassVar[str] = "forecast"
+
+    forecast: DataPath
+    time: str
+    """Column of dates or numbers at equal distances."""
+    target: str
+    horizon: Annotated[int, Field(ge=1, le=10_000)]
+    """Steps to predict at once, from the next one on."""
+    group: str | None = None
+    """Column that tells several series of one file apart."""
+    window: Literal["auto"] | Annotated[int, Field(ge=2, le=100_000)] = "auto"
+    """Steps that a model looks back on; ``auto``: two seasons, and at least the horizon."""
+    past: tuple[str, ...] = ()
+    """Columns of numbers whose past is learnt from."""
+    known: tuple[str, ...] = ()
+    """Columns of numbers that are known ahead, such as prices or holidays, whose future is learnt from as well."""
+    season: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = "auto"
+    """Steps after which the series resembles itself; ``auto``: as the distance of the times says, 12 of months."""
+    transform: Literal["none", "log"] = "none"
+    """``log``: learn logarithms, of values above 0 whose ups and downs grow with them."""
+    quantiles: tuple[Fraction, ...] = ()
+    """Predict these beside the median."""
+    origins: Annotated[int, Field(ge=1, le=1000)] = 1
+    """The test part are so many horizons at the end of each series, each predicted from what is before it."""
+    format: str | None = None
+    """The format of the dates, such as ``%d/%m/%Y``, where it cannot be seen."""
+    missing: Words = ()
+    """Texts that stand for a missing value beside the empty field."""
+    separator: Annotated[str, Field(max_length=1)] = ""
+    """What stands between two values of a CSV file; "" finds it."""
+
+    @field_validator("quantiles")
+    @classmethod
+    def _in_order(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        found = sorted({*value, 0.5}) if value else []
+        if found and (len(found) % 2 == 0 or found[len(found) // 2] != 0.5):
+            raise ValueError("name as many quantiles below 0.5 as above, such as [0.1, 0.5, 0.9]")
+        return tuple(found)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ForecastTask:
+        named = [self.time, self.target, *self.past, *self.known, *([] if self.group is None else [self.group])]
+        if twice := next((name for name in named if named.count(name) > 1), None):
+            raise ValueError(f"column {twice!r} is named twice; each has one part in a forecast")
+        for key in ("group", "order"):
+            if getattr(self.split, key) is not None:
+                raise ValueError(f"split.{key}: the parts of a forecast follow each other in time; leave it out")
+        if self.known and isinstance(self.window, int) and self.window < self.horizon:
+            raise ValueError(
+                f"window ({self.window}) is shorter than horizon ({self.horizon}), which columns that are known ahead"
+                " need; raise it"
+            )
+        return self
+
+
+@source
+class TextsTask(TextReading, TaskSpec):
+    """A folder with one sub-folder of text files per class, or with such folders below train, val and test."""
+
+    source: ClassVar[str] = "texts"
+
+    texts: DataPath
+    encoding: Encoding = "utf-8"
 
 
 def form_of(value: object) -> tuple[type[TaskSpec], Mapping[str, Any]]:

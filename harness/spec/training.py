@@ -37,6 +37,13 @@ class Augment(Frozen):
     """Resize by a factor drawn from 1 - scale to 1 + scale."""
     cutout: Share = 0.0
     """Blank a square with this share of the shorter side."""
+    erase: Share = 0.0
+    """Blank a rectangle of 2 to 33 % of the area in this share of the images (Zhong et al., 2020, arXiv:1708.04896)."""
+    operations: Annotated[int, Field(ge=0, le=4)] = 0
+    """So many operations drawn for each image: rotate, shear, move, brighten, contrast, sharpen, or none (RandAugment,
+    Cubuk et al., 2020, arXiv:1909.13719)."""
+    magnitude: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """How strong ``operations`` are at most; 1 turns by 30 degrees and moves by 30 % of a side."""
     mixup: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
     """Alpha of mixup's beta distribution (Zhang et al., 2018, arXiv:1710.09412); for tables too."""
     cutmix: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
@@ -105,6 +112,8 @@ class Training(Frozen):
     """``auto``: cross-entropy for classes, MSE for values. ``binary`` is one logit for two classes."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     class_weights: Literal["none", "balanced"] = "none"
+    sampling: Literal["random", "balanced"] = "random"
+    """``balanced``: an epoch has as many samples of each class, those of a rare one several times."""
     l1: Annotated[float, Field(ge=0.0)] = 0.0
     """Factor of the sum of absolute weights (not norms, not biases) added to the loss."""
     clip_norm: Annotated[float, Field(ge=0.0)] = 0.0

@@ -17,6 +17,7 @@ import pandas as pd
 
 from harness.records import FIGURES, NAN, PREDICTED, TELEMETRY, EpochRecord, TelemetryRecord, TrialRecord
 from harness.spec import Categorical, Parameter
+from harness.spec.names import FITTED
 
 PLAN_DTYPES = {
     "device": "string",
@@ -165,7 +166,7 @@ def _trial_row(trial: TrialRecord) -> dict[str, Any]:
         "value": trial.values[0] if trial.values else NAN,
         "values": json.dumps(list(trial.values)),
         "architecture": next(iter(trial.candidate.get("architecture", {})), ""),
-        "optimizer": next(iter(trial.candidate.get("optimizer", {})), ""),
+        "optimizer": _optimizer(trial.candidate),
         "candidate": json.dumps(trial.candidate),
         "params": json.dumps(trial.params),
         "seed": trial.seed,
@@ -187,6 +188,13 @@ def _trial_row(trial: TrialRecord) -> dict[str, Any]:
         "same_as": trial.same_as,
         **{f"param.{path}": value for path, value in trial.params.items()},
     }
+
+
+def _optimizer(candidate: Mapping[str, Any]) -> str:
+    """Return the optimiser, "" for a model that scikit-learn fits: none has a part in it."""
+    architecture, params = next(iter(candidate.get("architecture", {}).items()), ("", {}))
+    fitted = architecture in FITTED and "family" not in params
+    return "" if fitted else next(iter(candidate.get("optimizer", {})), "")
 
 
 def _dtype(parameter: Parameter) -> str:

@@ -12,6 +12,7 @@ from harness.lazy import lazy_names
 if TYPE_CHECKING:
     from harness.study.callbacks import Callbacks, OnEpoch, OnTrial, StopSearch
     from harness.study.check import check_spec
+    from harness.study.checks.examine import examine
     from harness.study.choices import replayed
     from harness.study.decide.idle import needed_where
     from harness.study.estimate import Estimate, estimate_costs, total_seconds
@@ -43,6 +44,7 @@ __all__ = [
     "StopSearch",
     "check_spec",
     "estimate_costs",
+    "examine",
     "needed_where",
     "open_search",
     "replayed",
@@ -59,6 +61,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "callbacks": ("Callbacks", "OnEpoch", "OnTrial", "StopSearch"),
         "check": ("check_spec",),
+        "checks.examine": ("examine",),
         "choices": ("replayed",),
         "estimate": (
             "Estimate",

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from harness.data import Part
 from harness.problems import Baselines, Estimator, problems
-from harness.records import NAN, InputKind, TaskKind, TaskShape
+from harness.records import NAN, Input, InputKind, TaskKind, TaskShape
+from harness.study.baseline_texts import PER_TOKEN, tfidf
 
 Floats = NDArray[np.float64]
 
@@ -70,6 +71,11 @@ class Columns:
         return found.sizes if found else ()
 
     @property
+    def tokens(self) -> Input | None:
+        """The codes of texts; None where there are none."""
+        return self.shape.find(InputKind.TOKENS)
+
+    @property
     def pool(self) -> int:
         """Side of the squares of pixels that become one value; 1: every pixel is one."""
         if not self.image:
@@ -82,7 +88,9 @@ class Columns:
 
     @property
     def numbers(self) -> int:
-        """How many columns hold numbers."""
+        """How many columns hold numbers, or codes of tokens."""
+        if self.tokens:
+            return self.tokens.sizes[0]
         if not self.image:
             return len(self.chosen)
         channels, height, width = self.image
@@ -96,7 +104,9 @@ class Columns:
 
     @property
     def width(self) -> int:
-        """How many columns the linear model sees, categories one-hot."""
+        """How many columns the linear model sees, categories one-hot; of texts, how many are not zero."""
+        if self.tokens:
+            return PER_TOKEN * self.numbers
         return self.numbers + sum(min(count, CATEGORIES) for count in self.cardinalities)
 
     @property
@@ -113,6 +123,8 @@ class Columns:
         arrays = part.inputs if rows is None else tuple(array[rows] for array in part.inputs)
         if self.image:
             return self._pooled(arrays[0])
+        if self.tokens:
+            return arrays[0].astype(np.float64)
         numbers = arrays[0].reshape(len(arrays[0]), _features(self.shape))[:, self.chosen]
         kinds = (each.kind for each in self.shape.inputs)
         # Of series the mask is left out: what is not there is zero, the mean of training.
@@ -157,14 +169,22 @@ def recipes(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
     models = columns.models
     if models is None:
         return ()
+    if columns.tokens:
+        none = Estimator("gradient boosting", None, NAN, "skipped: texts have no columns of numbers")
+        return (models.constant(), tfidf(models, columns.tokens, rows, columns.shape.outputs), none)
     found = (models.constant(), _linear(models, columns, rows), _boosting(models, columns, rows, seed))
+    return (*found, *_of_series(columns, rows, seed))
+
+
+def _of_series(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
+    """Return what series alone are compared with beside the others."""
     series = columns.shape.find(InputKind.SERIES)
     if series is None or columns.shape.kind not in tuple(TaskKind):
-        return found
+        return ()
     from harness.study.minirocket import minirocket
 
     whole = columns.numbers == _features(columns.shape)
-    return (*found, minirocket(series, rows, seed, whole=whole, classes=bool(problems[columns.shape.kind].classes)))
+    return (minirocket(series, rows, seed, whole=whole, classes=bool(problems[columns.shape.kind].classes)),)
 
 
 def _linear(models: Baselines, columns: Columns, rows: int) -> Estimator:

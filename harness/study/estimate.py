@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import NamedTuple
 
@@ -24,9 +24,11 @@ from harness.study.job import Job
 from harness.study.trial.building import (
     build_model,
     epochs_of,
+    make_fit,
     place_evaluation,
     place_training,
     plan_training,
+    stages_of,
     static_figures,
     with_batch_size,
 )
@@ -37,6 +39,10 @@ from harness.train import never
 
 DRAWN = 4
 """Candidates of each architecture that are tried beside the one in the middle: what a space holds differs widely."""
+
+
+FITTED_SAMPLES = 2000
+"""Samples that a model is fitted to at most, where it is no network, to see how long that takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,8 @@ def _in_the_middle(job: Job, architecture: str) -> _Measured:
 
 
 def _measured(job: Job, candidate: Candidate) -> _Measured:
+    if stages_of(candidate):
+        return _fitted(job, candidate)
     candidate, _ = Gates(job, never).settle(candidate)
     model = build_model(job, candidate, job.dataset, seed=0)
     parameters = static_figures(job, model).values["parameters"]
@@ -143,6 +151,20 @@ def _measured(job: Job, candidate: Candidate) -> _Measured:
     epoch_s = predicted["epoch_s"]
     trial_s = epoch_s * epochs_of(job, candidate) * job.trainings
     return _Measured(parameters, 1e3 * predicted["step_s"], epoch_s, trial_s, _beside_s(job, model, plan))
+
+
+def _fitted(job: Job, candidate: Candidate) -> _Measured:
+    """Do the first stage of a fit on some of the samples; a fit to all is taken to take as long for each."""
+    few = replace(job.dataset, train=job.dataset.train.first(FITTED_SAMPLES))
+    model = build_model(job, candidate, few, seed=0)
+    train = place_training(job, candidate, few, seed=0)
+    plan = plan_training(job, candidate, few, train)
+    start = time.perf_counter()
+    next(iter(make_fit(job, candidate, few, model, train, None, plan, seed=0, trial=0, stop=never)))
+    epoch_s = (time.perf_counter() - start) * len(job.dataset.train) / len(few.train)
+    parameters = static_figures(job, model).values["parameters"]
+    trial_s = epoch_s * epochs_of(job, candidate) * job.trainings
+    return _Measured(parameters, 1e3 * epoch_s, epoch_s, trial_s, _beside_s(job, model, plan))
 
 
 def _beside_s(job: Job, model: nn.Module, plan: Plan) -> float:

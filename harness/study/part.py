@@ -40,6 +40,8 @@ from harness.study import telemetry
 from harness.study.archive import Archive
 from harness.study.baselines import Scene, run_baselines, seconds_aside
 from harness.study.check import notes_on
+from harness.study.checks.examine import Examined, examine, examine_test
+from harness.study.checks.record import Suspected, as_records, recorded_of_test, told_of_checks
 from harness.study.choices import begin_record, memory_of
 from harness.study.contract import Executor, Grouping
 from harness.study.coordinator import Coordinator
@@ -48,6 +50,7 @@ from harness.study.decide.fixed import FixedTrials, Replicate
 from harness.study.decide.protocol import TrialSource
 from harness.study.execute.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.final import Finisher, report_aside_s, time_aside_s
+from harness.study.forecast_baselines import run_forecasts
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.replicates import as_record
@@ -99,6 +102,8 @@ class _Scored(NamedTuple):
 
     test: Mapping[str, Any] | None
     baselines: Sequence[Mapping[str, Any]]
+    suspected: Sequence[Suspected] = ()
+    """What was noticed of the inputs of the test samples."""
 
 
 class SearchPart:
@@ -154,12 +159,14 @@ class SearchPart:
                 self._note_growth(len(archive.known))
             choices_notes = self._begin()
             archive.tidy()
+            examined = Examined() if listed else examine(job, self._dataset)
             split_notes = job.learning.notes if job.learning else ()
             notes = (
                 *job.spec.notes,
                 *self._remarks,
                 *notes_on(job.spec),
                 *job.dataset.notes,
+                *examined.told(job.dataset.name),
                 *split_notes,
                 *choices_notes,
             )
@@ -168,14 +175,22 @@ class SearchPart:
             self._train(archive, executor, total)
             with thread_count(threads_of(job, 1)):
                 best = archive.highest if listed else archive.best
-                test, baselines = self._score(best)
+                scored = self._score(best)
             if not self._stop.at_once:
                 archive.clear()
             self._write_frames(archive)
             elapsed_s = self._elapsed()
             stats = summarise(
-                job, self._dataset, archive.records, best, test, baselines, total=total, elapsed_s=elapsed_s
+                job,
+                self._dataset,
+                archive.records,
+                best,
+                scored.test,
+                scored.baselines,
+                total=total,
+                elapsed_s=elapsed_s,
             )
+            stats = told_of_checks(stats, self._dataset, examined, scored.suspected)
             stats = told_of_search(stats, self._remarks, self._ended_by)
             if listed:
                 stats = told_of_list(stats, self._means.replicates, archive.records)
@@ -227,10 +242,11 @@ class SearchPart:
         earlier, winner = self._scored.get("test"), self._scored.get("best")
         if earlier and isinstance(winner, dict) and winner.get("trial") == best.trial:
             baselines = self._scored.get("baselines", ()) if self._job.spec.search.baselines else ()
-            return _Scored(cast("Mapping[str, Any]", earlier), cast("Sequence[Mapping[str, Any]]", baselines))
+            tested = cast("Mapping[str, Any]", earlier), cast("Sequence[Mapping[str, Any]]", baselines)
+            return _Scored(*tested, recorded_of_test(self._scored))
         try:
             finisher = Finisher(self._job, self._dataset, self._folder, best, self._stop, self._observer)
-            return _Scored(self._finish(finisher), self._beside(finisher))
+            return _Scored(self._finish(finisher), self._beside(finisher), self._suspected(finisher))
         except Interrupted:
             return _Scored(None, ())
 
@@ -256,7 +272,17 @@ class SearchPart:
         names = tuple(metric.name for metric in problem.metrics)
         scorer = replace(self._job.scorer, kind=problem.name, names=names)
         scene = Scene(self._job.dataset, *finisher.scored_on, scorer)
-        return [row.as_dict() for row in run_baselines(scene, self._job.spec.search.seed, self._stop)]
+        rows = [
+            *run_baselines(scene, self._job.spec.search.seed, self._stop),
+            *run_forecasts(scene, self._dataset, self._stop),
+        ]
+        return [row.as_dict() for row in rows]
+
+    def _suspected(self, finisher: Finisher) -> Sequence[Suspected]:
+        """Return what is noticed of the inputs of the test samples, now that they are open."""
+        if finisher.scored_on is None:
+            return []
+        return as_records(examine_test(self._job, *finisher.scored_on))
 
     def _open_test(self) -> int:
         """Count a look at the test samples before it happens, so that not even a crash hides it."""

@@ -29,7 +29,13 @@ def rehearse(job: Job) -> None:
             training = candidate.training
             model = build_model(job, candidate, job.dataset, seed=0)
             train = place(
-                few, device=job.device, batch_size=SAMPLES // 2, seed=0, shuffle=True, augment=training.augment
+                few,
+                device=job.device,
+                batch_size=SAMPLES // 2,
+                seed=0,
+                shuffle=True,
+                augment=training.augment,
+                balanced=training.sampling == "balanced",
             )
             if training.precision not in plans:
                 plans[training.precision] = plan_training(job, candidate, job.dataset, train, by_rule=True)

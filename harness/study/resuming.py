@@ -12,7 +12,7 @@ from harness.spec.growth import growth
 from harness.spec.parameters import NodeError
 from harness.study.search import differences, says_split_seed, spec_of_run, split_by_search
 
-FREE = ("space.", "budget.", "search.baselines")
+FREE = ("space.", "budget.", "search.baselines", "search.checks")
 """Keys that may change, but for ``budget.epochs``."""
 
 
@@ -64,5 +64,6 @@ def _check_grown(run: Path, original: Spec, resumed: Spec) -> None:
         if not path.startswith(FREE) or path == "budget.epochs":
             raise InputError(
                 f"{run}: cannot be resumed with another space: {path} differs; of a run only its budget may change, "
-                "but not the epochs, and search.baselines, and its space may grow. Start a new run for another one"
+                "but not the epochs, search.baselines and search.checks, and its space may grow. Start a new run for "
+                "another one"
             )

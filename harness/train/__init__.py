@@ -10,7 +10,9 @@ from harness.train.loss import outputs_for
 from harness.train.optimizer import build_optimizers, optimizers, state_per_parameter, validate_optimizer
 from harness.train.recipe import Mean, Recipe, Taken
 from harness.train.schedule import anneals, build_schedule, schedules, validate_schedule
-from harness.train.supervised import Supervised, Targets
+from harness.train.staged import Staged
+from harness.train.supervised import Supervised
+from harness.train.targets import Targets
 
 __all__ = [
     "Evaluation",
@@ -18,6 +20,7 @@ __all__ = [
     "Learner",
     "Mean",
     "Recipe",
+    "Staged",
     "Supervised",
     "Taken",
     "Targets",

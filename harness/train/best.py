@@ -29,9 +29,9 @@ class Best:
         """Keep the state of the model."""
         self.epoch, self.value = epoch, value
         state = self._tensors or self._model.state_dict()
-        if not self.state:
-            self.state = {name: torch.empty_like(tensor, device="cpu") for name, tensor in state.items()}
         for name, tensor in state.items():
+            if name not in self.state or self.state[name].shape != tensor.shape:  # a fit gives buffers their sizes
+                self.state[name] = torch.empty_like(tensor, device="cpu")
             self.state[name].copy_(tensor)
 
     def look(self) -> None:

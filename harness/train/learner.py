@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from harness.records import Named
+from harness.records import NAN, Named
 from harness.spec.candidate import CONSTANT
 from harness.train.average import Average
 from harness.train.gradients import ExplosionWatch, Gradients
@@ -56,8 +56,8 @@ class Learner:
 
     @property
     def learning_rate(self) -> float:
-        """Of the last step, of parameters without a factor of their own."""
-        rate: float = self.optimizers[0].param_groups[0]["lr"]
+        """Of the last step, of parameters without a factor of their own; NaN where nothing steps them."""
+        rate: float = self.optimizers[0].param_groups[0]["lr"] if self.optimizers else NAN
         return rate
 
     @property

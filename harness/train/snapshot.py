@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from harness.errors import StorageError
+from harness.models import is_fitted
 from harness.spec.base import Frozen
 from harness.train.best import Best
 from harness.train.checkpoint import pack, unpack
@@ -75,7 +76,7 @@ class Snapshots:
             )
             groups[f"optimizer.{name}"] = optimizers
             for kind, module in _modules(part):
-                groups[f"{kind}.{name}"] = tensors_of(module)
+                groups[f"{kind}.{name}"] = _tensors(module)
         facts = _Facts(
             identity=self._identity,
             course=course,
@@ -108,7 +109,7 @@ class Snapshots:
             for optimizer, state in zip(part.optimizers, states[name], strict=True):
                 optimizer.load_state_dict(state)
             for kind, module in _modules(part):
-                copy_into(tensors_of(module), _group(f"{kind}.{name}", tensors))
+                _put_back(module, _group(f"{kind}.{name}", tensors))
             if part.scaler is not None:
                 part.scaler.load_state_dict(facts.parts[name].scaler)
             part.watch.remember(facts.parts[name].norms)
@@ -134,15 +135,18 @@ class Snapshots:
                     "checkpoint and plan do not both scale the loss for fp16; use its precision or start anew"
                 )
             for kind, module in _modules(part):
-                check_fit(_group(f"{kind}.{name}", tensors), tensors_of(module))
+                if not is_fitted(module):
+                    check_fit(_group(f"{kind}.{name}", tensors), tensors_of(module))
         best = _group("best", tensors)
-        if best:
+        if best and not is_fitted(self._model):
             check_fit(best, as_real(self._model.state_dict().items()))
 
     def _put_back_best(self, facts: _Facts, state: Mapping[str, Tensor]) -> None:
         if facts.best_epoch:
             self._best.keep(facts.best_epoch, facts.best_value)
-        if state:
+        if state and is_fitted(self._model):
+            self._best.state = dict(state)
+        elif state:
             copy_into(as_real(self._best.state.items()), state)
 
 
@@ -151,6 +155,22 @@ def _modules(part: Learner) -> Iterator[tuple[str, nn.Module]]:
     yield "model", part.module
     if part.average is not None:
         yield "average", part.average.averaged
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return what is kept of a module."""
+    return as_real(module.state_dict().items()) if is_fitted(module) else tensors_of(module)
+
+
+def _put_back(module: nn.Module, saved: dict[str, Tensor]) -> None:
+    """Put back what was kept of it; buffers that are fitted have the sizes that they had."""
+    if not is_fitted(module):
+        copy_into(tensors_of(module), saved)
+        return
+    try:
+        module.load_state_dict(saved)
+    except RuntimeError as error:
+        raise StorageError(f"checkpoint is damaged: {' '.join(str(error).split())[:200]}") from None
 
 
 def _scaler_state(part: Learner) -> dict[str, float | int]:

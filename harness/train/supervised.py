@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from harness.data import Batch, Batches
+from harness.data import Batch
 from harness.plan import forward_of, prepare
-from harness.problems import LOSS, Quality, problems
-from harness.records import Figures, Plan, TaskShape
+from harness.problems import LOSS
+from harness.records import Figures, Plan
 from harness.spec import Candidate
 from harness.spec.names import SCHEDULES
 from harness.train.average import Average
-from harness.train.diagnosis import underfitting
-from harness.train.evaluation import assess
 from harness.train.learner import Learner
-from harness.train.loss import Criterion, cost, make_criterion
+from harness.train.loss import cost
 from harness.train.optimizer import build_optimizers
 from harness.train.recipe import Mean, Taken
 from harness.train.schedule import anneals
+from harness.train.targets import OnTargets, Targets
 from harness.train.weights import split_weights
 
 
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """What is learned."""
-
-    shape: TaskShape
-    """Of the task (two outputs for two classes, whatever the loss)."""
-    class_counts: Sequence[int] | None = None
-    """Training samples of each class; for balanced class weights, and to notice underfitting."""
-    scorer: Callable[[np.ndarray], Figures] | None = None
-    """What else is measured of the answers to the samples on which the model is assessed."""
-
-
-class Supervised:
+class Supervised(OnTargets):
     """Trains ``model`` in place as a candidate says, where and how a plan says.
 
     Of a batch larger than the plan's ``micro_batch`` (0: none is) only so many samples go through the model at once;
@@ -57,14 +40,8 @@ class Supervised:
     def __init__(self, model: nn.Module, candidate: Candidate, targets: Targets, plan: Plan) -> None:
         training, device = candidate.training, torch.device(plan.device)
         prepare(model, device=device, layout=plan.layout)
-        self.plan = plan
-        self.candidate, self.targets = candidate, targets
-        self.outputs = targets.shape.outputs
+        super().__init__(candidate, targets, plan)
         self.patience = 0 if anneals(candidate.schedule) else training.patience
-        self.identity: Mapping[str, Any] = {
-            key: value for key, value in candidate.as_dict().items() if key != "architecture"
-        }
-        self._criterion = make_criterion(targets.shape, training, class_counts=targets.class_counts, device=device)
         scaler = GradScaler(device.type) if plan.precision == "fp16" else None
         self._learner = Learner(
             model,
@@ -94,25 +71,10 @@ class Supervised:
         kept = scores.detach(), self._criterion.targets_seen(batch)
         return Taken({LOSS: Mean(loss.detach(), samples)}, samples, {} if norms is None else {"model": norms}, kept)
 
-    def seen(self) -> SeenTargets:
-        """Return what measures the quality on the training samples of one epoch."""
-        return SeenTargets(
-            self._criterion,
-            problems[self.targets.shape.kind].quality(self.targets.shape, torch.device(self.plan.device)),
-        )
-
     def settle(self, batches: Iterable[Batch]) -> None:
         """Make an average of weights fit for use."""
         if self._learner.average is not None:
             self._learner.average.settle(self._look, batches)
-
-    def assess(self, batches: Batches) -> Figures:
-        """Return metrics of the model in use, those of the scorer among them unless there are no answers to score."""
-        shape, scorer, device = self.targets.shape, self.targets.scorer, torch.device(self.plan.device)
-        found = assess(
-            self.model, self._forward_in_use, batches, self._criterion, shape, device, answers=scorer is not None
-        )
-        return self.scored(found.metrics, found.answers)
 
     def judged(self, metrics: Mapping[str, float], scores: Tensor) -> Figures:
         """Return metrics of scores that a stack has of all samples on which the model is assessed."""
@@ -132,17 +94,6 @@ class Supervised:
                 assert weight.grad is not None
                 weight.grad.add_(weight.sign(), alpha=self._l1)
             return float(self._penalty())
-
-    def scored(self, metrics: Mapping[str, float], answers: np.ndarray | None) -> Figures:
-        """Return the metrics with what the scorer says of the answers, unless there are none to score."""
-        scorer = self.targets.scorer
-        if scorer is None or answers is None or not math.isfinite(metrics[LOSS]):
-            return Figures(metrics)
-        return Figures(metrics) | scorer(answers)
-
-    def remark(self, metrics: Mapping[str, float]) -> str:
-        """Say where the model has hardly learned."""
-        return underfitting(self.targets.shape.kind, metrics, self.targets.class_counts)
 
     def _look(self, batch: Batch) -> None:
         """Let the model in use see a batch, in parts as in training."""
@@ -175,23 +126,6 @@ class Supervised:
 
     def _penalty(self) -> Tensor:
         return self._l1 * torch.stack([weight.abs().sum() for weight in self._weights]).sum()
-
-
-class SeenTargets:
-    """The quality of what steps scored."""
-
-    def __init__(self, criterion: Criterion, measure: Quality) -> None:
-        self._criterion = criterion
-        self._quality = measure
-
-    def update(self, steps: Sequence[Taken]) -> None:
-        """Take in the scores and targets of several steps, which is cheaper than one by one."""
-        scores, targets = (torch.cat(tensors) for tensors in zip(*(taken.kept for taken in steps), strict=True))
-        self._quality.update(self._criterion.predictions(scores), targets)
-
-    def metrics(self) -> Mapping[str, float]:
-        """Return them by name."""
-        return self._quality.metrics()
 
 
 def parts(batch: Batch, most: int) -> Iterator[Batch]:

@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 
 from harness.data import Part, place
 from harness.data.augment import augment_images, draw_table, mix_inputs, turn
+from harness.data.operations import OPERATIONS, operate
 from harness.data.part import Normalise
 from harness.errors import DataError
 from harness.spec.training import Augment
@@ -258,6 +260,9 @@ def test_turning_one_part_on_leaves_the_draws_of_the_others():
         {"scale": 0.1},
         {"cutout": 0.2},
         {"cutmix": 1.0},
+        {"erase": 0.2},
+        {"operations": 2},
+        {"magnitude": 0.1},
     ],
 )
 def test_tables_take_mixup_alone(setting):
@@ -265,3 +270,77 @@ def test_tables_take_mixup_alone(setting):
     (name,) = setting
     with pytest.raises(DataError, match=f"augment.{name} needs images"):
         place(part, device=CPU, batch_size=4, seed=0, shuffle=True, augment=Augment(**setting, mixup=0.2))
+
+
+def test_erasing_blanks_one_rectangle_of_the_areas_and_shapes_of_the_paper():
+    augment, count = Augment(erase=0.5), 2000
+    draws = draw_table(augment, count, seed=0, epoch=1)
+    assert torch.equal(draws[:, :9], draw_table(Augment(), count, seed=0, epoch=1)[:, :9])
+    blank = augment_images(augment, torch.ones(count, 2, 40, 60), draws) == 0.0
+    assert torch.equal(blank[:, 0], blank[:, 1])
+    tall, wide = blank[:, 0].any(2).sum(1), blank[:, 0].any(1).sum(1)
+    area = blank[:, 0].flatten(1).sum(1)
+    assert torch.equal(area, tall * wide), "it is one rectangle"
+    erased = area > 0
+    assert 0.46 < float(erased.float().mean()) < 0.54
+    share = area[erased] / (40 * 60)
+    assert 0.015 < float(share.min()) < 0.03 < 0.3 < float(share.max()) < 0.35
+    ratio = tall[erased] / wide[erased]
+    assert 0.25 < float(ratio.min()) < 0.4
+    assert 2.5 < float(ratio.max()) < 4.0
+
+
+def one_operation(x_BCHW, name, strength, magnitude=1.0):
+    """Have one operation done, its strength from -1 to 1, by the draws that choose it."""
+    chosen = (OPERATIONS.index(name) + 0.5) / len(OPERATIONS)
+    draws = torch.tensor([[chosen, (strength + 1) / 2]], dtype=x_BCHW.dtype).expand(len(x_BCHW), 2)
+    return operate(x_BCHW, draws, magnitude)
+
+
+def test_operations_are_what_they_are_called():
+    x = torch.randn(3, 2, 20, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    one = torch.ones(3, dtype=torch.float64)
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    turned = turn(x, one * math.radians(15.0), one)
+    torch.testing.assert_close(one_operation(x, "rotate", 0.5), turned)
+    torch.testing.assert_close(one_operation(x, "rotate", 1.0, magnitude=0.5), turned)
+    right = one_operation(x, "move_x", 1 / 3)  # by a tenth of 30 pixels
+    torch.testing.assert_close(right[..., 3:], x[..., :-3])
+    assert float(right[..., :3].abs().max()) < 1e-9
+    down = one_operation(x, "move_y", 1 / 3)
+    torch.testing.assert_close(down[..., 2:, :], x[..., :-2, :])
+    torch.testing.assert_close(one_operation(x, "brighten", 0.4), x + 0.4)
+    torch.testing.assert_close(one_operation(x, "contrast", -1.0), mean + 0.1 * (x - mean))
+    inner = F.conv2d(x.flatten(0, 1)[:, None], torch.full((1, 1, 3, 3), 1 / 9, dtype=torch.float64)).view(3, 2, 18, 28)
+    sharper = one_operation(x, "sharpen", 1.0)[..., 1:-1, 1:-1]
+    torch.testing.assert_close(sharper, x[..., 1:-1, 1:-1] + 0.9 * (x[..., 1:-1, 1:-1] - inner))
+    torch.testing.assert_close(one_operation(x, "none", 1.0), x)
+
+
+@pytest.mark.parametrize(("name", "along", "across"), [("shear_x", 3, 2), ("shear_y", 2, 3)])
+def test_a_shear_moves_rows_in_proportion_to_their_distance_from_the_centre(name, along, across):
+    """A line through the centre becomes one that leans by the tangent that was drawn, whatever the shape."""
+    x = torch.zeros(1, 1, 41, 61)
+    x.select(along, x.shape[along] // 2).fill_(1.0)
+    sheared = one_operation(x, name, 1.0)
+    place = torch.arange(x.shape[along], dtype=torch.float32)
+    mass = sheared[0, 0] if along == 3 else sheared[0, 0].T
+    mean = (mass * place).sum(1) / mass.sum(1)
+    distance = torch.arange(x.shape[across]) - x.shape[across] // 2
+    inside = distance.abs() < 15
+    torch.testing.assert_close(mean[inside], x.shape[along] // 2 - 0.3 * distance[inside], atol=0.02, rtol=0)
+
+
+def test_each_operation_is_drawn_as_often_as_any_other_and_two_follow_each_other():
+    augment = Augment(operations=2, magnitude=1.0)
+    draws = draw_table(augment, 4500, seed=0, epoch=1)
+    assert draws.shape == (4500, 14)
+    x = torch.randn(4500, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    changed = augment_images(augment, x, draws)
+    same = torch.isclose(changed, x, atol=1e-5).flatten(1).all(1)
+    assert 30 < int(same.sum()) < 90, "twice none of nine: one in 81"
+    both = one_operation(one_operation(x[:5], "brighten", 0.5), "contrast", 0.5)
+    chosen = [(OPERATIONS.index(name) + 0.5) / len(OPERATIONS) for name in ("brighten", "contrast")]
+    torch.testing.assert_close(
+        operate(x[:5], torch.tensor([[chosen[0], 0.75, chosen[1], 0.75]]).expand(5, 4), 1.0), both
+    )

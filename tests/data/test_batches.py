@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.data import Part, derive_seed, load, place
 from harness.data.batches import _Streamed
 from harness.data.part import Normalise
-from harness.errors import DataError
+from harness.errors import DataError, InputError
 from harness.spec.task import BuiltinTask
 from harness.spec.training import Augment
 
@@ -228,3 +228,29 @@ def test_seeds_depend_on_every_part_and_stay_below_63_bits():
     assert all(0 <= seed < 2**63 for seed in seeds)
     # first 8 bytes of `printf '[0, "epoch", 1]' | sha256sum`, without the last bit
     assert derive_seed(0, "epoch", 1) == 0xE5787EB02B2D6E6B >> 1
+
+
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    batch_size=st.integers(2, 20),
+    seed=st.integers(0, 2**31),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_balanced_epoch_has_as_many_samples_of_each_class(counts, batch_size, seed):
+    classes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    part = Part((np.arange(len(classes), dtype=np.float32)[:, None],), classes, np.arange(len(classes)))
+    batches = place(part, device=CPU, batch_size=batch_size, seed=seed, shuffle=True, balanced=True)
+    first, second = ([int(x) for batch in batches.epoch(number) for x in batch.inputs[0][:, 0]] for number in (1, 2))
+    assert len(first) == batches.samples
+    assert first == [int(x) for batch in batches.epoch(1) for x in batch.inputs[0][:, 0]]
+    assert len(classes) < 12 or first != second
+    there = np.bincount(classes[first], minlength=len(counts))
+    assert there.max() - there.min() <= 2
+    for code in range(len(counts)):
+        times = np.bincount(first, minlength=len(classes))[classes == code]
+        assert times.max() - times.min() <= 2  # one more by the last round, one less by a sample that is left alone
+
+
+def test_values_cannot_be_balanced():
+    with pytest.raises(InputError, match="sampling: 'balanced' is for classes"):
+        place(category_part(10), device=CPU, batch_size=4, seed=0, shuffle=True, balanced=True)

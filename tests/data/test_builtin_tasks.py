@@ -30,7 +30,7 @@ def test_tasks_are_listed_without_importing_torch_or_sklearn():
 
 
 def test_every_listed_task_has_a_reader():
-    assert set(tasks) == {*builtin._SKLEARN, "fashion-mnist"}
+    assert set(tasks) == {*builtin._SKLEARN, "docstrings", "fashion-mnist"}
     assert all("\n" not in entry.summary + entry.needs and entry.name == name for name, entry in tasks.items())
 
 

@@ -59,7 +59,7 @@ def test_hidden_and_other_files_are_left_out(folder):
     after = read_image_folder(ImagesTask(images=folder))
     assert len(after) == 24
     assert after.fingerprint == before.fingerprint
-    assert "1 entries of the class folders are not image files" in after.notes[0]
+    assert "1 entries of the class folders are not named like images" in after.notes[0]
 
 
 def test_fingerprint_sees_names_and_content(folder):

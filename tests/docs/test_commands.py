@@ -32,6 +32,7 @@ PARSED = {
     r"harness ensemble results/RUN": "takes several trials; tests/cli/test_cli_ensemble.py makes them",
     r"harness threshold RUN": "takes two classes; tests/cli/test_cli_decisions.py sets all of them",
     r"harness predict RUN (houses.csv|photos/) ": "needs a run of values, or of images; tests/prediction has both",
+    r"harness search text --set 'task=\{csv: reviews\.csv": "needs reviews; tests/data/test_text_sources.py reads some",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
     r"harness search series --set 'task=\{ts: GunPoint": "needs files; tests/prediction/test_predict_series.py has some",
     r"harness export RUN --out wine\.onnx|harness export RUN --format torch": "tests/exporting exports every kind",
@@ -48,14 +49,14 @@ OTHERS = {
     r"\.venv/bin/pytest -m 'not slow' tests/spec$": "part of the tests",
     r"\.venv/bin/python benchmarks/step_overhead\.py$": "a benchmark; that the file exists is checked below",
     r"\.venv/bin/mkdocs build --strict$": "tests/docs/test_site.py builds the site",
-    r"pip install -c constraints\.txt '\.\[(ray|onnx|dashboard|mlflow,tensorboard)\]'$": "needs an index",
+    r"pip install -c constraints\.txt '\.\[(ray|onnx|dashboard|mlflow,tensorboard|text)\]'$": "needs an index",
     r"tensorboard --logdir results/tensorboard$": "serves until it is told to end; tests/tracking reads the files",
     r"python benchmarks/gpu_check\.py( --rehearse| --only nvml,memory)?$": "minutes; tests/hardware/test_gpu_check.py",
     r"ray start --(head --port 6379|address=HEAD:6379)$": "tests/study/test_ray_cluster.py starts nodes",
 }
 """Commands of other programs."""
 
-SLOW = re.compile(r"fashion-mnist|search images|reproduce RUN|--warm-start|--workers|--seeds|harness train")
+SLOW = re.compile(r"fashion-mnist|search images|search text|reproduce RUN|--warm-start|--workers|--seeds|harness train")
 """What takes over a few seconds even on a small budget: a large data set, worker processes."""
 
 

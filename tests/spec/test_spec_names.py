@@ -6,7 +6,7 @@ from harness.data import tasks
 from harness.errors import SpecError
 from harness.models import families
 from harness.spec import OPTIONS, TASKS, load_spec, parse_spec, shipped_spaces, shipped_summaries
-from harness.spec.names import PRUNERS, SAMPLERS, SCHEDULES
+from harness.spec.names import FITTED, PRUNERS, SAMPLERS, SCHEDULES
 from harness.study.decide.pruners import pruners
 from harness.study.decide.samplers import samplers
 from harness.train import optimizers, schedules
@@ -18,6 +18,10 @@ def test_the_options_and_their_parameters_are_those_of_the_registries():
         key: {name: tuple(entry.config.model_fields) for name, entry in registry.items()}
         for key, registry in registries.items()
     } == OPTIONS
+
+
+def test_the_fitted_architectures_are_those_of_the_registry():
+    assert set(FITTED) == {name for name, known in families.items() if known.fitting is not None}
 
 
 def test_the_samplers_and_pruners_are_those_of_the_registries():
@@ -103,5 +107,5 @@ def test_data_in_place_of_a_space_is_answered_with_the_command_that_searches_it(
 
 def test_every_shipped_space_says_in_its_first_line_what_it_is_for():
     for name, summary in shipped_summaries().items():
-        assert summary.split(":")[0] in ("Tables", "Images", "Series", "Text"), name
+        assert summary.split(":")[0] in ("Tables", "Images", "Series", "Text", "Forecasts"), name
         assert len(summary) < 110

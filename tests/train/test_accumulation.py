@@ -9,7 +9,7 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 from harness.data import Batch
-from harness.problems.labels import Labels
+from harness.problems.labels import Labels, of_classes, of_second
 from harness.problems.values import Values
 from harness.records import Named, TaskKind, TaskShape
 from harness.spec import Candidate, Training
@@ -18,12 +18,12 @@ from harness.train.supervised import parts
 
 THREE = torch.tensor([0.5, 3.0, 1.25], dtype=torch.float64)
 LOSSES = {
-    "cross_entropy": Labels(binary=False, smoothing=0.0, weights_C=None),
-    "smoothed": Labels(binary=False, smoothing=0.1, weights_C=None),
-    "weighted": Labels(binary=False, smoothing=0.0, weights_C=THREE),
-    "weighted and smoothed": Labels(binary=False, smoothing=0.2, weights_C=THREE),
-    "binary": Labels(binary=True, smoothing=0.0, weights_C=None),
-    "binary, weighted and smoothed": Labels(binary=True, smoothing=0.1, weights_C=THREE[:2]),
+    "cross_entropy": Labels(logits=of_classes, smoothing=0.0, weights_C=None),
+    "smoothed": Labels(logits=of_classes, smoothing=0.1, weights_C=None),
+    "weighted": Labels(logits=of_classes, smoothing=0.0, weights_C=THREE),
+    "weighted and smoothed": Labels(logits=of_classes, smoothing=0.2, weights_C=THREE),
+    "binary": Labels(logits=of_second, smoothing=0.0, weights_C=None),
+    "binary, weighted and smoothed": Labels(logits=of_second, smoothing=0.1, weights_C=THREE[:2]),
     "mse": Values(nn.functional.mse_loss, 2.0),
     "huber": Values(nn.functional.huber_loss, 0.1),
 }

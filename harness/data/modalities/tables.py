@@ -8,7 +8,7 @@ has learnt nothing of what is beyond.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NotRequired
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import Field
 from typing_extensions import TypedDict, override
 
+from harness.data.asked_columns import check_columns
 from harness.data.columns import ColumnReading
 from harness.data.dates import calendars
 from harness.data.fitted import Target
@@ -26,8 +27,9 @@ from harness.data.reread import reread
 from harness.data.sources.names import one_form
 from harness.data.sources.tables import check_duplicates
 from harness.data.unusual import Unusual, add
-from harness.errors import DataError, did_you_mean
+from harness.errors import DataError
 from harness.records import Input, table_inputs
+from harness.spec.text_reading import Encoding
 
 
 class Number(TypedDict):
@@ -59,7 +61,8 @@ class Dates(TypedDict):
 class Table(TypedDict):
     """Of a table. ``columns`` are all in their order, ``reading`` is how those that are learnt from were read.
 
-    ``array`` is what they were called in a file of arrays, ``separator`` what the task says of its CSV file.
+    ``array`` is what they were called in a file of arrays, ``separator`` and ``encoding`` what the task says of its
+    file.
     """
 
     inputs: Literal["table"]
@@ -70,6 +73,7 @@ class Table(TypedDict):
     left_out: NotRequired[list[str]]
     array: NotRequired[str]
     separator: NotRequired[Annotated[str, Field(max_length=1)]]
+    encoding: NotRequired[Encoding]
     reading: NotRequired[dict[str, ColumnReading]]
     target: Target
 
@@ -110,6 +114,19 @@ class TableModality(Modality[pd.DataFrame]):
     def width(self, fitted: Mapping[str, Any]) -> int:
         """Return the number of columns."""
         return len(fitted["columns"])
+
+    @override
+    def remarks(self, fitted: Mapping[str, Any]) -> tuple[str, ...]:
+        """Say which columns say nothing in the training part; of a date only what varies is used anyway."""
+        names = [name for name in fitted["left_out"] if name in fitted["columns"]]
+        return tuple(f"column {name!r} is the same in every training sample: left out" for name in names)
+
+    @override
+    def columns(self, fitted: Mapping[str, Any]) -> list[str]:
+        """Return dates, numbers and categories; what a date became is not in the table."""
+        dates = [each["column"] for each in fitted.get("dates", ())]
+        learnt = (each["column"] for each in (*fitted["numeric"], *fitted["categorical"]))
+        return [*dates, *(name for name in learnt if name.rpartition(": ")[0] not in dates)]
 
     def beyond_training(self, fitted: Mapping[str, Any], raw: pd.DataFrame, rows: np.ndarray) -> dict[str, int]:
         """Return the clipped values of each number."""
@@ -176,23 +193,3 @@ def _as_frame(preprocessing: Mapping[str, Any], raw: Any) -> pd.DataFrame:
     frame: pd.DataFrame = raw.set_axis(names, axis="columns")
     check_columns(preprocessing, frame.columns)
     return frame
-
-
-def check_columns(preprocessing: Mapping[str, Any], names: Collection[str]) -> None:
-    """Raise :class:`DataError` unless every column that is learnt from is among those of a table."""
-    if missing := [name for name in columns_needed(preprocessing) if name not in names]:
-        more = f" (and {len(missing) - 1} more: {', '.join(missing[1:])})" if len(missing) > 1 else ""
-        raise DataError(f"column {missing[0]!r} is missing{more}{did_you_mean(missing[0], names)}")
-
-
-def unknown_columns(preprocessing: Mapping[str, Any], names: Iterable[object]) -> list[str]:
-    """Return those of a table's columns that its training data did not have, nor learn from; the target is known."""
-    known = {*preprocessing["columns"], preprocessing["target"].get("name")}
-    return [name for name in map(one_form, names) if name not in known]
-
-
-def columns_needed(preprocessing: Mapping[str, Any]) -> list[str]:
-    """Return the columns of a table that are learnt from."""
-    dates = [fitted["column"] for fitted in preprocessing.get("dates", ())]
-    learnt = (fitted["column"] for fitted in (*preprocessing["numeric"], *preprocessing["categorical"]))
-    return [*dates, *(name for name in learnt if name.rpartition(": ")[0] not in dates)]

@@ -48,7 +48,7 @@ def read_arrays(
     each sample.
     """
     x, y = f"{where}: {labels[0]!r}", f"{where}: {labels[1]!r}"
-    several = targets.ndim == 2 and targets.size > len(targets) and targets.dtype.kind in "iuf"
+    several = targets.ndim == 2 and targets.size > len(targets) and targets.dtype.kind in "biuf"
     if targets.ndim != 1 + several or targets.dtype.kind not in "biufU":
         raise DataError(
             f"{y} is {_describe(targets)}, expected one number or text per sample, of shape N, or several numbers,"
@@ -61,13 +61,13 @@ def read_arrays(
     _check_numbers(targets, y)
     reading = Reading(where, row_of)
     if several:
-        known, class_names, notes = encode_several(targets, task.kind, y, reading)
+        encoded = encode_several(targets, task.kind, y, reading)
     else:
-        known, class_names, notes = encode_targets(pd.Series(targets), task.kind, y, reading)
+        encoded = encode_targets(pd.Series(targets), task.kind, y, reading)
     common: dict[str, Any] = {
         "name": name,
-        "targets": known,
-        "class_names": class_names,
+        "targets": encoded.targets,
+        "class_names": encoded.class_names,
         "problem": task.kind,
         "value_names": tuple(map(str, range(targets.shape[1]))) if several else (),
         "target": labels[1],
@@ -76,13 +76,13 @@ def read_arrays(
     }
     if task.as_ == "series":
         series = checked(of_array(inputs, x, lengths), x, row_of)
-        return Source(**common, inputs=series, notes=(*notes, *remarks(series, x)))
+        return Source(**common, inputs=series, notes=(*encoded.notes, *remarks(series, x)))
     if inputs.ndim != 2:
-        return Source(**common, inputs=as_images(inputs, x), notes=notes)
+        return Source(**common, inputs=as_images(inputs, x), notes=encoded.notes)
     names = [str(number) for number in range(inputs.shape[1])]
     table = numeric_table(inputs, names, where)
     return Source(
-        **common, inputs=table.frame, columns=tuple(names), reading=table.reading, notes=(*notes, *table.notes)
+        **common, inputs=table.frame, columns=tuple(names), reading=table.reading, notes=(*encoded.notes, *table.notes)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,14 @@ from harness.data.catalog import tasks
 from harness.data.files import sha256_of_arrays
 from harness.data.series import of_array
 from harness.data.sources.arrays import numeric_table
+from harness.data.sources.docstrings import read_docstrings
 from harness.data.sources.fashion_mnist import read_fashion_mnist
+from harness.data.sources.forecast_file import read_forecast
 from harness.data.sources.source import Source, read_source
 from harness.errors import DataError
-from harness.spec.task import BuiltinTask
+from harness.spec.task import BuiltinTask, ForecastTask
+
+AIRLINE = Path(__file__).with_name("airline.csv")
 
 
 @read_source.register
@@ -25,8 +30,22 @@ def read_builtin(task: BuiltinTask) -> Source:
     if name == "fashion-mnist":
         return read_fashion_mnist(task.directory)
     if task.directory is not None:
-        raise DataError(f"{name}: comes with scikit-learn and is read from no files; remove `directory`")
+        raise DataError(f"{name}: comes with installed packages and is read from no files; remove `directory`")
+    if name == "airline":
+        return _airline(task)
+    if name == "docstrings":
+        return read_docstrings(name)
     return _SKLEARN[name](name)
+
+
+def _airline(task: BuiltinTask) -> Source:
+    """Return thousands of international airline passengers a month, 1949 to 1960.
+
+    Series G of Box and Jenkins, 1970, Time series analysis: forecasting and control. Logarithms, since its seasons grow
+    with it.
+    """
+    said = {"time": "month", "target": "passengers", "horizon": 12, "transform": "log", "split": task.split}
+    return read_forecast(ForecastTask.model_validate({"forecast": AIRLINE, **said}))
 
 
 def _digits(name: str) -> Source:

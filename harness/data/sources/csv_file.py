@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pandas as pd
 
 from harness.data.files import existing_file
+from harness.data.sources.decoding import UTF_8, is_utf_8, open_text, text_errors
 from harness.data.sources.source import Source, read_source
 from harness.data.sources.tables import RawTable, read_table
 from harness.digest import sha256_of_file
@@ -41,9 +42,8 @@ _PACKED = {
     b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "an Excel workbook; save the sheet as CSV",
     b"PAR1": "a Parquet file; name it as `parquet:`",
-    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
-    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
 }
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Layout:
     directive: bool
     """Whether the first line names the separator."""
     header: tuple[str, ...]
+    encoding: str = UTF_8
 
     @property
     def options(self) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class Layout:
     @contextmanager
     def below_header(self) -> Iterator[tuple[TextIO, int]]:
         """Open the file behind its header; with the number of lines that were passed."""
-        with _open(self.path) as file:
+        with open_text(self.path, self.encoding) as file:
             lines = 0
             if self.directive:
                 file.readline()
@@ -92,25 +93,32 @@ class Layout:
 @read_source.register
 def read_csv(task: CsvTask) -> Source:
     """Read the table of a task, and its test file behind it; :class:`DataError` when it cannot be used."""
-
-    def read(path: Path) -> RawTable:
-        frame, layout, notes = read_csv_file(existing_file(path), task.separator)
-        digest = sha256_of_file(layout.path)
-        return RawTable(
-            layout.path.stem, str(layout.path), frame, lambda row: f"line {layout.line_of(row)}", digest, notes
-        )
-
-    source = read_table(task, read(task.csv), None if task.test is None else read(task.test.csv))
-    return replace(source, separator=task.separator)
+    first = csv_table(task.csv, task.separator, task.encoding)
+    test = None if task.test is None else csv_table(task.test.csv, task.separator, task.encoding)
+    return replace(read_table(task, first, test), separator=task.separator)
 
 
-def read_csv_file(path: Path, separator: str) -> tuple[pd.DataFrame, Layout, tuple[str, ...]]:
+def csv_table(path: Path, separator: str, encoding: str = UTF_8) -> RawTable:
+    """Return the rows of a file before any of it is understood. Raises :class:`DataError`."""
+    frame, layout, notes = read_csv_file(existing_file(path), separator, encoding)
+    return RawTable(
+        layout.path.stem,
+        str(layout.path),
+        frame,
+        lambda row: f"line {layout.line_of(row)}",
+        sha256_of_file(layout.path),
+        notes,
+        encoding=encoding,
+    )
+
+
+def read_csv_file(path: Path, separator: str, encoding: str = UTF_8) -> tuple[pd.DataFrame, Layout, tuple[str, ...]]:
     """Return every value of the file as text (NaN where the field is empty), how it is laid out, and notes.
 
     The columns have the names of the header, in which blanks around a name do not count. ``separator`` "" is found.
     Raises :class:`DataError`.
     """
-    layout, notes = find_layout(path, separator)
+    layout, notes = find_layout(path, separator, encoding)
     with layout.below_header() as (file, _), _table_errors(layout):
         try:
             frame = pd.read_csv(file, **layout.options)
@@ -141,25 +149,16 @@ def read_chunks(layout: Layout, rows: int) -> Iterator[tuple[pd.DataFrame, int]]
             yield frame, file.buffer.tell()
 
 
-def find_layout(path: Path, separator: str = "") -> tuple[Layout, tuple[str, ...]]:
+def find_layout(path: Path, separator: str = "", encoding: str = UTF_8) -> tuple[Layout, tuple[str, ...]]:
     """Return how the values of a file are laid out, and notes. Raises :class:`DataError`."""
-    refuse_other_formats(path)
-    with text_errors(path):
-        return _find_layout(path, separator)
-
-
-@contextmanager
-def text_errors(path: Path) -> Iterator[None]:
-    """Raise :class:`DataError` for a file that is not UTF-8 text."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+    refuse_other_formats(path, encoding)
+    with text_errors(path, encoding):
+        return _find_layout(path, separator, encoding)
 
 
 @contextmanager
 def _table_errors(layout: Layout) -> Iterator[None]:
-    with text_errors(layout.path), warnings.catch_warnings():
+    with text_errors(layout.path, layout.encoding), warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header would lose data
         try:
             yield
@@ -168,25 +167,23 @@ def _table_errors(layout: Layout) -> Iterator[None]:
             raise DataError(f"{layout.path}: is not a table with as many values in every line ({odd})") from None
 
 
-def _open(path: Path) -> TextIO:
-    return path.open(encoding="utf-8-sig")
-
-
 def _reader(lines: TextIO | Sequence[str], separator: str) -> Reader:
     return csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t")
 
 
-def refuse_other_formats(path: Path) -> None:
+def refuse_other_formats(path: Path, encoding: str = UTF_8) -> None:
     """Raise :class:`DataError` for a file that begins as packed files and workbooks do."""
     with path.open("rb") as file:
         start = file.read(8)
     for mark, what in _PACKED.items():
         if start.startswith(mark):
             raise DataError(f"{path}: is {what}")
+    if start.startswith(_UTF_16) and is_utf_8(encoding):
+        raise DataError(f"{path}: is UTF-16 text; save it as UTF-8, or say `encoding: utf-16`")
 
 
-def _find_layout(path: Path, separator: str) -> tuple[Layout, tuple[str, ...]]:
-    with _open(path) as file:
+def _find_layout(path: Path, separator: str, encoding: str) -> tuple[Layout, tuple[str, ...]]:
+    with open_text(path, encoding) as file:
         sample = file.read(_SAMPLE)
         whole = not file.read(1)
     lines = sample.splitlines(keepends=True)
@@ -202,7 +199,7 @@ def _find_layout(path: Path, separator: str) -> tuple[Layout, tuple[str, ...]]:
     _refuse_titles(path, records)
     note = () if chosen == "," or separator else (f"{path}: values are separated by {SEPARATORS.get(chosen, chosen)}",)
     header = tuple(name.strip() for name in records[0])
-    return Layout(path, chosen, directive is not None, header), note
+    return Layout(path, chosen, directive is not None, header, encoding), note
 
 
 def _records(lines: Sequence[str], separator: str) -> list[list[str]]:

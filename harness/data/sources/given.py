@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,7 +33,7 @@ _FORMS = "give a DataFrame with target=, a pair (inputs, targets), or {'inputs':
 class Given:
     """Data from Python, with what a space file would say of it."""
 
-    task: Mapping[str, str]
+    task: Mapping[str, Any]
     """The form of the task, under a name of its own, and the target of a frame."""
     frame: pd.DataFrame | None = None
     arrays: tuple[np.ndarray, np.ndarray] | None = None
@@ -55,7 +55,7 @@ class Given:
         raise DataError(f"{_WHERE}: is {self}, and the task is {task.source}: {task.label}; {_FORMS}")
 
 
-def given(data: Any, target: str | None = None) -> Given:
+def given(data: Any, target: str | Sequence[str] | None = None) -> Given:
     """Return data from Python as it is read; see :func:`harness.search` for its forms. Raises :class:`DataError`."""
     if isinstance(data, Mapping):
         if set(data) != set(_KEYS):
@@ -75,17 +75,25 @@ def given(data: Any, target: str | None = None) -> Given:
     return Given({"frame": _WHERE, **({"target": target} if target is not None else {})}, frame=data)
 
 
-def _with_targets(frame: pd.DataFrame, targets: Any, name: str | None) -> Given:
-    """Return a frame with its targets, of the same order, as one more column."""
-    if isinstance(targets, pd.DataFrame) and targets.shape[1] == 1:
-        targets = targets.iloc[:, 0]
-    column = targets if isinstance(targets, pd.Series) else pd.Series(_array(targets, "targets", 1))
-    name = name or (str(column.name) if column.name is not None else "target")
-    if len(column) != len(frame):
-        raise DataError(f"{_WHERE}: has {len(frame):,} inputs and {len(column):,} targets; give one for each")
-    if one_form(name) in map(one_form, frame.columns):
-        raise DataError(f"{_WHERE}: the inputs have a column {name!r}, as the targets are called; drop or rename it")
-    return Given({"frame": _WHERE, "target": name}, frame=frame.assign(**{name: column.set_axis(frame.index)}))
+def _with_targets(frame: pd.DataFrame, targets: Any, target: str | Sequence[str] | None) -> Given:
+    """Return a frame with its targets, of the same order, as further columns."""
+    if isinstance(targets, pd.DataFrame):
+        beside = targets
+    else:
+        column = targets if isinstance(targets, pd.Series) else pd.Series(_array(targets, "targets", 1))
+        beside = column.to_frame("target" if column.name is None else column.name)
+    names = list(map(str, beside.columns)) if target is None else [target] if isinstance(target, str) else list(target)
+    if len(names) != beside.shape[1]:
+        raise DataError(f"{_WHERE}: has {beside.shape[1]} columns of targets, and `target` names {len(names)}")
+    if len(beside) != len(frame):
+        raise DataError(f"{_WHERE}: has {len(frame):,} inputs and {len(beside):,} targets; give one for each")
+    for name in names:
+        if one_form(name) in map(one_form, frame.columns):
+            raise DataError(
+                f"{_WHERE}: the inputs have a column {name!r}, as the targets are called; drop or rename it"
+            )
+    whole = pd.concat([frame, beside.set_axis(names, axis="columns").set_axis(frame.index)], axis="columns")
+    return Given({"frame": _WHERE, "target": names[0] if len(names) == 1 else names}, frame=whole)
 
 
 def _array(values: Any, what: str, dimensions: int | None = None) -> np.ndarray:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from harness.data.files import existing_folder
+from harness.data.files import existing_folder, sha256_of_files
 from harness.data.room import room
-from harness.data.sources.image_layout import find_images, readable
+from harness.data.sources.class_folders import Content, find_samples, readable
 from harness.data.sources.image_pixels import Picture, read_picture
 from harness.data.sources.source import Source, read_source
-from harness.digest import sha256_of_file
 from harness.spec.task import Ground, ImagesTask
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
@@ -33,6 +31,13 @@ _FAINT = 8
 """With fewer levels than this between the darkest and the brightest pixel, a picture shows next to nothing."""
 
 
+@cache
+def image_files() -> Content:
+    """Return which files hold images: those that Pillow opens."""
+    opened = (suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN)
+    return Content("images", frozenset(opened))
+
+
 @read_source.register
 def read_image_folder(task: ImagesTask) -> Source:
     """Read every image below the sub-folders of ``task.images``; names of sub-folders are the classes, sorted.
@@ -41,7 +46,7 @@ def read_image_folder(task: ImagesTask) -> Source:
     and folders are ignored, files whose name is not that of an image are left out with a note.
     """
     root = existing_folder(task.images)
-    layout = find_images(root)
+    layout = find_samples(root, image_files())
     pictures = read_images(layout.files, size=task.size, channels=task.channels, background=task.background)
     return Source(
         name=readable(root.name),
@@ -49,7 +54,7 @@ def read_image_folder(task: ImagesTask) -> Source:
         targets=layout.codes,
         class_names=layout.class_names,
         target="class",
-        fingerprint=_fingerprint(root, layout.files),
+        fingerprint=sha256_of_files(root, layout.files),
         files=tuple(readable(path.relative_to(root).as_posix()) for path in layout.files),
         parts=layout.parts,
         reading={"size": list(task.size), "channels": task.channels, "background": pictures.background},
@@ -148,11 +153,3 @@ def _frame_notes(files: Sequence[Path], pictures: Sequence[Picture]) -> list[str
         return []
     first = readable(Path(*several[0].parts[-2:]))
     return [f"{len(several):,} files hold several frames or pages, such as {first}: the first of each is used"]
-
-
-def _fingerprint(root: Path, files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        name = os.fsencode(path.relative_to(root).as_posix())
-        digest.update(name + f"\0{sha256_of_file(path)}\n".encode())
-    return digest.hexdigest()

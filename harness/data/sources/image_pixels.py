@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
-from harness.data.sources.image_layout import readable
+from harness.data.sources.class_folders import readable
 from harness.errors import DataError
 
 _DEEP = re.compile(r"I;16.*|I;12|(L|LA|RGB|RGBX|RGBA|RGBa|CMYK);16[BLN]")

@@ -19,6 +19,7 @@ from harness.digest import sha256_of_file
 from harness.errors import DataError, first_line
 from harness.spec.task import ParquetTask
 
+_MARK = b"PAR1"
 _INTEGERS: dict[pa.DataType, pd.api.extensions.ExtensionDtype] = {
     pa.int8(): pd.Int8Dtype(),
     pa.int16(): pd.Int16Dtype(),
@@ -35,12 +36,22 @@ _INTEGERS: dict[pa.DataType, pd.api.extensions.ExtensionDtype] = {
 @read_source.register
 def read_parquet(task: ParquetTask) -> Source:
     """Read the table of a task, and its test file behind it; :class:`DataError` when it cannot be used."""
+    test = None if task.test is None else parquet_table(task.test.parquet)
+    return read_table(task, parquet_table(task.parquet), test)
 
-    def read(path: Path) -> RawTable:
-        path = existing_file(path)
-        return RawTable(path.stem, str(path), _frame_of(path), row_of, sha256_of_file(path))
 
-    return read_table(task, read(task.parquet), None if task.test is None else read(task.test.parquet))
+def parquet_table(path: Path) -> RawTable:
+    """Return the rows of a file before any of it is understood. Raises :class:`DataError`."""
+    path = existing_file(path)
+    return RawTable(path.stem, str(path), _frame_of(path), row_of, sha256_of_file(path))
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell whether a file is a Parquet file, by its name or by how it begins."""
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return True
+    with path.open("rb") as file:
+        return file.read(len(_MARK)) == _MARK
 
 
 def _frame_of(path: Path) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from harness.spec.task import TaskSpec
 class Source:
     """All samples of a task in memory, cleaned but not yet transformed.
 
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"area": [31.0, 54.0]})
     >>> source = Source(name="flats", inputs=frame, targets=np.array([90.0, 170.0]), fingerprint="0" * 64)
     >>> source.kind, len(source)
@@ -52,12 +53,17 @@ class Source:
     """What the inputs are called in a file of arrays; empty where they are no arrays."""
     separator: str = ""
     """What stands between two values of a CSV file, where the task says so; empty where it is found."""
+    encoding: str = ""
+    """How the bytes of a file of text stand for characters; empty for UTF-8 and where there are none."""
     columns: tuple[str, ...] = ()
     """Columns of a table before constant and id-like ones were dropped, in order."""
     files: tuple[str, ...] = ()
     """Names of the picture files, relative to the folder, one per sample."""
     parts: np.ndarray | None = None
-    """int8 (N,): 0 train, 1 validation, 2 test, where the folder itself says which part a sample is in."""
+    """int8 (N,): 0 train, 1 validation, 2 test, where the data itself says which part a sample is in; 3 and 4 overlap
+    with validation and with test."""
+    in_time: bool = False
+    """Whether samples are stretches of time, which overlap."""
     official_test: int = 0
     """So many of the last samples are the official test set."""
     reading: Mapping[str, Any] = field(default_factory=dict)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,12 @@ from pandas.api.types import is_float_dtype
 from harness.data.columns import Place, Reading, clean_columns, holds_dates, in_order
 from harness.data.files import sha256_of_bytes
 from harness.data.numbers import Style, decimal_evidence
+from harness.data.raw_texts import Texts
+from harness.data.sources.decoding import UTF_8, is_utf_8
 from harness.data.sources.names import one_form
 from harness.data.sources.source import Source
-from harness.data.targets import encode_targets
+from harness.data.sources.text_column import texts_of
+from harness.data.targets import encode_columns
 from harness.data.texts import as_text, is_text, with_missing
 from harness.errors import DataError, did_you_mean
 from harness.spec.task import TableTask
@@ -40,6 +44,8 @@ class RawTable:
     """The row labels, where there is a column of them without a name."""
     test_rows: int = 0
     """So many of the last rows are from the task's test file."""
+    encoding: str = UTF_8
+    """How the bytes of its file stand for characters."""
 
     @property
     def positions(self) -> np.ndarray:
@@ -51,27 +57,29 @@ class RawTable:
 def read_table(task: TableTask, raw: RawTable, test: RawTable | None = None) -> Source:
     """Understand the table of a task, and its test rows; :class:`DataError`, with what to do, where it cannot be."""
     raw = _joined(task, raw, test)
-    target = one_form(task.target)
-    where = f"{raw.where}: target {task.target!r}"
-    present = raw.frame[target].notna().to_numpy()
+    targets = [one_form(name) for name in task.targets]
+    said = ", ".join(map(repr, task.targets))
+    where = f"{raw.where}: target {said}"
+    present = raw.frame[targets].notna().all(axis=1).to_numpy()
     complete = raw.frame[present]
     if complete.empty:
         raise DataError(f"{where} is missing in every row; name another column")
     missing = int((~present).sum())
     reading = _reading(task, raw, complete)
-    column = _restore_integers(complete[target], had_missing=missing > 0)
-    targets, class_names, target_notes = encode_targets(column, task.kind, where, reading)
+    columns = [_restore_integers(complete[name], had_missing=missing > 0) for name in targets]
+    encoded = encode_columns(columns, task.kind, where, reading, task.classes)
     order = _order(task, complete, reading)
     features = complete.drop(columns=list(_not_learnt_from(task, complete, reading)))
-    cleaned = clean_columns(features, reading)
-    dropped = (f"{raw.where}: {missing} rows without a value of {task.target!r}: dropped",) if missing else ()
+    learnt = _learnt(task, features, reading)
+    dropped = (f"{raw.where}: {missing} rows without a value of {said}: dropped",) if missing else ()
     return Source(
         name=raw.name,
-        inputs=cleaned.frame.reset_index(drop=True),
-        targets=targets,
-        class_names=class_names,
+        inputs=learnt.inputs,
+        targets=encoded.targets,
+        class_names=encoded.class_names,
+        value_names=tuple(targets) if len(targets) > 1 else (),
         problem=task.kind,
-        target=target,
+        target=", ".join(targets),
         fingerprint=raw.fingerprint,
         rows=raw.positions[present],
         labels=None if raw.labels is None else raw.labels[present],
@@ -79,9 +87,24 @@ def read_table(task: TableTask, raw: RawTable, test: RawTable | None = None) -> 
         official_test=int(present[len(present) - raw.test_rows :].sum()) if raw.test_rows else 0,
         groups=None if task.split.group is None else as_text(complete[one_form(task.split.group)]),
         order=order,
-        notes=(*raw.notes, *dropped, *target_notes, *_about_time(task, raw, complete, reading), *cleaned.notes),
-        reading=cleaned.reading,
+        notes=(*raw.notes, *dropped, *encoded.notes, *_about_time(task, raw, complete, reading), *learnt.notes),
+        reading=learnt.reading,
+        encoding="" if is_utf_8(raw.encoding) else raw.encoding,
     )
+
+
+class _Learnt(NamedTuple):
+    inputs: pd.DataFrame | Texts
+    notes: tuple[str, ...]
+    reading: Mapping[str, Any]
+
+
+def _learnt(task: TableTask, features: pd.DataFrame, reading: Reading) -> _Learnt:
+    """Return what is learnt from: the columns, or the texts of one of them."""
+    if task.text is not None:
+        return _Learnt(*texts_of(task, features, reading), {})
+    cleaned = clean_columns(features, reading)
+    return _Learnt(cleaned.frame.reset_index(drop=True), cleaned.notes, cleaned.reading)
 
 
 def _joined(task: TableTask, raw: RawTable, test: RawTable | None) -> RawTable:
@@ -153,12 +176,13 @@ def check_duplicates(names: list[str], where: str) -> None:
 
 def _check_names(task: TableTask, frame: pd.DataFrame, where: str) -> None:
     """Check every column that the task names."""
-    target = one_form(task.target)
-    for key, names in (("target", (task.target,)), *_named_columns(task)):
+    targets = {one_form(name) for name in task.targets}
+    text = () if task.text is None else (task.text,)
+    for key, names in (("target", task.targets), ("text", text), *_named_columns(task)):
         for name in names:
             if one_form(name) not in frame.columns:
                 raise DataError(f"{where}: {key} {name!r} is not a column{_known(name, frame)}")
-            if key in ("drop", "categorical", "dates", "split.group") and one_form(name) == target:
+            if key in ("text", "drop", "categorical", "dates", "split.group") and one_form(name) in targets:
                 raise DataError(f"{where}: the target {name!r} may not be under `{key}`; `kind` says how it is read")
     both = {one_form(name) for name in task.categorical} & {one_form(name) for name in task.dates}
     if both:
@@ -198,7 +222,7 @@ def _reading(task: TableTask, raw: RawTable, frame: pd.DataFrame) -> Reading:
 
 def _not_learnt_from(task: TableTask, frame: pd.DataFrame, reading: Reading) -> set[str]:
     """Return the target, what is dropped, and columns that only say how the rows are split."""
-    names = {one_form(name) for name in (task.target, *task.drop)}
+    names = {one_form(name) for name in (*task.targets, *task.drop)}
     if task.split.group is not None:
         names.add(one_form(task.split.group))
     if task.split.order is not None:

@@ -17,7 +17,8 @@ import pandas as pd
 
 from harness.data.files import existing_file
 from harness.data.series import Series, packed
-from harness.data.sources.csv_file import refuse_other_formats, text_errors
+from harness.data.sources.csv_file import refuse_other_formats
+from harness.data.sources.decoding import text_errors
 from harness.data.sources.series_source import RawSeries, series_source
 from harness.data.sources.source import Source, read_source
 from harness.digest import sha256_of_file

@@ -7,7 +7,8 @@ and a norm. At the end each channel's mean goes into a linear layer. The paper a
 ``training: {final: {ensemble: 5}}``; kernels are odd here, one step longer.
 
 Steps that are not there are set to zero in front of every convolution, and to minus infinity in front of a maximum.
-Shape legend: B batch, T steps, C channels.
+A series is an image of one row, and its channels are stored last, in which convolutions take about half the time on a
+CPU. Shape legend: B batch, T steps, C channels.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from harness.models.family import FamilyConfig, family
 from harness.models.layers import MIN_WIDTH, Dropout, dropout, initialise
-from harness.models.sequences import Patch, Steps, masked, masked_mean, same, takes_series
+from harness.models.sequences import Patch, Steps, channel_means, masked, takes_series
 from harness.records import TaskShape
 
 EVERY = 3
@@ -41,7 +42,7 @@ class InceptionTimeConfig(FamilyConfig):
     residual: Annotated[bool, Field(strict=True)] = True
     """Add what comes into the first of every three modules to what the third gives."""
     patch: Patch = 1
-    """Steps that are taken together as one; a long series takes less time so."""
+    """Steps that are taken together as one, for long series; ``auto``: as few as leave at most 256."""
     dropout: Dropout = 0.0
     """Share of the features set to zero in training, in front of the last layer."""
 
@@ -53,20 +54,26 @@ class Module(nn.Module):
         super().__init__()
         width = config.width
         narrow = before > 1
-        self.bottleneck = same(before, width, 1) if narrow else nn.Identity()
+        self.bottleneck = _same(before, width, 1) if narrow else nn.Identity()
         kernels = (max(config.kernel // parts, 2) for parts in (1, 2, 4))
-        self.convolutions = nn.ModuleList(same(width if narrow else before, width, kernel) for kernel in kernels)
-        self.pool = nn.MaxPool1d(3, 1, padding=1)
-        self.projection = same(before, width, 1)
-        self.norm = nn.BatchNorm1d(4 * width)
+        self.convolutions = nn.ModuleList(_same(width if narrow else before, width, kernel) for kernel in kernels)
+        self.pool = nn.MaxPool2d((1, 3), 1, padding=(0, 1))
+        self.projection = _same(before, width, 1)
+        self.norm = nn.BatchNorm2d(4 * width)
 
-    def forward(self, x_BCT: Tensor, mask_BT: Tensor | None) -> Tensor:
-        """Return ``B x 4 width x T`` before the activation."""
-        narrow_BCT = self.bottleneck(x_BCT)
-        highest_BCT = masked(self.pool(masked(x_BCT, mask_BT, -math.inf)), mask_BT)
-        parts = [convolution(narrow_BCT) for convolution in self.convolutions]
-        out_BCT: Tensor = self.norm(torch.cat([*parts, self.projection(highest_BCT)], dim=1))
-        return out_BCT
+    def forward(self, x_BC1T: Tensor, mask_BT: Tensor | None) -> Tensor:
+        """Return ``B x 4 width x 1 x T`` before the activation."""
+        narrow_BC1T = self.bottleneck(x_BC1T)
+        highest_BC1T = masked(self.pool(masked(x_BC1T, mask_BT, -math.inf)), mask_BT)
+        parts = [convolution(narrow_BC1T) for convolution in self.convolutions]
+        out_BC1T: Tensor = self.norm(torch.cat([*parts, self.projection(highest_BC1T)], dim=1))
+        return out_BC1T
+
+
+def _same(before: int, after: int, kernel: int) -> nn.Conv2d:
+    """Return a convolution over steps that keeps their number; an even ``kernel`` has one step more."""
+    half = kernel // 2
+    return initialise(nn.Conv2d(before, after, (1, 2 * half + 1), padding=(0, half), bias=False), after=None)
 
 
 class Modules(nn.Module):
@@ -76,16 +83,16 @@ class Modules(nn.Module):
         super().__init__()
         after = 4 * config.width
         self.parts = nn.ModuleList(Module(config, each) for each in [before, *[after] * (count - 1)])
-        self.skip = nn.Sequential(same(before, after, 1), nn.BatchNorm1d(after)) if residual else None
+        self.skip = nn.Sequential(_same(before, after, 1), nn.BatchNorm2d(after)) if residual else None
 
-    def forward(self, x_BCT: Tensor, mask_BT: Tensor | None) -> Tensor:
-        """Return ``B x 4 width x T``."""
-        out_BCT = x_BCT
+    def forward(self, x_BC1T: Tensor, mask_BT: Tensor | None) -> Tensor:
+        """Return ``B x 4 width x 1 x T``."""
+        out_BC1T = x_BC1T
         for part in self.parts:
-            out_BCT = masked(F.relu(part(out_BCT, mask_BT)), mask_BT)
+            out_BC1T = masked(F.relu(part(out_BC1T, mask_BT)), mask_BT)
         if self.skip is None:
-            return out_BCT
-        return masked(F.relu(out_BCT + self.skip(x_BCT)), mask_BT)
+            return out_BC1T
+        return masked(F.relu(out_BC1T + self.skip(x_BC1T)), mask_BT)
 
 
 class InceptionTime(nn.Module):
@@ -107,10 +114,10 @@ class InceptionTime(nn.Module):
     def forward(self, x: Tensor, mask_BT: Tensor | None = None) -> Tensor:
         """Return logits or values, ``B x outputs``."""
         x_BTC, mask_BT = self.steps(x, mask_BT)
-        x_BCT = x_BTC.transpose(1, 2)
+        x_BC1T = x_BTC.transpose(1, 2).unsqueeze(2)
         for modules in self.modules_of_three:
-            x_BCT = modules(x_BCT, mask_BT)
-        y_BO: Tensor = self.output(self.dropout(masked_mean(x_BCT.transpose(1, 2), mask_BT)))
+            x_BC1T = modules(x_BC1T, mask_BT)
+        y_BO: Tensor = self.output(self.dropout(channel_means(x_BC1T, mask_BT)))
         return y_BO
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from harness.models.family import FamilyConfig, family
 from harness.models.layers import MIN_WIDTH, Dropout, dropout, initialise
-from harness.models.sequences import Patch, Steps, masked, masked_mean, same, takes_series
+from harness.models.sequences import Patch, Steps, channel_means, masked, same, takes_series
 from harness.records import TaskShape
 
 LENGTHS = (2, 4, 8, 16, 32, 64)
@@ -41,7 +41,7 @@ class LiteConfig(FamilyConfig):
     filters: Annotated[bool, Field(strict=True)] = True
     """Have filters that are never trained beside the first convolutions."""
     patch: Patch = 1
-    """Steps that are taken together as one; a long series takes less time so."""
+    """Steps that are taken together as one, for long series; ``auto``: as few as leave at most 256."""
     dropout: Dropout = 0.0
     """Share of the features set to zero in training, in front of the last layer."""
 
@@ -104,11 +104,11 @@ class Lite(nn.Module):
     def forward(self, x: Tensor, mask_BT: Tensor | None = None) -> Tensor:
         """Return logits or values, ``B x outputs``."""
         x_BTC, mask_BT = self.steps(x, mask_BT)
-        x_BCT = x_BTC.transpose(1, 2)
+        x_BCT = x_BTC.transpose(1, 2).contiguous()  # once, as each convolution would copy it
         x_BCT = F.relu(self.norm(torch.cat([layer(x_BCT) for layer in self.first], dim=1)))
         for layer in self.further:
             x_BCT = layer(masked(x_BCT, mask_BT))
-        y_BO: Tensor = self.output(self.dropout(masked_mean(x_BCT.transpose(1, 2), mask_BT)))
+        y_BO: Tensor = self.output(self.dropout(channel_means(x_BCT, mask_BT)))
         return y_BO
 
 

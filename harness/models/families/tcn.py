@@ -44,7 +44,7 @@ class TCNConfig(FamilyConfig):
     pooling: Pooling = "mean"
     """How the steps become one vector."""
     patch: Patch = 1
-    """Steps that are taken together as one; a long series takes less time so."""
+    """Steps that are taken together as one, for long series; ``auto``: as few as leave at most 256."""
     activation: Activation = "relu"
     """Non-linearity."""
     norm: StepNorm = "batch"

@@ -9,6 +9,7 @@ Shape legend: B batch, T tokens, D width, C channels.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from harness.models.family import FamilyConfig, family
 from harness.models.layers import ACTIVATIONS, MIN_WIDTH, Activation, Dropout, dropout, initialise
-from harness.models.sequences import Steps, masked_max, takes_tokens
+from harness.models.sequences import Steps, masked, takes_tokens
 from harness.records import TaskShape
 
 KERNELS = 3
@@ -66,8 +67,8 @@ class TextCNN(nn.Module):
     def forward(self, codes_BT: Tensor, mask_BT: Tensor | None = None) -> Tensor:
         """Return logits or values, ``B x outputs``."""
         x_BTD, mask_BT = self.steps(codes_BT, mask_BT)
-        x_BDT = x_BTD.transpose(1, 2)
-        highest = [masked_max(layer(x_BDT).transpose(1, 2), mask_BT) for layer in self.convolutions]
+        x_BDT = x_BTD.transpose(1, 2).contiguous()  # once, as each convolution would copy it
+        highest = [masked(layer(x_BDT), mask_BT, -math.inf).amax(dim=2) for layer in self.convolutions]
         y_BO: Tensor = self.output(self.dropout(self.activation(torch.cat(highest, dim=1))))
         return y_BO
 

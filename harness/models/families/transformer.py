@@ -25,7 +25,7 @@ class SequenceTransformerConfig(TransformerConfig):
     """Parameters of ``transformer``; the width of the network is ``heads`` x ``head_width``."""
 
     patch: Patch = 1
-    """Steps that are taken together as one token; 500 steps of a series are 50 tokens so, at 10."""
+    """Steps that are taken together as one token, for long series; ``auto``: as few as leave at most 256."""
 
 
 def angles(head_width: int, count: int) -> list[list[float]]:

@@ -71,8 +71,8 @@ def judge_of(job: Job) -> Judge:
     truth = np.concatenate([part.truth for part in parts])
     target = job.dataset.shape.target
     assert target is not None
-    centred = truth if job.dataset.class_names else truth - np.reshape(target.centre, target.shape)
-    return Judge(job.dataset.shape, centred, truth, job.scorer)
+    learned = problems[job.dataset.shape.kind].learned(truth, target)
+    return Judge(job.dataset.shape, learned, truth, job.scorer)
 
 
 def in_one_frame(job: Job, outputs: Outputs) -> Outputs:

@@ -120,7 +120,8 @@ def _averaged(library: Library, asked: Asked) -> Mapping[str, Any]:
     }
     if len(mixture.records) == 1:
         return told
-    errors = None if job.dataset.class_names else residuals(_ERRORS, halves, judge.targets)
+    shares = bool(job.dataset.class_names) or not problems[job.dataset.shape.kind].intervals
+    errors = None if shares else residuals(_ERRORS, halves, judge.targets)
     return _scored(library, judge, mixture, told, errors)
 
 

@@ -19,6 +19,7 @@ from harness.spec import Spec
 from harness.study.contract import Report
 from harness.study.decide.dominance import Dominance
 from harness.study.decide.halving import Halving
+from harness.study.decide.idle import is_fitted
 from harness.study.decide.lag import lag_of
 from harness.study.decide.mirror import Mirror
 from harness.study.decide.protocol import Known, Result, Stretch
@@ -115,7 +116,9 @@ class SampledTrials:
             return None
         proposal = self._mirror.insert(known.params) if known else self._mirror.ask()
         self._params.append(proposal.params)
-        return replace(self._go_on(trial, self._first_rung), proposal=None if known else proposal)
+        # A fit is no training that could be taken up at a rung.
+        until = self._spec.budget.epochs if is_fitted(self._spec.group, proposal.params) else self._first_rung
+        return replace(self._go_on(trial, until), proposal=None if known else proposal)
 
     def _go_on(self, trial: int, until: int) -> Stretch:
         return Stretch(len(self._decided), trial, self._params[trial], until, None, self._revealed - 1)
@@ -148,7 +151,9 @@ class SampledTrials:
         self._mirror.tell(record, epochs)
         if self._dominance is not None:
             self._dominance.tell(record, epochs)
-        if self._halving is not None:
+        if self._halving is not None and is_fitted(self._spec.group, record.params):
+            self._halving.ended(record.trial)
+        elif self._halving is not None:
             for rung in self._halving.rungs:
                 if len(epochs) >= rung:
                     self._halving.reached(record.trial, rung, self._best(epochs[:rung]))

@@ -5,11 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.models import families
-from harness.spec import Categorical, Choice, Fixed, Group, Node, Range
+from harness.models import families, fitting_of
+from harness.records import Named
+from harness.spec import Categorical, Choice, Fixed, Group, Node, Range, parameters
 from harness.spec.base import Frozen
 from harness.spec.idle import Idle
 from harness.train import optimizers, schedules
+
+OF_FITTED = ("architecture", "class_weights", "loss")
+"""The keys of a space that do something where a model is fitted, not trained by steps down a gradient."""
+
+
+def of_fitted(key: str) -> bool:
+    """Tell whether a key of a space does something where a model is fitted."""
+    return key in OF_FITTED
+
+
+def is_fitted(group: Group, chosen: Mapping[str, Any]) -> bool:
+    """Tell whether the architecture at a point of a space is fitted; not where the space does not have it."""
+    node = group.items.get("architecture")
+    if not isinstance(node, Choice):
+        return False
+    only = next(iter(node.options)) if len(node.options) == 1 else None
+    name = chosen.get("architecture", only)
+    if name not in node.options or "family" in node.options[name].items:
+        return False
+    return fitting_of(Named(name)) is not None
 
 
 class Effects:
@@ -42,7 +63,15 @@ class Effects:
 
 def needed_where(group: Group) -> Mapping[str, str]:
     """Return where each parameter does something that does nothing at some candidate of a space, by dotted path."""
-    return {
+    architecture = group.items.get("architecture")
+    names = architecture.options if isinstance(architecture, Choice) else {}
+    networks = [name for name in names if not is_fitted(group, {"architecture": name})]
+    beside_networks = {
+        parameter.path: f"architecture is {' or '.join(networks)}"
+        for parameter in parameters(group)
+        if len(networks) < len(names) and not of_fitted(parameter.path.partition(".")[0])
+    }
+    return beside_networks | {
         f"{choice}.{name}.{param}": where
         for choice, node in group.items.items()
         if isinstance(node, Choice)

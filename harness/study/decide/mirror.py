@@ -22,6 +22,7 @@ from harness.errors import StorageError
 from harness.records import EpochRecord, Outcome, TrialRecord
 from harness.spec import Spec
 from harness.spec.parameters import Scalar
+from harness.study.decide.idle import is_fitted
 from harness.study.decide.protocol import Proposal
 from harness.study.decide.pruners import build_pruner
 from harness.study.decide.samplers import build_sampler, needs_replay, sampling
@@ -149,8 +150,13 @@ class Mirror:
 
     def _comparable(self, trial: FrozenTrial, horizon: int) -> list[FrozenTrial]:
         known = self._storage.get_all_trials(self._study._study_id, deepcopy=False)[: horizon + 1]
-        epochs = self._epochs(trial)
-        return [each for each in known if each.state.is_finished() and self._epochs(each) >= epochs]
+        epochs, fitted = self._epochs(trial), self._fitted(trial)
+        alike = [each for each in known if each.state.is_finished() and self._epochs(each) >= epochs]
+        return [each for each in alike if self._resampled or self._fitted(each) == fitted]
+
+    def _fitted(self, trial: FrozenTrial) -> bool:
+        """Tell whether a trial's model is fitted: its stages are no epochs of a network."""
+        return is_fitted(self._spec.group, trial.params)
 
     def _epochs(self, trial: FrozenTrial) -> int:
         """Return how many epochs a trial has, as far as the space varies them; 0 where folds are compared."""

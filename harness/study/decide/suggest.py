@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from harness.errors import did_you_mean
+from harness.models import families
 from harness.spec import Categorical, Choice, Fixed, Group, Node, Range
 from harness.spec.parameters import Scalar, contains
-from harness.study.decide.idle import Effects
+from harness.study.decide.idle import Effects, is_fitted, of_fitted
 
 Choose = Callable[[str, Categorical | Range], Scalar]
 
@@ -62,7 +63,7 @@ def distribution(parameter: Categorical | Range) -> BaseDistribution:
     return FloatDistribution(low, high, log=log, step=step)
 
 
-def _walk(node: Node, choose: Choose, path: str = "", though_idle: Container[str] = ()) -> dict[str, Scalar]:
+def _walk(node: Node, choose: Choose, path: str = "", though_idle: Collection[str] = ()) -> dict[str, Scalar]:
     """Have every parameter chosen that exists at the candidate that comes of it, and does something there."""
     match node:
         case Fixed():
@@ -71,8 +72,10 @@ def _walk(node: Node, choose: Choose, path: str = "", though_idle: Container[str
             return {path: choose(path, node)}
         case Group(items):
             chosen: dict[str, Scalar] = {}
-            for name, item in items.items():
-                chosen |= _walk(item, choose, f"{path}.{name}" if path else name, though_idle)
+            for name, item in items.items() if path else _deciding_first(items):
+                at = f"{path}.{name}" if path else name
+                asked = path or of_fitted(name) or not is_fitted(node, chosen) or _given(at, though_idle)
+                chosen |= _walk(item, choose, at, though_idle) if asked else {}
             return chosen
         case Choice(options):
             if len(options) == 1:
@@ -83,7 +86,20 @@ def _walk(node: Node, choose: Choose, path: str = "", though_idle: Container[str
             return own | _walk_option(options[name], choose, path, name, though_idle)
 
 
-def _walk_option(option: Group, choose: Choose, path: str, name: str, though_idle: Container[str]) -> dict[str, Scalar]:
+def _deciding_first(items: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
+    """Yield what a space has; first the architecture, where it may be one beside which most else does nothing."""
+    first = "architecture" if any(is_fitted(Group(items), {"architecture": name}) for name in families) else ""
+    return iter(sorted(items.items(), key=lambda item: item[0] != first))
+
+
+def _given(path: str, params: Collection[str]) -> bool:
+    """Tell whether there is a value for a parameter or for something in it."""
+    return any(each == path or each.startswith(f"{path}.") for each in params)
+
+
+def _walk_option(
+    option: Group, choose: Choose, path: str, name: str, though_idle: Collection[str]
+) -> dict[str, Scalar]:
     """Have the parameters of an option chosen, but for those that do nothing beside the others."""
     chosen: dict[str, Scalar] = {}
     effects = Effects(path, name, option)

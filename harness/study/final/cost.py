@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from harness.records import TrialRecord
-from harness.spec import Averaged
+from harness.spec import Averaged, Candidate
 from harness.study.final.recipes import by_schedule, recipes
 from harness.study.job import Job
-from harness.study.trial.building import REFIT_MARGIN, refit_growth
+from harness.study.trial.building import REFIT_MARGIN, refit_growth, stages_of
 
 AUTO_SHARE = 1 / 3
 """Of the time of the command, what is set aside at most for a final that nobody asked for in particular."""
@@ -31,10 +31,11 @@ def report_aside_s(job: Job, trials: int, start_s: float) -> float:
     return needed_s if given_s is None else min(needed_s, REPORT_SHARE * given_s)
 
 
-def members_of(job: Job) -> int:
-    """Return how many models the final one was asked to be made of."""
+def members_of(job: Job, winner: TrialRecord) -> int:
+    """Return how many models the final one was asked to be made of; 1 of those that are fitted, mostly to no chance."""
     final = job.final
-    return final.ensemble if isinstance(final, Averaged) else 1
+    trained = not stages_of(Candidate.from_dict(winner.candidate))
+    return final.ensemble if isinstance(final, Averaged) and trained else 1
 
 
 def rehearsal_epochs(job: Job, winner: TrialRecord, members: int) -> int:
@@ -55,7 +56,7 @@ def refit_cost_epochs(job: Job, winner: TrialRecord, members: int) -> float:
 
 def final_cost_epochs(job: Job, winner: TrialRecord, members: int | None = None) -> float:
     """Return how many of the winner's epochs making the final model takes: rehearsals and refits, with a margin."""
-    members = members or members_of(job)
+    members = members or members_of(job, winner)
     return REFIT_MARGIN * rehearsal_epochs(job, winner, members) + refit_cost_epochs(job, winner, members)
 
 

@@ -15,7 +15,7 @@ from harness.data import Dataset, Part
 from harness.errors import first_line
 from harness.measure.threshold import threshold_of
 from harness.models import Ensemble
-from harness.problems import Undefined
+from harness.problems import Undefined, problems
 from harness.records import Figures, Plan, TrialRecord
 from harness.store import RunFolder, to_parquet
 from harness.study.final.cost import (
@@ -115,7 +115,7 @@ class Finisher:
         Of values these are the errors, of two classes the threshold that is asked for.
         """
         classes, of = len(made.dataset.class_names), made.what
-        if classes not in (0, 2):
+        if classes not in (0, 2) or not problems[made.dataset.shape.kind].intervals:
             return made
         if made.answers is None:
             made, of = replace(made, answers=self._answers(made if made.how == "keep" else self._kept())), KEPT
@@ -197,7 +197,7 @@ class Finisher:
 
     def _affordable(self, kept: Made) -> int:
         """Return of how many models the final one may be made; 0 where not even one can be rehearsed and refitted."""
-        members, left_s = members_of(self._job), self._left_s()
+        members, left_s = members_of(self._job, self._winner), self._left_s()
         if members > 1 and (broken := broken_limit(self._job, self._dataset, self._winner, kept.plan, members)):
             self._notes.append(f"no average of {members}: {broken}")
             members = 1

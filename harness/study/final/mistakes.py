@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from harness.data import Dataset
+from harness.data.raw_texts import Texts
 from harness.data.series import Series, filled
 
 SHOWN = 24
@@ -21,6 +22,8 @@ COLUMNS = 12
 """Columns of a table that are kept of each, the first ones of more."""
 SIDE = 96
 """Pixels of a picture's longer side at most."""
+CHARACTERS = 200
+"""Of a text that are kept."""
 
 
 def describe_mistakes(dataset: Dataset, predictions: pd.DataFrame, worst: np.ndarray) -> list[dict[str, Any]]:
@@ -36,7 +39,7 @@ def describe_mistakes(dataset: Dataset, predictions: pd.DataFrame, worst: np.nda
 
 @singledispatch
 def shown(raw: Any) -> list[dict[str, Any]]:
-    """Return what can be shown of samples as they were read: a ``row``, a ``picture``, or nothing."""
+    """Return what can be shown of samples as they were read: a ``row``, a ``picture``, a ``text``, or nothing."""
     return [{} for _ in range(len(raw))]
 
 
@@ -49,6 +52,12 @@ def _rows(raw: pd.DataFrame) -> list[dict[str, Any]]:
 @shown.register
 def _pictures(raw: np.ndarray) -> list[dict[str, Any]]:
     return [{"picture": _png(x_CHW)} if x_CHW.shape[0] in (1, 3) else {} for x_CHW in _levels(raw)]
+
+
+@shown.register
+def _texts(raw: Texts) -> list[dict[str, Any]]:
+    lines = (" ".join(text[: 2 * CHARACTERS].split()) for text in raw.values)
+    return [{"text": line if len(line) <= CHARACTERS else f"{line[: CHARACTERS - 1]}…"} for line in lines]
 
 
 @shown.register

@@ -19,6 +19,7 @@ from harness.errors import InputError
 from harness.hardware import choose_device
 from harness.problems import problems
 from harness.problems.deciding import decide
+from harness.problems.flags import SAID
 from harness.records import Target, TaskShape
 from harness.store.files import read_parquet
 from harness.study.final.inference import Inference
@@ -122,10 +123,14 @@ class Predictor:
 
     def check_asked(self, *, proba: bool = False, coverage: float | None = None) -> None:
         """Raise :class:`~harness.errors.InputError` for probabilities of values, or intervals of classes."""
-        if proba and not self.class_names:
+        flags = problems[self._shape.kind].flags
+        if proba and not self.class_names and not flags:
             raise InputError(f"{self.run}: predicts values, of which there are no probabilities; use predict")
-        if coverage is not None and self.class_names:
-            raise InputError(f"{self.run}: predicts classes, of which there are no intervals; use probabilities")
+        if coverage is not None and (self.class_names or flags):
+            what = "labels" if flags else "classes"
+            raise InputError(f"{self.run}: predicts {what}, of which there are no intervals; use probabilities")
+        if coverage is not None and not problems[self._shape.kind].intervals:
+            raise InputError(f"{self.run}: forecasts have no intervals of one length; name `quantiles` in the task")
 
     def answers(self, raw: Any, unusual: Unusual | None = None) -> np.ndarray:
         """Return float32 probabilities, or float64 values; what is unlike training is counted in ``unusual``.
@@ -142,7 +147,9 @@ class Predictor:
         return problems[self._shape.kind].own_units(self._inference.outputs(part), self._shape)
 
     def decide(self, answers: np.ndarray) -> np.ndarray:
-        """Return names of classes, of two by the ``threshold`` where there is one, or the values as they are."""
+        """Return names of classes, of two by the ``threshold`` where there is one, 0 or 1 of labels, or the values."""
+        if problems[self._shape.kind].flags:
+            return (answers >= SAID).astype(np.int64)
         if not self.class_names:
             return answers
         names: np.ndarray = np.array(self.class_names, dtype=object)[decide(answers, self.threshold)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.records import TrialRecord
 from harness.spec import Candidate
 from harness.study.job import Job
-from harness.study.trial.building import epochs_of
+from harness.study.trial.building import epochs_of, stages_of
 from harness.train.schedule import anneals
 
 
@@ -27,7 +27,8 @@ def recipes(job: Job, winner: TrialRecord) -> tuple[Recipe, ...]:
     """Return the lengths of the winner's training that a refit may have; the first one is what its trial measured.
 
     Where its rate anneals and its best epoch was not the last, the rate was still high there, and part of what made the
-    epoch the best was its noise. So there are two more: the whole schedule, and one that ends at the best epoch.
+    epoch the best was its noise. So there are two more: the whole schedule, and one that ends at the best epoch. Of a
+    fit in stages there is the whole of it, as an early stage may have been the best by a tie alone.
     """
     candidate = Candidate.from_dict(winner.candidate)
     epochs, best = epochs_of(job, candidate), winner.best_epoch
@@ -35,6 +36,8 @@ def recipes(job: Job, winner: TrialRecord) -> tuple[Recipe, ...]:
     if best == epochs:
         return (whole,)
     cut = Recipe(f"{best} of {_said(epochs)}", epochs, best)
+    if stages_of(candidate):
+        return cut, whole
     if not anneals(candidate.schedule):
         return (cut,)
     return cut, whole, Recipe(f"a schedule of {_said(best)}", best, best)

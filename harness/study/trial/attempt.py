@@ -24,6 +24,7 @@ from harness.study.trial.building import (
     place_evaluation,
     place_training,
     plan_training,
+    stages_of,
     static_figures,
     training_seed,
     with_batch_size,
@@ -140,7 +141,7 @@ class Attempt:
     def _settled(self, plan: Plan | None) -> Candidate:
         """Return the candidate with its batch size settled: as it was planned, or by measuring."""
         progress, candidate = self._progress, self._assignment.candidate
-        if candidate.training.batch_size != "auto":
+        if candidate.training.batch_size != "auto" or stages_of(candidate):
             return candidate
         if plan is not None:
             candidate = with_batch_size(candidate, plan.batch_size)

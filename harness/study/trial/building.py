@@ -17,7 +17,7 @@ from harness.problems import problems
 from harness.records import Figures, Plan
 from harness.spec import Candidate, Training
 from harness.study.job import Job
-from harness.train import Fit, Supervised, Targets, anneals
+from harness.train import Fit, Recipe, Staged, Supervised, Targets, anneals
 from harness.train.loss import loss_name, make_criterion
 from harness.train.randomness import chance
 
@@ -37,31 +37,42 @@ def build_model(job: Job, candidate: Candidate, dataset: TrainingData, seed: int
         return models.build(candidate.architecture, job.model_shape(candidate, dataset), trust=job.trust)
 
 
+def stages_of(candidate: Candidate) -> int:
+    """Return in how many stages the candidate's model is fitted at most; 0 where it is trained by gradients."""
+    fitting = models.fitting_of(candidate.architecture)
+    return fitting.stages if fitting is not None else 0
+
+
 def with_batch_size(candidate: Candidate, size: int) -> Candidate:
     """Return the candidate with its batch size settled."""
     return replace(candidate, training=candidate.training.model_copy(update={"batch_size": size}))
 
 
 def largest_batch(candidate: Candidate, samples: int) -> int:
-    """Return the batch size of the candidate for so many training samples; the largest it may get if it is open."""
-    size = candidate.training.batch_size
+    """Return the batch size of the candidate for so many training samples; the largest it may get if it is open.
+
+    A model that is fitted takes all of them at once.
+    """
+    size = samples if stages_of(candidate) else candidate.training.batch_size
     return max(sizes_for(samples)) if size == "auto" else size
 
 
 def smallest_batch(candidate: Candidate, samples: int) -> int:
     """Return the batch size of the candidate for so many training samples; the smallest it may get if it is open."""
-    size = candidate.training.batch_size
+    size = samples if stages_of(candidate) else candidate.training.batch_size
     return min(samples, min(sizes_for(samples)) if size == "auto" else size)
 
 
 def epochs_of(job: Job, candidate: Candidate) -> int:
-    """Return how many epochs the candidate is trained at most, which is what its schedule runs along."""
+    """Return how many epochs the candidate is trained at most, which is what its schedule runs along; or its stages."""
+    if stages := stages_of(candidate):
+        return min(stages, job.spec.budget.epochs)
     return min(candidate.training.epochs or job.spec.budget.epochs, job.spec.budget.epochs)
 
 
 def fewest_epochs(job: Job, candidate: Candidate) -> int:
     """Return how many epochs the candidate is trained at least, unless it is given up."""
-    patience = 0 if anneals(candidate.schedule) else candidate.training.patience
+    patience = 0 if anneals(candidate.schedule) or stages_of(candidate) else candidate.training.patience
     return min(epochs_of(job, candidate), patience + 1) if patience else epochs_of(job, candidate)
 
 
@@ -83,14 +94,16 @@ def one_sample(dataset: TrainingData, device: torch.device) -> Batch:
 
 
 def place_training(job: Job, candidate: Candidate, dataset: TrainingData, seed: int) -> Batches:
-    """Return the shuffled, augmented training batches."""
+    """Return the shuffled, augmented training batches; all samples as they are, where a model is fitted to them."""
+    trained = not stages_of(candidate)
     return place(
         dataset.train,
         device=job.device,
         batch_size=largest_batch(candidate, len(dataset.train)),
         seed=seed,
-        shuffle=True,
-        augment=candidate.training.augment,
+        shuffle=trained,
+        augment=candidate.training.augment if trained else None,
+        balanced=trained and candidate.training.sampling == "balanced",
     )
 
 
@@ -114,15 +127,15 @@ def plan_training(
     by_rule: bool = False,
 ) -> Plan:
     """Return how the candidate is trained on this device; ``by_rule`` without measuring anything."""
-    shape = job.model_shape(candidate, dataset)
+    shape, fitted = job.model_shape(candidate, dataset), bool(stages_of(candidate))
     return make_plan(
         lambda: models.build(candidate.architecture, shape, trust=job.trust),
         train,
         device=job.device,
-        memory=None if by_rule else job.choosing,
+        memory=None if by_rule or fitted else job.choosing,  # there is no step to measure
         loss=plain_loss(candidate, dataset, job.device),
         configuration=models.configuration(candidate.architecture),
-        precision=candidate.training.precision,
+        precision="fp32" if fitted else candidate.training.precision,
         # Not the split: a refit trains in the precision of its trial.
         data=(dataset.fingerprint, candidate.training.augment.model_dump_json()),
         micro_batch=micro_batch,
@@ -159,15 +172,20 @@ def make_fit(
     epochs: int | None = None,
 ) -> Fit:
     """Return the training that yields one record per epoch, for the candidate's own number unless told otherwise."""
-    first = job.objectives[0]
+    first, epochs = job.objectives[0], epochs or epochs_of(job, candidate)
     counts = problems[dataset.shape.kind].class_counts(dataset.train.targets, dataset.shape)
     targets = Targets(dataset.shape, counts, validation_scorer(job, dataset))
+    recipe: Recipe = (
+        Staged(model, candidate, targets, plan, stages=epochs, seed=seed, check=stop)
+        if stages_of(candidate)
+        else Supervised(model, candidate, targets, plan)
+    )
     return Fit(
-        Supervised(model, candidate, targets, plan),
+        recipe,
         train,
         validation,
         objective=(first.metric, first.maximize),
-        epochs=epochs or epochs_of(job, candidate),
+        epochs=epochs,
         seed=seed,
         trial=trial,
         stop=stop,

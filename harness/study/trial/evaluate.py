@@ -16,7 +16,7 @@ from harness.study.contract import Assignment, Evaluation, Group, Watcher
 from harness.study.job import Job
 from harness.study.stop import Stop
 from harness.study.trial.attempt import Attempt
-from harness.study.trial.building import largest_batch
+from harness.study.trial.building import largest_batch, stages_of
 from harness.study.trial.finishing import end_of, evaluation_of
 from harness.study.trial.gates import Gates
 from harness.study.trial.guarded import Guarded, WatcherError
@@ -104,8 +104,9 @@ class Evaluator:
                     return end_of(error)
                 said = first_line(error)
             # Outside of the handler: until here the traceback held what is to be freed.
-            if progress.assignment.shared:
-                return End(Outcome.OOM, f"out of memory while sharing the device: {said}")
+            shared = progress.assignment.shared
+            if shared or stages_of(progress.assignment.candidate):  # a fit is to all samples, or not at all
+                return End(Outcome.OOM, f"out of memory{' while sharing the device' if shared else ''}: {said}")
             tried = _at_once(progress, micro_batch)
             if tried <= 1:
                 return End(Outcome.OOM, f"{OutOfMemory('not even one sample fits in memory')}: {said}")

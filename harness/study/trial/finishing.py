@@ -10,13 +10,14 @@ from safetensors.torch import save
 from harness.data import Batches
 from harness.errors import TrialEnd, described, first_line
 from harness.measure import is_out_of_memory
+from harness.models import is_fitted
 from harness.records import Outcome, Plan
 from harness.study.contract import Evaluation
 from harness.study.folds import best_epochs
 from harness.study.job import Job
 from harness.study.keeping import pack_predictions
 from harness.study.limits import check, limits_of, measured
-from harness.study.trial.building import epochs_of
+from harness.study.trial.building import epochs_of, stages_of, static_figures
 from harness.study.trial.certainty import measure_certainty, spread
 from harness.study.trial.progress import End, Progress
 from harness.study.trial.speed import measure_speed
@@ -31,6 +32,8 @@ def finish(job: Job, progress: Progress, fit: Bookkeeping, validation: Batches, 
     """
     assignment = progress.assignment
     fit.restore_best()
+    if is_fitted(fit.model):  # before, it had no size
+        progress.figures |= static_figures(job, fit.model)
     progress.figures |= measure_speed(
         fit.model, validation, plan, progress.epochs, job=job, candidate=assignment.candidate
     )
@@ -63,6 +66,8 @@ def _completed(job: Job, progress: Progress) -> End:
     asked, done = epochs_of(job, progress.assignment.candidate), len(epochs)
     if job.trainings > 1:
         return End(Outcome.COMPLETE, f"trained for {job.spec.evaluation}, {done} epochs in all")
+    if stages_of(progress.assignment.candidate):
+        return End(Outcome.COMPLETE, "fitted" if asked == 1 else f"fitted in {done} stages")
     if done < asked:
         (best,) = best_epochs(job.objectives[0], epochs)
         return End(Outcome.COMPLETE, f"no improvement after epoch {best.epoch}: stopped at epoch {done} of {asked}")

@@ -31,6 +31,7 @@ from harness.study.trial.building import (
     place_training,
     plain_loss,
     plan_training,
+    stages_of,
     with_batch_size,
 )
 from harness.study.trial.memory import Growth
@@ -130,6 +131,8 @@ class Gates:
     def before_planning(self, candidate: Candidate, figures: Figures) -> None:
         """Check counts, the sizes of tensors, and a latency that no plan can make good."""
         check(self._limits, figures.values, "counted")
+        if stages_of(candidate):
+            return
         limit_mb, limit_ms = self._limits.memory_mb, self._limits.latency_ms
         with self._timed():
             if limit_mb is not None:
@@ -143,7 +146,12 @@ class Gates:
                     check(self._limits, self.predicted, "predicted")
 
     def before_training(self, candidate: Candidate, plan: Plan) -> None:
-        """Check latency as planned, and by some steps of training whatever depends on them."""
+        """Check latency as planned, and by some steps of training whatever depends on them.
+
+        Nothing is predicted of a model that is fitted: how large it gets, and how slow, is known once it is.
+        """
+        if stages_of(candidate):
+            return
         with self._timed():
             if self._limits.latency_ms is not None:
                 self._predict_latency(candidate, plan)

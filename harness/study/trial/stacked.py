@@ -10,6 +10,7 @@ from functools import cached_property, partial
 
 from harness import measure
 from harness.data import Batches, Order
+from harness.data.batches import classes_of
 from harness.errors import StorageError
 from harness.hardware import Sampler
 from harness.plan import running
@@ -213,6 +214,7 @@ class StackedTrials:
                 seed=assignment.seed,
                 shuffle=True,
                 drop_last=False,
+                classes=classes_of(data.train) if candidate.training.sampling == "balanced" else None,
             ),
             objective=(first.metric, first.maximize),
             epochs=epochs_of(job, candidate),

@@ -15,8 +15,9 @@ from harness.records import EpochRecord
 from harness.spec import Candidate
 from harness.train.bookkeeping import Bookkeeping
 from harness.train.stack.steps import Step, steps_of
-from harness.train.supervised import Supervised, Targets
+from harness.train.supervised import Supervised
 from harness.train.tally import Sums
+from harness.train.targets import Targets
 
 
 class Member(Bookkeeping):

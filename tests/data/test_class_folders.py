@@ -251,4 +251,4 @@ def test_upper_case_and_other_suffixes_are_read(tmp_path):
     (tmp_path / "cat" / "paper.pdf").write_bytes(b"%PDF-1.4")
     source = read(tmp_path)
     assert len(source) == 18
-    assert "1 entries of the class folders are not image files" in source.notes[0]
+    assert "1 entries of the class folders are not named like images" in source.notes[0]

@@ -1,4 +1,4 @@
-"""Which images a folder holds, and what its sub-folders are: classes, or parts of the data with classes inside."""
+"""Which samples a folder holds, and what its sub-folders are: classes, or parts of the data with classes inside."""
 
 from __future__ import annotations
 
@@ -7,23 +7,32 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from harness.errors import DataError
 
 _PARTS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
 _PART_NAMES = ("train", "validation", "test")
 _DEEPEST = 5
-"""Levels below the root that are looked through for images to tell about."""
+"""Levels below the root that are looked through for samples to tell about."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the samples of a folder are."""
+
+    name: str
+    """In the plural, for messages."""
+    suffixes: frozenset[str]
+    """In lower case, with their dots, by which the files of samples are known."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ImageLayout:
-    """The image files below a folder, in the order of the samples: by part, class and name, each name as text."""
+class Layout:
+    """The files of samples below a folder, in their order: by part, class and name, each name as text."""
 
     files: tuple[Path, ...]
     codes: np.ndarray
@@ -44,6 +53,7 @@ class _Folder:
     """A folder and what lies in it, looked up when asked for; hidden entries aside."""
 
     path: Path
+    content: Content
     depth: int = 0
 
     def __str__(self) -> str:
@@ -71,35 +81,32 @@ class _Folder:
 
     @cached_property
     def folders(self) -> list[_Folder]:
-        return [_Folder(path, self.depth + 1) for path in self._entries[0]] if self.depth < _DEEPEST else []
+        return (
+            [_Folder(path, self.content, self.depth + 1) for path in self._entries[0]] if self.depth < _DEEPEST else []
+        )
 
     @cached_property
-    def images(self) -> list[Path]:
-        return [path for path in self._entries[1] if path.suffix.lower() in _suffixes()]
+    def samples(self) -> list[Path]:
+        return [path for path in self._entries[1] if path.suffix.lower() in self.content.suffixes]
 
     @property
     def others(self) -> int:
-        """Number of files that are not named like an image."""
-        return len(self._entries[1]) - len(self.images)
+        """Number of files that are not named like samples."""
+        return len(self._entries[1]) - len(self.samples)
 
     @cached_property
     def nested(self) -> int:
-        """Number of images in sub-folders."""
-        return sum(len(folder.images) + folder.nested for folder in self.folders)
+        """Number of samples in sub-folders."""
+        return sum(len(folder.samples) + folder.nested for folder in self.folders)
 
     @property
     def holds_classes(self) -> bool:
-        return any(folder.images for folder in self.folders)
+        return any(folder.samples for folder in self.folders)
 
 
-@cache
-def _suffixes() -> frozenset[str]:
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN)
-
-
-def find_images(root: Path) -> ImageLayout:
-    """Look through ``root``. Raises :class:`DataError` where it cannot be told which class an image is of."""
-    top = _Folder(root)
+def find_samples(root: Path, content: Content) -> Layout:
+    """Look through ``root``. Raises :class:`DataError` where it cannot be told which class a sample is of."""
+    top = _Folder(root, content)
     parts = _part_folders(top)
     if not parts:
         classes = _class_folders(top)
@@ -111,8 +118,8 @@ def find_images(root: Path) -> ImageLayout:
     return _layout(list(by_part.values()), list(parts), [*notes, *_left_out(top, [top, *parts.values()], every)])
 
 
-def images_below(root: Path) -> tuple[list[Path], int]:
-    """Return the image files in a folder, then those of each folder below it, sorted; and how many files are others.
+def samples_below(root: Path, content: Content) -> tuple[list[Path], int]:
+    """Return the samples in a folder, then those of each folder below it, sorted; and how many files are others.
 
     Raises :class:`DataError` for a folder that may not be listed.
     """
@@ -122,16 +129,16 @@ def images_below(root: Path) -> tuple[list[Path], int]:
         for inner in folder.folders:
             yield from below(inner)
 
-    folders = list(below(_Folder(root)))
-    return [image for folder in folders for image in folder.images], sum(folder.others for folder in folders)
+    folders = list(below(_Folder(root, content)))
+    return [sample for folder in folders for sample in folder.samples], sum(folder.others for folder in folders)
 
 
-def _layout(by_part: Sequence[Sequence[_Folder]], numbers: list[int] | None, notes: Iterable[str]) -> ImageLayout:
-    """Line up the images; ``numbers`` says which part each element of ``by_part`` is."""
-    sizes = [sum(len(folder.images) for folder in classes) for classes in by_part]
-    codes = [code for classes in by_part for code, folder in enumerate(classes) for _ in folder.images]
-    return ImageLayout(
-        files=tuple(image for classes in by_part for folder in classes for image in folder.images),
+def _layout(by_part: Sequence[Sequence[_Folder]], numbers: list[int] | None, notes: Iterable[str]) -> Layout:
+    """Line up the samples; ``numbers`` says which part each element of ``by_part`` is."""
+    sizes = [sum(len(folder.samples) for folder in classes) for classes in by_part]
+    codes = [code for classes in by_part for code, folder in enumerate(classes) for _ in folder.samples]
+    return Layout(
+        files=tuple(sample for classes in by_part for folder in classes for sample in folder.samples),
         codes=np.array(codes, np.int64),
         class_names=tuple(folder.name for folder in by_part[0]),
         parts=None if numbers is None else np.repeat(np.array(numbers, np.int8), sizes),
@@ -142,18 +149,18 @@ def _layout(by_part: Sequence[Sequence[_Folder]], numbers: list[int] | None, not
 def _part_folders(top: _Folder) -> dict[int, _Folder]:
     """Return the folders that are parts, in the order of the parts; empty where the sub-folders are classes.
 
-    One name alone decides nothing beside other folders of images: ``train`` may be a class beside ``car`` and ``bus``.
+    One name alone decides nothing beside other folders of samples: ``train`` may be a class beside ``car`` and ``bus``.
     """
     named = [folder for folder in top.folders if folder.part is not None]
     with_classes = [folder for folder in named if folder.holds_classes]
-    flat = [folder for folder in named if folder.images and not folder.holds_classes]
-    beside = any(folder.images or folder.nested for folder in top.folders if folder.part is None)
+    flat = [folder for folder in named if folder.samples and not folder.holds_classes]
+    beside = any(folder.samples or folder.nested for folder in top.folders if folder.part is None)
     if beside and all(len({folder.part for folder in some}) < 2 for some in (with_classes, flat)):
         return {}
     if flat:
         raise DataError(
-            f"{flat[0]}: holds {len(flat[0].images):,} images and no class folders, so their classes are not known;"
-            f" sort them into one sub-folder per class{_use_instead(with_classes)}"
+            f"{flat[0]}: holds {len(flat[0].samples):,} {top.content.name} and no class folders, so their classes are"
+            f" not known; sort them into one sub-folder per class{_use_instead(with_classes)}"
         )
     parts: dict[int, _Folder] = {}
     for folder in sorted(with_classes, key=lambda folder: folder.part or 0):
@@ -178,10 +185,10 @@ def _class_folders(base: _Folder) -> list[_Folder]:
     if not base.holds_classes:
         raise DataError(_why_no_classes(base))
     for folder in base.folders:
-        if folder.nested and not folder.images:
+        if folder.nested and not folder.samples:
             raise DataError(
-                f"{folder}: holds no images itself but {folder.nested:,} in sub-folders; put the images of a class"
-                " directly in its folder, or name the folder whose sub-folders are the classes"
+                f"{folder}: holds no {base.content.name} itself but {folder.nested:,} in sub-folders; put those of a"
+                " class directly in its folder, or name the folder whose sub-folders are the classes"
             )
     if len(base.folders) < 2:
         raise DataError(f"{base}: holds only one class ({base.folders[0].name}); there is nothing to learn")
@@ -195,13 +202,14 @@ def _why_no_classes(base: _Folder) -> str:
             if folder.holds_classes:
                 found = folder.path if folder.part is None else folder.path.parent
                 return (
-                    f"{base}: its images lie too deep; name the folder whose sub-folders are the classes"
-                    f" ({readable(found)}?), or put the images of each class directly in a sub-folder of {base}"
+                    f"{base}: its {base.content.name} lie too deep; name the folder whose sub-folders are the classes"
+                    f" ({readable(found)}?), or put those of each class directly in a sub-folder of {base}"
                 )
         level = [inner for folder in level for inner in folder.folders]
-    if base.images:
-        return f"{base}: its {len(base.images):,} images lie directly in it; put them in one sub-folder per class"
-    return f"{base}: holds no images; expected one sub-folder of images per class"
+    if base.samples:
+        beside = f"{len(base.samples):,} {base.content.name}"
+        return f"{base}: its {beside} lie directly in it; put them in one sub-folder per class"
+    return f"{base}: holds no {base.content.name}; expected one sub-folder of {base.content.name} per class"
 
 
 def _check_same_classes(top: _Folder, parts: Mapping[int, _Folder], by_part: Mapping[int, list[_Folder]]) -> None:
@@ -223,11 +231,11 @@ def _check_same_classes(top: _Folder, parts: Mapping[int, _Folder], by_part: Map
 
 
 def _parts_notes(top: _Folder, parts: Mapping[int, _Folder], by_part: Mapping[int, list[_Folder]]) -> list[str]:
-    sizes = {part: sum(len(folder.images) for folder in by_part[part]) for part in parts}
+    sizes = {part: sum(len(folder.samples) for folder in by_part[part]) for part in parts}
     found = ", ".join(f"{folder.name} ({sizes[part]:,})" for part, folder in parts.items())
     missing = " and ".join(name for part, name in enumerate(_PART_NAMES) if part not in parts)
     drawn = f"; {missing} samples are drawn from {parts[0].name}" if missing else ""
-    notes = [f"{top}: read as the parts of the data, not as classes: {found} images{drawn}"]
+    notes = [f"{top}: read as the parts of the data, not as classes: {found} {top.content.name}{drawn}"]
     beside = [folder.name for folder in top.folders if folder not in parts.values()]
     if beside:
         notes.append(f"{top}: folders beside the parts are left out: {_first(beside)}")
@@ -247,17 +255,19 @@ def _similar_names(top: _Folder, classes: Sequence[_Folder]) -> list[str]:
 
 
 def _left_out(top: _Folder, holders: Sequence[_Folder], classes: Sequence[_Folder]) -> list[str]:
-    beside = sum(len(folder.images) for folder in holders)
+    beside = sum(len(folder.samples) for folder in holders)
     nested = sum(folder.nested for folder in classes)
     others = sum(folder.others for folder in classes)
     notes = []
     if beside:
-        notes.append(f"{top}: {beside:,} images lie beside the class folders, in none of them: left out")
+        notes.append(f"{top}: {beside:,} {top.content.name} lie beside the class folders, in none of them: left out")
     if nested:
         first = next(folder for folder in classes if folder.nested)
-        notes.append(f"{top}: {nested:,} images lie in sub-folders of class folders, such as {first.name}: left out")
+        notes.append(
+            f"{top}: {nested:,} {top.content.name} lie in sub-folders of class folders, such as {first.name}: left out"
+        )
     if others:
-        notes.append(f"{top}: {others:,} entries of the class folders are not image files: left out")
+        notes.append(f"{top}: {others:,} entries of the class folders are not named like {top.content.name}: left out")
     return notes
 
 

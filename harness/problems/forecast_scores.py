@@ -1,0 +1,86 @@
+"""Scores of forecasts from all answers of a part at once; see :mod:`harness.problems.forecasting` for their targets.
+
+MASE: Hyndman and Koehler, 2006, Another look at measures of forecast accuracy. sMAPE: as in the M4 competition
+(Makridakis et al., 2020), as a share between 0 and 2.
+
+Shape legend: N samples, H steps ahead, Q quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.problems.problem import Undefined
+from harness.statistics import mean_error
+
+Floats = NDArray[np.float64]
+
+
+def middle(answers: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return ``N x H`` values: of ``N x H x Q`` quantiles, which have the median among them, that.
+
+    It stands in the middle of those of the same distance, which the reader of the task sees to by their number.
+    """
+    return answers if answers.ndim == 2 else answers[:, :, answers.shape[2] // 2]
+
+
+def mase(targets: NDArray[Any], answers: NDArray[np.floating]) -> Floats:
+    """Return of each sample the mean absolute error over that of the seasonal naive forecast."""
+    each: Floats = np.abs(middle(answers) - targets[:, :-1]).mean(axis=1) / targets[:, -1]
+    return each
+
+
+def smape(targets: NDArray[Any], answers: NDArray[np.floating]) -> Floats:
+    """Return of each sample the mean of ``2 |error| / (|value| + |answer|)``, 0 where all is 0."""
+    values, said = targets[:, :-1].astype(np.float64), middle(answers)
+    sizes = np.abs(values) + np.abs(said)
+    shares = np.divide(2.0 * np.abs(said - values), sizes, out=np.zeros(values.shape), where=sizes > 0)
+    means: Floats = shares.mean(axis=1)
+    return means
+
+
+def mae(targets: NDArray[Any], answers: NDArray[np.floating]) -> Floats:
+    """Return the mean absolute error of each sample."""
+    errors: Floats = np.abs(middle(answers) - targets[:, :-1]).mean(axis=1)
+    return errors
+
+
+_MEANS: Mapping[str, Callable[[NDArray[Any], NDArray[np.floating]], Floats]] = {
+    "mase": mase,
+    "smape": smape,
+    "mae": mae,
+}
+
+
+def score(metric: str, targets: NDArray[Any], answers: NDArray[np.floating]) -> float:
+    """Return a metric, both arguments in the targets' own units. Raises :class:`Undefined` for those of quantiles."""
+    if metric == "rmse":
+        return float(np.sqrt(np.square(middle(answers) - targets[:, :-1]).mean()))
+    if metric not in _MEANS:
+        raise Undefined("it is of quantiles, and this forecast has none")
+    return float(_MEANS[metric](targets, answers).mean())
+
+
+def standard_error(metric: str, targets: NDArray[Any], answers: NDArray[np.floating]) -> float | None:
+    """Return the standard error of a mean over samples; None for the others."""
+    return mean_error(_MEANS[metric](targets, answers)) if metric in _MEANS else None
+
+
+def losses(
+    answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]
+) -> NDArray[np.float64]:
+    """Return the loss of each sample; both arguments in the units that are learned."""
+    unit = targets[:, -1:] if scale[-1] else np.array(scale[:-1])
+    errors = np.abs((middle(answers) - targets[:, :-1]) / unit)
+    if loss == "mse":
+        errors = np.square(errors)
+    elif loss == "huber":
+        errors = np.where(errors <= 1.0, 0.5 * np.square(errors), errors - 0.5)
+    elif loss == "pinball":
+        errors = 0.5 * errors
+    means: Floats = errors.mean(axis=1)
+    return means

@@ -1,0 +1,136 @@
+"""Forecasts while they are learned: their loss, and the sums that metrics follow from.
+
+Shape legend: B batch, H steps ahead, Q quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness.problems.outputs import Outputs, prediction
+from harness.problems.problem import Seen
+from harness.records import NAN, Target
+
+_LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "mae": torch.abs,
+    "mse": torch.square,
+    # Quadratic up to an error of 1, linear beyond.
+    "huber": lambda errors: F.huber_loss(errors, torch.zeros_like(errors), reduction="none"),
+}
+
+
+class Forecasts:
+    """The loss of forecasts: of errors in units of the seasonal naive one, or of logarithms in standard units."""
+
+    def __init__(self, loss: str, target: Target, device: torch.device) -> None:
+        self._loss = loss
+        self._steps = target.shape[0] - 1
+        self._levels_Q = torch.tensor(target.quantiles, device=device)
+        self._scale_H = torch.tensor([each or 1.0 for each in target.scale[:-1]], device=device)
+        self._own_unit = bool(target.scale[-1])
+
+    def scores(self, outputs: Outputs) -> Tensor:
+        """Return ``B x H`` values, or ``B x H x Q`` quantiles which ascend, in standard units."""
+        values = prediction(outputs)
+        if not len(self._levels_Q):
+            return values
+        return values.unflatten(1, (self._steps, len(self._levels_Q))).sort(dim=2).values
+
+    def training_loss(self, scores: Tensor, batch: Seen) -> Tensor:
+        """Return the mean loss; of mixed samples that against both targets, weighted by their shares."""
+        if batch.mix is None or batch.mixed_targets is None:
+            return self.loss(scores, batch.targets)
+        first, second = (self._each(scores, targets) for targets in (batch.targets, batch.mixed_targets))
+        share = batch.mix.view(-1, *(1,) * (first.ndim - 1))
+        return (share * first + (1 - share) * second).mean()
+
+    def weight(self, batch: Seen) -> int:
+        """Return the number of samples."""
+        return len(batch.targets)
+
+    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss."""
+        return self._each(scores, targets).mean()
+
+    def _each(self, scores: Tensor, targets: Tensor) -> Tensor:
+        errors = _errors(self.predictions(scores), targets)
+        unit = targets[:, -1:] if self._own_unit else self._scale_H
+        errors = errors / (unit if errors.ndim == 2 else unit.unsqueeze(-1))
+        return _LOSSES[self._loss](errors) if errors.ndim == 2 else pinball(errors, self._levels_Q)
+
+    def predictions(self, scores: Tensor) -> Tensor:
+        """Return values as they are learned: less their mean, or that of their logarithms."""
+        return scores * (self._scale_H if scores.ndim == 2 else self._scale_H.unsqueeze(-1))
+
+    def answers(self, scores: Tensor) -> Tensor:
+        """Return the predictions."""
+        return self.predictions(scores)
+
+    def targets_seen(self, batch: Seen) -> Tensor:
+        """Return the targets, of a mixed sample the mixture of both."""
+        if batch.mix is None or batch.mixed_targets is None:
+            return batch.targets
+        share_B1 = batch.mix.view(-1, 1)
+        return share_B1 * batch.targets + (1 - share_B1) * batch.mixed_targets
+
+
+class ForecastErrors:
+    """Sums of the errors of forecasts in the units of the target; float64, but on MPS, which has none."""
+
+    def __init__(self, target: Target, device: torch.device) -> None:
+        self._dtype = torch.float32 if device.type == "mps" else torch.float64
+        self._centre_H = torch.tensor(target.centre[:-1], dtype=self._dtype, device=device)
+        self._levels_Q = torch.tensor(target.quantiles, dtype=self._dtype, device=device)
+        self._middle = len(target.quantiles) // 2
+        self._log = target.log
+        self._samples = 0
+        self._sums = torch.zeros(6, dtype=self._dtype, device=device)
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Add a batch of predictions and targets as they are learned."""
+        if not len(targets):
+            return
+        outputs, targets = outputs.detach().to(self._dtype), targets.detach().to(self._dtype)
+        values, naive = self._own(targets[:, :-1]), targets[:, -1]
+        quantiles = self._own(outputs) if outputs.ndim == 3 else None
+        said = self._own(outputs) if quantiles is None else quantiles[:, :, self._middle]
+        errors = (said - values).abs()
+        shares = (2.0 * errors / (said.abs() + values.abs())).nan_to_num(nan=0.0)
+        sums = [(errors.mean(dim=1) / naive).sum(), shares.mean(dim=1).sum(), errors.square().mean(dim=1).sum()]
+        sums.append(errors.mean(dim=1).sum())
+        sums += self._of_quantiles(quantiles, values) if quantiles is not None else [sums[0] * 0.0] * 2
+        self._sums = self._sums + torch.stack(sums)
+        self._samples += len(targets)
+
+    def _of_quantiles(self, quantiles: Tensor, values: Tensor) -> list[Tensor]:
+        pinballs = pinball(quantiles - values.unsqueeze(-1), self._levels_Q)
+        held = (quantiles[:, :, 0] <= values) & (values <= quantiles[:, :, -1])
+        return [pinballs.mean(dim=(1, 2)).sum(), held.to(self._dtype).mean(dim=1).sum()]
+
+    def _own(self, values: Tensor) -> Tensor:
+        values = values + (self._centre_H if values.ndim == 2 else self._centre_H.unsqueeze(-1))
+        return values.exp() if self._log else values
+
+    def metrics(self) -> dict[str, float]:
+        """Return the means over all samples; those of quantiles where there are any."""
+        mase, smape, square, mae, *rest = (self._sums.cpu().double() / (self._samples or NAN)).tolist()
+        found = {"mase": mase, "smape": smape, "rmse": square**0.5, "mae": mae}
+        return {**found, **(dict(zip(("pinball", "coverage"), rest, strict=True)) if len(self._levels_Q) else {})}
+
+
+def pinball(errors: Tensor, levels_Q: Tensor) -> Tensor:
+    """Return the pinball loss of quantiles' errors, answer less value, ``B x H x Q`` (Koenker and Bassett, 1978).
+
+    >>> pinball(torch.tensor([[[-2.0, 1.0]]]), torch.tensor([0.1, 0.9])).tolist()
+    [[[0.20000000298023224, 0.10000000149011612]]]
+    """
+    return torch.maximum(-levels_Q * errors, (1.0 - levels_Q) * errors)
+
+
+def _errors(predictions: Tensor, targets: Tensor) -> Tensor:
+    values = targets[:, :-1]
+    return predictions - (values if predictions.ndim == 2 else values.unsqueeze(-1))
