@@ -59,6 +59,7 @@ def row_of(name: str, options: argparse.Namespace) -> Mapping[str, Any]:
         trials=options.trials,
         seed=options.seed,
         workers=0,
+        plan="safe",
         out=options.out,
     )
     best = result.best
@@ -66,10 +67,10 @@ def row_of(name: str, options: argparse.Namespace) -> Mapping[str, Any]:
     return {
         "set": name,
         "accuracy": result.test["accuracy"],
-        "family": best["candidate"]["architecture"],
+        "family": next(iter(best["candidate"]["architecture"])),
         "cpu_s": time.process_time() - before,
         "wall_s": time.perf_counter() - started,
-        **{row["name"]: (row["test"] or {}).get("accuracy") or row["note"] for row in result.stats["baselines"]},
+        **{row["name"]: (row["test"] or {}).get("accuracy") or row["note"] for row in result.stats["baselines"] or ()},
     }
 
 

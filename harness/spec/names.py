@@ -13,8 +13,8 @@ TASKS: Mapping[str, str] = {
     "breast-cancer": "tabular",
     "diabetes": "tabular",
     "digits": "digits",
-    "docstrings": "text",
     "digits-series": "series",
+    "docstrings": "text",
     "fashion-mnist": "fashion-mnist",
     "wine": "tabular",
 }

@@ -173,13 +173,18 @@ def recipes(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
         none = Estimator("gradient boosting", None, NAN, "skipped: texts have no columns of numbers")
         return (models.constant(), tfidf(models, columns.tokens, rows, columns.shape.outputs), none)
     found = (models.constant(), _linear(models, columns, rows), _boosting(models, columns, rows, seed))
+    return (*found, *_of_series(columns, rows, seed))
+
+
+def _of_series(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
+    """Return what series alone are compared with beside the others."""
     series = columns.shape.find(InputKind.SERIES)
     if series is None or columns.shape.kind not in tuple(TaskKind):
-        return found
+        return ()
     from harness.study.minirocket import minirocket
 
     whole = columns.numbers == _features(columns.shape)
-    return (*found, minirocket(series, rows, seed, whole=whole, classes=bool(problems[columns.shape.kind].classes)))
+    return (minirocket(series, rows, seed, whole=whole, classes=bool(problems[columns.shape.kind].classes)),)
 
 
 def _linear(models: Baselines, columns: Columns, rows: int) -> Estimator:

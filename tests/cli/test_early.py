@@ -170,7 +170,7 @@ def test_a_shell_completes_spaces_tasks_and_runs_without_torch(tmp_path):
     run = tmp_path / "results" / "20260101-digits-ab"
     run.mkdir(parents=True)
     (run / "space.yaml").touch()
-    assert completed("harness search di", tmp_path) == ["diabetes", "digits", "digger.yaml"]
+    assert completed("harness search di", tmp_path) == ["diabetes", "digits", "digits-series", "digger.yaml"]
     assert completed("harness search --resume ", tmp_path) == ["results/20260101-digits-ab"]
     assert completed("harness tasks fetch ", tmp_path) == ["fashion-mnist"]
 

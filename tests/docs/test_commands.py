@@ -35,6 +35,7 @@ PARSED = {
     r"harness search text --set 'task=\{csv: reviews\.csv": "needs reviews; tests/data/test_text_sources.py reads some",
     r"harness search images --set 'task=\{audio:": "needs recordings; tests/data/test_audio.py makes some",
     r"harness report COMPARISON_A": "tests/report/test_compare_page.py writes the page",
+    r"harness search series --set 'task=\{ts: GunPoint": "needs files; tests/data/test_ts_file.py has some",
     r"harness export RUN --out wine\.onnx|harness export RUN --format torch": "tests/exporting exports every kind",
     r"harness search digits --trials 5 --track mlflow=": "needs a server; tests/tracking/test_tracked_searches.py",
     r"harness dashboard RUN$": "serves until it is told to end; tests/test_dashboard.py",
