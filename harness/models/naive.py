@@ -61,4 +61,5 @@ def _grown(past_BT: Tensor, season: int, ahead_H: Tensor) -> Tensor:
     inside = (torch.arange(season, device=past_BT.device) - (season - 1) / 2) / season
     pattern = (seasons - levels.unsqueeze(2) - growth.unsqueeze(2) * inside).mean(dim=1)
     along_H = ((season - 1) / 2 + DAMPED * (ahead_H + 1)) / season
-    return levels[:, -1:] + growth[:, -1:] * along_H + pattern[:, ahead_H % season]
+    said_BH: Tensor = levels[:, -1:] + growth[:, -1:] * along_H + pattern[:, ahead_H % season]
+    return said_BH
