@@ -75,7 +75,7 @@ class Windows:
 
     def series_of(self, row: int) -> str:
         """Return the name of a sample's series."""
-        return str(self.names[self.series[self.firsts[row] - 1]])
+        return self.names[int(self.series[self.firsts[row] - 1])]
 
     def history(self, row: int) -> np.ndarray:
         """Return all values of a sample's series before the first step that is predicted."""

@@ -12,35 +12,54 @@ from torch import Tensor, nn
 
 from harness.records import TaskShape
 
+DAMPED = 0.75
+"""Share of the growth that goes on: on most series less than all of it does (Gardner and McKenzie, 1985)."""
+
 Base = Literal["mean", "season", "growth"]
-"""The mean of the window; its last season once more; that, and what it grew by since the season before."""
+"""The mean of the window; its last season once more; or its level and growth with the mean pattern of its seasons."""
 
 
 class Naive(nn.Module):
     """Continues a window, which is on its own mean, without learning anything.
 
-    Where the window has not two seasons, or a season is a single step, ``growth`` is ``season``; where it has not one,
-    or nothing is said to follow, both are the mean.
+    With ``growth`` each season lies on a straight line with the growth of its mean to the next one's, the last one on
+    that from the one before, of which ``DAMPED`` goes on; the pattern is the mean of what lies beside the lines. Where
+    the window has not two seasons, or a season is a single step, ``growth`` is ``season``; where it has not one, or
+    nothing is said to follow, both are the mean.
     """
-
-    weights: Tensor
 
     def __init__(self, base: Base, shape: TaskShape) -> None:
         super().__init__()
         target, steps = shape.target, shape.inputs[0].sizes[0]
         self.quantiles = max(1, len(target.quantiles)) if target else 1
-        horizon, season = shape.outputs // self.quantiles, target.season if target else 0
-        weights_TH = torch.zeros(steps, horizon)
-        ahead = torch.arange(horizon)
-        if base != "mean" and 0 < season <= steps:
-            weights_TH[steps - season + ahead % season, ahead] = 1.0
-            if base == "growth" and 1 < season <= steps // 2:
-                seasons = (1 + ahead // season) / season
-                weights_TH[-season:] += seasons
-                weights_TH[-2 * season : -season] -= seasons
-        # It follows from the season, so it is no part of the weights.
-        self.register_buffer("weights", weights_TH, persistent=False)
+        self.horizon, self.season = shape.outputs // self.quantiles, target.season if target else 0
+        self.base: Base = base
+        if base == "growth" and not 1 < self.season <= steps // 2:
+            self.base = "season"
+        if not 0 < self.season <= steps:
+            self.base = "mean"
 
     def forward(self, past_BT: Tensor) -> Tensor:
         """Return ``B x O``: of quantiles all are the same."""
-        return (past_BT @ self.weights).repeat_interleave(self.quantiles, dim=1)
+        if self.base == "mean":
+            return past_BT.new_zeros(len(past_BT), self.horizon * self.quantiles)
+        ahead_H = torch.arange(self.horizon, device=past_BT.device)
+        if self.base == "season":
+            said_BH = past_BT[:, -self.season :][:, ahead_H % self.season]
+        else:
+            said_BH = _grown(past_BT, self.season, ahead_H)
+        return said_BH.repeat_interleave(self.quantiles, dim=1)
+
+
+def _grown(past_BT: Tensor, season: int, ahead_H: Tensor) -> Tensor:
+    """Return ``B x H``."""
+    count = past_BT.shape[1] // season
+    seasons = past_BT[:, -count * season :].unflatten(1, (count, season))
+    levels = seasons.mean(dim=2)
+    growth = levels.diff(dim=1)
+    growth = torch.cat([growth, growth[:, -1:]], dim=1)
+    inside = (torch.arange(season, device=past_BT.device) - (season - 1) / 2) / season
+    pattern = (seasons - levels.unsqueeze(2) - growth.unsqueeze(2) * inside).mean(dim=1)
+    along_H = ((season - 1) / 2 + DAMPED * (ahead_H + 1)) / season
+    said_BH: Tensor = levels[:, -1:] + growth[:, -1:] * along_H + pattern[:, ahead_H % season]
+    return said_BH

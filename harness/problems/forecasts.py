@@ -38,7 +38,8 @@ class Forecasts:
         values = prediction(outputs)
         if not len(self._levels_Q):
             return values
-        return values.unflatten(1, (self._steps, len(self._levels_Q))).sort(dim=2).values
+        quantiles: Tensor = values.unflatten(1, (self._steps, len(self._levels_Q)))
+        return quantiles.sort(dim=2).values
 
     def training_loss(self, scores: Tensor, batch: Seen) -> Tensor:
         """Return the mean loss; of mixed samples that against both targets, weighted by their shares."""

@@ -11,6 +11,7 @@ import torch
 
 from harness.data import TrainingData
 from harness.plan import Memory
+from harness.problems import problems
 from harness.problems.scoring import Scorer
 from harness.records import TaskShape
 from harness.spec import Averaged, Candidate, Spec
@@ -59,9 +60,17 @@ class Job:
 
     @property
     def final(self) -> str | Averaged:
-        """What becomes of the winner. ``auto`` is a refit where its recipe was measured several times already."""
+        """What becomes of the winner. ``auto`` is a refit where its recipe was measured several times already.
+
+        It is one of forecasts as well, whose validation samples are the ones next to what is to be predicted.
+        """
         final = self.spec.training.final
-        return "refit" if final == "auto" and self.trainings > 1 else final
+        return "refit" if final == "auto" and (self.trainings > 1 or self.continues) else final
+
+    @property
+    def continues(self) -> bool:
+        """Whether the task is how series go on."""
+        return problems[self.dataset.shape.kind].continues
 
     @property
     def choosing(self) -> Memory | None:

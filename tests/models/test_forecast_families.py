@@ -10,7 +10,7 @@ from torch import nn
 from harness.errors import InputError
 from harness.models import build
 from harness.models.families.nhits import _lines
-from harness.models.naive import Base, Naive
+from harness.models.naive import DAMPED, Base, Naive
 from harness.models.reversible import Reversible
 from harness.records import Input, InputKind, Named, Target, TaskKind, TaskShape, image_inputs
 
@@ -51,16 +51,27 @@ def test_dlinear_is_two_linear_maps_of_moving_average_and_rest():
 
 
 @pytest.mark.parametrize(("season", "horizon"), [(4, 6), (1, 6), (10, 6), (15, 6), (30, 6)])
-def test_the_naive_forecast_is_the_last_season_with_its_growth(season, horizon):
+def test_the_naive_forecast_is_the_last_season_or_nothing(season, horizon):
     torch.manual_seed(0)
     shape = shape_of(season=season)
     history = np.random.default_rng(0).normal(size=STEPS)
     found = {base: Naive(base, shape)(torch.tensor(history[None]).float())[0].numpy() for base in get_args(Base)}
     again = np.resize(history[-season:], horizon) if season <= STEPS else np.zeros(horizon)
-    growth = history[-season:].mean() - history[-2 * season : -season].mean() if 1 < season <= STEPS // 2 else 0.0
     np.testing.assert_allclose(found["mean"], np.zeros(horizon))
     np.testing.assert_allclose(found["season"], again, rtol=1e-5)
-    np.testing.assert_allclose(found["growth"], again + growth * (1 + np.arange(horizon) // season), rtol=1e-5)
+    if not 1 < season <= STEPS // 2:
+        np.testing.assert_allclose(found["growth"], again, rtol=1e-5)
+
+
+@pytest.mark.parametrize("season", [2, 4, 5, 10])
+def test_a_line_with_a_season_goes_on_damped(season):
+    steps = np.arange(STEPS + HORIZON)
+    pattern = np.random.default_rng(0).normal(size=season)
+    series = 0.3 * steps + pattern[steps % season] + 2.0
+    naive = Naive("growth", shape_of(season=season))
+    found = naive(torch.tensor(series[None, :STEPS]).float())[0].numpy()
+    lost = (1.0 - DAMPED) * 0.3 * np.arange(1, HORIZON + 1)
+    np.testing.assert_allclose(found, series[STEPS:] - lost, rtol=1e-4)
 
 
 def test_nhits_adds_up_what_its_blocks_say_of_what_is_left():

@@ -107,8 +107,8 @@ class SeriesModality(Modality[Series]):
 
 def _moments(values_NTC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each channel in float64; 1 where it is the same at all steps."""
-    mean_C: np.ndarray = np.nanmean(values_NTC, axis=(0, 1), dtype=np.float64)
-    std_C: np.ndarray = np.nanstd(values_NTC, axis=(0, 1), dtype=np.float64)
+    mean_C = np.asarray(np.nanmean(values_NTC, axis=(0, 1), dtype=np.float64))
+    std_C = np.asarray(np.nanstd(values_NTC, axis=(0, 1), dtype=np.float64))
     constant_C = np.nanmin(values_NTC, axis=(0, 1)) == np.nanmax(values_NTC, axis=(0, 1))
     return mean_C, np.where(constant_C | (std_C == 0.0), 1.0, std_C)
 

@@ -41,7 +41,7 @@ class DLinear(nn.Module):
     def __init__(self, config: DLinearConfig, shape: TaskShape) -> None:
         super().__init__()
         steps, channels = shape.inputs[0].sizes
-        self.margin = config.kernel // 2
+        self.reach = config.kernel // 2
         self.base = Naive(config.base, shape)
         self.drop = nn.Dropout(config.dropout)
         self.trend = nn.Linear(steps * channels, shape.outputs)
@@ -52,8 +52,8 @@ class DLinear(nn.Module):
     def forward(self, x_BTC: Tensor) -> Tensor:
         """Return ``B x O``."""
         x_BCT = x_BTC.transpose(1, 2)
-        ends = F.pad(x_BCT, (self.margin, self.margin), mode="replicate")
-        trend_BCT = F.avg_pool1d(ends, 2 * self.margin + 1, stride=1)
+        ends = F.pad(x_BCT, (self.reach, self.reach), mode="replicate")
+        trend_BCT = F.avg_pool1d(ends, 2 * self.reach + 1, stride=1)
         parts = (trend_BCT, x_BCT - trend_BCT)
         trend, rest = (self.drop(each.transpose(1, 2).flatten(1)) for each in parts)
         y_BO: Tensor = self.trend(trend) + self.rest(rest) + self.base(x_BTC[:, :, 0])

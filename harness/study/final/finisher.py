@@ -161,8 +161,9 @@ class Finisher:
         if final == "keep":
             self._observer.final_started("keep", 0, "")
             made = self._kept()
-        elif final == "refit":
-            made = self._refitted(recipes(self._job, self._winner)[0], 1, "") or self._kept()
+        elif final == "refit" or self._job.continues:  # of forecasts no rehearsal without the last samples tells more
+            members = members_of(self._job, self._winner)
+            made = self._refitted(recipes(self._job, self._winner)[0], members, "") or self._kept()
         else:
             made = self._rehearsed()
         made = self._with_validation(made)

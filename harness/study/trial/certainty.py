@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.data import derive_seed
 from harness.measure import standard_error
-from harness.problems import problems
+from harness.problems import LOSS, problems
 from harness.records import EpochRecord, Figures
 from harness.study.folds import best_epochs
 from harness.study.job import Job
@@ -29,6 +29,8 @@ def measure_certainty(job: Job, loss: str, answers: np.ndarray, seed: int) -> Fi
         answers = problem.own_units(answers, shape)
         return job.scorer.standard_error(metric, dataset.validation.truth, answers, seed)
     name, targets = loss_name(shape, loss), dataset.validation.targets
+    if problem.continues and metric != LOSS:  # of logarithms such a metric would be another
+        answers, targets = problem.own_units(answers, shape), dataset.validation.truth
     return standard_error(problem, metric, answers, targets, seed=seed, loss=name, scale=shape.scale)
 
 
