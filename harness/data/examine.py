@@ -57,6 +57,7 @@ def _copies(source: Source, indices: Indices) -> Iterator[Suspicion]:
         "copies",
         f"{' and '.join(counts)} have the same inputs as a sample that is learnt from, so that their scores flatter",
         remedy,
+        share=max(float(same.mean()) for same, rows in found.values() if len(rows)),
         examples=tuple(
             f"{part} sample {position}"
             for part, (same, rows) in found.items()

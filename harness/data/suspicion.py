@@ -19,6 +19,8 @@ class Suspicion:
     remedy: str
     subject: str = ""
     """The column that it is about; empty where it is about samples."""
+    share: float | None = None
+    """Of the samples that it is about; None where it is about all of them."""
     examples: tuple[str, ...] = ()
     """A few samples or columns, each with its figures."""
 

@@ -7,8 +7,8 @@ from harness.report.stats import TaskStats
 from harness.report.wording import NOT_MEASURED
 
 _TEXT = (
-    "What a reviewer of the data would ask about, looked at before the search on samples to learn from alone; nothing "
-    "was changed or removed. Samples are named by their index, as in splits.parquet."
+    "What a reviewer of the data would ask about; nothing was changed or removed, and of the test samples nothing but "
+    "the inputs was looked at. Samples are named by their index, as in splits.parquet."
 )
 
 

@@ -20,6 +20,8 @@ FAR = 1.25
 """Test loss over validation loss from which the two are far apart, if by more than two standard errors as well."""
 FLATTERING = ("copies", "near-copies", "target-leak")
 """Codes of what checks of the data notice that makes test scores too good."""
+SOME = 0.05
+"""Share of samples from which that matters."""
 FEW = 50
 """Validation samples below which a choice among trials is largely luck."""
 
@@ -162,7 +164,8 @@ def _chance(result: _Result, metric: str, behind: float) -> str:
 def _flattered(result: _Result) -> Iterator[ResultWarning]:
     """Yield what checks of the data noticed that makes the test score itself too good."""
     for each in result.stats["task"].get("suspicions", []):
-        if each["code"] in FLATTERING:
+        share = each["share"]
+        if each["code"] in FLATTERING and (share is None or share >= SOME):
             yield ResultWarning(each["code"], each["evidence"], each["remedy"][0].upper() + each["remedy"][1:])
 
 

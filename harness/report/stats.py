@@ -12,12 +12,16 @@ Scores = dict[str, float | None]
 
 
 class SuspicionStats(TypedDict):
-    """What a check of the data noticed: its code, evidence in numbers, what to do, the column, and a few examples."""
+    """What a check of the data noticed: its code, evidence in numbers, what to do, the column, and a few examples.
+
+    ``share`` is that of the samples that it is about; null where it is about all.
+    """
 
     code: str
     evidence: str
     remedy: str
     subject: str
+    share: float | None
     examples: list[str]
 
 

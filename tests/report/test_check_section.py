@@ -8,6 +8,7 @@ from harness.report import build, load_run, result_warnings
 
 FOUND = (
     Suspicion("target-leak", "column 'a|<b>' alone explains 99.1 %", "put it under `drop`", subject="a|<b>"),
+    Suspicion("copies", "1 of 60 test samples", "remove the copies", share=1 / 60),
     Suspicion("outliers", "column 'x' has 2 values", "correct them", subject="x", examples=("sample 17: 9999", "more")),
 )
 
@@ -22,9 +23,9 @@ def test_what_was_noticed_stands_in_a_table_of_its_own(make_run):
     run = make_run()
     texts = with_checks(run, "md", "html", suspicions=[asdict(each) for each in FOUND], unchecked="")
     section = texts["report.md"].partition("## Data checks\n")[2].partition("\n## ")[0]
-    first, second = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    first, _, third = [line for line in section.splitlines() if line.startswith("| ")][2:]
     assert first.startswith("| target-leak | column 'a\\|&lt;b&gt;' alone explains 99.1 % |")
-    assert "sample 17: 9999; more" in second
+    assert "sample 17: 9999; more" in third
     assert "a|<b>" not in texts["report.html"]
     (warning,) = [each for each in result_warnings(load_run(run)) if each.code == "target-leak"]
     assert warning.text == "Column 'a|<b>' alone explains 99.1 %. Put it under `drop`."

@@ -48,6 +48,7 @@ def mislabelled(sample: Sample, seed: int) -> Iterator[Suspicion]:
         f"{len(found):,} of {len(sample):,} samples ({100 * len(found) / len(sample):.1f} %) have another label than a "
         f"forest that was grown without them is sure of, of {wrong.sum():,} that it gets wrong at all",
         "look at them, and correct or remove what is mislabelled",
+        share=len(found) / len(sample),
         examples=tuple(
             f"sample {sample.index[row]}: {names[labels[row]]!r}, {100 * sure[row]:.0f} % {names[likeliest[row]]!r}"
             for row in found[:_SHOWN]

@@ -42,6 +42,7 @@ def imbalance(dataset: TrainingData) -> Iterator[Suspicion]:
         f"class {names[rarest]!r} has {counts[rarest]:,} of {counts.sum():,} training samples "
         f"({_percent(counts[rarest] / counts.sum())}), class {names[commonest]!r} {counts[commonest]:,}",
         "judge by f1_macro or balanced_accuracy; let the search try `class_weights` or `sampling: [random, balanced]`",
+        share=float(counts[rarest] / counts.sum()),
         examples=tuple(f"{names[k]!r}: {counts[k]:,}" for k in rare if counts[commonest] >= RATIO * counts[k]),
     )
 
@@ -69,6 +70,7 @@ def outliers(sample: Sample) -> Iterator[Suspicion]:
                 f"lie from {low:.4g} to {high:.4g})",
                 "correct them if they are errors or stand for a missing value (`missing`)",
                 subject=name,
+                share=len(rows) / len(sample),
                 examples=tuple(f"sample {sample.index[row]}: {values[row]:.6g}" for row in rows[:_SHOWN]),
             )
 
@@ -110,6 +112,7 @@ def near_copies(dataset: TrainingData, seed: int) -> Iterator[Suspicion]:
         f"as one of {len(others):,} training samples, less than {_percent(NEAR)} of the usual distance away, so that "
         "their scores flatter",
         "remove the copies, or keep together what comes from one source with `split: {group: COLUMN}`",
+        share=len(rows) / len(part),
         examples=tuple(
             f"validation sample {part.index[row]} and training sample {others.index[nearest[row]]}"
             for row in rows[:_SHOWN]
