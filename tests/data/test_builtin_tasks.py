@@ -9,6 +9,7 @@ from sklearn import datasets
 
 from harness.data import load, tasks
 from harness.data.sources import builtin
+from harness.data.sources.docstrings import PACKAGES, read_docstrings
 from harness.errors import DataError
 from harness.records import TaskKind
 from harness.spec.task import BuiltinTask, Split
@@ -30,8 +31,18 @@ def test_tasks_are_listed_without_importing_torch_or_sklearn():
 
 
 def test_every_listed_task_has_a_reader():
-    assert set(tasks) == {*builtin._SKLEARN, "docstrings", "fashion-mnist"}
+    assert set(tasks) == {*builtin._SKLEARN, "airline", "docstrings", "fashion-mnist"}
     assert all("\n" not in entry.summary + entry.needs and entry.name == name for name, entry in tasks.items())
+
+
+def test_docstrings_are_the_same_every_time_and_name_no_package():
+    first, again = (read_docstrings("docstrings") for _ in range(2))
+    assert first.fingerprint == again.fingerprint
+    assert first.class_names == PACKAGES
+    texts = first.inputs.values
+    assert texts.is_unique
+    assert not texts.str.contains(r"\b(?:numpy|np|pandas|scipy|sklearn)\b", case=False).any()
+    assert np.bincount(first.targets).min() > 400
 
 
 @pytest.mark.parametrize("name", SKLEARN)

@@ -40,11 +40,11 @@ class Trained:
 def train():
     """Return a function that trains one small network."""
 
-    def run(folder, task, *, final="keep", epochs=2, seed=0, width=8, architecture=""):
-        architecture = architecture or f"{{mlp: {{depth: 1, width: {width}}}}}"
+    def run(folder, task, *, final="keep", epochs=2, seed=0, width=8, space="", augment="{}"):
+        space = space or f"{{architecture: {{mlp: {{depth: 1, width: {width}}}}}}}"
         overrides = [
             f"task={task}",
-            f"space={{architecture: {architecture}}}",
+            f"space={space}",
             f"budget.epochs={epochs}",
         ]
         overrides += [
@@ -55,7 +55,7 @@ def train():
             "training.precision=fp32",
             f"training.final={final}",
         ]
-        overrides += [f"search.seed={seed}"]
+        overrides += [f"search.seed={seed}", f"training.augment={augment}"]
         options = {"trials": 1, "out": folder, "device": "cpu", "workers": 0, "deterministic": True}
         request = request_of({"space": "tabular", "overrides": overrides, **options})
         stop = Stop(request.spec.budget.time)

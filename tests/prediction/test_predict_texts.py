@@ -34,7 +34,7 @@ def reviews(tmp_path_factory, train):
     frame.loc[7, "body"] = "word " * 2 * CHARACTERS
     frame.to_csv(folder / "reviews.csv", index=False)
     task = f"{{csv: {folder / 'reviews.csv'}, target: kind, text: body, tokeniser: words, split: {{test: 0.5}}}}"
-    return train(folder, task, architecture="{embedding_bag: {width: 8}}"), frame
+    return train(folder, task, space="{architecture: {embedding_bag: {width: 8}}}"), frame
 
 
 @pytest.fixture(scope="module")
