@@ -107,8 +107,8 @@ class SeriesModality(Modality[Series]):
 
 def _moments(values_NTC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each channel in float64; 1 where it is the same at all steps."""
-    mean_C: np.ndarray = np.nanmean(values_NTC, axis=(0, 1), dtype=np.float64)
-    std_C: np.ndarray = np.nanstd(values_NTC, axis=(0, 1), dtype=np.float64)
+    mean_C = np.asarray(np.nanmean(values_NTC, axis=(0, 1), dtype=np.float64))
+    std_C = np.asarray(np.nanstd(values_NTC, axis=(0, 1), dtype=np.float64))
     constant_C = np.nanmin(values_NTC, axis=(0, 1)) == np.nanmax(values_NTC, axis=(0, 1))
     return mean_C, np.where(constant_C | (std_C == 0.0), 1.0, std_C)
 
@@ -119,18 +119,18 @@ def _as_series(fitted: Mapping[str, Any], raw: Any) -> Series:
     if isinstance(raw, pd.DataFrame):
         if not fitted.get("reading"):
             raise DataError("the training data were arrays or a .ts file, not a table; give an array N x steps")
-        raw = series_of_frame(raw, fitted["reading"]).series
+        series = series_of_frame(raw, fitted["reading"]).series
     elif isinstance(raw, list | tuple):
-        raw = packed([_steps(each, len(channels)) for each in raw], tuple(channels))
-    elif not isinstance(raw, Series):
-        raw = of_array(as_array(raw), "raw series")
-    if len(raw.channels) != len(channels):
+        series = packed([_steps(each, len(channels)) for each in raw], tuple(channels))
+    else:
+        series = raw if isinstance(raw, Series) else of_array(as_array(raw), "raw series")
+    if len(series.channels) != len(channels):
         raise DataError(
-            f"raw series have {len(raw.channels)} channels, the training data's had {len(channels)}:"
+            f"raw series have {len(series.channels)} channels, the training data's had {len(channels)}:"
             f" {', '.join(channels)}; give as many"
         )
-    check_series(raw)
-    return raw
+    check_series(series)
+    return series
 
 
 def _steps(raw: Any, channels: int) -> np.ndarray:
