@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.data import Part, TrainingData, derive_seed
-from harness.errors import first_line
+from harness.errors import HardwareError, first_line
 from harness.problems import LOSS, Estimator, problems
 from harness.problems.scoring import Scorer
 from harness.records import NAN
@@ -24,8 +24,8 @@ from harness.spec import Spec
 from harness.study.baseline_models import Columns, Floats, fit_model, fitting_rows, recipes
 from harness.study.stop import Stop
 
-FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError)
-"""What scikit-learn raises for data that it cannot fit."""
+FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError, HardwareError)
+"""What scikit-learn raises for data that it cannot fit, and what an optional package that cannot be imported does."""
 
 _SHARE = 0.05
 """Most of the time of a run that is kept for baselines."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import assume
+from hypothesis import assume, settings
 from hypothesis import given as any_of
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -90,6 +90,7 @@ def test_lengths_say_where_a_series_ends_whatever_stands_behind(tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
+@settings(max_examples=30, deadline=None)
 @any_of(
     values=hnp.arrays(
         np.float32,

@@ -52,7 +52,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("series")
 
 
-GRU = {"architecture": "gru: {width: 8}"}
+GRU = {"architecture": "{gru: {width: 8}}"}
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +151,8 @@ def test_a_folder_is_refused(of_ts, folder, predict):
     assert done.code == 2
 
 
-def test_a_file_with_the_preprocessing_inside_is_refused(of_ts, folder):
+def test_the_weights_are_exported_and_a_file_with_the_preprocessing_inside_is_refused(of_ts, folder):
+    exported = harness.export(of_ts.run, out=folder / "model.safetensors", format="safetensors")
+    assert exported.card.read_text().startswith("# Model card: series")
     with pytest.raises(InputError, match="takes tables or images, and this model takes series"):
         harness.export(of_ts.run, out=folder / "model.onnx")

@@ -1,5 +1,6 @@
 """The baselines against scikit-learn on the raw data, and what keeps them from harming a search."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -329,3 +330,11 @@ def test_minirocket_is_that_of_aeon(classes):
     theirs = aeon.MiniRocketClassifier(random_state=7)
     cubes = series_NTC.swapaxes(1, 2).astype(np.float32)
     np.testing.assert_array_equal(ours.predict(flat[40:]), theirs.fit(cubes[:40], known[:40]).predict(cubes[40:]))
+
+
+def test_a_package_that_cannot_be_imported_ends_nothing(of_series, monkeypatch):
+    monkeypatch.setattr(minirocket, "find_spec", lambda _name: object())
+    monkeypatch.setattr(minirocket, "LEAST_STEPS", 1)
+    monkeypatch.setitem(sys.modules, "aeon", None)
+    row = rows_of(scene_of(of_series))["MiniRocket"]
+    assert row.note == "failed: MiniRocket needs the package aeon: pip install 'harness-automl[series]'"

@@ -119,17 +119,16 @@ def _as_series(fitted: Mapping[str, Any], raw: Any) -> Series:
     if isinstance(raw, pd.DataFrame):
         if not fitted.get("reading"):
             raise DataError("the training data were arrays or a .ts file, not a table; give an array N x steps")
-        raw = series_of_frame(raw, fitted["reading"]).series
+        series = series_of_frame(raw, fitted["reading"]).series
     elif isinstance(raw, list | tuple):
-        raw = packed([_steps(each, len(channels)) for each in raw], tuple(channels))
-    elif not isinstance(raw, Series):
-        raw = of_array(as_array(raw), "raw series")
-    if len(raw.channels) != len(channels):
+        series = packed([_steps(each, len(channels)) for each in raw], tuple(channels))
+    else:
+        series = raw if isinstance(raw, Series) else of_array(as_array(raw), "raw series")
+    if len(series.channels) != len(channels):
         raise DataError(
-            f"raw series have {len(raw.channels)} channels, the training data's had {len(channels)}:"
+            f"raw series have {len(series.channels)} channels, the training data's had {len(channels)}:"
             f" {', '.join(channels)}; give as many"
         )
-    series: Series = raw
     check_series(series)
     return series
 
