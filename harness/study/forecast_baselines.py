@@ -107,8 +107,8 @@ def _growing(history: Floats, season: int, horizon: int) -> Floats:
     if len(history) < 2 * season or history[-2 * season : -season].sum() == 0.0:
         return _seasonal(history, season, horizon)
     growth = history[-season:].sum() / history[-2 * season : -season].sum()
-    ahead = (1 + np.arange(horizon) // season).astype(np.float64)
-    grown: Floats = _seasonal(history, season, horizon) * growth**ahead
+    seasons = 1.0 + np.arange(horizon) // season
+    grown: Floats = _seasonal(history, season, horizon) * growth**seasons
     return grown
 
 

@@ -204,7 +204,7 @@ def test_damaged_preprocessing_is_refused(damage, dataset):
 
 
 @pytest.mark.parametrize(
-    "merges", [[("th", "e")], [("t", " ")], [("a", "a")] + [("a" * 2**n, "a" * 2**n) for n in range(1, 30)]]
+    "merges", [[("th", "e")], [("t", " ")], [("a", "a")] + [("a" * 2**n, "a" * 2**n) for n in range(1, 12)]]
 )
 def test_byte_pairs_that_join_what_is_no_token_are_refused(merges, dataset):
     with pytest.raises(DataError, match=r"which are no tokens; it is damaged"):

@@ -24,7 +24,7 @@ def shape_of(channels=1, *, kind=TaskKind.FORECASTING, quantiles=(), season=4):
     return TaskShape(kind=kind, outputs=HORIZON * max(1, len(quantiles)), inputs=inputs, target=target)
 
 
-@pytest.mark.parametrize("name", ["dlinear", "nhits"])
+@pytest.mark.parametrize("name", ["dlinear", "nhits", "gru", "tcn", "transformer"])
 def test_forecasts_follow_the_level_and_the_size_of_a_window(name):
     torch.manual_seed(0)
     model = build(Named(name), shape_of(2)).eval()
