@@ -174,7 +174,7 @@ def _subsets(predictor: Any, booster: Any) -> tuple[Ints | None, NDArray[np.bool
     summary="scikit-learn's gradient boosting over histograms, for tables and flattened images",
     config=BoostingConfig,
     why_not=why_not,
-    fitting=Fitting(fit_boosting, stages=10),
+    fitting=Fitting(fit_boosting, stages=5),
 )
 def build_boosting(config: BoostingConfig, shape: TaskShape) -> nn.Module:
     """Return the module that holds the trees once they are fitted."""
