@@ -31,6 +31,8 @@ from harness.report.wording import (
     whole,
 )
 from harness.spec import COST
+from harness.spec.names import FITTED, OF_FITTED
+from harness.spec.training import OF_THE_WINNER
 from harness.store.ledger import Ledger
 
 _CANDIDATES = 10
@@ -136,8 +138,13 @@ def chosen_table(best: BestStats) -> Table:
 
 
 def settings_table(best: BestStats) -> Table:
-    """Return every setting of the chosen trial, those too that never varied."""
-    return facts("All settings", list(flattened(best["candidate"])), folded=True)
+    """Return every setting of the chosen trial that had a part in it, those too that never varied."""
+    architecture, params = next(iter(best["candidate"].get("architecture", {}).items()), ("", {}))
+    fitted = architecture in FITTED and "family" not in params
+    named = {
+        key: value for key, value in best["candidate"].items() if not fitted or key in (*OF_FITTED, *OF_THE_WINNER)
+    }
+    return facts("All settings", list(flattened(named)), folded=True)
 
 
 def plan_table(row: Mapping[str, Any]) -> Table:

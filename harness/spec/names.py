@@ -37,6 +37,9 @@ _SCHEDULES: Mapping[str, tuple[str, ...]] = {
 FITTED = ("hist_gradient_boosting", "linear", "nearest_neighbours", "random_forest", "svm")
 """The architectures of :data:`OPTIONS` that are fitted by scikit-learn: no optimiser has a part in it."""
 
+OF_FITTED = ("architecture", "class_weights", "loss")
+"""The keys of a space that do something where a model is fitted, not trained by steps down a gradient."""
+
 STAGES = ("stages", "width", "width_multiplier", "blocks", "dropout", "stochastic_depth")
 """The parameters that families of stages have in common."""
 

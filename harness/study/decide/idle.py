@@ -10,10 +10,8 @@ from harness.records import Named
 from harness.spec import Categorical, Choice, Fixed, Group, Node, Range, parameters
 from harness.spec.base import Frozen
 from harness.spec.idle import Idle
+from harness.spec.names import OF_FITTED
 from harness.train import optimizers, schedules
-
-OF_FITTED = ("architecture", "class_weights", "loss")
-"""The keys of a space that do something where a model is fitted, not trained by steps down a gradient."""
 
 
 def of_fitted(key: str) -> bool:

@@ -94,12 +94,16 @@ def fit_boosting(config: BoostingConfig, module: nn.Module, samples: Samples) ->
     inputs, targets = module.inputs(samples), module.answers.fit(samples)
     columns = [targets] if targets.ndim == 1 else list(targets.T)
     boosters = [_estimator(config, module, samples.seed) for _ in columns]
+    trees: list[Tree] = []
+    rounds = 0
     for stage in range(1, samples.stages + 1):
         for booster, values in zip(boosters, columns, strict=True):
             samples.check()
             booster.set_params(max_iter=math.ceil(config.max_iter * stage / samples.stages))
             booster.fit(inputs, values, sample_weight=samples.weights)
-        module.trees.take(list(_trees(boosters, module)))
+        trees += _trees(boosters, module, rounds)
+        rounds = boosters[0].n_iter_
+        module.trees.take(trees)
         module.hold(baseline=torch.from_numpy(np.concatenate([each._baseline_prediction[0] for each in boosters])))
         yield
 
@@ -119,19 +123,19 @@ def _estimator(config: BoostingConfig, module: Boosting, seed: int) -> Any:
     )
 
 
-def _trees(boosters: list[Any], module: Boosting) -> Iterator[Tree]:
-    """Yield the trees round by round, in each round one for each class or value."""
-    for together in zip(*(each._predictors for each in boosters), strict=True):
+def _trees(boosters: list[Any], module: Boosting, done: int) -> Iterator[Tree]:
+    """Yield the trees after so many rounds, round by round, in each round one for each class or value."""
+    # scikit-learn puts the categorical columns first.
+    order = np.array(sorted(range(module.numbers + len(module.cardinalities)), key=_first(module.categorical)))
+    for together in zip(*(each._predictors[done:] for each in boosters), strict=True):
         for booster, predictors in zip(boosters, together, strict=True):
-            yield from (_tree(predictor, booster, module) for predictor in predictors)
+            yield from (_tree(predictor, booster, order) for predictor in predictors)
 
 
-def _tree(predictor: Any, booster: Any, module: Boosting) -> Tree:
+def _tree(predictor: Any, booster: Any, order: Ints) -> Tree:
     nodes = predictor.nodes
     own, leaf = np.arange(len(nodes)), nodes["is_leaf"].astype(bool)
     subset, goes_left = _subsets(predictor, booster)
-    # scikit-learn puts the categorical columns first.
-    order = np.array(sorted(range(module.numbers + len(module.cardinalities)), key=_first(module.categorical)))
     return Tree(
         feature=np.where(leaf, 0, order[nodes["feature_idx"].clip(0)]),
         threshold=np.where(leaf, 0.0, nodes["num_threshold"]),
@@ -170,7 +174,7 @@ def _subsets(predictor: Any, booster: Any) -> tuple[Ints | None, NDArray[np.bool
     summary="scikit-learn's gradient boosting over histograms, for tables and flattened images",
     config=BoostingConfig,
     why_not=why_not,
-    fitting=Fitting(fit_boosting, stages=10),
+    fitting=Fitting(fit_boosting, stages=5),
 )
 def build_boosting(config: BoostingConfig, shape: TaskShape) -> nn.Module:
     """Return the module that holds the trees once they are fitted."""
