@@ -46,7 +46,7 @@ def _place(document: Document, prefix: Path, finding: Any) -> Path:
     at: Any = document.data
     path: Path = ()
     for part in (*prefix, *finding["loc"]):
-        inside = part in at if isinstance(at, dict) else isinstance(at, list) and isinstance(part, int)
+        inside = part in (at if isinstance(at, dict) else range(len(at)) if isinstance(at, list) else ())
         if inside:  # all else are pydantic's names for the alternatives of a field
             at, path = at[part], (*path, part)
     return path if finding["type"] != "missing" else (*path, finding["loc"][-1])

@@ -189,7 +189,9 @@ def run(
     if not (path / "status.json").exists():
         folder.write("status.json", "{}")
     objectives = resolve_objectives(spec, TaskKind.CLASSIFICATION)
-    job = Job(spec, SimpleNamespace(train=range(64), validation=range(16)), SimpleNamespace(type="cpu"), objectives)
+    shape = SimpleNamespace(kind="classification")
+    dataset = SimpleNamespace(train=range(64), validation=range(16), shape=shape)
+    job = Job(spec, dataset, SimpleNamespace(type="cpu"), objectives)
     directions = [objective.direction for objective in objectives]
     database = StudyDatabase.open(path / "study.db", study="harness", directions=directions)
     try:
