@@ -183,5 +183,5 @@ def test_biases_of_norms_alone_learn_at_their_own_rate():
 
 def test_tables_are_told_what_fits_them():
     shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=table_inputs(3))
-    with pytest.raises(InputError, match=r"takes image inputs, the task has numeric inputs; use one of: mlp"):
+    with pytest.raises(InputError, match=r"takes image inputs, the task has numeric inputs; use one of: .*mlp"):
         speednet(shape)

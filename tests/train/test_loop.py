@@ -11,7 +11,7 @@ from harness.data import Batch, derive_seed
 from harness.errors import InputError, TimedOut
 from harness.records import Named, Target
 from harness.spec import Training
-from harness.train import Evaluation, supervised, tally
+from harness.train import Evaluation, tally, targets
 
 
 def test_the_weights_are_those_of_a_hand_written_loop_bit_for_bit(make_fit, labelled, mlp):
@@ -251,7 +251,7 @@ def scripted(monkeypatch, values, metric="f1_macro"):
     """Let validation give these values, epoch by epoch."""
     script = iter(values)
     monkeypatch.setattr(
-        supervised,
+        targets,
         "assess",
         lambda *_, **__: Evaluation({"loss": 1.0, "f1_macro": 0.0, metric: next(script)}, quality=None),
     )
