@@ -35,6 +35,7 @@ def test_every_listed_task_has_a_reader():
     assert all("\n" not in entry.summary + entry.needs and entry.name == name for name, entry in tasks.items())
 
 
+@pytest.mark.slow
 def test_docstrings_are_the_same_every_time_and_name_no_package():
     first, again = (read_docstrings("docstrings") for _ in range(2))
     assert first.fingerprint == again.fingerprint

@@ -95,6 +95,7 @@ def test_byte_pairs_spell_whatever_they_are_given(texts):
         assert bool(codes) or not text.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [WORDS, PAIRS], ids=["words", "bpe"])
 def test_the_same_texts_give_the_same_tokeniser_in_every_process(how):
     code = (

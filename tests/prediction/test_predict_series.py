@@ -52,7 +52,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("series")
 
 
-GRU = {"architecture": "{gru: {width: 8}}"}
+GRU = {"space": "{architecture: {gru: {width: 8}}}"}
 
 
 @pytest.fixture(scope="module")

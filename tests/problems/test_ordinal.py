@@ -92,7 +92,7 @@ def test_an_order_is_for_ordinal_targets():
 def test_a_search_predicts_grades(tmp_path):
     space = {
         "task": {"frame": "data", "target": "grade", "kind": "ordinal", "classes": GRADES},
-        "budget": {"trials": 2, "epochs": 20},
+        "budget": {"trials": 1, "epochs": 20},
         "space": {
             "architecture": {"mlp": {"depth": 1, "width": 32}},
             "optimizer": {"adamw": {"lr": {"float": [5e-3, 3e-2], "log": True}}},

@@ -191,15 +191,9 @@ def test_the_report_says_what_the_network_bought(run):
     assert "times the time" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "architecture",
-    [
-        "hist_gradient_boosting",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("linear", "nearest_neighbours", "random_forest", "svm")
-        ),
-    ],
+    "architecture", ["hist_gradient_boosting", "linear", "nearest_neighbours", "random_forest", "svm"]
 )
 def test_a_fitted_winner_is_used_as_any_other(architecture, tmp_path):
     from sklearn.datasets import load_wine

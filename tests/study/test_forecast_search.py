@@ -84,6 +84,7 @@ def test_a_file_of_the_history_gives_the_next_values_with_their_times(point, tmp
         predict_file(model, data, None, coverage=0.9)
 
 
+@pytest.mark.slow
 def test_quantiles_are_searched_scored_and_predicted(quantiles, tmp_path):
     assert quantiles.stats["task"]["kind"] == "quantile-forecasting"
     assert 0.0 <= quantiles.test["coverage"] <= 1.0

@@ -87,7 +87,9 @@ def search(path, workshop, *, grouping=BY_DEPTH, source=SampledTrials, stop=None
     if not (path / "status.json").exists():
         folder.write("status.json", "{}")
     objectives = resolve_objectives(SPEC, TaskKind.CLASSIFICATION)
-    job = Job(SPEC, SimpleNamespace(train=range(64), validation=range(16)), SimpleNamespace(type="cpu"), objectives)
+    shape = SimpleNamespace(kind="classification")
+    dataset = SimpleNamespace(train=range(64), validation=range(16), shape=shape)
+    job = Job(SPEC, dataset, SimpleNamespace(type="cpu"), objectives)
     with (
         closing(StudyDatabase.open(path / "study.db", study="harness", directions=["maximize"])) as database,
         closing(folder),
