@@ -48,14 +48,15 @@ class OrderedMatrix(ConfusionMatrix):
         }
 
 
-def _quadratic_kappa(targets: NDArray[Any], predicted: NDArray[Any]) -> float:
+def _quadratic_kappa(targets: NDArray[Any], answers: NDArray[np.floating]) -> float:
+    predicted = answers.argmax(axis=1)
     if len(np.union1d(targets, predicted)) < 2:
         raise Undefined("every target and every prediction is of one class")
-    return float(metrics.cohen_kappa_score(targets, predicted, weights="quadratic"))
+    return float(metrics.cohen_kappa_score(targets, predicted, labels=range(answers.shape[1]), weights="quadratic"))
 
 
-scores: Mapping[str, Callable[[NDArray[Any], NDArray[Any]], float]] = {
+scores: Mapping[str, Callable[[NDArray[Any], NDArray[np.floating]], float]] = {
     "quadratic_kappa": _quadratic_kappa,
-    "class_distance": lambda targets, predicted: float(metrics.mean_absolute_error(targets, predicted)),
+    "class_distance": lambda targets, answers: float(metrics.mean_absolute_error(targets, answers.argmax(axis=1))),
 }
-"""By name, from codes of classes."""
+"""By name, from codes of classes and ``N x C`` probabilities."""

@@ -73,7 +73,7 @@ class Ordinal(Classification):
         from harness.problems.order import scores
 
         if metric in scores:
-            return scores[metric](targets, answers.argmax(axis=1))
+            return scores[metric](targets, answers)
         return super().score(metric, targets, answers)
 
     def averaged(self, outputs: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ OTHERS = {
 }
 """Commands of other programs."""
 
-SLOW = re.compile(r"fashion-mnist|search images|search text|reproduce RUN|--warm-start|--workers|--seeds|harness train")
+SLOW = re.compile(r"harness search (?!.*--dry-run)|reproduce RUN|--warm-start|--workers|--seeds|harness train")
 """What takes over a few seconds even on a small budget: a large data set, worker processes."""
 
 
