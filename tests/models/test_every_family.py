@@ -61,7 +61,15 @@ CASES = [
     pytest.param(Named("embedding_bag", {"width": 8, "depth": 1, "bigrams": 20}), TEXT, id="embedding_bag"),
     pytest.param(Named("text_cnn", {"width": 8, "filters": 8, "kernel": 2}), TEXT, id="text_cnn"),
 ]
-every_case = pytest.mark.parametrize(("architecture", "shape"), CASES)
+FURTHER = {
+    *("cnn-flatten", "resnet-pre", "vit-rotary", "tabm-mini", "gru-image", "tcn-text", "transformer-text"),
+    *("convnext", "mobilenet", "nhits", "rnn", "inception_time", "lite", "text_cnn"),
+}
+"""Cases whose parts others have too: among the slow tests."""
+every_case = pytest.mark.parametrize(
+    ("architecture", "shape"),
+    [pytest.param(*case.values, id=case.id, marks=pytest.mark.slow) if case.id in FURTHER else case for case in CASES],
+)
 
 
 def samples(shape, batch=32):
