@@ -142,7 +142,9 @@ def rounded_down(thresholds: Floats) -> NDArray[np.float32]:
     """Return the largest float32 numbers that are not above."""
     with np.errstate(over="ignore"):
         near = thresholds.astype(np.float32)
-    return np.where(near > thresholds, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
+    with np.errstate(over="ignore"):  # below the least number there is none, and none is asked for
+        below = np.nextafter(near, np.float32(-np.inf))
+    return np.where(near > thresholds, below, near).astype(np.float32)
 
 
 def _joined(parts: list[NDArray[np.generic]]) -> Tensor:
