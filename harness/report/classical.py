@@ -112,8 +112,12 @@ def _taken(row: pd.Series) -> tuple[float, float]:
 def _costs(network: _Side, classical: _Side) -> Iterator[str]:
     """Yield how many times the seconds and the energy the network took, of those that are known."""
     if network.seconds > 0 and classical.seconds > 0:
-        times = f"{network.seconds / classical.seconds:.3g} times the time"
-        yield f"{times} ({duration(network.seconds)} against {duration(classical.seconds)})"
+        both = f"{duration(network.seconds)} against {duration(classical.seconds)}"
+        yield f"{_share(network.seconds / classical.seconds)} the time ({both})"
     if network.energy_j > 0 and classical.energy_j > 0:
-        times = f"{network.energy_j / classical.energy_j:.3g} times the energy"
-        yield f"{times} ({number(network.energy_j)} J against {number(classical.energy_j)} J)"
+        both = f"{number(network.energy_j)} J against {number(classical.energy_j)} J"
+        yield f"{_share(network.energy_j / classical.energy_j)} the energy ({both})"
+
+
+def _share(ratio: float) -> str:
+    return f"{ratio:.3g} times" if ratio >= 1.0 else f"{100 * ratio:.2g} % of"

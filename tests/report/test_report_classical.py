@@ -41,6 +41,11 @@ def test_what_is_within_the_errors_of_both_beats_nothing():
     assert said.endswith("the network took 4 times the time (12.0 s against 3.00 s).")
 
 
+def test_a_network_that_took_less_is_said_to():
+    slow = (5, "svm", "", 0.945, 0.004, 48.0, float("nan"))
+    assert bought(trials_of(NETWORK, slow), stats_of()).endswith("took 25 % of the time (12.0 s against 48.0 s).")
+
+
 def test_scores_without_errors_have_no_interval_and_level_ones_no_winner():
     network, other = (0, "mlp", "adamw", 0.9, float("nan"), 1.0, 0.0), (1, "svm", "", 0.9, float("nan"), 1.0, 0.0)
     assert "are level in accuracy on validation" in bought(trials_of(network, other), stats_of())
