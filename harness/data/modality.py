@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from harness.data.part import Normalise
 from harness.data.unusual import Unusual
 from harness.records import Input
 from harness.registry import Registry
+
+if TYPE_CHECKING:
+    from harness.data.part import Normalise
 
 Raw = TypeVar("Raw")
 

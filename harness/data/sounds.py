@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from harness.spec.audio import AudioTask
 
@@ -51,6 +50,8 @@ def log_mel(waves: Sequence[np.ndarray], *, rate: int, samples: int, mels: int) 
         x_NL[row, : len(wave)] = wave[:samples]
     window, hop = round(_WINDOW_S * rate), round(_HOP_S * rate)
     size = 2 ** (window - 1).bit_length()
+    import torch  # here, as the readers of data are loaded where nothing is computed
+
     bands_MK = torch.from_numpy(mel_bands(rate, size, mels))
     found = np.empty((len(waves), 1, mels, frames_of(samples, rate)), np.float32)
     for first in range(0, len(waves), _AT_ONCE):
