@@ -22,6 +22,7 @@ def tasks(
         return
     from harness.cli.console import print_json, print_table
     from harness.data import tasks as known
+    from harness.spec.task import sources
 
     rows = [
         {"task": task.name, "kind": str(task.kind), "what it is": task.summary, "needs": task.needs}
@@ -32,8 +33,8 @@ def tasks(
         return
     print_table(rows)
     print("Search one by its name, such as: harness search wine")
-    print("A space may name data of your own as well: task: {csv: data.csv, target: price}, also parquet, npz, images,")
-    print("and time series: ts, series.")
+    forms = ", ".join(name for name in sources if name not in ("builtin", "csv", "frame", "arrays"))
+    print(f"A space may name data of your own as well: task: {{csv: data.csv, target: price}}, also {forms}.")
 
 
 @app.command("fetch")

@@ -19,6 +19,12 @@ Base = Literal["mean", "season", "growth"]
 """The mean of the window; its last season once more; or its level and growth with the mean pattern of its seasons."""
 
 
+def steps_ahead(shape: TaskShape) -> tuple[int, int]:
+    """Return how many steps are predicted, and how many numbers of each."""
+    quantiles = max(1, len(shape.target.quantiles)) if shape.target else 1
+    return shape.outputs // quantiles, quantiles
+
+
 class Naive(nn.Module):
     """Continues a window, which is on its own mean, without learning anything.
 
@@ -30,9 +36,9 @@ class Naive(nn.Module):
 
     def __init__(self, base: Base, shape: TaskShape) -> None:
         super().__init__()
-        target, steps = shape.target, shape.inputs[0].sizes[0]
-        self.quantiles = max(1, len(target.quantiles)) if target else 1
-        self.horizon, self.season = shape.outputs // self.quantiles, target.season if target else 0
+        steps = shape.inputs[0].sizes[0]
+        self.horizon, self.quantiles = steps_ahead(shape)
+        self.season = shape.target.season if shape.target else 0
         self.base: Base = base
         if base == "growth" and not 1 < self.season <= steps // 2:
             self.base = "season"

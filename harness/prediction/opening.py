@@ -74,7 +74,7 @@ def _rows(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
 def _history(path: Path, preprocessing: Mapping[str, Any]) -> Samples:
     if path.is_dir():
         raise DataError(f"{path}: is a folder, and the model takes series; name a CSV or Parquet file")
-    return history_samples(existing_file(path), preprocessing)
+    return history_samples(path, preprocessing)
 
 
 _OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Samples]] = {

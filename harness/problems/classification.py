@@ -37,8 +37,12 @@ LINEAR_WORK = 4e7
 """Rows x columns x outputs that a logistic regression is fitted on: under 3 s for 100 iterations of L-BFGS."""
 
 
-class _Baselines(Baselines):
-    naive = "class prior"
+class ClassBaselines(Baselines):
+    """Models of classes."""
+
+    naive: ClassVar[str] = "class prior"
+    predicted: ClassVar[str] = "classes"
+    """What messages call what is predicted."""
 
     def most_rows(self, width: int, outputs: int) -> float:
         """Return how many rows a logistic regression is fitted on."""
@@ -56,7 +60,7 @@ class _Baselines(Baselines):
 
         name, work = "logistic regression", rows * width * outputs
         if work > LINEAR_WORK:
-            return Estimator(name, None, note=f"skipped: {outputs:,} classes take too long to fit")
+            return Estimator(name, None, note=f"skipped: {outputs:,} {self.predicted} take too long to fit")
         return Estimator(name, LogisticRegression(), 0.1 + 1.5e-7 * work)
 
     def boosting(self, outputs: int) -> tuple[Callable[..., Any], int] | str:
@@ -64,7 +68,7 @@ class _Baselines(Baselines):
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         if outputs > MOST_CLASSES:
-            return f"skipped: {outputs:,} classes, at most {MOST_CLASSES} are fitted"
+            return f"skipped: {outputs:,} {self.predicted}, at most {MOST_CLASSES} are fitted"
         return HistGradientBoostingClassifier, 1 if outputs == 2 else outputs
 
     def answers_of(self, estimator: Any, inputs: Floats, outputs: int) -> Floats:
@@ -101,10 +105,11 @@ class Classification(Problem):
     objective = "f1_macro"
     losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "binary")
     classes = True
+    intervals = False
     stratified = True
     stackable = True
     calibrated = True
-    baselines = _Baselines()
+    baselines = ClassBaselines()
     step = "accuracy"
 
     def loss_name(self, shape: TaskShape, loss: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.problems.problem import Undefined
+from harness.problems.value_errors import LOSSES
 from harness.statistics import mean_error
 
 Floats = NDArray[np.float64]
@@ -75,12 +76,7 @@ def losses(
 ) -> NDArray[np.float64]:
     """Return the loss of each sample; both arguments in the units that are learned."""
     unit = targets[:, -1:] if scale[-1] else np.array(scale[:-1])
-    errors = np.abs((middle(answers) - targets[:, :-1]) / unit)
-    if loss == "mse":
-        errors = np.square(errors)
-    elif loss == "huber":
-        errors = np.where(errors <= 1.0, 0.5 * np.square(errors), errors - 0.5)
-    elif loss == "pinball":
-        errors = 0.5 * errors
+    errors = (middle(answers) - targets[:, :-1]) / unit
+    errors = 0.5 * np.abs(errors) if loss == "pinball" else LOSSES[loss](errors)
     means: Floats = errors.mean(axis=1)
     return means

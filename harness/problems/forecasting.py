@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.errors import InputError
 from harness.problems.problem import Criterion, Doubt, LossOptions, Metric, Problem, Quality
 from harness.records import Target, TaskShape
 
@@ -70,9 +69,7 @@ class Forecasting(Problem):
         """Return the absolute, the squared or the Huber loss, or of quantiles the pinball loss."""
         from harness.problems.forecasts import Forecasts
 
-        for key, off in (("label_smoothing", 0.0), ("class_weights", "none")):
-            if getattr(options, key) != off:
-                raise InputError(f"{key}: is for classes, and this task predicts values; set it to {off}")
+        self.check_no_classes(options)
         return Forecasts(self.loss_name(shape, options.loss), target_of(shape), device)
 
     def losses_of(

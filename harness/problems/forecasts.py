@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.problems.outputs import Outputs, prediction
-from harness.problems.problem import Seen
+from harness.problems.values import MixedValues
 from harness.records import NAN, Target
 
 _LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -23,7 +23,7 @@ _LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Forecasts:
+class Forecasts(MixedValues):
     """The loss of forecasts: of errors in units of the seasonal naive one, or of logarithms in standard units."""
 
     def __init__(self, loss: str, target: Target, device: torch.device) -> None:
@@ -40,18 +40,6 @@ class Forecasts:
             return values
         quantiles: Tensor = values.unflatten(1, (self._steps, len(self._levels_Q)))
         return quantiles.sort(dim=2).values
-
-    def training_loss(self, scores: Tensor, batch: Seen) -> Tensor:
-        """Return the mean loss; of mixed samples that against both targets, weighted by their shares."""
-        if batch.mix is None or batch.mixed_targets is None:
-            return self.loss(scores, batch.targets)
-        first, second = (self._each(scores, targets) for targets in (batch.targets, batch.mixed_targets))
-        share = batch.mix.view(-1, *(1,) * (first.ndim - 1))
-        return (share * first + (1 - share) * second).mean()
-
-    def weight(self, batch: Seen) -> int:
-        """Return the number of samples."""
-        return len(batch.targets)
 
     def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss."""
@@ -70,13 +58,6 @@ class Forecasts:
     def answers(self, scores: Tensor) -> Tensor:
         """Return the predictions."""
         return self.predictions(scores)
-
-    def targets_seen(self, batch: Seen) -> Tensor:
-        """Return the targets, of a mixed sample the mixture of both."""
-        if batch.mix is None or batch.mixed_targets is None:
-            return batch.targets
-        share_B1 = batch.mix.view(-1, 1)
-        return share_B1 * batch.targets + (1 - share_B1) * batch.mixed_targets
 
 
 class ForecastErrors:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
-from harness.problems.baselines import Baselines, Estimator
+from harness.problems.baselines import Estimator
+from harness.problems.classification import ClassBaselines
 from harness.problems.problem import LOSS, Criterion, Doubt, LossOptions, Metric, Problem, Quality
 from harness.records import TaskShape
 
@@ -19,43 +20,29 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-MOST_LABELS = 50
-"""That gradient boosting is fitted to."""
-LINEAR_WORK = 4e7
-"""Rows x columns x labels that logistic regressions are fitted on: under 3 s."""
 
+class _Baselines(ClassBaselines):
+    """Those of classes, one for each label."""
 
-class _Baselines(Baselines):
     naive = "label shares"
-
-    def most_rows(self, width: int, outputs: int) -> float:
-        """Return how many rows logistic regressions are fitted on."""
-        return LINEAR_WORK / (width * outputs)
-
-    def constant(self) -> Estimator:
-        """Return the share of each label."""
-        from sklearn.dummy import DummyClassifier
-
-        return Estimator(self.naive, DummyClassifier(strategy="prior"), 0.05)
+    predicted = "labels"
 
     def linear(self, rows: int, width: int, outputs: int) -> Estimator:
         """Return a logistic regression for each label."""
-        from sklearn.linear_model import LogisticRegression
         from sklearn.multioutput import MultiOutputClassifier
 
-        name, work = "logistic regression", rows * width * outputs
-        if work > LINEAR_WORK:
-            return Estimator(name, None, note=f"skipped: {outputs:,} labels take too long to fit")
-        return Estimator(name, MultiOutputClassifier(LogisticRegression()), 0.1 + 1.5e-7 * work)
+        found = super().linear(rows, width, outputs)
+        return found if found.model is None else found._replace(model=MultiOutputClassifier(found.model))
 
     def boosting(self, outputs: int) -> tuple[Callable[..., Any], int] | str:
         """Return gradient boosting with a tree a round for each label."""
-        from sklearn.ensemble import HistGradientBoostingClassifier
         from sklearn.multioutput import MultiOutputClassifier
 
-        if outputs > MOST_LABELS:
-            return f"skipped: {outputs:,} labels, at most {MOST_LABELS} are fitted"
-        return lambda **options: MultiOutputClassifier(HistGradientBoostingClassifier(**options)), outputs
+        found = super().boosting(outputs)
+        if isinstance(found, str):
+            return found
+        model, _ = found
+        return lambda **options: MultiOutputClassifier(model(**options)), outputs
 
     def answers_of(self, estimator: Any, inputs: Floats, outputs: int) -> Floats:
         """Return the probability of each label; 0 for one that was never true where it was fitted."""

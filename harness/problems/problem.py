@@ -264,6 +264,12 @@ class Problem(ABC):
         self.loss_name(shape, loss)
         return shape.outputs
 
+    def check_no_classes(self, options: LossOptions) -> None:
+        """Raise :class:`InputError` for options of the loss that are for classes."""
+        for key, off in (("label_smoothing", 0.0), ("class_weights", "none")):
+            if getattr(options, key) != off:
+                raise InputError(f"{key}: is for classes, and this task predicts values; set it to {off}")
+
     @abstractmethod
     def criterion(
         self,

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import InputError
 from harness.problems.baselines import Baselines, Estimator
 from harness.problems.problem import (
     Criterion,
@@ -118,9 +117,7 @@ class Regression(Problem):
         return StackedValues(huber=name == "huber", scale=units(shape, torch.device("cpu")))
 
     def _checked_loss(self, shape: TaskShape, options: LossOptions) -> str:
-        for key, off in (("label_smoothing", 0.0), ("class_weights", "none")):
-            if getattr(options, key) != off:
-                raise InputError(f"{key}: is for classes, and this task predicts values; set it to {off}")
+        self.check_no_classes(options)
         return self.loss_name(shape, options.loss)
 
     def losses_of(

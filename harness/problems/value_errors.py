@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from harness.problems.label_errors import RESAMPLES, Floats
 from harness.statistics import mean_error
 
-_LOSSES: Mapping[str, Callable[[Floats], Floats]] = {
+LOSSES: Mapping[str, Callable[[Floats], Floats]] = {
+    "mae": np.abs,
     "mse": np.square,
     # Quadratic up to an error of 1, linear beyond, as torch's default.
     "huber": lambda errors: np.where(np.abs(errors) <= 1.0, 0.5 * np.square(errors), np.abs(errors) - 0.5),
@@ -27,7 +28,7 @@ _LOSSES: Mapping[str, Callable[[Floats], Floats]] = {
 def losses(answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]) -> Floats:
     """Return the squared (``mse``) or Huber (``huber``, delta 1) error of each sample, each value over its scale."""
     unit_V = np.array([unit if unit > 0.0 else 1.0 for unit in scale])
-    losses_NV = _LOSSES[loss]((columns(answers) - columns(targets)) / unit_V)
+    losses_NV = LOSSES[loss]((columns(answers) - columns(targets)) / unit_V)
     means_N: Floats = losses_NV.mean(axis=1)
     return means_N
 

@@ -8,6 +8,7 @@ Shape legend: B batch, V values to predict.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import numpy as np
@@ -67,18 +68,16 @@ class Residuals:
         }
 
 
-class Values:
-    """Squared or Huber loss (delta 1) of standardised targets: ``B`` or ``B x V``, whatever the targets are."""
+class MixedValues(ABC):
+    """What losses of values have in common: of mixed samples they are those against both targets."""
 
-    def __init__(self, function: Callable[..., Tensor], scale: float | Tensor) -> None:
-        self._function = function
-        self._scale = scale
+    @abstractmethod
+    def _each(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each value."""
 
-    def scores(self, outputs: Outputs) -> Tensor:
-        """Return standardised values; a single column becomes ``B``."""
-        values = prediction(outputs)
-        # Not a bare squeeze, which torch leaves undone for several columns and ONNX refuses.
-        return values.squeeze(1) if values.ndim == 2 and values.shape[1] == 1 else values
+    @abstractmethod
+    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the plain mean loss."""
 
     def training_loss(self, scores: Tensor, batch: Seen) -> Tensor:
         """Return the mean loss; of mixed samples that against both targets, weighted by their shares."""
@@ -91,6 +90,27 @@ class Values:
     def weight(self, batch: Seen) -> int:
         """Return the number of samples."""
         return len(batch.targets)
+
+    def targets_seen(self, batch: Seen) -> Tensor:
+        """Return the value, of a mixed sample the mixture of both."""
+        if batch.mix is None or batch.mixed_targets is None:
+            return batch.targets
+        share = _per_sample(batch.mix, batch.targets)
+        return share * batch.targets + (1 - share) * batch.mixed_targets
+
+
+class Values(MixedValues):
+    """Squared or Huber loss (delta 1) of standardised targets: ``B`` or ``B x V``, whatever the targets are."""
+
+    def __init__(self, function: Callable[..., Tensor], scale: float | Tensor) -> None:
+        self._function = function
+        self._scale = scale
+
+    def scores(self, outputs: Outputs) -> Tensor:
+        """Return standardised values; a single column becomes ``B``."""
+        values = prediction(outputs)
+        # Not a bare squeeze, which torch leaves undone for several columns and ONNX refuses.
+        return values.squeeze(1) if values.ndim == 2 and values.shape[1] == 1 else values
 
     def _each(self, scores: Tensor, targets: Tensor) -> Tensor:
         return self._function(scores, self._standardised(scores, targets), reduction="none")
@@ -109,13 +129,6 @@ class Values:
     def answers(self, scores: Tensor) -> Tensor:
         """Return the predictions: values are used as they are."""
         return self.predictions(scores)
-
-    def targets_seen(self, batch: Seen) -> Tensor:
-        """Return the value, of a mixed sample the mixture of both."""
-        if batch.mix is None or batch.mixed_targets is None:
-            return batch.targets
-        share = _per_sample(batch.mix, batch.targets)
-        return share * batch.targets + (1 - share) * batch.mixed_targets
 
 
 def units(shape: TaskShape, device: torch.device) -> float | Tensor:

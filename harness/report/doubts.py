@@ -70,8 +70,8 @@ class _Result:
     def standard_error(self, metric: str, samples: float) -> float:
         """Return the standard error of a test score over so many samples; NaN where it is not known."""
         if self.problem.metric(metric).share:
-            right = value(self.test, "accuracy")
-            return math.sqrt(max(0.0, right * (1 - right)) / samples)
+            right = value(self.test, self.problem.step)
+            return math.sqrt(right * (1 - right) / samples) if math.isfinite(right) else NAN
         return self.sample_error * value(self.test, "loss") / math.sqrt(samples) if metric == "loss" else NAN
 
 

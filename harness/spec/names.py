@@ -83,6 +83,9 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "layer_scale",
             "activation",
         ),
+        "dlinear": ("kernel", "base", "dropout"),
+        "embedding_bag": ("width", "depth", "bigrams", "activation", "dropout"),
+        "gru": RECURRENT,
         "hist_gradient_boosting": (
             "learning_rate",
             "max_iter",
@@ -91,11 +94,8 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "l2_regularization",
             "max_features",
         ),
-        "linear": ("c",),
-        "dlinear": ("kernel", "base", "dropout"),
-        "embedding_bag": ("width", "depth", "bigrams", "activation", "dropout"),
-        "gru": RECURRENT,
         "inception_time": ("depth", "width", "kernel", "residual", "patch", "dropout"),
+        "linear": ("c",),
         "lite": ("depth", "width", "kernel", "filters", "patch", "dropout"),
         "lstm": RECURRENT,
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
@@ -110,6 +110,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "norm",
         ),
         "nearest_neighbours": ("n_neighbors", "weights"),
+        "nhits": ("stacks", "depth", "width", "pooling", "base", "activation", "dropout"),
         "random_forest": ("n_estimators", "max_features", "min_samples_leaf", "max_depth"),
         "resnet": (
             *STAGES,
@@ -119,7 +120,6 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "activation",
             "norm",
         ),
-        "nhits": ("stacks", "depth", "width", "pooling", "base", "activation", "dropout"),
         "realmlp": ("depth", "width", "activation", "dropout", "numeric", "scale_rate"),
         "rnn": (*RECURRENT, "activation"),
         "speednet": (

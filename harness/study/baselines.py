@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.data import Part, TrainingData, derive_seed
 from harness.errors import HardwareError, first_line
@@ -86,14 +87,15 @@ def _rows(scene: Scene, seed: int, stop: Stop) -> Iterator[Baseline]:
     most = fitting_rows(final)
     count = min(most, len(scene.search.train) + len(scene.search.validation))
     for first, second in zip(recipes(searched, count, seed), recipes(final, count, seed), strict=True):
-        reason = _why_not(second, stop)
+        reason = why_not(second, stop)
         if reason:
-            yield Baseline(second.name, _nothing(scene), None, NAN, 0, reason)
+            yield Baseline(second.name, nothing(scene), None, NAN, 0, reason)
         else:
             yield _scored((first, searched), (second, final), scene, most, seed, stop)
 
 
-def _why_not(recipe: Estimator, stop: Stop) -> str:
+def why_not(recipe: Estimator, stop: Stop) -> str:
+    """Return why a baseline is not fitted, such as that there is no time left for it; "" where it is."""
     left_s = stop.deadline - time.monotonic()
     if stop.signal:
         return "skipped: the run was asked to stop"
@@ -104,7 +106,8 @@ def _why_not(recipe: Estimator, stop: Stop) -> str:
     return ""
 
 
-def _nothing(scene: Scene) -> dict[str, float]:
+def nothing(scene: Scene) -> dict[str, float]:
+    """Return every metric without a value."""
     return dict.fromkeys((LOSS, *scene.scorer.names, *scene.scorer.own), NAN)
 
 
@@ -115,7 +118,7 @@ def _scored(
     from threadpoolctl import threadpool_limits
 
     started = time.perf_counter()
-    validation, test, rows = _nothing(scene), None, 0
+    validation, test, rows = nothing(scene), None, 0
     search, final = scene.search, scene.final
     recipe, columns = first
     notes = [second[0].note, second[1].note]
@@ -144,14 +147,19 @@ def _scored(
 
 def drawn(columns: Columns, parts: Sequence[Part], most: int, seed: int) -> tuple[Floats, np.ndarray]:
     """Return inputs and targets of all samples of some parts, or of as many as may be fitted, drawn from the seed."""
+    own = drawn_rows(parts, most, seed)
+    inputs = [columns.inputs(part, chosen) for part, chosen in zip(parts, own, strict=True)]
+    known = [part.targets[chosen] for part, chosen in zip(parts, own, strict=True)]
+    return np.concatenate(inputs), np.concatenate(known)
+
+
+def drawn_rows(parts: Sequence[Part], most: int, seed: int) -> list[NDArray[np.int64]]:
+    """Return of each part the places of its samples, or of as many of all parts together as may be looked at."""
     ends = np.cumsum([0, *map(len, parts)])
     rows = np.arange(ends[-1])
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
-    own = [rows[(rows >= start) & (rows < end)] - start for start, end in pairwise(ends)]
-    inputs = [columns.inputs(part, chosen) for part, chosen in zip(parts, own, strict=True)]
-    known = [part.targets[chosen] for part, chosen in zip(parts, own, strict=True)]
-    return np.concatenate(inputs), np.concatenate(known)
+    return [rows[(rows >= start) & (rows < end)] - start for start, end in pairwise(ends)]
 
 
 def _measured(

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from harness.data import Dataset, Part
 from harness.data.windows import Windows
-from harness.errors import HardwareError, first_line
+from harness.errors import first_line
 from harness.extras import load_extra
-from harness.problems import LOSS, problems
+from harness.problems import LOSS, Estimator, problems
 from harness.problems.forecasting import SEASONAL
 from harness.records import NAN
-from harness.study.baselines import FAILURES, Baseline, Scene
+from harness.study.baselines import FAILURES, Baseline, Scene, nothing, why_not
 from harness.study.stop import Stop
 
 Floats = NDArray[np.float64]
@@ -44,18 +44,17 @@ def run_forecasts(scene: Scene, dataset: Dataset, stop: Stop) -> Iterator[Baseli
 
 def _row(name: str, forecast: Forecast, parts: list[tuple[Windows, Part]], scene: Scene, stop: Stop) -> Baseline:
     started = time.perf_counter()
-    nothing = dict.fromkeys((LOSS, *scene.scorer.names, *scene.scorer.own), NAN)
-    fits = sum(len(windows) for windows, _ in parts)
-    if reason := _why_not(name, fits, stop):
-        return Baseline(name, nothing, None, NAN, 0, reason)
+    recipe = _recipe(name, forecast, sum(len(windows) for windows, _ in parts))
+    if reason := why_not(recipe, stop):
+        return Baseline(name, nothing(scene), None, NAN, 0, reason)
     notes: list[str] = []
-    scores = [nothing, None]
+    scores = [nothing(scene), None]
     # One thread would do; what is warned of is told once.
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             scores = [_measured(forecast, windows, part, scene) for windows, part in parts]
-        except (*FAILURES, HardwareError) as error:
+        except FAILURES as error:
             notes.append(f"failed: {first_line(error)}")
     notes += [f"{warning.category.__name__}: {first_line(warning.message)}" for warning in caught]
     validation, test = scores
@@ -64,17 +63,14 @@ def _row(name: str, forecast: Forecast, parts: list[tuple[Windows, Part]], scene
     return Baseline(name, validation, test, seconds, len(scene.search.train), "; ".join(dict.fromkeys(notes)))
 
 
-def _why_not(name: str, fits: int, stop: Stop) -> str:
-    if stop.signal:
-        return "skipped: the run was asked to stop"
+def _recipe(name: str, forecast: Forecast, fits: int) -> Estimator:
+    """Return a forecast with the seconds that it takes, where these matter."""
     if name != SMOOTHING:
-        return ""
+        return Estimator(name, forecast)
     if fits > _MOST_FITS:
-        return f"skipped: it is fitted to each of {fits:,} samples anew, and to {_MOST_FITS} at most"
-    left_s = stop.deadline - time.monotonic()
-    if fits * _FIT_S > left_s:
-        return f"skipped: takes about {fits * _FIT_S:.0f} s, of the run's time {max(0.0, left_s):.1f} s are left"
-    return ""
+        note = f"skipped: it is fitted to each of {fits:,} samples anew, and to {_MOST_FITS} at most"
+        return Estimator(name, None, note=note)
+    return Estimator(name, forecast, fits * _FIT_S)
 
 
 def _measured(forecast: Forecast, windows: Windows, part: Part, scene: Scene) -> dict[str, float]:

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict, override
 
 from harness.data.files import existing_file
 from harness.data.fitted import Target
+from harness.data.modalities.raw import codes_of_equal
 from harness.data.modality import Modality, Prepared
 from harness.data.part import Normalise
 from harness.data.sounds import Sounds, frames_of, log_mel
@@ -52,7 +53,7 @@ class AudioModality(Modality[Sounds]):
 
     def alike(self, raw: Sounds) -> np.ndarray:
         """Tell sounds of the same samples."""
-        return np.unique([wave.tobytes() for wave in raw.waves], return_inverse=True)[1]
+        return codes_of_equal(raw.waves)
 
     @override
     def fit(self, raw: Sounds, rows: np.ndarray, what: str) -> dict[str, Any]:

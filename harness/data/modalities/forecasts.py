@@ -9,7 +9,6 @@ Shape legend: N samples, W steps looked back on, C channels, S steps of all seri
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -20,6 +19,7 @@ from typing_extensions import TypedDict, override
 
 from harness.data.columns import ColumnReading
 from harness.data.fitted import Target
+from harness.data.modalities.raw import codes_of_equal
 from harness.data.modality import Modality, Prepared
 from harness.data.regular import as_texts, next_times
 from harness.data.room import room
@@ -63,9 +63,7 @@ class ForecastModality(Modality[Windows]):
     def alike(self, raw: Windows) -> np.ndarray:
         """Tell identical windows by their digests."""
         columns = [raw.past(column) for column in range(len(raw.layout.columns))]
-        rows = (np.concatenate([each[row] for each in columns]).tobytes() for row in range(len(raw)))
-        digests = np.array([hashlib.blake2b(row, digest_size=16).digest() for row in rows], dtype="S16")
-        return np.unique(digests, return_inverse=True)[1]
+        return codes_of_equal(np.concatenate([each[row] for each in columns]) for row in range(len(raw)))
 
     @override
     def fit(self, raw: Windows, rows: np.ndarray, what: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ def as_array(raw: Any) -> np.ndarray:
         raise DataError(f"raw samples cannot be made an array ({first_line(error)}); give each as many") from None
 
 
-def codes_of_equal(array: np.ndarray) -> np.ndarray:
-    """Return a code (N,) for each sample of an array; those of the same bytes have the same, by their digests."""
-    samples = np.ascontiguousarray(array).reshape(len(array), -1)
-    digests = np.array([hashlib.blake2b(sample.data, digest_size=16).digest() for sample in samples], dtype="S16")
+def codes_of_equal(samples: Iterable[np.ndarray]) -> np.ndarray:
+    """Return a code (N,) for each sample; those of the same bytes have the same, by their digests."""
+    each = (np.ascontiguousarray(sample).reshape(-1).data for sample in samples)
+    digests = np.array([hashlib.blake2b(data, digest_size=16).digest() for data in each], dtype="S16")
     return np.unique(digests, return_inverse=True)[1]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.files import existing_folder, sha256_of_files
+from harness.data.files import existing_folder
 from harness.data.sounds import Sounds
 from harness.data.sources.audio_file import AUDIO_FILES, read_wave
-from harness.data.sources.class_folders import find_samples, readable
+from harness.data.sources.class_folders import find_samples, folder_source, names_of, readable
 from harness.data.sources.source import Source, read_source
 from harness.errors import DataError
 from harness.spec.audio import AudioTask
@@ -23,18 +23,11 @@ def read_audio_folder(task: AudioTask) -> Source:
     """Read every recording below the sub-folders of ``task.audio``; names of sub-folders are the classes, sorted."""
     root = existing_folder(task.audio)
     layout = find_samples(root, AUDIO_FILES)
-    names = tuple(readable(path.relative_to(root).as_posix()) for path in layout.files)
-    return Source(
-        name=readable(root.name),
-        inputs=Sounds(read_waves(layout.files, task.rate), task),
-        targets=layout.codes,
-        class_names=layout.class_names,
-        target="class",
-        fingerprint=sha256_of_files(root, layout.files),
-        files=names,
-        parts=layout.parts,
-        groups=None if task.split.group is None else _groups(names, task.split.group, readable(root)),
-        notes=layout.notes,
+    return folder_source(
+        root,
+        layout,
+        Sounds(read_waves(layout.files, task.rate), task),
+        groups=None if task.split.group is None else _groups(names_of(root, layout), task.split.group, readable(root)),
     )
 
 

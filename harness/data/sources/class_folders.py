@@ -9,9 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from harness.data.files import sha256_of_files
+from harness.data.sources.source import Source
 from harness.errors import DataError
 
 _PARTS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
@@ -41,6 +44,26 @@ class Layout:
     parts: np.ndarray | None
     """int8 (N,): 0 train, 1 validation, 2 test; None where the folder does not say."""
     notes: tuple[str, ...]
+
+
+def folder_source(root: Path, layout: Layout, inputs: Any, **more: Any) -> Source:
+    """Return the samples of a folder of classes as a source, whose further fields are ``more``."""
+    return Source(
+        name=readable(root.name),
+        inputs=inputs,
+        targets=layout.codes,
+        class_names=layout.class_names,
+        target="class",
+        fingerprint=sha256_of_files(root, layout.files),
+        files=names_of(root, layout),
+        parts=layout.parts,
+        **{"notes": layout.notes, **more},
+    )
+
+
+def names_of(root: Path, layout: Layout) -> tuple[str, ...]:
+    """Return the files of samples as paths below the folder."""
+    return tuple(readable(path.relative_to(root).as_posix()) for path in layout.files)
 
 
 def readable(path: Path | str) -> str:

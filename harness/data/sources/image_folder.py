@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from harness.data.files import existing_folder, sha256_of_files
+from harness.data.files import existing_folder
 from harness.data.room import room
-from harness.data.sources.class_folders import Content, find_samples, readable
+from harness.data.sources.class_folders import Content, find_samples, folder_source, readable
 from harness.data.sources.image_pixels import Picture, read_picture
 from harness.data.sources.source import Source, read_source
 from harness.spec.task import Ground, ImagesTask
@@ -48,15 +48,10 @@ def read_image_folder(task: ImagesTask) -> Source:
     root = existing_folder(task.images)
     layout = find_samples(root, image_files())
     pictures = read_images(layout.files, size=task.size, channels=task.channels, background=task.background)
-    return Source(
-        name=readable(root.name),
-        inputs=pictures.pixels,
-        targets=layout.codes,
-        class_names=layout.class_names,
-        target="class",
-        fingerprint=sha256_of_files(root, layout.files),
-        files=tuple(readable(path.relative_to(root).as_posix()) for path in layout.files),
-        parts=layout.parts,
+    return folder_source(
+        root,
+        layout,
+        pictures.pixels,
         reading={"size": list(task.size), "channels": task.channels, "background": pictures.background},
         notes=(*layout.notes, *(f"{readable(root)}: {note}" for note in pictures.notes)),
     )

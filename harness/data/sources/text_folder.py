@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.data.files import existing_file, existing_folder, sha256_of_files
+from harness.data.files import existing_file, existing_folder
 from harness.data.raw_texts import Texts
-from harness.data.sources.class_folders import Content, find_samples, readable
+from harness.data.sources.class_folders import Content, find_samples, folder_source, readable
 from harness.data.sources.decoding import is_utf_8, open_text, text_errors
 from harness.data.sources.source import Source, read_source
 from harness.errors import DataError
@@ -28,15 +28,10 @@ def read_text_folder(task: TextsTask) -> Source:
     if len(empty) == len(texts):
         raise DataError(f"{readable(root)}: every text file is empty; name another folder")
     first = f"{readable(root)}: {len(empty):,} text files are empty, the first is {readable(empty[0])}" if empty else ""
-    return Source(
-        name=readable(root.name),
-        inputs=Texts(texts, task.reading),
-        targets=layout.codes,
-        class_names=layout.class_names,
-        target="class",
-        fingerprint=sha256_of_files(root, layout.files),
-        files=tuple(readable(path.relative_to(root).as_posix()) for path in layout.files),
-        parts=layout.parts,
+    return folder_source(
+        root,
+        layout,
+        Texts(texts, task.reading),
         encoding="" if is_utf_8(task.encoding) else task.encoding,
         notes=(*layout.notes, first) if first else layout.notes,
     )

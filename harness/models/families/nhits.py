@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from harness.models.family import FamilyConfig, family, takes
 from harness.models.layers import ACTIVATIONS, MIN_WIDTH, Activation, Dropout, dropout, initialise, sequence
-from harness.models.naive import Base, Naive
+from harness.models.naive import Base, Naive, steps_ahead
 from harness.problems import problems
 from harness.records import InputKind, TaskShape
 
@@ -58,7 +58,7 @@ class Block(nn.Module):
     def __init__(self, config: NHiTSConfig, shape: TaskShape, rate: int) -> None:
         super().__init__()
         self.steps, channels = shape.inputs[0].sizes
-        self.horizon, self.quantiles = _outputs(shape)
+        self.horizon, self.quantiles = steps_ahead(shape)
         self.rate = min(rate, self.steps)
         seen = -(-self.steps // self.rate) + self.steps * (channels - 1)
         self.knots = tuple(max(1, -(-length // rate)) for length in (self.steps, self.horizon))
@@ -97,12 +97,6 @@ class NHiTS(nn.Module):
             past_BT = past_BT - said
             futures.append(future)
         return torch.stack(futures).sum(dim=0)
-
-
-def _outputs(shape: TaskShape) -> tuple[int, int]:
-    """Return how many steps are predicted, and how many numbers of each."""
-    quantiles = max(1, len(shape.target.quantiles)) if shape.target else 1
-    return shape.outputs // quantiles, quantiles
 
 
 def _layers(config: NHiTSConfig, widths: list[int]) -> Iterator[nn.Module]:

@@ -120,8 +120,8 @@ def _averaged(library: Library, asked: Asked) -> Mapping[str, Any]:
     }
     if len(mixture.records) == 1:
         return told
-    shares = bool(job.dataset.class_names) or not problems[job.dataset.shape.kind].intervals
-    errors = None if shares else residuals(_ERRORS, halves, judge.targets)
+    intervals = problems[job.dataset.shape.kind].intervals
+    errors = residuals(_ERRORS, halves, judge.targets) if intervals else None
     return _scored(library, judge, mixture, told, errors)
 
 

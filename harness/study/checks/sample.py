@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from harness.data import Part, TrainingData
 from harness.records import InputKind
 from harness.study.baseline_models import Columns
+from harness.study.baselines import drawn_rows
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -60,12 +60,7 @@ def can_be_seen(dataset: TrainingData) -> bool:
 def draw(dataset: TrainingData, parts: Sequence[Part], most: int, seed: int) -> Sample:
     """Return at most so many samples of some parts, in the order of the parts, drawn from the seed."""
     columns = Columns.of(dataset.shape, seed)
-    ends = np.cumsum([0, *map(len, parts)])
-    rows = np.arange(ends[-1])
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
-    own = [rows[(rows >= start) & (rows < end)] - start for start, end in pairwise(ends)]
-    chosen = list(zip(parts, own, strict=True))
+    chosen = list(zip(parts, drawn_rows(parts, most, seed), strict=True))
     numeric = [dataset.preprocessing["numeric"][place] for place in columns.chosen] if not columns.image else []
     codes = dataset.preprocessing["categorical"] if not columns.image else []
     targets = np.concatenate([part.truth[rows] for part, rows in chosen])

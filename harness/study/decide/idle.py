@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from harness.models import families, fitting_of
@@ -29,6 +29,17 @@ def is_fitted(group: Group, chosen: Mapping[str, Any]) -> bool:
     if name not in node.options or "family" in node.options[name].items:
         return False
     return fitting_of(Named(name)) is not None
+
+
+def architectures(group: Group) -> Collection[str]:
+    """Return the names among which a space chooses its architecture."""
+    node = group.items.get("architecture")
+    return node.options if isinstance(node, Choice) else ()
+
+
+def fitted_of(group: Group) -> list[str]:
+    """Return the architectures of a space that are fitted."""
+    return [name for name in architectures(group) if is_fitted(group, {"architecture": name})]
 
 
 class Effects:
@@ -61,13 +72,12 @@ class Effects:
 
 def needed_where(group: Group) -> Mapping[str, str]:
     """Return where each parameter does something that does nothing at some candidate of a space, by dotted path."""
-    architecture = group.items.get("architecture")
-    names = architecture.options if isinstance(architecture, Choice) else {}
-    networks = [name for name in names if not is_fitted(group, {"architecture": name})]
+    names, fitted = architectures(group), fitted_of(group)
+    networks = [name for name in names if name not in fitted]
     beside_networks = {
         parameter.path: f"architecture is {' or '.join(networks)}"
         for parameter in parameters(group)
-        if len(networks) < len(names) and not of_fitted(parameter.path.partition(".")[0])
+        if fitted and not of_fitted(parameter.path.partition(".")[0])
     }
     return beside_networks | {
         f"{choice}.{name}.{param}": where

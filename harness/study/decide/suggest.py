@@ -8,10 +8,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from harness.errors import did_you_mean
-from harness.models import families
 from harness.spec import Categorical, Choice, Fixed, Group, Node, Range
 from harness.spec.parameters import Scalar, contains
-from harness.study.decide.idle import Effects, is_fitted, of_fitted
+from harness.study.decide.idle import Effects, fitted_of, is_fitted, of_fitted
 
 Choose = Callable[[str, Categorical | Range], Scalar]
 
@@ -88,7 +87,7 @@ def _walk(node: Node, choose: Choose, path: str = "", though_idle: Collection[st
 
 def _deciding_first(items: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
     """Yield what a space has; first the architecture, where it may be one beside which most else does nothing."""
-    first = "architecture" if any(is_fitted(Group(items), {"architecture": name}) for name in families) else ""
+    first = "architecture" if fitted_of(Group(items)) else ""
     return iter(sorted(items.items(), key=lambda item: item[0] != first))
 
 

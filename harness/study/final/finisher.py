@@ -115,7 +115,7 @@ class Finisher:
         Of values these are the errors, of two classes the threshold that is asked for.
         """
         classes, of = len(made.dataset.class_names), made.what
-        if classes not in (0, 2) or not problems[made.dataset.shape.kind].intervals:
+        if classes != 2 and not problems[made.dataset.shape.kind].intervals:
             return made
         if made.answers is None:
             made, of = replace(made, answers=self._answers(made if made.how == "keep" else self._kept())), KEPT

@@ -123,14 +123,15 @@ class Predictor:
 
     def check_asked(self, *, proba: bool = False, coverage: float | None = None) -> None:
         """Raise :class:`~harness.errors.InputError` for probabilities of values, or intervals of classes."""
-        flags = problems[self._shape.kind].flags
-        if proba and not self.class_names and not flags:
+        problem = problems[self._shape.kind]
+        if proba and not self.class_names and not problem.flags:
             raise InputError(f"{self.run}: predicts values, of which there are no probabilities; use predict")
-        if coverage is not None and (self.class_names or flags):
-            what = "labels" if flags else "classes"
-            raise InputError(f"{self.run}: predicts {what}, of which there are no intervals; use probabilities")
-        if coverage is not None and not problems[self._shape.kind].intervals:
+        if coverage is None or problem.intervals:
+            return
+        if problem.continues:
             raise InputError(f"{self.run}: forecasts have no intervals of one length; name `quantiles` in the task")
+        what = "labels" if problem.flags else "classes"
+        raise InputError(f"{self.run}: predicts {what}, of which there are no intervals; use probabilities")
 
     def answers(self, raw: Any, unusual: Unusual | None = None) -> np.ndarray:
         """Return float32 probabilities, or float64 values; what is unlike training is counted in ``unusual``.
