@@ -45,13 +45,13 @@ def log_mel(waves: Sequence[np.ndarray], *, rate: int, samples: int, mels: int) 
 
     Waves are cut to their first ``samples``, or padded with silence. Frames of 25 ms under a Hann window, every 10 ms.
     """
+    import torch  # here, as the readers of data are loaded where nothing is computed
+
     x_NL = np.zeros((len(waves), samples), np.float32)
     for row, wave in enumerate(waves):
         x_NL[row, : len(wave)] = wave[:samples]
     window, hop = round(_WINDOW_S * rate), round(_HOP_S * rate)
     size = 2 ** (window - 1).bit_length()
-    import torch  # here, as the readers of data are loaded where nothing is computed
-
     bands_MK = torch.from_numpy(mel_bands(rate, size, mels))
     found = np.empty((len(waves), 1, mels, frames_of(samples, rate)), np.float32)
     for first in range(0, len(waves), _AT_ONCE):
