@@ -9,8 +9,8 @@ under three schedules, to tell how early epochs rank them. Stored as Parquet in 
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,13 @@ RANKED, EPOCHS = 40, 20
 
 def main() -> None:
     """Make the tables that are named, or all."""
-    for name in sys.argv[1:] or [*SPACES, *(f"schedule-{space}" for space in ("digits", "diabetes", "breast-cancer"))]:
+    tables = [*SPACES, *(f"schedule-{space}" for space in ("digits", "diabetes", "breast-cancer"))]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", default=tables, help=f"of {', '.join(tables)}")
+    asked = parser.parse_args().tables
+    if unknown := set(asked) - set(tables):
+        parser.error(f"no table named {min(unknown)!r}; there are {', '.join(tables)}")
+    for name in asked:
         rows = list(ranked(name.removeprefix("schedule-")) if name.startswith("schedule-") else searched(name))
         FOLDER.mkdir(parents=True, exist_ok=True)
         columns = {key: [row[key] for row in rows] for key in rows[0]}

@@ -16,13 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import optuna
 import torch
 
-from harness.data import TrainingData
+from harness.data import load
 from harness.problems import problems
 from harness.records import EpochRecord, Outcome, TaskKind, TrialRecord
 from harness.spec import Spec, parse_spec
@@ -137,7 +136,7 @@ def ours(spec: Spec, folder: Path, *, group: int = 1) -> list[float]:
     """Return the times at which trials were handed to be trained."""
     run = RunFolder.create(folder, "overhead")
     objectives = resolve_objectives(spec, TaskKind.CLASSIFICATION)
-    data = cast("TrainingData", SimpleNamespace(train=range(1000)))
+    data = load(spec.task, seed=0).training_data()
     job = Job(spec, data, torch.device("cpu"), objectives)
     database = StudyDatabase.open(run.file("study.db"), study="harness", directions=["maximize"])
     executor = Instant()
