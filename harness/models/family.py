@@ -13,7 +13,7 @@ from torch import nn
 from harness.models.fitted import Samples
 from harness.records import InputKind, TaskShape
 from harness.registry import Registry
-from harness.spec.base import Frozen
+from harness.spec.base import Described, Frozen
 from harness.spec.idle import Idle
 
 Weights = str | os.PathLike[str]
@@ -33,7 +33,7 @@ class Fitting:
     """Most stages of a fit: after each the model is measured, as a network is after each epoch."""
 
 
-class FamilyConfig(Frozen):
+class FamilyConfig(Described):
     """The parameters of a family; the docstring under a field becomes its description in the JSON Schema.
 
     Fields have types, bounds and defaults as pydantic takes them; an unknown one is an error with a suggestion.
@@ -43,8 +43,6 @@ class FamilyConfig(Frozen):
     >>> WideConfig(width=32).width
     32
     """
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,22 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from harness.errors import InputError
 from harness.records import Named
 from harness.registry import Registry
-from harness.spec.base import Frozen
+from harness.spec.base import Described
 from harness.spec.explain import reason
 from harness.spec.idle import Idle
 
 T = TypeVar("T")
 
 
-class OptionConfig(Frozen):
+class OptionConfig(Described):
     """The parameters of an option; the docstring under a field becomes its description in the JSON Schema."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, slots=True)
