@@ -42,7 +42,7 @@ SPACE = """
 task: {builtin: digits, limit: 300}
 objective: accuracy
 budget: {trials: TRIALS, epochs: 4, checkpoint_time: 0.01, retries: 100}
-search: {pruner: PRUNER, deterministic: true, sampler: tpe, baselines: false}
+search: {pruner: PRUNER, deterministic: true, sampler: tpe, baselines: false, checks: false}
 training: {precision: fp32}
 space:
   architecture: {mlp: {depth: [0, 1], width: {int: [8, 32], log: true}, dropout: {float: [0, 0.3]}}}

@@ -63,6 +63,17 @@ def scripted_sampler():
     return _load("scripted_sampler", _SCRIPTED_SAMPLER).scripted_sampler
 
 
+@pytest.fixture(scope="module")
+def without_charts():
+    """Runs get their reports as Markdown alone: drawing the charts of a page takes as long as a small search."""
+    from harness.report import write_report
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("api", "ensembling"):
+            patch.setattr(f"harness.{module}.write_report", lambda run: write_report(run, ["md"]))
+        yield
+
+
 @pytest.fixture(scope="session")
 def nvml_stub_module():
     """tests/nvml_stub/build.py."""

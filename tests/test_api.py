@@ -17,7 +17,12 @@ import harness
 from harness.errors import DataError, InputError, SpecError
 from harness.store import read_json
 
-SPACE = ["space={architecture: {mlp: {width: {int: [8, 64]}}}}", "budget.epochs=2", "search.baselines=false"]
+SPACE = [
+    "space={architecture: {mlp: {width: {int: [8, 64]}}}}",
+    "budget.epochs=2",
+    "search.baselines=false",
+    "search.checks=false",
+]
 
 
 @pytest.mark.slow
@@ -89,7 +94,7 @@ def test_a_search_in_a_thread_leaves_signals_alone(tmp_path):
 SMALL = {
     "task": {"drop": ["id"], "split": {"validation": 0.2}},
     "budget": {"epochs": 2, "trials": np.int64(2)},
-    "search": {"baselines": False},
+    "search": {"baselines": False, "checks": False},
     "training": {"final": "keep"},
     "space": {"architecture": {"mlp": {"width": {"int": (8, 16)}}}, "optimizer": {"adamw": {"lr": np.float64(0.01)}}},
 }

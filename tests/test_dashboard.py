@@ -27,7 +27,7 @@ SPACE = {
     "task": "wine",
     "objective": "accuracy",
     "budget": {"epochs": 2, "trials": 3},
-    "search": {"baselines": False, "sampler": "random", "pruner": "none"},
+    "search": {"baselines": False, "checks": False, "sampler": "random", "pruner": "none"},
     "training": {"final": "keep"},
     "evaluation": {"folds": None},
     "space": {"architecture": {"mlp": {"width": {"int": [8, 64]}}}},

@@ -27,11 +27,13 @@ from harness.store.run import refresh_manifest
 from harness.store.runs import DESIGN
 from harness.study.keeping import pack_predictions, predictions_file, read_predictions
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SPACE = {
     "task": "wine",
     "objective": "accuracy",
     "budget": {"trials": 3, "epochs": 3},
-    "search": {"baselines": False, "sampler": "random"},
+    "search": {"baselines": False, "checks": False, "sampler": "random"},
     "space": {
         "architecture": {"mlp": {"depth": [1, 2], "width": {"int": [4, 16]}, "dropout": 0.2}},
         "optimizer": {"adamw": {"lr": {"float": [1e-3, 1e-1], "log": True}}},
@@ -114,7 +116,7 @@ def test_the_winner_and_its_final_model_come_out_the_same_and_the_run_is_left_as
     assert checked["sha256 of best/model.safetensors"].found == weights
     assert checked["predictions.parquet: sha256"].equal
     (folder,) = made.runs
-    assert (folder / "report.html").is_file()
+    assert (folder / "report.md").is_file()
     assert json.loads((folder / "openings.json").read_text())["openings"][0]["trials"] == [0]  # of its own trials
     assert json.loads((searched.run / "status.json").read_text())["test_opened"] == 1
     told = json.loads(json.dumps(made.as_dict()))
@@ -329,7 +331,7 @@ def test_trials_of_two_workers_are_the_same_to_the_bit_in_another_process(tmp_pa
 task: {builtin: digits, limit: 500}
 objective: accuracy
 budget: {trials: 6, epochs: 3}
-search: {pruner: asha, baselines: false, sampler: random}
+search: {pruner: asha, baselines: false, checks: false, sampler: random}
 training: {final: {ensemble: 2}, augment: {shift: 0.1, rotation: 10, mixup: 0.2}}
 space:
   architecture:

@@ -11,11 +11,13 @@ import harness
 from harness.errors import DataError, InputError, SpecError
 from harness.study.replicates import spread
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SPACE = {
     "task": "wine",
     "objective": "accuracy",
     "budget": {"trials": 3, "epochs": 3},
-    "search": {"baselines": False, "sampler": "random"},
+    "search": {"baselines": False, "checks": False, "sampler": "random"},
     "space": {
         "architecture": {"mlp": {"depth": [1, 2], "width": {"int": [4, 16]}, "dropout": 0.2}},
         "optimizer": {"adamw": {"lr": {"float": [1e-3, 1e-1], "log": True}}},

@@ -24,11 +24,17 @@ class Done:
     err: str
 
 
-@pytest.fixture
-def tiny(tmp_path):
+@pytest.fixture(scope="session")
+def tiny_text():
     """A space whose search takes a second."""
+    return TINY
+
+
+@pytest.fixture
+def tiny(tiny_text, tmp_path):
+    """A file with it."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(TINY)
+    path.write_text(tiny_text)
     return path
 
 

@@ -24,7 +24,8 @@ def case(harness, tmp_path, monkeypatch):
         folder = tmp_path / name
         shutil.copytree(CASES / name, folder)
         monkeypatch.chdir(folder)
-        sets = ("--set", f"budget.epochs={epochs}", "--trials", trials) if epochs else ()
+        budget = ("--set", f"budget.epochs={epochs}", "--trials", trials)
+        sets = (*budget, "--set", "search.baselines=false") if epochs else ()
         sets += ("--set", f"task={task}") if task else ()
         done = harness("search", space, *sets, "--out", "out", *options)
         runs = list((folder / "out").iterdir()) if (folder / "out").is_dir() else []

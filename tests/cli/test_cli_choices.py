@@ -15,13 +15,13 @@ import pytest
 from harness.hardware import usable_cores
 from harness.store import TIMED_COLUMNS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_charts")]
 
 SPACE = """
 task: {builtin: digits, limit: 1000}
 objective: accuracy
 budget: {trials: 2, epochs: 1}
-search: {pruner: none, sampler: random, baselines: false}
+search: {pruner: none, sampler: random, baselines: false, checks: false}
 training: {final: keep}
 space:
   architecture: {cnn: {stages: 1, width: 16}}

@@ -8,7 +8,7 @@ PAIR = """
 task: wine
 objective: accuracy
 budget: {trials: 2, epochs: 2}
-search: {pruner: none, baselines: false, sampler: random}
+search: {pruner: none, baselines: false, checks: false, sampler: random}
 training: {precision: fp32, batch_size: 64}
 evaluation: {}
 space:

@@ -10,7 +10,7 @@ import harness as package
 SPACE = {
     "task": "breast-cancer",
     "budget": {"epochs": 2},
-    "search": {"baselines": False, "deterministic": True},
+    "search": {"baselines": False, "checks": False, "deterministic": True},
     "training": {"precision": "fp32", "final": "keep"},
     "space": {"architecture": {"mlp": {"width": 8, "depth": 1}}},
 }

@@ -10,7 +10,7 @@ SPACE = """
 task: breast-cancer
 objective: loss
 budget: {trials: 6, epochs: 4}
-search: {sampler: grid, pruner: none, seed: 1, baselines: false}
+search: {sampler: grid, pruner: none, seed: 1, baselines: false, checks: false}
 training: {final: keep, precision: fp32}
 space:
   architecture: {mlp: {depth: 1, width: [4, 8, 12]}}

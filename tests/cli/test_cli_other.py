@@ -2,34 +2,32 @@ import getpass
 import json
 import platform
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
 import pytest
-import yaml
 
-from harness.spec import TASKS, read_space, shipped_spaces
+from harness.spec import TASKS, read_space
+from harness.study import space_schema
 
 
 def test_help_is_quick_and_loads_no_torch():
     code = (
-        "import sys, time; started = time.perf_counter(); sys.argv = ['harness', '--help']\n"
+        "import sys; sys.argv = ['harness', '--help']\n"
         "from harness.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         "print(sorted({'torch', 'optuna', 'pandas', 'numpy'} & set(sys.modules)), file=sys.stderr)"
     )
-    best = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        best = min(best, time.perf_counter() - started)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.stderr.strip() == "[]"
     assert "search" in done.stdout
-    # The bound is 0.3 s; the test leaves room for a machine that is busy with other tests.
-    assert best < 1.0
+    # Of the processor, which other work does not count for. The bound is 0.3 s; a core may be half another's.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
 
 
 def test_the_version(harness):
@@ -66,31 +64,11 @@ def test_spaces_are_listed_shown_and_validated(harness):
     assert "architecture.cnn.stages" in done.out
 
 
-@pytest.mark.parametrize("name", sorted(shipped_spaces()))
-def test_shipped_spaces_fit_the_schema(name, harness):
+def test_the_schema_is_printed(harness):
+    """What it accepts and refuses is told by tests/study/test_schema.py."""
     schema = json.loads(harness("spaces", "schema").out)
     jsonschema.Draft202012Validator.check_schema(schema)
-    # Our reader takes 1e-4 for a number, plain PyYAML for text.
-    from harness.spec.reader import read_yaml
-
-    jsonschema.validate(read_yaml(read_space(name), name).data, schema)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "task: digits\nspace: {architecture: {mlp: {deph: 3}}}",
-        "task: digits\nspace: {architecture: mpl}",
-        "task: digits\nspace: {architecture: mlp, optimizer: {sgd: {lrr: 1}}}",
-        "task: {csv: a.csv}\nspace: {architecture: mlp}",
-        "task: digits\nbudget: {trialz: 1}\nspace: {architecture: mlp}",
-        "task: digits\nspace: {architecture: {mlp: {depth: {int: [1]}}}}",
-    ],
-)
-def test_the_schema_refuses_what_the_loader_refuses(text, harness):
-    schema = json.loads(harness("spaces", "schema").out)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(yaml.safe_load(text), schema)
+    assert schema == json.loads(json.dumps(space_schema()))
 
 
 def strict(text):

@@ -23,7 +23,7 @@ SPACE = """
 task: {builtin: digits, limit: 200}
 objective: accuracy
 budget: {trials: 4, epochs: 20, checkpoint_time: 0.05}
-search: {pruner: median, sampler: tpe, baselines: false}
+search: {pruner: median, sampler: tpe, baselines: false, checks: false}
 training: {precision: fp32}
 space:
   architecture: {mlp: {depth: 1, width: {int: [8, 32], log: true}}}

@@ -25,6 +25,7 @@ from harness.store import TIMED_COLUMNS
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="forks what has loaded torch, and asks the kernel"),
+    pytest.mark.usefixtures("without_charts"),
 ]
 two_cores = pytest.mark.skipif(usable_cores() < 2, reason="two workers want two cores")
 
@@ -63,7 +64,7 @@ SPACE = """
 task: {{builtin: digits, limit: 300}}
 objective: accuracy
 budget: {{trials: 4, epochs: 4, checkpoint_time: 0.1}}
-search: {{sampler: grid, pruner: none, deterministic: true, seed: {seed}, baselines: false}}
+search: {{sampler: grid, pruner: none, deterministic: true, seed: {seed}, baselines: false, checks: false}}
 training: {{precision: fp32}}
 space:
   architecture: {{moody: {{family: "moody:build", mood: {moods}, width: {widths}}}}}

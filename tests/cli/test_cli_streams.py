@@ -15,6 +15,8 @@ from harness import search
 SPACE = """
 task: {csv: d.csv, target: y}
 budget: {trials: 1, epochs: 1}
+search: {baselines: false, checks: false}
+training: {final: keep}
 space: {architecture: {mlp: {depth: 1, width: 8}}}
 """
 FULL = "/dev/full"
@@ -92,7 +94,7 @@ def ready(tmp_path_factory, bench_runs):
     """A folder with a table, a space, a finished search and two benchmarks, each below a folder of an odd name."""
     top = tmp_path_factory.mktemp("ready")
     (top / "d.csv").write_text("a,y\n" + "".join(f"{i % 7},{'日' if i % 2 else 'ä'}\n" for i in range(60)))
-    (top / "space.yaml").write_text(SPACE + "search: {baselines: false}\ntraining: {final: keep}\n")
+    (top / "space.yaml").write_text(SPACE)
     for number, name in enumerate("AB"):
         bench_runs.write_run(top / ODD / name, bench_runs.usual_rows(number), bench_runs.CPU)
     result = search(str(top / "space.yaml"), workers=0, out=top / ODD)

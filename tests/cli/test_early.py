@@ -108,7 +108,18 @@ def test_python_names_the_spaces_too():
         harness.search()
 
 
-QUICK = ("--trials", 1, "--set", "budget.epochs=1", "--set", "search.baselines=false", "--set", "training.final=keep")
+QUICK = (
+    "--trials",
+    1,
+    "--set",
+    "budget.epochs=1",
+    "--set",
+    "search.baselines=false",
+    "--set",
+    "search.checks=false",
+    "--set",
+    "training.final=keep",
+)
 
 
 @pytest.mark.slow

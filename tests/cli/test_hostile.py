@@ -22,7 +22,7 @@ SPACE = """
 task: digits
 objective: accuracy
 budget: {trials: 1, epochs: 1}
-search: {pruner: none, baselines: false}
+search: {pruner: none, baselines: false, checks: false}
 training: {final: keep}
 space:
   architecture: {mlp: {depth: [0, 1]}}

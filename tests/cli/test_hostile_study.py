@@ -24,13 +24,13 @@ from harness.store import TIMED_COLUMNS
 from harness.study import Observer
 from harness.train.checkpoint import pack, unpack
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_charts")]
 
 SPACE = """
 task: {builtin: digits, limit: 150}
 objective: accuracy
 budget: {trials: 3, epochs: 3, checkpoint_time: 0.000001}
-search: {pruner: none, sampler: random, baselines: false}
+search: {pruner: none, sampler: random, baselines: false, checks: false}
 training: {final: keep, precision: fp32}
 space:
   architecture: {mlp: {depth: 1, width: {int: [8, 32]}}}

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from harness.cli.table import WORD, column_widths
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
-QUICK = ("--trials", 3, "--set", "budget.epochs=1", "--set", "search.baselines=false", "--set", "training.final=keep")
+QUICK = (
+    "--trials",
+    3,
+    "--set",
+    "budget.epochs=1",
+    "--set",
+    "search.baselines=false",
+    "--set",
+    "search.checks=false",
+    "--set",
+    "training.final=keep",
+)
 
 
 @pytest.fixture

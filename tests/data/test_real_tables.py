@@ -29,11 +29,12 @@ from sklearn.metrics import (
 
 import harness
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_charts")]
 
 BUILTIN = ("wine", "breast-cancer", "diabetes", "digits")
 FILES = ("glass", "titanic", "penguins", "affairs", "chile", "hitters", "college")
-SPACE = ["space={architecture: {mlp: {depth: 1, width: 16}}}", "budget.epochs=2"]
+SPACE = ["space={architecture: {mlp: {depth: 1, width: 16}}}", "budget.epochs=2", "training.final=keep"]
+SPACE.append("search.baselines=false")
 
 
 class Searched(NamedTuple):

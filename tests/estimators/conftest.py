@@ -11,6 +11,7 @@ SPACE = {
         "batch_size": 16,
     },
     "budget": {"epochs": 4},
+    "search": {"checks": False},
     "training": {"final": "keep", "precision": "fp32"},
 }
 OPTIONS = {"space": SPACE, "trials": 1, "random_state": 0}

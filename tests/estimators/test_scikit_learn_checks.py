@@ -13,6 +13,7 @@ SPACE = {
         "batch_size": 16,
     },
     "budget": {"epochs": 4},
+    "search": {"checks": False},
     "training": {"final": "keep", "precision": "fp32"},
 }
 OPTIONS = {"trials": 1, "random_state": 0}

@@ -15,11 +15,11 @@ from harness.report.wording import number
 from harness.study.averaging import making
 from harness.study.final.saved import read_saved
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_charts")]
 COMMON = {
     "budget": {"epochs": 4},
     "training": {"precision": "fp32", "final": "keep"},
-    "search": {"baselines": False, "sampler": "grid", "seed": 1},
+    "search": {"baselines": False, "checks": False, "sampler": "grid", "seed": 1},
 }
 TASKS = {"breast-cancer": load_breast_cancer, "diabetes": partial(load_diabetes, scaled=False), "wine": load_wine}
 OWN = {

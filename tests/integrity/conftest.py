@@ -16,7 +16,7 @@ SPACE = {
     "task": "wine",
     "objective": "accuracy",
     "budget": {"epochs": 2},
-    "search": {"baselines": False, "pruner": "none", "deterministic": True, "sampler": "random"},
+    "search": {"baselines": False, "checks": False, "pruner": "none", "deterministic": True, "sampler": "random"},
     "training": {"final": "keep"},
     "space": {
         "architecture": {"mlp": {"width": {"int": [8, 64]}, "depth": 1}},

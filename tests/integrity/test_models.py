@@ -12,7 +12,7 @@ import harness
 from harness.store import read_json, write_json
 from harness.study.keeping import pack_predictions, read_predictions
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_charts")]
 
 
 def space(task, loss=("auto",), **training):
@@ -21,7 +21,7 @@ def space(task, loss=("auto",), **training):
         "task": task,
         "objective": "loss",
         "budget": {"epochs": 4},
-        "search": {"baselines": False, "sampler": "grid", "pruner": "none"},
+        "search": {"baselines": False, "checks": False, "sampler": "grid", "pruner": "none"},
         "training": training,
         "space": {
             "architecture": {"mlp": {"width": [4, 8, 12], "depth": 1}},

@@ -336,7 +336,7 @@ def test_a_run_of_an_earlier_version_is_intact(tmp_path):
 
 @pytest.mark.slow
 def test_values_are_scored_again_in_their_units(tmp_path, reseal):
-    space = {"task": "diabetes", "budget": {"epochs": 1}, "search": {"baselines": False}}
+    space = {"task": "diabetes", "budget": {"epochs": 1}, "search": {"baselines": False, "checks": False}}
     space["space"] = {"architecture": {"mlp": {"width": 8, "depth": 1}}}
     run = harness.search(space, trials=1, workers=0, device="cpu", out=tmp_path, overrides=["training.final=keep"]).run
     assert told(run) == []
@@ -400,7 +400,7 @@ def compared(tmp_path_factory):
         "task": "wine",
         "objective": "accuracy",
         "budget": {"trials": 1, "epochs": 2},
-        "search": {"pruner": "none", "baselines": False, "deterministic": True, "sampler": "random"},
+        "search": {"pruner": "none", "baselines": False, "checks": False, "deterministic": True, "sampler": "random"},
         "training": {"precision": "fp32", "batch_size": 64, "final": "keep"},
         "space": {"architecture": {"mlp": {"depth": 1, "width": 8}}, "optimizer": {"adamw": {"lr": 0.03}}},
     }

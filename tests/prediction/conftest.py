@@ -50,6 +50,7 @@ def train():
         overrides += [
             "search.first=[]",
             "search.baselines=false",
+            "search.checks=false",
             "budget.time=10m",
             "evaluation.folds=null",
             "training.precision=fp32",

@@ -66,22 +66,25 @@ def pages(make_run, usual_texts, front_run, bench_runs, comparisons, folder):
     }
 
 
-@pytest.mark.parametrize("flags", [(), ("--blink-settings=preferredColorScheme=0", "--window-size=500,900")])
-@pytest.mark.parametrize(
-    "name",
-    [
-        "one objective, with a limit",
-        "two objectives, with limits",
-        "regression",
-        "a hundred classes",
-        "no complete trial",
-        "one trial",
-        "benchmark",
-        "comparison",
-        "architectures",
-        "architectures on several tasks",
-    ],
-)
+PAGES = [
+    "one objective, with a limit",
+    "two objectives, with limits",
+    "regression",
+    "a hundred classes",
+    "no complete trial",
+    "one trial",
+    "benchmark",
+    "comparison",
+    "architectures",
+    "architectures on several tasks",
+]
+DARK_AND_NARROW = ("--blink-settings=preferredColorScheme=0", "--window-size=500,900")
+"""One page of each kind is drawn so as well: style and script are those of all pages of the kind."""
+DRAWN = [(name, ()) for name in PAGES]
+DRAWN += [(name, DARK_AND_NARROW) for name in ("one objective, with a limit", "comparison", "architectures")]
+
+
+@pytest.mark.parametrize(("name", "flags"), DRAWN, ids=lambda each: each if isinstance(each, str) else len(each))
 def test_a_page_draws_its_charts_without_an_error_or_a_request(
     browse, make_run, usual_texts, front_run, bench_runs, comparisons, tmp_path, name, flags
 ):

@@ -7,6 +7,7 @@ from harness.spec import Averaged, canonical, parse_spec, spec_hash
 from harness.study import space_schema
 
 SPACE = "task: digits\nspace: {architecture: mlp}\n"
+SCHEMA = jsonschema.Draft202012Validator(space_schema())
 
 
 def final_of(*overrides, text=SPACE):
@@ -27,9 +28,7 @@ def test_it_survives_being_written_down_and_fits_the_schema(final):
     again = parse_spec(yaml.safe_dump(data), origin="y")
     assert again == spec
     assert spec_hash(again) == spec_hash(spec)
-    jsonschema.validate(
-        {"task": "digits", "training": data["training"], "space": {"architecture": "mlp"}}, space_schema()
-    )
+    SCHEMA.validate({"task": "digits", "training": data["training"], "space": {"architecture": "mlp"}})
 
 
 @pytest.mark.parametrize(
@@ -49,8 +48,7 @@ def test_a_mistake_is_one_line_that_says_what_may_stand_there(value, message):
     with pytest.raises(SpecError, match=message):
         final_of(f"training.final={value}")
     data = {"task": "digits", "training": {"final": yaml.safe_load(value)}, "space": {"architecture": "mlp"}}
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(data, space_schema())
+    assert not SCHEMA.is_valid(data)
 
 
 def test_it_cannot_be_searched():

@@ -11,10 +11,12 @@ from harness.study import Request, open_search
 from harness.study.resuming import spec_to_resume
 from harness.study.search import FEW, FOLDS
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SPACE = """
 task: {builtin: %s}
 budget: {trials: 1, epochs: 1}
-search: {baselines: false}
+search: {baselines: false, checks: false}
 evaluation: {folds: auto}
 training: {final: refit}
 space: {architecture: {mlp: {depth: 0}}}

@@ -19,9 +19,11 @@ from harness.study.averaging import making
 from harness.study.final.saved import models_of
 from harness.study.keeping import read_predictions
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 COMMON = {
     "training": {"precision": "fp32", "final": "keep"},
-    "search": {"baselines": False, "sampler": "grid", "seed": 1},
+    "search": {"baselines": False, "checks": False, "sampler": "grid", "seed": 1},
 }
 SPACE = {
     "task": "breast-cancer",

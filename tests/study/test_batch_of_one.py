@@ -7,6 +7,8 @@ import pytest
 import harness
 from harness.records import Outcome
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 PLANTED = {
     "planted_norm": """
 import torch

@@ -11,23 +11,17 @@ from harness.study.callbacks import Callbacks
 from harness.study.observer import Observer
 from harness.study.stop import Stop
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SPACE = {
     "task": "wine",
     "objective": "accuracy",
     "budget": {"epochs": 2, "trials": 2},
-    "search": {"baselines": False, "sampler": "random", "pruner": "none"},
+    "search": {"baselines": False, "checks": False, "sampler": "random", "pruner": "none"},
     "training": {"final": "keep"},
     "evaluation": {"folds": None},
     "space": {"architecture": {"mlp": {"width": {"int": [8, 64]}}}},
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _without_pages():
-    """A report takes longer than these searches."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.api.write_report", lambda _run: [])
-        yield
 
 
 def search(out, **options):

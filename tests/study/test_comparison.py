@@ -30,14 +30,14 @@ WINE = {
     "task": "wine",
     "objective": "accuracy",
     "budget": {"trials": 1, "epochs": 3},
-    "search": {"pruner": "none", "baselines": False, "deterministic": True, "sampler": "random"},
+    "search": {"pruner": "none", "baselines": False, "checks": False, "deterministic": True, "sampler": "random"},
     "training": {"precision": "fp32", "batch_size": 64, "final": "keep"},
     "space": {"architecture": {"mlp": {"depth": 1, "width": 8}}, "optimizer": {"adamw": {"lr": 0.03}}},
 }
 ALIKE = {"first": "mlp", "second": "mlp"}
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("real")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("real", "without_charts")]
 """Trainings in this process that do not measure speed."""
 
 
@@ -398,16 +398,18 @@ def test_the_log_of_openings_never_forgets_one(runs, tmp_path):
         folder.close()
 
 
-@pytest.mark.timeout(1200)
-def test_equals_are_called_different_at_most_once_in_ten(tmp_path, monkeypatch):
-    """One architecture under two names, in 10 comparisons with seeds of their own; their pages are not drawn."""
+def test_nothing_tells_equals_apart(tmp_path, monkeypatch):
+    """One architecture under two names, in comparisons with seeds of their own; their pages are not drawn.
+
+    How often chance does is held by tests/statistics/test_design.py; here nothing but chance may.
+    """
     monkeypatch.setattr("harness.api.write_report", lambda _: None)
     monkeypatch.setattr("harness.comparison.write_comparison", lambda _: None)
-    results = [compare(tmp_path, families=ALIKE, seed=seed, seeds=7) for seed in range(10)]
+    results = [compare(tmp_path, families=ALIKE, seed=seed, seeds=7) for seed in range(4)]
     assert sum(result.pairs["verdict"].item() == "better" for result in results) <= 1
 
 
-def test_a_killed_comparison_goes_on_to_the_same_verdict(tmp_path):
+def test_a_killed_comparison_goes_on_to_the_same_verdict(whole, tmp_path):
     """SIGKILL in a search, and again among the trainings of the winners; what is trained is not trained again."""
     space = tmp_path / "wine.yaml"
     space.write_text(json.dumps(WINE))
@@ -416,8 +418,8 @@ def test_a_killed_comparison_goes_on_to_the_same_verdict(tmp_path):
         f"harness.compare(space, workers=0, out=out, resume=resume, families=space and {ALIKE!r})"
     )
 
-    def command(out, resume=""):
-        return [sys.executable, "-c", code, "" if resume else str(space), str(tmp_path / out), str(resume)]
+    def command(resume=""):
+        return [sys.executable, "-c", code, "" if resume else str(space), str(tmp_path / "cut"), str(resume)]
 
     def killed(arguments, pattern):
         """Kill once there is such a file, and return the folder of the comparison."""
@@ -429,15 +431,14 @@ def test_a_killed_comparison_goes_on_to_the_same_verdict(tmp_path):
         process.wait()
         return next((tmp_path / "cut").iterdir())
 
-    folder = killed(command("cut"), "*/searches/second/study.db")
+    folder = killed(command(), "*/searches/second/study.db")
     first = (folder / "searches" / "first" / "trials.parquet").read_bytes()
-    assert killed(command("cut", folder), "*/winners/checkpoints/trial-000006.safetensors") == folder
+    assert killed(command(folder), "*/winners/checkpoints/trial-000006.safetensors") == folder
     written = sorted(folder.glob("winners/checkpoints/trial-*.safetensors"))
     # A pair is trained together: the weights of the last ones were written, and perhaps not yet their records.
     trained = {path: path.stat().st_mtime_ns for path in written[:-2]}
     assert len(trained) >= 5
-    subprocess.run(command("cut", folder), check=True)
-    subprocess.run(command("whole"), check=True)
-    assert told(folder) == told(next((tmp_path / "whole").iterdir()))
+    subprocess.run(command(folder), check=True)
+    assert told(folder) == told(whole[0].folder)
     assert trained == {path: path.stat().st_mtime_ns for path in trained}
     assert (folder / "searches" / "first" / "trials.parquet").read_bytes() == first

@@ -17,10 +17,12 @@ from harness.errors import Diverged, InputError, NoSuccessfulTrialError, Storage
 from harness.store.run import changed_files
 from harness.study.final.retraining import Retraining
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SPACE = {
     "task": "breast-cancer",
     "budget": {"epochs": 3, "trials": 1},
-    "search": {"baselines": False, "seed": 1, "deterministic": True},
+    "search": {"baselines": False, "checks": False, "seed": 1, "deterministic": True},
     "training": {"precision": "fp32"},
     "space": {"architecture": {"mlp": {"width": 8, "depth": 1}}, "optimizer": {"adamw": {"lr": 0.01}}},
 }

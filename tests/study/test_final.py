@@ -33,11 +33,13 @@ from harness.study.keeping import weights_file
 from harness.study.trial.building import build_model
 from harness.study.trial.evaluate import Evaluator
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SPACE = """
 task: {builtin: digits, limit: 400}
 objective: loss
 budget: {epochs: 6}
-search: {baselines: false}
+search: {baselines: false, checks: false}
 training: {precision: fp32, calibration: none}
 space:
   architecture: {mlp: {width: 16, depth: 1}}

@@ -21,6 +21,8 @@ from harness.study.objectives import Objective, resolve_objectives
 from harness.study.stop import Stop
 from harness.study.trial.building import training_seed
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 FOLDS, REPEATS = "evaluation.folds=3", "evaluation.repeats=3"
 ACCURACY = Objective("accuracy", maximize=True)
 
@@ -151,7 +153,7 @@ SPACE = """
 task: {builtin: digits, limit: 100}
 objective: accuracy
 budget: {trials: 2, epochs: 2}
-search: {pruner: none, sampler: random, deterministic: true, baselines: false}
+search: {pruner: none, sampler: random, deterministic: true, baselines: false, checks: false}
 training: {precision: fp32}
 space: {architecture: {mlp: {depth: 1, width: {int: [4, 32]}}}, batch_size: 32}
 """

@@ -13,7 +13,10 @@ import harness
 from harness.errors import InputError, NoSuccessfulTrialError, SpecError
 from harness.spec import load_spec, parse_spec, spec_hash
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SMALL = ["space.architecture={mlp: {depth: 1, width: 16}}", "search.first=[]", "budget.epochs=2", "training.final=keep"]
+SMALL += ["search.checks=false", "evaluation={}"]
 MINE = """
 import numpy as np
 
@@ -49,7 +52,11 @@ def own_module(tmp_path, monkeypatch):
 def search(tmp_path, *overrides, task="wine", trials=2, **options):
     asked = {"workers": 0, "seed": 3, "device": "cpu", "precision": "fp32", **options}
     return harness.search(
-        "tabular", overrides=[f"task={task}", *SMALL, *overrides], trials=trials, out=tmp_path / "results", **asked
+        "tabular",
+        overrides=[f"task={task}", *SMALL, "search.baselines=false", *overrides],
+        trials=trials,
+        out=tmp_path / "results",
+        **asked,
     )
 
 
@@ -98,7 +105,6 @@ def test_of_folds_the_means_count_and_each_is_scored_on_its_own_samples(tmp_path
         tmp_path,
         "objective=roc_auc",
         "evaluation={folds: 2}",
-        "search.baselines=false",
         trials=1,
         metrics={"samples": lambda targets, _answers: seen.append(targets.copy()) or len(targets)},
     )
@@ -137,7 +143,7 @@ def test_several_values_are_scored_together_in_their_own_units(tmp_path):
 def test_own_metrics_reach_worker_processes_and_the_run_goes_on(tmp_path, own_module):
     share = 0.25
     asked = {"device": "cpu", "metrics": {"quarter": lambda targets, _answers: share + 0 * len(targets)}}
-    mine = [f"metrics.mine={own_module}:right", "objective={mine: maximize}", "search.baselines=false"]
+    mine = [f"metrics.mine={own_module}:right", "objective={mine: maximize}"]
     first = search(tmp_path, *mine, trials=1, workers=1, trust=True, **asked)
     trials = first.trials
     assert trials["validation_mine"].tolist() == trials["validation_accuracy"].tolist() == trials["value"].tolist()
@@ -173,8 +179,6 @@ def test_an_own_metric_that_fails_on_the_test_samples_costs_no_result(tmp_path, 
     result = search(
         tmp_path,
         f"metrics={{mine: '{own_module}:late'}}",
-        "search.baselines=false",
-        "evaluation={}",
         trials=1,
         trust=True,
     )

@@ -14,6 +14,8 @@ from harness.study.decide.samplers import build_sampler, needs_replay, samplers
 from harness.study.decide.suggest import suggest
 from harness.study.objectives import Objective
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SPACE = """
 task: digits
 budget: {epochs: 6}

@@ -7,6 +7,8 @@ import pytest
 import harness
 from harness.errors import NoSuccessfulTrialError
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 MODULE = """
 import os
 import time
@@ -49,7 +51,7 @@ def search(tmp_path, monkeypatch):
 
     def run(*faults, **options):
         space = f"space={{architecture: {{mine: {{family: 'planted_faults:build', fault: {json.dumps(faults)}}}}}}}"
-        overrides = [space, "budget.epochs=2", "search.sampler=grid", "search.baselines=false"]
+        overrides = [space, "budget.epochs=2", "search.sampler=grid", "search.baselines=false", "search.checks=false"]
         overrides += options.pop("overrides", [])
         options = {"workers": 0, **options}
         return harness.search("digits", overrides=overrides, out=tmp_path / "runs", trust=True, **options)

@@ -10,10 +10,12 @@ from harness.spec import parse_spec
 from harness.study import check_spec
 from harness.study.decide.samplers import samplers
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SPACE = """
 task: {builtin: digits, limit: 100}
 budget: {trials: 3, epochs: 1}
-search: {sampler: widening, pruner: none, baselines: false}
+search: {sampler: widening, pruner: none, baselines: false, checks: false}
 training: {precision: fp32, final: keep}
 space: {architecture: {mlp: {depth: 1, width: {int: [4, 32]}}}, batch_size: 32}
 """

@@ -128,7 +128,7 @@ def test_the_winner_is_refitted_along_its_own_schedule(tmp_path):
                 refitted.append(epoch.learning_rate)
 
     overrides = [SEARCHED.replace("[constant, cosine]", "cosine").replace("[2, 5]", "3"), "budget.epochs=5"]
-    overrides += ["training.patience=1", "training.final=refit", "search.baselines=false"]
+    overrides += ["training.patience=1", "training.final=refit", "search.baselines=false", "search.checks=false"]
     overrides += ["task={builtin: digits, limit: 120}"]
     result = harness.search("digits", overrides=overrides, trials=1, out=tmp_path, observer=Watch(), workers=0)
     mine = list(result.epochs["learning_rate"])

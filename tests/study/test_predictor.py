@@ -16,6 +16,8 @@ from sklearn.datasets import load_diabetes, load_digits, load_wine
 import harness
 from harness.errors import DataError, InputError, StorageError
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 ROWS = 90
 
 
@@ -24,6 +26,7 @@ def search(folder, space="{architecture: {mlp: {depth: 1, width: 12}}}", /, **op
         f"space={space}",
         "search.first=[]",
         "search.baselines=false",
+        "search.checks=false",
         "budget.epochs=3",
         "training.precision=fp32",
     ]

@@ -23,11 +23,13 @@ from harness.study.keeping import weights_file
 from harness.study.replicates import read_replicates, with_recorded
 from harness.study.search import Request, open_search, run_search
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SPACE = """
 task: wine
 objective: accuracy
 budget: {trials: 4, epochs: 2}
-search: {pruner: none, baselines: false}
+search: {pruner: none, baselines: false, checks: false}
 training: {precision: fp32, batch_size: 64}
 space: {architecture: {mlp: {depth: 1, width: [8, 16]}}, optimizer: {adamw: {lr: 0.03}}}
 """

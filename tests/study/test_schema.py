@@ -77,6 +77,11 @@ WRONG = [
     "task: digits\nspace: {architecture: {mlp: {depth: {int: [1, 3], float: [1, 3]}}}}",
     "task: digits\nspace: {architecture: {mlp: {depth: []}}}",
     "task: digits\nspace: {architecture: []}",
+    "task: digits\nspace: {architecture: {mlp: {deph: 3}}}",
+    "task: digits\nspace: {architecture: mpl}",
+    "task: digits\nspace: {architecture: mlp, optimizer: {sgd: {lrr: 1}}}",
+    f"task: digits\nbudget: {{trialz: 1}}\n{SPACE}",
+    "task: digits\nspace: {architecture: {mlp: {depth: {int: [1]}}}}",
 ]
 
 

@@ -8,11 +8,13 @@ import harness
 from harness.spec import parse_spec
 from harness.study.search import Request, open_search, spec_of_run
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SPACE = """
 task: {builtin: digits, limit: 100}
 objective: accuracy
 budget: {trials: 2, epochs: 1}
-search: {pruner: none, sampler: random, deterministic: true, baselines: false}
+search: {pruner: none, sampler: random, deterministic: true, baselines: false, checks: false}
 training: {precision: fp32, final: keep}
 space: {architecture: {mlp: {depth: 1, width: {int: [4, 32]}}}, batch_size: 32}
 """

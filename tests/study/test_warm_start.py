@@ -11,11 +11,13 @@ from harness.spec import canonical, load_spec, parse_spec
 from harness.spec.first import fitted
 from harness.study import warm_started
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SPACE = {
     "task": "wine",
     "objective": "loss",
     "budget": {"epochs": 2, "trials": 4},
-    "search": {"baselines": False, "deterministic": True, "sampler": "random", "pruner": "none"},
+    "search": {"baselines": False, "checks": False, "deterministic": True, "sampler": "random", "pruner": "none"},
     "training": {"precision": "fp32", "final": "keep"},
     "space": {
         "architecture": {"mlp": {"width": {"int": [4, 8]}, "depth": [0, 1]}},

@@ -23,7 +23,7 @@ SPACE = {
     "task": "wine",
     "objective": "accuracy",
     "budget": {"epochs": 2, "trials": 2},
-    "search": {"baselines": False, "sampler": "random", "pruner": "none", "deterministic": True},
+    "search": {"baselines": False, "checks": False, "sampler": "random", "pruner": "none", "deterministic": True},
     "training": {"final": "refit", "precision": "fp32"},
     "evaluation": {"folds": None},
     "space": {"architecture": {"mlp": {"width": {"int": [8, 64]}, "activation": ["relu", "gelu"]}}},

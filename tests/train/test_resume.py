@@ -81,8 +81,14 @@ OPTIMIZERS = [
 SCHEDULES = [Named("constant", {"warmup_epochs": 1.25}), Named("cosine"), Named("one_cycle"), Named("wsd")]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.name)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: f"{optimizer.name} {len(optimizer.params)}")
+TOGETHER = [
+    *((optimizer, Named("cosine")) for optimizer in OPTIMIZERS),
+    *((Named("adamw"), schedule) for schedule in SCHEDULES if schedule.name != "cosine"),
+]
+"""Neither keeps anything of the other."""
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), TOGETHER, ids=lambda each: f"{each.name} {len(each.params)}")
 def test_going_on_from_any_epoch_is_the_training_without_a_break(make_fit, labelled, mlp, optimizer, schedule):
     def make(seed):
         return make_fit(
