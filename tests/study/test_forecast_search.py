@@ -99,6 +99,20 @@ def test_quantiles_are_searched_scored_and_predicted(quantiles, tmp_path):
     assert "lowest to highest quantile" in (quantiles.run / "report.html").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [{"builtin": "airline"}, QUANTILES], ids=["point", "quantiles"])
+def test_folds_roll_forward_to_the_test_part_and_their_models_are_averaged(tmp_path, task):
+    run = searched(tmp_path, "evaluation.folds=3", f"task={json.dumps(task)}").run
+    splits = pd.read_parquet(run / "splits.parquet")
+    firsts = splits[splits["part"] == "validation"].sort_values("fold")["index"].to_numpy()
+    horizon = task.get("horizon", 12)
+    assert np.diff(firsts).tolist() == [horizon, horizon]
+    assert splits.loc[splits["part"] == "test", "index"].tolist() == [firsts[-1] + horizon]
+    trials = pd.read_parquet(run / "trials.parquet")
+    assert (trials["value_sd"] > 0.0).all()
+    assert harness.ensemble(run, force=True)["validation"]["samples"] == 3
+
+
 def test_a_missing_package_is_said_with_how_to_install_it(monkeypatch):
     import sys
 
