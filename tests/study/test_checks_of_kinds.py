@@ -111,12 +111,12 @@ def test_texts_that_change_in_time_are_told_with_their_words():
     frame = texts().assign(day=np.arange(ROWS))
     in_time = {"split": {"order": "day"}}
     assert of_texts(frame, **in_time)[2] == {}
-    late = frame["day"] > 0.7 * ROWS
+    late = (frame["day"] > 0.7 * ROWS) | (frame["day"] % 20 == 0)
     *_, found = of_texts(frame.assign(body=np.where(late, frame["body"] + " renewed", frame["body"])), **in_time)
     assert set(found) == {"validation-drift"}
     first = found["validation-drift"].examples[0]
     assert "renewed" in first
-    assert "in 0 % of training and 100 %" in first
+    assert "in 5 % of training and 95 %" in first  # the others are cut before it
 
 
 # Series
@@ -213,7 +213,7 @@ def sounds(seed=0, rows=120):
     heights = np.where(classes == "high", 900.0, 300.0) * rng.uniform(0.8, 1.25, rows)
     tones = np.sin(2 * np.pi * heights[:, None] * seconds + rng.uniform(0, 6.28, (rows, 1)))
     waves = rng.uniform(0.1, 0.3, (rows, 1)) * (tones + rng.normal(0, 0.5, tones.shape))
-    return list(waves), list(classes)
+    return [wave[: rng.integers(RATE // 10, RATE // 8)] for wave in waves], list(classes)
 
 
 def louder(waves, classes):
@@ -297,10 +297,10 @@ def level(frame, first, last=220, shop="south"):
 
 FORECASTS = {
     "target-leak": lambda frame: later(frame, "price", 0),
-    "empty": lambda frame: frame.assign(y=np.where((frame["shop"] == "west") & (frame["t"] < 165), 3.0, frame["y"])),
+    "empty": lambda frame: frame.assign(y=np.where((frame["shop"] == "west") & (frame["t"] < 185), 3.0, frame["y"])),
     "validation-drift": lambda frame: level(frame, 185),
     "outliers": lambda frame: frame.assign(y=np.where(frame.index == 250, -9999.0, frame["y"])),
-    "short-history": lambda frame: frame[(frame["shop"] == "north") & (frame["t"] < 70)],
+    "short-history": lambda frame: frame[(frame["shop"] == "north") & (frame["t"] < 60)],
 }
 
 
@@ -382,7 +382,7 @@ def test_few_alarms_are_false(tmp_path, kind):
     ] == []  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["docstrings", "digits-series", "airline"])
+@pytest.mark.parametrize("name", [pytest.param("docstrings", marks=pytest.mark.slow), "digits-series", "airline"])
 def test_nothing_is_noticed_of_data_that_are_known_to_be_sound(name):
     assert checked({"builtin": name})[2] == {}
 

@@ -29,7 +29,7 @@ _MEASURED = 10_000
 """Training texts, evenly chosen, whose tokens are counted."""
 _NEARLY_ALL = 0.95
 """Share of the training texts that are read to their end, where the task allows it."""
-_NEAR = 0.25
+_NEAR = 0.1
 """Share of the usual distance to the nearest text below which two are near copies."""
 _FEWEST_PAIRS = 5
 """Different pairs of neighbouring tokens, of texts that are compared."""

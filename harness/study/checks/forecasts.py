@@ -134,6 +134,8 @@ def _change(span: Span, layout: Layout) -> _Change | None:
     before = changes[: span.start - horizon - back + 1]
     inside = np.arange(span.start, len(values) - horizon + 1, horizon)
     low, high = float(before.min()), float(before.max())
+    if low == high:  # it stood still, which is told as that
+        return None
     away = np.maximum(changes[inside - back] - high, low - changes[inside - back])
     most = int(away.argmax())
     value, least = float(changes[inside[most] - back]), max(_LEAST * float(np.ptp(values)), 1e-300)
