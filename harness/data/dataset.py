@@ -136,9 +136,14 @@ class Dataset(TrainingData):
         return Dataset(self._source, self._indices.all(), self._door, self.notes, self.suspected)
 
     def folds(self, split: Split, count: int) -> tuple[Dataset, ...]:
-        """Return the data of each fold: another one is its validation part, and all else it may train on."""
+        """Return the data of each fold: another one is its validation part, and all else it may train on.
+
+        Of stretches of time that is all that comes before it.
+        """
         dealt = split_folds(self._source, split, self._indices, count)
-        return tuple(Dataset(self._source, indices, self._door, self.notes, self.suspected) for indices in dealt)
+        rolls = f"{self.name}: {count} folds roll forward: each validates on one horizon and trains on what is before"
+        notes = (*self.notes, f"{rolls}; the last ends at the test part") if self._source.in_time else self.notes
+        return tuple(Dataset(self._source, indices, self._door, notes, self.suspected) for indices in dealt)
 
     def to_learn_from(self, split: Split, seeds: Iterable[int]) -> tuple[Source, dict[int, Indices]]:
         """Return all but the test samples as a source of their own, and how they are split with each of the seeds."""
@@ -180,6 +185,11 @@ class Dataset(TrainingData):
         """Return some samples of :meth:`open_test` as they were read: images ``x_NCHW``, or rows of a table."""
         assert self._door.opened, "the test samples were not opened"
         return _rows(self._source, self._indices.test[places])
+
+    def raw_to_learn_from(self, train: np.ndarray, validation: np.ndarray) -> Any:
+        """Return some training samples as they were read, and behind them some validation samples, by their places."""
+        rows = (self._indices.train[train], self._indices.validation[validation])
+        return _rows(self._source, np.concatenate(rows))
 
     def raw_validation(self) -> Any:
         """Return the validation samples as they were read."""

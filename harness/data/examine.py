@@ -23,7 +23,9 @@ _EXACT = 1.0 - 1e-12
 
 def suspicions(source: Source, indices: Indices) -> Iterator[Suspicion]:
     """Yield what a user should know before the scores are believed."""
-    yield from _copies(source, indices)
+    if not source.in_time:  # series come back to where they were
+        yield from _copies(source, indices)
+    yield from _shared_groups(source, indices)
     if isinstance(source.inputs, pd.DataFrame) and len(indices.train) >= _LEAST:
         targets = source.targets[indices.train]
         for name in source.inputs.columns:
@@ -64,6 +66,38 @@ def _copies(source: Source, indices: Indices) -> Iterator[Suspicion]:
             for position in source.positions(rows[same])[:_SHOWN].tolist()
         ),
     )
+
+
+def _shared_groups(source: Source, indices: Indices) -> Iterator[Suspicion]:
+    """Yield the samples whose group is learnt from as well, which only parts that the data itself says can have."""
+    if source.groups is None:
+        return
+    groups = source.groups.astype(str)
+    learnt_from = groups[np.concatenate([indices.train, indices.validation])]
+    found = {
+        "test": (indices.test, np.isin(groups[indices.test], learnt_from)),
+        "validation": (indices.validation, np.isin(groups[indices.validation], groups[indices.train])),
+    }
+    shared = {part: (rows, known) for part, (rows, known) in found.items() if known.any()}
+    if not shared:
+        return
+    counts = [
+        f"{known.sum():,} of {len(rows):,} {part} samples ({100 * known.mean():.1f} %)"
+        for part, (rows, known) in shared.items()
+    ]
+    yield Suspicion(
+        "shared-groups",
+        f"{' and '.join(counts)} are of a group of `split.group` that is learnt from too, so that their scores flatter",
+        "move each group to one part of the data, or join the parts and let them be drawn by group",
+        share=max(float(known.mean()) for _, known in shared.values()),
+        examples=tuple(
+            f"{part}: {name!r}" for part, (rows, known) in shared.items() for name in _first(groups[rows[known]])
+        ),
+    )
+
+
+def _first(names: np.ndarray) -> list[str]:
+    return list(dict.fromkeys(names.tolist()))[:_SHOWN]
 
 
 def _gives_away(column: pd.Series, targets: np.ndarray, classes: bool) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from harness.data.features import Fault, Features, Outline
 from harness.data.unusual import Unusual
 from harness.records import Input
 from harness.registry import Registry
@@ -35,6 +36,8 @@ class Modality(ABC, Generic[Raw]):
     """What holds samples as they were read; by it a source's modality is known. It has a length."""
     form: ClassVar[type]
     """The TypedDict that a received ``preprocessing.json`` must fit, its ``inputs`` a literal."""
+    seconds_a_value: ClassVar[float] = 0.0
+    """What :meth:`features` takes for each value of a sample, on one core; 0: nothing beside what looks at them."""
 
     @abstractmethod
     def take(self, raw: Raw, rows: np.ndarray, what: str) -> Raw:
@@ -65,6 +68,27 @@ class Modality(ABC, Generic[Raw]):
     @abstractmethod
     def width(self, fitted: Mapping[str, Any]) -> int:
         """Return about how many values one sample has."""
+
+    def features(self, fitted: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> Features | None:
+        """Return what prepared samples are like as columns; None where they are not to be compared one by one."""
+        del fitted, inputs
+        return None
+
+    def outline(self, fitted: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> Outline | None:
+        """Return what copies of prepared samples have in common; None where chance makes too many alike."""
+        found = self.features(fitted, inputs)
+        few = found is None or found.numbers.shape[1] < 2
+        return None if found is None or few else Outline(found.columns)
+
+    def traits(self, raw: Raw) -> dict[str, np.ndarray]:
+        """Return figures of samples as they were read, (N,) in their own units, beside those that are inputs."""
+        del raw
+        return {}
+
+    def faults(self, raw: Raw) -> Iterator[Fault]:
+        """Yield what may be wrong with single samples as they were read."""
+        del raw
+        yield from ()
 
     def described(self, raw: Raw, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return further columns of the table of test samples, which say what they are; nothing where none do."""

@@ -10,6 +10,7 @@ import numpy as np
 from harness.data.drawing import Drawing
 from harness.data.seeding import derive_seed
 from harness.data.sources.source import Source
+from harness.data.windows import rolling_origins
 from harness.errors import DataError
 from harness.spec.task import Split
 
@@ -94,14 +95,12 @@ def split_again(source: Source, split: Split, indices: Indices, seeds: Iterable[
 def split_folds(source: Source, split: Split, indices: Indices, count: int) -> tuple[Indices, ...]:
     """Deal training and validation samples into so many folds, each of which is validation in one of what is returned.
 
-    They are drawn from the split's seed, class by class and in whole groups. Raises :class:`DataError` when a fold
-    would lack a class, or be empty.
+    They are drawn from the split's seed, class by class and in whole groups; of stretches of time they follow each
+    other, and what comes after a fold is not learnt from. Raises :class:`DataError` when a fold would lack a class, be
+    empty, or follow too little.
     """
     if source.in_time:
-        raise DataError(
-            f"{source.name}: `evaluation.folds` would learn from what comes after; leave it out, or use"
-            " `evaluation.repeats`"
-        )
+        return _rolling(source, indices, count)
     rows, drawing, names = indices.refit().train, Drawing(source, split), source.class_names
     fix = f"lower `evaluation.folds` ({count})"
     if (most := drawing.group_count(rows)) < count:
@@ -119,6 +118,24 @@ def split_folds(source: Source, split: Split, indices: Indices, count: int) -> t
             )
             raise DataError(f"{source.name}: fold {number} {what}, since groups stay together; {fix}")
     return tuple(Indices(np.setdiff1d(rows, fold, assume_unique=True), fold, indices.test) for fold in held_out)
+
+
+def _rolling(source: Source, indices: Indices, count: int) -> tuple[Indices, ...]:
+    """Return folds that roll forward in time up to the test part; what a fold leaves out, a refit learns from."""
+    assert source.parts is not None, "time says which part a sample is in"
+    learnt = indices.refit().train
+    before_test = np.flatnonzero(np.isin(source.parts, (0, 1, 3)))
+    folds = []
+    for number, (train, validation) in enumerate(rolling_origins(source.inputs, before_test, count), start=1):
+        train = np.intersect1d(train, learnt)  # of which `limit` may have left fewer
+        if len(train) < _FEWEST:
+            raise DataError(
+                f"{source.name}: fold {number} of {count} has {len(train)} samples to train on before its horizon, and"
+                f" it takes {_FEWEST}; lower `evaluation.folds`, `horizon` or `window`"
+            )
+        rest = np.setdiff1d(learnt, np.concatenate([train, validation]))
+        folds.append(Indices(train, validation, indices.test, (rest, *indices.joins[1:])))
+    return tuple(folds)
 
 
 def _per_class(source: Source, rows: np.ndarray) -> np.ndarray:

@@ -117,6 +117,21 @@ Part = Literal[0, 1, 2, 3, 4]
 """Of a sample: training, validation, test, overlapping with validation, overlapping with test."""
 
 
+def rolling_origins(windows: Windows, rows: np.ndarray, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the samples that each of so many folds trains on, and those that it validates on, of ``rows``.
+
+    The last fold validates on the last horizon of each series, the one before it on the horizon before that, and so on;
+    a fold trains on all samples that end before its horizon (Tashman 2000, doi:10.1016/S0169-2070(00)00065-0). As
+    scikit-learn's ``TimeSeriesSplit`` deals the steps of one series, with its ``test_size`` the horizon.
+    """
+    series, horizon = windows.series[windows.firsts[rows] - 1], windows.layout.horizon
+    last = np.zeros(len(windows.names), np.int64)
+    np.maximum.at(last, series, windows.firsts[rows])
+    behind = last[series] - windows.firsts[rows]
+    backs = [horizon * fold for fold in reversed(range(count))]
+    return [(rows[behind >= back + horizon], rows[behind == back]) for back in backs]
+
+
 def parts_of(steps: int, firsts: np.ndarray, horizon: int, *, test: int, validation: int) -> np.ndarray:
     """Return the part of each sample of a series by the step that it predicts first, int8.
 

@@ -8,7 +8,8 @@ from harness.report.wording import NOT_MEASURED
 
 _TEXT = (
     "What a reviewer of the data would ask about; nothing was changed or removed, and of the test samples nothing but "
-    "the inputs was looked at. Samples are named by their index, as in splits.parquet."
+    "the inputs was looked at, of forecasts the series once it was scored. Samples are named by their index, as in "
+    "splits.parquet."
 )
 
 

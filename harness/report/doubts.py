@@ -18,7 +18,7 @@ from harness.report.wording import plural, score
 
 FAR = 1.25
 """Test loss over validation loss from which the two are far apart, if by more than two standard errors as well."""
-FLATTERING = ("copies", "near-copies", "target-leak")
+FLATTERING = ("copies", "near-copies", "shared-groups", "target-leak")
 """Codes of what checks of the data notice that makes test scores too good."""
 SOME = 0.05
 """Share of samples from which that matters."""

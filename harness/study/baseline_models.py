@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from harness.data import Part
+from harness.data.pooling import pool_of, pooled
+from harness.data.token_counts import PER_TOKEN
 from harness.problems import Baselines, Estimator, problems
 from harness.records import NAN, Input, InputKind, TaskKind, TaskShape
-from harness.study.baseline_texts import PER_TOKEN, tfidf
+from harness.study.baseline_texts import tfidf
 
 Floats = NDArray[np.float64]
 
@@ -27,8 +27,6 @@ ROWS = 20_000
 LEAST_ROWS = 1_000
 COLUMNS = 2_000
 """Most numeric columns of a table, or values of a series."""
-PIXELS = 256
-"""Most values of an image, which is average-pooled down to them."""
 CATEGORIES = 20
 """Most columns that one category becomes for the linear model; the rarer categories share one."""
 NATIVE_CATEGORIES = 255
@@ -39,7 +37,6 @@ LEAST_ROUNDS = 20
 
 _BOOSTING_S = 2.0
 """Seconds that one fit of gradient boosting may take; on digits that is some 40 rounds."""
-_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -78,13 +75,7 @@ class Columns:
     @property
     def pool(self) -> int:
         """Side of the squares of pixels that become one value; 1: every pixel is one."""
-        if not self.image:
-            return 1
-        channels, height, width = self.image
-        side = 1
-        while channels * -(-height // side) * -(-width // side) > max(PIXELS, channels):
-            side += 1
-        return side
+        return pool_of(*self.image) if self.image else 1
 
     @property
     def numbers(self) -> int:
@@ -122,7 +113,7 @@ class Columns:
         """Return the columns of a part, or of some of its rows."""
         arrays = part.inputs if rows is None else tuple(array[rows] for array in part.inputs)
         if self.image:
-            return self._pooled(arrays[0])
+            return pooled(arrays[0], self.pool)
         if self.tokens:
             return arrays[0].astype(np.float64)
         numbers = arrays[0].reshape(len(arrays[0]), _features(self.shape))[:, self.chosen]
@@ -130,14 +121,6 @@ class Columns:
         # Of series the mask is left out: what is not there is zero, the mean of training.
         codes = [array for array, kind in zip(arrays, kinds, strict=True) if kind is InputKind.CATEGORICAL]
         return np.column_stack([numbers, *codes]).astype(np.float64)
-
-    def _pooled(self, images_NCHW: np.ndarray) -> Floats:
-        flat = np.empty((len(images_NCHW), self.numbers))
-        for start in range(0, len(images_NCHW), _CHUNK):
-            chunk = torch.from_numpy(images_NCHW[start : start + _CHUNK]).float()
-            pooled = F.avg_pool2d(chunk, self.pool, ceil_mode=True)
-            flat[start : start + _CHUNK] = pooled.flatten(1).numpy()
-        return flat
 
 
 def _features(shape: TaskShape) -> int:

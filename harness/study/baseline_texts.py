@@ -5,21 +5,12 @@ It sees the tokens that the networks see, cut at the same length.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
+from harness.data.token_counts import PER_TOKEN, token_counts
 from harness.problems import Baselines, Estimator
 from harness.records import Input
 
-PAIRS = 2**16
-"""Columns that pairs of tokens share, by a hash."""
-PER_TOKEN = 2
-"""Columns that are not zero, for each token of a text: its own and that of the pair which it begins."""
 CONFIDENCE = 10.0
 """Of a logistic regression, where scikit-learn has 1: texts have the norm 1, beside which that keeps weights small."""
-_PRIME = 1_000_003
 
 
 def tfidf(models: Baselines, tokens: Input, rows: int, outputs: int) -> Estimator:
@@ -36,17 +27,3 @@ def tfidf(models: Baselines, tokens: Input, rows: int, outputs: int) -> Estimato
         found.model.set_params(C=CONFIDENCE)
     counts = FunctionTransformer(token_counts, kw_args={"codes": tokens.cardinalities[0]})
     return named._replace(model=make_pipeline(counts, TfidfTransformer(sublinear_tf=True), found.model))
-
-
-def token_counts(codes_NT: NDArray[Any], *, codes: int) -> Any:
-    """Return how often each token and each pair of neighbours occurs in each text, sparse; 0 is padding."""
-    from scipy.sparse import csr_matrix
-
-    tokens_NT = codes_NT.astype(np.int64)
-    rows, places = np.nonzero(tokens_NT)
-    first = tokens_NT[rows, places]
-    following = np.pad(tokens_NT, ((0, 0), (0, 1)))[rows, places + 1]
-    pair = following != 0
-    hashed = codes + (first[pair] * _PRIME + following[pair]) % PAIRS
-    columns, own = np.concatenate([first, hashed]), np.concatenate([rows, rows[pair]])
-    return csr_matrix((np.ones(len(own)), (own, columns)), shape=(len(tokens_NT), codes + PAIRS))

@@ -14,6 +14,7 @@ import torch
 from harness.data import Dataset, Given, Learning, load
 from harness.errors import DataError, InputError
 from harness.hardware import choose_device, usable_cores
+from harness.problems import problems
 from harness.problems.scoring import Function, Scorer
 from harness.spec import Resampling, Spec, load_spec, spec_hash
 from harness.store import RunFolder, check_local, check_run, check_space, read_status, study_of
@@ -180,7 +181,8 @@ def _dealt(spec: Spec, dataset: Dataset) -> tuple[Spec, tuple[Dataset, ...]]:
     if spec.evaluation.folds != "auto":
         return spec, dataset.folds(spec.task.split, spec.evaluation.folds) if spec.evaluation.folds else (dataset,)
     samples = sum(len(dataset.split_index[part]) for part in ("train", "validation"))
-    if samples < FEW and spec.task.split.order is None and spec.search.pruner != "asha":
+    in_order = spec.task.split.order is not None or problems[dataset.shape.kind].continues
+    if samples < FEW and not in_order and spec.search.pruner != "asha":
         with suppress(DataError):  # too few of a class or a group for as many folds: one holdout, as ever
             datasets = dataset.folds(spec.task.split, FOLDS)
             return spec.model_copy(update={"evaluation": Resampling(folds=FOLDS)}), datasets

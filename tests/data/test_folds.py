@@ -3,17 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
 
 from harness.data import load
 from harness.data.seeding import derive_seed
 from harness.data.sources.source import Source
 from harness.data.splits import Indices, split_folds, split_samples
 from harness.errors import DataError
-from harness.spec.task import BuiltinTask, Split
+from harness.spec.task import BuiltinTask, ForecastTask, Split
 
 
 def source(targets, classes, groups=None):
@@ -106,3 +107,45 @@ def test_what_cannot_be_dealt_is_said_with_the_fix():
     lopsided = replace(sorted_by_class, targets=np.array([0] * 50 + [1] * 10))
     with pytest.raises(DataError, match=r"some: fold \d has none of class 'c1', since groups stay together; lower"):
         split_folds(lopsided, Split(group="who"), everything, 3)
+
+
+def forecasts(folder, lengths, **asked):
+    """Return the data of series of some lengths whose values are their steps."""
+    each = [pd.DataFrame({"t": range(n), "y": np.arange(n) + 0.5, "name": f"s{k}"}) for k, n in enumerate(lengths)]
+    pd.concat(each).to_csv(folder / "series.csv", index=False)
+    columns = {"time": "t", "target": "y", "group": "name", "season": 1}
+    return load(ForecastTask(forecast=folder / "series.csv", **columns, **asked), seed=0)
+
+
+@pytest.mark.parametrize(("horizon", "origins", "count"), [(3, 2, 4), (5, 1, 3)])
+def test_folds_in_time_are_those_of_scikit_learn(tmp_path, horizon, origins, count):
+    """A fold trains on the windows within the steps that it trains on there, and predicts those it tests on there."""
+    window, lengths = 6, (80, 120)
+    dataset = forecasts(tmp_path, lengths, horizon=horizon, origins=origins, window=window)
+    folds = dataset.folds(Split(), count)
+    by_series = [
+        list(TimeSeriesSplit(count, test_size=horizon).split(np.arange(steps - origins * horizon))) for steps in lengths
+    ]
+    for fold, dealt in zip(folds, zip(*by_series, strict=True), strict=True):
+        trained = [
+            steps[first : first + horizon] for steps, _ in dealt for first in range(window, len(steps) - horizon + 1)
+        ]
+        np.testing.assert_array_equal(fold.train.truth[:, :horizon], np.array(trained) + 0.5)
+        np.testing.assert_array_equal(fold.validation.truth[:, :horizon], np.array([steps for _, steps in dealt]) + 0.5)
+        assert fold.test_size == dataset.test_size
+        assert np.array_equal(fold.for_refit().train.index, dataset.for_refit().train.index)
+    assert "roll forward" in folds[0].notes[-1]
+
+
+def test_a_limit_thins_what_folds_in_time_train_on(tmp_path):
+    asked = {"horizon": 4, "window": 6}
+    whole, few = (forecasts(tmp_path, (200,), **asked, **limit) for limit in ({}, {"limit": 60}))
+    for fold, thinned in zip(whole.folds(Split(), 3), few.folds(Split(), 3), strict=True):
+        assert np.array_equal(thinned.validation.index, fold.validation.index)
+        assert set(thinned.train.index) < set(fold.train.index)
+        assert len(thinned.train) >= 10
+
+
+def test_a_series_that_is_too_short_for_so_many_folds_is_said(tmp_path):
+    with pytest.raises(DataError, match=r"fold 1 of 9 has \d samples to train on before its horizon, .* lower `eval"):
+        forecasts(tmp_path, (60,), horizon=5, window=4).folds(Split(), 9)

@@ -204,12 +204,6 @@ def test_a_task_that_contradicts_itself_is_refused(fields, message):
         parse_task({"forecast": "f.csv", "time": "t", "target": "y", "horizon": 12, **fields})
 
 
-def test_folds_of_time_are_refused():
-    dataset = load(BuiltinTask(builtin="airline"), seed=0)
-    with pytest.raises(DataError, match="would learn from what comes after"):
-        dataset.folds(Split(), 5)
-
-
 @pytest.mark.parametrize("frequency", ["MS", "ME", "QS-JAN", "W-SUN", "B", "D", "h", "15min", "YS-JAN"])
 def test_distances_are_found_and_go_on(frequency):
     every = pd.date_range("1990-01-01", periods=60, freq=frequency).to_numpy("datetime64[us]")

@@ -51,6 +51,16 @@ def test_where_folds_cannot_be_there_is_one_holdout(tmp_path, target, override):
     assert (job.spec.evaluation.folds, job.folds) == (None, ())
 
 
+def test_forecasts_have_one_holdout_unless_they_are_asked_for_folds():
+    space = SPACE.replace("mlp: {depth: 0}", "dlinear: {kernel: 1}")
+    auto, asked = (
+        open_search(Request(parse_spec(space % "airline", origin="x", overrides=[f"evaluation.folds={folds}"]), "cpu"))
+        for folds in ("auto", 4)
+    )
+    assert auto.job.folds == ()
+    assert [len(fold.validation) for fold in asked.job.folds] == [1] * 4
+
+
 @pytest.mark.slow
 def test_a_run_keeps_what_was_decided_and_is_resumed_by_the_space_s_name(tmp_path):
     space = tmp_path / "space.yaml"

@@ -11,9 +11,10 @@ from sklearn.metrics import accuracy_score, log_loss
 from sklearn.pipeline import make_pipeline
 
 from harness.data import load
+from harness.data.token_counts import PAIRS, token_counts
 from harness.problems.scoring import Scorer
 from harness.spec.task import CsvTask
-from harness.study.baseline_texts import CONFIDENCE, PAIRS, token_counts
+from harness.study.baseline_texts import CONFIDENCE
 from harness.study.baselines import Scene, run_baselines
 from harness.study.stop import Stop
 

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_er
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from harness.data import derive_seed, load
+from harness.data import derive_seed, load, pooling
 from harness.problems import Estimator, classification, problems
 from harness.problems.scoring import Scorer
 from harness.records import Input, InputKind, TaskKind, TaskShape, image_inputs, table_inputs
@@ -157,7 +157,7 @@ def test_fewer_bins_than_the_columns_may_have_make_the_same_trees(values):
 
 
 def test_large_inputs_are_reduced_and_it_is_told(monkeypatch):
-    monkeypatch.setattr(baseline_models, "PIXELS", 20)
+    monkeypatch.setattr(pooling, "PIXELS", 20)
     monkeypatch.setattr(baseline_models, "ROWS", 60)
     monkeypatch.setattr(baseline_models, "LEAST_ROWS", 60)
     monkeypatch.setattr(classification, "MOST_CLASSES", 9)

@@ -1,15 +1,20 @@
 """A search of forecasts from end to end: baselines beside it, new values predicted with their times, the report."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import harness
+from harness.data import load
 from harness.data.sources.builtin import AIRLINE
 from harness.prediction import predict_file
+from harness.problems import problems
+from harness.spec.task import parse_task
 from harness.study import forecast_baselines
+from harness.study.averaging.judging import in_one_frame
 
 PASSENGERS = pd.read_csv(AIRLINE)
 QUICK = [
@@ -97,6 +102,34 @@ def test_quantiles_are_searched_scored_and_predicted(quantiles, tmp_path):
     assert (found["quantile_0.1"] <= found["prediction"]).all()
     assert (found["prediction"] <= found["quantile_0.9"]).all()
     assert "lowest to highest quantile" in (quantiles.run / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_folds_roll_forward_to_the_test_part_and_their_models_are_averaged(tmp_path):
+    architecture = "space.architecture={dlinear: {kernel: [1, 13], dropout: {float: [0.0, 0.4]}}}"
+    run = searched(tmp_path, architecture, "evaluation.folds=3", f"task={json.dumps(QUANTILES)}").run
+    splits = pd.read_parquet(run / "splits.parquet")
+    firsts = splits[splits["part"] == "validation"].sort_values("fold")["index"].to_numpy()
+    assert np.diff(firsts).tolist() == [6, 6]
+    assert splits.loc[splits["part"] == "test", "index"].tolist() == [firsts[-1] + 6]
+    assert (pd.read_parquet(run / "trials.parquet")["value_sd"] > 0.0).all()
+    assert harness.ensemble(run)["validation"]["samples"] == 3
+
+
+@pytest.mark.parametrize("quantiles", [[], [0.1, 0.9]])
+def test_what_models_of_folds_say_is_put_into_one_frame(quantiles):
+    """Each model says values less the mean of its own training steps: here it is right, so all must be right."""
+    task = parse_task({**QUANTILES, "quantiles": quantiles})
+    folds = load(task, seed=0).folds(task.split, 3)
+    problem = problems[folds[0].shape.kind]
+    right = [problem.learned(fold.validation.truth, fold.shape.target)[:, :-1] for fold in folds]
+    said = np.concatenate(right)
+    said = np.stack([said] * 3, axis=2) if quantiles else said
+    framed = in_one_frame(SimpleNamespace(folds=folds, dataset=folds[-1]), said)
+    truth = np.concatenate([fold.validation.truth for fold in folds])
+    expected = problem.learned(truth, folds[-1].shape.target)[:, :-1]
+    np.testing.assert_allclose(framed, np.stack([expected] * 3, axis=2) if quantiles else expected)
+    assert np.abs(said - framed).max() > 0.0
 
 
 def test_a_missing_package_is_said_with_how_to_install_it(monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import TypedDict, override
 
+from harness.data.features import Fault, Features, Outline, block_means
 from harness.data.files import existing_file
 from harness.data.fitted import Target
 from harness.data.modalities.raw import codes_of_equal
@@ -24,6 +25,12 @@ from harness.records import Input, image_inputs
 _NEARLY_ALL, _LONGEST_S = 0.95, 10.0
 """Share of the training recordings that are heard to their end, and seconds at most, where the task does not say."""
 _MOST_SAMPLES = 60 * 192_000
+_BLOCKS = 16
+"""Means over time that copies of a sound are known by."""
+_BELOW_LOUDEST = 12.0
+"""Natural logarithms of power (52 dB) below which a sound counts as silent beside its loudest moment."""
+_SILENT = 1e-4
+"""Of full scale."""
 
 
 class Audio(TypedDict):
@@ -85,6 +92,43 @@ class AudioModality(Modality[Sounds]):
     def width(self, fitted: Mapping[str, Any]) -> int:
         """Return the samples of a recording."""
         return int(fitted["samples"])
+
+    @override
+    def features(self, fitted: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> Features:
+        """Return mean and standard deviation of each mel band."""
+        x_NMF = inputs[0][:, 0]
+        figures = {"mean": x_NMF.mean(axis=2), "standard deviation": x_NMF.std(axis=2)}
+        names = [f"{figure} of mel band {band}" for figure in figures for band in range(1, x_NMF.shape[1] + 1)]
+        return Features(np.concatenate(list(figures.values()), axis=1), tuple(names))
+
+    @override
+    def outline(self, fitted: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> Outline:
+        """Return how each mel band goes, less the loudest moment, so that it does not matter how loud a copy is."""
+        x_NFM = inputs[0][:, 0].swapaxes(1, 2)
+        loudest_N11 = x_NFM.max(axis=(1, 2), keepdims=True)
+        silent_N = x_NFM.min(axis=(1, 2)) == loudest_N11[:, 0, 0]
+        values = block_means(np.maximum(x_NFM - loudest_N11, -_BELOW_LOUDEST), _BLOCKS).reshape(len(x_NFM), -1)
+        values[silent_N] = np.nan
+        return Outline(values)
+
+    @override
+    def traits(self, raw: Sounds) -> dict[str, np.ndarray]:
+        """Return how long recordings are, and how loud."""
+        seconds = np.array([len(wave) / raw.how.rate for wave in raw.waves])
+        loud = np.array(
+            [np.sqrt(np.mean(np.square(wave), dtype=np.float64)) if len(wave) else 0.0 for wave in raw.waves]
+        )
+        return {"the length in seconds": seconds, "the loudness (root mean square)": np.maximum(loud, _SILENT)}
+
+    @override
+    def faults(self, raw: Sounds) -> Iterator[Fault]:
+        """Yield silent recordings."""
+        yield Fault(
+            "empty",
+            "are silent",
+            "look whether they were recorded, and remove them, or keep them as a class of their own",
+            np.array([np.abs(wave).max(initial=0.0) < _SILENT for wave in raw.waves], np.bool_),
+        )
 
     @override
     def remarks(self, fitted: Mapping[str, Any]) -> tuple[str, ...]:

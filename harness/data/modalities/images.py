@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NotRequired
 
@@ -11,11 +11,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from typing_extensions import TypedDict, override
 
+from harness.data.features import Fault, Features
 from harness.data.files import existing_file
 from harness.data.fitted import Target
 from harness.data.modalities.raw import as_array, codes_of_equal
 from harness.data.modality import Modality, Prepared
 from harness.data.part import Normalise
+from harness.data.pooling import pool_of, pooled
 from harness.data.room import rows_of
 from harness.data.sources.arrays import as_images
 from harness.data.sources.image_folder import read_images
@@ -87,6 +89,18 @@ class ImageModality(Modality[np.ndarray]):
     def width(self, fitted: Mapping[str, Any]) -> int:
         """Return the values of all channels."""
         return math.prod(fitted["image"])
+
+    @override
+    def features(self, fitted: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> Features:
+        """Return the means of squares of pixels."""
+        return Features(pooled(inputs[0], pool_of(*fitted["image"])))
+
+    @override
+    def faults(self, raw: np.ndarray) -> Iterator[Fault]:
+        """Yield images of one colour."""
+        first_NC11 = raw[:, :, :1, :1]
+        plain = (raw == first_NC11).all(axis=(1, 2, 3))
+        yield Fault("empty", "are of one colour", "look whether they were read, and remove them", plain)
 
 
 def _fit_images(images_NCHW: np.ndarray, rows: np.ndarray) -> dict[str, Any]:

@@ -6,7 +6,7 @@ longest in training; a new one that is longer is cut.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NotRequired
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import Field
 from typing_extensions import TypedDict, override
 
+from harness.data.features import Fault, Features, Outline, block_means
 from harness.data.fitted import Target
 from harness.data.modalities.raw import as_array, codes_of_equal
 from harness.data.modality import Modality, Prepared
@@ -21,9 +22,17 @@ from harness.data.reread import Unlike
 from harness.data.room import rows_of
 from harness.data.series import Series, check_series, filled, of_array, packed
 from harness.data.sources.series_table import SeriesLayout, series_of_frame
+from harness.data.summaries import summaries
 from harness.data.unusual import Unusual, add
 from harness.errors import DataError
 from harness.records import Input, InputKind
+
+_OUTLINE = 1024
+"""Values of a series that copies of it are known by, at most."""
+_LEAST = 8
+"""Values of a series without its level and scale, below which many are alike by chance."""
+_GAP = 1 / 3
+"""Share of the steps of a channel from which filling them in makes up too much of it."""
 
 
 class SeriesForm(TypedDict):
@@ -50,6 +59,7 @@ class SeriesModality(Modality[Series]):
     name = "series"
     raw = Series
     form: ClassVar[type] = SeriesForm
+    seconds_a_value = 2.5e-7
 
     @override
     def take(self, raw: Series, rows: np.ndarray, what: str) -> Series:
@@ -103,6 +113,65 @@ class SeriesModality(Modality[Series]):
     def width(self, fitted: Mapping[str, Any]) -> int:
         """Return the values of all steps."""
         return int(fitted["steps"]) * len(fitted["channels"])
+
+    @override
+    def features(self, fitted: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> Features:
+        """Return figures of each channel."""
+        values, names = summaries(inputs[0], _lengths(inputs), fitted["channels"])
+        return Features(values, tuple(names))
+
+    @override
+    def outline(self, fitted: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> Outline | None:
+        """Return the course of each series less the mean of each channel, of length 1."""
+        _, steps, channels = inputs[0].shape
+        if (steps - 1) * channels - 1 < _LEAST:
+            return None
+        x_NTC = block_means(inputs[0], max(2, _OUTLINE // channels))
+        there_NT1 = block_means(
+            (np.arange(steps) < _lengths(inputs)[:, None])[:, :, None], max(2, _OUTLINE // channels)
+        )
+        x_NTC = x_NTC - there_NT1 * (x_NTC.sum(axis=1) / there_NT1.sum(axis=1))[:, None]
+        flat = x_NTC.reshape(len(x_NTC), -1)
+        norm = np.linalg.norm(flat, axis=1, keepdims=True)
+        return Outline(flat / np.where(norm > 0.0, norm, np.nan))
+
+    @override
+    def traits(self, raw: Series) -> dict[str, np.ndarray]:
+        """Return the ends of each channel, and how long series are where that differs."""
+        steps = {"the number of steps": raw.lengths} if np.ptp(raw.lengths) else {}
+        of_channel = [""] if len(raw.channels) == 1 else [f" of channel {name!r}" for name in raw.channels]
+        ends = {"lowest": np.nanmin(raw.values, axis=1), "highest": np.nanmax(raw.values, axis=1)}
+        return steps | {
+            f"the {end} value{channel}": values_NC[:, place]
+            for place, channel in enumerate(of_channel)
+            for end, values_NC in ends.items()
+        }
+
+    @override
+    def faults(self, raw: Series) -> Iterator[Fault]:
+        """Yield series that never change, and those of which much is missing."""
+        still_NC = np.nanmin(raw.values, axis=1) == np.nanmax(raw.values, axis=1)
+        yield Fault(
+            "empty",
+            "have one value at all steps, in every channel",
+            "look whether they were recorded, and remove them or add what tells them apart",
+            still_NC.all(axis=1),
+        )
+        missing_NC = raw.missing.sum(axis=1) / raw.lengths[:, None]
+        yield Fault(
+            "gaps",
+            f"lack more than {_GAP:.0%} of their steps in a channel, where straight lines are filled in",
+            "remove them or the channel, or fill them in by what you know of them",
+            (missing_NC > _GAP).any(axis=1),
+        )
+
+
+def _lengths(inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the steps of each prepared series."""
+    if len(inputs) > 1:
+        lengths: np.ndarray = inputs[1].sum(axis=1)
+        return lengths
+    return np.full(len(inputs[0]), inputs[0].shape[1])
 
 
 def _moments(values_NTC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from typing_extensions import TypedDict, override
 from harness.data.asked_columns import check_columns
 from harness.data.columns import ColumnReading
 from harness.data.dates import calendars
+from harness.data.features import Features, evenly
 from harness.data.fitted import Target
 from harness.data.modalities.raw import as_array
 from harness.data.modalities.table_fitting import fit_table
@@ -127,6 +128,19 @@ class TableModality(Modality[pd.DataFrame]):
         dates = [each["column"] for each in fitted.get("dates", ())]
         learnt = (each["column"] for each in (*fitted["numeric"], *fitted["categorical"]))
         return [*dates, *(name for name in learnt if name.rpartition(": ")[0] not in dates)]
+
+    @override
+    def features(self, fitted: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> Features:
+        """Return the columns themselves."""
+        numbers, *codes = inputs
+        some = evenly(numbers.shape[1])
+        numeric, categorical = fitted["numeric"][some], fitted["categorical"]
+        return Features(
+            numbers[:, some],
+            names=tuple(str(each["column"]) for each in (*numeric, *categorical)),
+            codes=codes[0] if codes else np.empty((len(numbers), 0), np.int64),
+            units=([each["mean"] for each in numeric], [each["scale"] for each in numeric]),
+        )
 
     def beyond_training(self, fitted: Mapping[str, Any], raw: pd.DataFrame, rows: np.ndarray) -> dict[str, int]:
         """Return the clipped values of each number."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NotRequired
 
 import numpy as np
@@ -12,11 +13,13 @@ from pydantic import Field
 from typing_extensions import TypedDict, override
 
 from harness.data.asked_columns import check_columns
+from harness.data.features import Fault, Features, Outline
 from harness.data.fitted import Target
 from harness.data.modalities.tokens import LONGEST, PADDING, UNKNOWN, Tokeniser, trained
 from harness.data.modality import Modality, Prepared
 from harness.data.raw_texts import Texts, text_series
 from harness.data.sources.names import one_form
+from harness.data.token_counts import token_counts
 from harness.data.unusual import Unusual, add
 from harness.errors import DataError
 from harness.records import Input, InputKind
@@ -26,6 +29,12 @@ _MEASURED = 10_000
 """Training texts, evenly chosen, whose tokens are counted."""
 _NEARLY_ALL = 0.95
 """Share of the training texts that are read to their end, where the task allows it."""
+_NEAR = 0.1
+"""Share of the usual distance to the nearest text below which two are near copies."""
+_FEWEST_PAIRS = 5
+"""Different pairs of neighbouring tokens, of texts that are compared."""
+_SHORT = 1 / 20
+"""Share of the median length below which a text is very short."""
 _Token = Annotated[str, Field(max_length=1000)]
 _MOST = Field(max_length=200_000)
 
@@ -56,6 +65,7 @@ class TextModality(Modality[Texts]):
     name = "text"
     raw = Texts
     form: ClassVar[type] = Text
+    seconds_a_value = 5e-7
 
     @override
     def take(self, raw: Texts, rows: np.ndarray, what: str) -> Texts:
@@ -106,6 +116,37 @@ class TextModality(Modality[Texts]):
         return int(fitted["length"])
 
     @override
+    def features(self, fitted: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> Features:
+        """Return counts of tokens and of pairs of neighbours."""
+        tokeniser = Tokeniser(fitted)
+        return Features(token_counts(inputs[0], codes=tokeniser.codes), tokeniser.tokens)
+
+    @override
+    def outline(self, fitted: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> Outline:
+        """Return which pairs of neighbouring tokens a text has; short ones are like no other."""
+        codes = Tokeniser(fitted).codes
+        pairs = token_counts(inputs[0], codes=codes)[:, codes:]
+        few = np.diff(pairs.indptr) < _FEWEST_PAIRS
+        pairs.data[:] = 1.0
+        pairs.data[np.repeat(few, np.diff(pairs.indptr))] = np.nan
+        return Outline(pairs, _NEAR)
+
+    @override
+    def traits(self, raw: Texts) -> dict[str, np.ndarray]:
+        """Return how long texts are; an empty one counts as one character."""
+        return {"the length in characters": np.maximum(1, _characters(raw))}
+
+    @override
+    def faults(self, raw: Texts) -> Iterator[Fault]:
+        """Yield texts without a word, and those that are very short beside the others."""
+        characters = _characters(raw)
+        empty = np.array([re.search(r"\w", text) is None for text in raw.values], np.bool_)
+        short = ~empty & (characters < _SHORT * np.median(characters))
+        yield Fault("empty", "hold no letter and no digit", "fill them in, or remove them", empty)
+        what = f"are shorter than {_SHORT:.0%} of the median, {np.median(characters):,.0f} characters"
+        yield Fault("short-texts", what, "look whether they were cut off, and remove what says nothing", short)
+
+    @override
     def columns(self, fitted: Mapping[str, Any]) -> list[str]:
         """Return the column of texts."""
         return [fitted["column"]]
@@ -115,6 +156,10 @@ class TextModality(Modality[Texts]):
         """Say how much of the texts is read."""
         longer = f"; {fitted['longer']:.1%} of those of training have more, and are cut" if fitted["longer"] else ""
         return (f"texts are read up to {fitted['length']:,} tokens{longer}",)
+
+
+def _characters(raw: Texts) -> np.ndarray:
+    return np.array([len(text.strip()) for text in raw.values], np.int64)
 
 
 def _texts(fitted: Mapping[str, Any], raw: Any, unusual: Unusual) -> Iterable[str]:

@@ -72,6 +72,14 @@ class Tokeniser:
         self.codes = len(vocabulary) + 1
         """How many there are: 0 of padding, 1 of what is unknown, then the tokens'."""
         self._tokenizer = _pipeline(library, model, pairs)
+        self._decoder = library.decoders.ByteLevel() if pairs else None
+
+    @property
+    def tokens(self) -> list[str]:
+        """What each code stands for, as text; "" of padding and of what is unknown."""
+        found = [self._tokenizer.id_to_token(code) for code in range(1, self.codes - 1)]
+        words = [self._decoder.decode([token]) for token in found] if self._decoder else found
+        return ["", "", *words]
 
     def cut(self, texts: Sequence[str]) -> Iterator[list[int]]:
         """Yield the codes of each text."""

@@ -79,10 +79,12 @@ def in_one_frame(job: Job, outputs: Outputs) -> Outputs:
     """Return outputs for :func:`judge_of`: values of each fold are less the mean of its own training samples."""
     if not job.folds or job.dataset.class_names:
         return outputs
-    centres = [fold.shape.target.centre for fold in job.folds if fold.shape.target]
-    shifts = np.subtract(centres, centres[-1])
+    beside = len(problems[job.dataset.shape.kind].beside)
+    centres = np.array([fold.shape.target.centre for fold in job.folds if fold.shape.target])
+    shifts = (centres - centres[-1])[:, : centres.shape[1] - beside]
     lengths = [len(fold.validation) for fold in job.folds]
-    framed: Outputs = outputs + np.repeat(shifts, lengths, axis=0).reshape(outputs.shape)
+    quantiles = outputs[0].size // shifts.shape[1]
+    framed: Outputs = outputs + shifts.repeat(lengths, axis=0).repeat(quantiles, axis=1).reshape(outputs.shape)
     return framed
 
 

@@ -29,7 +29,7 @@ def leaks(sample: Sample, known: Collection[str], seed: int) -> Iterator[Suspici
     and measured on the other, and the other way round: of classes the share of the commonest class's errors that it
     removes, of values the R2 of their ranks.
     """
-    if len(sample) < LEAST or len(sample.names) < 2:
+    if not sample.tabular or len(sample) < LEAST or len(sample.names) < 2:
         return
     skills = np.array([_skill(sample, place, seed) for place in range(len(sample.names))])
     strong = np.flatnonzero(skills >= ALONE)
@@ -51,7 +51,7 @@ def leaks(sample: Sample, known: Collection[str], seed: int) -> Iterator[Suspici
 
 def row_order(sample: Sample) -> Iterator[Suspicion]:
     """Yield the columns of numbers that rise, or fall, from each row to the next: row numbers, or time."""
-    if len(sample) < _LEAST_ROWS:
+    if not sample.tabular or len(sample) < _LEAST_ROWS:
         return
     in_order = np.argsort(sample.index)
     for place in range(sample.numbers):

@@ -1,4 +1,4 @@
-"""Parts that differ: a forest tells one part's samples from the other's."""
+"""Parts that differ: a classifier tells one part's samples from the other's."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from scipy.stats import rankdata
 
 from harness.data import Part, TrainingData
 from harness.data.suspicion import Suspicion
-from harness.study.checks.forest import grown
-from harness.study.checks.sample import Floats, Indices, Sample, draw
+from harness.study.checks.classifier import Opinion, opinion
+from harness.study.checks.sample import Floats, Indices, Sample, draw, stacked
 
 LEAST, ROWS = 50, 500
 """Fewest and most samples of a part that are looked at."""
@@ -28,15 +28,15 @@ def code_of(part: str) -> str:
 def drift(dataset: TrainingData, part: Part, name: str, seed: int) -> Iterator[Suspicion]:
     """Yield how well the inputs of ``part`` can be told from those of the training samples; targets are not looked at.
 
-    The area under the ROC curve of a forest's out-of-bag probabilities, with the 95 % interval of Hanley and McNeil
-    (1982, Radiology 143:29).
+    The area under the ROC curve of a classifier's out-of-sample probabilities, with the 95 % interval of Hanley and
+    McNeil (1982, Radiology 143:29).
     """
     if min(len(part), len(dataset.train)) < LEAST:
         return
     samples = draw(dataset, (dataset.train,), ROWS, seed), draw(dataset, (part,), ROWS, seed)
     of_part = np.repeat([0, 1], [len(each) for each in samples])
-    forest = grown(np.concatenate([each.inputs for each in samples]), of_part, seed)
-    area = area_under_curve(forest.oob_decision_function_[:, 1], of_part)
+    found = opinion(stacked(*(each.inputs for each in samples)), of_part, seed)
+    area = area_under_curve(found.chances[:, 1], of_part)
     low, high = interval(area, *(len(each) for each in samples))
     if low <= DIFFERENT:
         return
@@ -44,9 +44,9 @@ def drift(dataset: TrainingData, part: Part, name: str, seed: int) -> Iterator[S
         code_of(name),
         f"{name} samples can be told from training samples by their inputs: area under the ROC curve {area:.2f} (95 % "
         f"interval {low:.2f} to {high:.2f}; 0.5 if they were alike)",
-        "a score on one says little of the other: look whether the columns that differ mean the same in both, and drop "
-        "those that only tell time or origin",
-        examples=tuple(_different(*samples, forest.feature_importances_)),
+        "a score on one says little of the other: look whether what differs means the same in both, and drop what "
+        "only tells time or origin",
+        examples=tuple(_different(*samples, found)),
     )
 
 
@@ -65,14 +65,24 @@ def interval(area: float, negative: int, positive: int) -> tuple[float, float]:
     return max(0.0, area - half), min(1.0, area + half)
 
 
-def _different(train: Sample, part: Sample, importances: Floats) -> Iterator[str]:
-    """Yield the columns that the forest goes by most."""
+def _different(train: Sample, part: Sample, found: Opinion) -> Iterator[str]:
+    """Yield the columns that the classifier goes by most."""
+    importances = found.importances[: len(train.names)]
     for place in np.argsort(-importances, kind="stable")[:_SHOWN].tolist():
-        if not train.names or importances[place] <= 1 / len(importances):
+        if importances[place] <= 1 / len(found.importances):
             return
-        name, share = train.names[place], 100 * importances[place]
-        means = "" if place >= train.numbers else f", mean {_mean(train, place)} in training and {_mean(part, place)}"
-        yield f"{name!r}: {share:.0f} % of the forest's importance{means}"
+        share = f"{100 * importances[place]:.0f} % of the {found.whose}'s importance"
+        yield f"{train.names[place]!r}: {share}{_levels(train, part, place)}"
+
+
+def _levels(train: Sample, part: Sample, place: int) -> str:
+    """Return how large a column is in both parts; "" of categories."""
+    if train.counted:
+        held = (100 * (each.inputs[:, [place]].getnnz() / len(each)) for each in (train, part))
+        return ", in {:.3g} % of training and {:.3g} %".format(*held)
+    if place >= train.numbers:
+        return ""
+    return f", mean {_mean(train, place)} in training and {_mean(part, place)}"
 
 
 def _mean(sample: Sample, column: int) -> str:

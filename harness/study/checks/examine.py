@@ -6,20 +6,31 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from harness.data import Dataset, Part, TrainingData, derive_seed
+from harness.data.modalities import modalities
 from harness.data.suspicion import Suspicion
+from harness.problems import problems
 from harness.spec import Spec
-from harness.study.baseline_models import Columns
-from harness.study.checks import labels
+from harness.study.baselines import drawn_rows
+from harness.study.checks import forecasts, labels
 from harness.study.checks.columns import leaks, row_order
 from harness.study.checks.drift import drift
 from harness.study.checks.labels import mislabelled
-from harness.study.checks.sample import can_be_seen, draw
-from harness.study.checks.samples import imbalance, near_copies, outliers
+from harness.study.checks.sample import chosen_inputs, draw, features_of
+from harness.study.checks.samples import far_values, faults, imbalance, near_copies, outliers
+from harness.study.checks.words import giveaways
 from harness.study.job import Job
 
 ROWS, VALUES = 20_000, 1_000_000
 """Most samples whose columns are looked at one by one, and most values of them."""
+RAW_VALUES = 20_000_000
+"""Most values of samples as they were read."""
+LONGEST_S = 0.25
+"""Seconds that describing samples as columns may take each time; there are fewer of large ones."""
+_COUNTED = 200
+"""Columns that take a classifier as long as the counts of texts do."""
 _SHARE = 0.02
 """Most of the time of a run that the checks may take."""
 
@@ -40,59 +51,108 @@ def examine(job: Job, dataset: Dataset) -> Examined:
     """Look at the samples to learn from, before the search; ``dataset`` may have noticed something when it was read."""
     if not job.spec.search.checks:
         return Examined()
-    if reason := _why_not(job.spec, job.dataset):
+    if reason := _why_not(job.spec, dataset):
         return Examined(unchecked=f"the data were not checked: {reason}")
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # so that sums are added up in the same order with any number of cores
-        return Examined(tuple(_suspicions(job.spec, job.dataset, dataset)))
+        return Examined(tuple(_suspicions(job.spec, dataset)))
 
 
 def examine_test(job: Job, dataset: Dataset, part: Part) -> tuple[Suspicion, ...]:
-    """Compare the inputs of test samples that were opened with those of ``dataset``, unless chance drew them."""
+    """Compare the inputs of test samples that were opened with those of ``dataset``, unless chance drew them.
+
+    Of series it is the values themselves, which are the inputs of what comes next.
+    """
     if "test" in dataset.drawn_at_random or not job.spec.search.checks or _why_not(job.spec, dataset):
         return ()
+    if _continues(dataset):
+        return tuple(forecasts.noticed_of_test(dataset))
     return tuple(drift(dataset, part, "test", _seed(job.spec)))
 
 
-def _suspicions(spec: Spec, data: TrainingData, dataset: Dataset) -> Iterator[Suspicion]:
-    seed, at_random = _seed(spec), dataset.drawn_at_random
-    known = {each.subject for each in dataset.suspected}
-    many = draw(data, (data.train, data.validation), _rows(Columns.of(data.shape, seed)), seed)
-    yield from leaks(many, known, seed)
-    if "validation" in at_random and not dataset.grouped:
+def _suspicions(spec: Spec, dataset: Dataset) -> Iterator[Suspicion]:
+    if _continues(dataset):
+        yield from forecasts.noticed(dataset)
+        return
+    seed, parts, kind = _seed(spec), (dataset.train, dataset.validation), _kind_of(dataset)
+    assert kind is not None, "they can be compared"
+    many = draw(dataset, parts, kind.most_rows, seed)
+    yield from leaks(many, {each.subject for each in dataset.suspected}, seed)
+    yield from giveaways(many)
+    if "validation" in dataset.drawn_at_random and not dataset.grouped:
         yield from row_order(many)
-    yield from near_copies(data, seed)
-    yield from mislabelled(draw(data, (data.train, data.validation), labels.ROWS, seed), seed)
-    yield from imbalance(data)
+    yield from near_copies(dataset, seed)
+    yield from mislabelled(draw(dataset, parts, kind.most, seed), seed)
+    yield from imbalance(dataset)
     yield from outliers(many)
-    if "validation" not in at_random:
-        yield from drift(data, data.validation, "validation", seed)
+    yield from _as_read(dataset, seed)
+    if "validation" not in dataset.drawn_at_random:
+        yield from drift(dataset, dataset.validation, "validation", seed)
+
+
+def _as_read(dataset: Dataset, seed: int) -> Iterator[Suspicion]:
+    """Yield what is odd about samples as they were read."""
+    fitted, parts = dataset.preprocessing, (dataset.train, dataset.validation)
+    modality = modalities[fitted["inputs"]]
+    most = max(labels.LEAST, min(ROWS, RAW_VALUES // max(1, modality.width(fitted))))
+    rows = drawn_rows(parts, most, seed)
+    raw = dataset.raw_to_learn_from(*rows)
+    index = np.concatenate([part.index[own] for part, own in zip(parts, rows, strict=True)])
+    yield from faults(modality.faults(raw), index)
+    for name, values in modality.traits(raw).items():
+        yield from far_values(name, values.astype(np.float64), index)
+
+
+def _continues(dataset: TrainingData) -> bool:
+    return problems[dataset.shape.kind].continues
 
 
 def _seed(spec: Spec) -> int:
     return derive_seed(spec.search.seed, "checks")
 
 
-def _why_not(spec: Spec, data: TrainingData) -> str:
-    if not can_be_seen(data):
-        return "there are checks of tables and images alone"
-    seconds = cost_s(Columns.of(data.shape, 0), len(data.train) + len(data.validation))
+def _why_not(spec: Spec, dataset: TrainingData) -> str:
+    if not _continues(dataset) and _kind_of(dataset) is None:
+        return "there are no checks of such inputs"
+    seconds = cost_s(dataset)
     if spec.budget.time is not None and seconds > _SHARE * spec.budget.time:
         return f"that takes about {seconds:.1f} s, and budget.time is {spec.budget.time:.0f} s"
     return ""
 
 
-def cost_s(columns: Columns, rows: int) -> float:
+class _Kind(NamedTuple):
+    """What samples are like as columns."""
+
+    columns: int
+    """Counts taken for what they cost."""
+    each_s: float
+    """About what describing a sample takes."""
+    most: int
+    """Samples that are looked at each for itself, by a classifier."""
+    most_rows: int
+    """Samples whose columns are looked at one by one."""
+
+
+def _kind_of(dataset: TrainingData) -> _Kind | None:
+    """Return what samples are like as columns; None where they are not compared."""
+    fitted = dataset.preprocessing
+    found = features_of(dataset, chosen_inputs(dataset.train, np.arange(1)))
+    if found is None:
+        return None
+    counted = not isinstance(found.columns, np.ndarray)
+    columns = _COUNTED if counted else max(1, found.columns.shape[1])
+    modality = modalities[fitted["inputs"]]
+    each_s = modality.seconds_a_value * modality.width(fitted)
+    most = labels.ROWS if each_s == 0.0 else int(np.clip(LONGEST_S / each_s, labels.LEAST, labels.ROWS))
+    return _Kind(columns, each_s, most, max(most, min(ROWS, VALUES // columns)) if found.units else most)
+
+
+def cost_s(dataset: TrainingData) -> float:
     """Return about what all checks take, by figures of one core of an EPYC: a second for 10,000 rows of 50 columns."""
-    values = _features(columns) * min(rows, _rows(columns))
-    return 0.2 + 4e-7 * values + 3e-5 * min(rows, labels.ROWS) * math.sqrt(_features(columns))
-
-
-def _rows(columns: Columns) -> int:
-    """Return of how many samples at most the columns are looked at one by one; those of images are not."""
-    return labels.ROWS if columns.image else max(labels.ROWS, min(ROWS, VALUES // _features(columns)))
-
-
-def _features(columns: Columns) -> int:
-    return max(1, columns.numbers + len(columns.cardinalities))
+    kind = None if _continues(dataset) else _kind_of(dataset)
+    if kind is None:
+        return 0.2
+    rows = len(dataset.train) + len(dataset.validation)
+    one_by_one_s = 4e-7 * kind.columns * min(rows, kind.most_rows)
+    return 0.2 + one_by_one_s + (3e-5 * math.sqrt(kind.columns) + 3 * kind.each_s) * min(rows, kind.most)

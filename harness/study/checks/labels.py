@@ -1,4 +1,4 @@
-"""Labels that may be wrong: a forest that was grown without a sample is sure that it is of another class."""
+"""Labels that may be wrong: a classifier that was made without a sample is sure that it is of another class."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.data.suspicion import Suspicion
-from harness.study.checks.forest import grown
+from harness.study.checks.classifier import opinion
 from harness.study.checks.sample import Sample
 
 LEAST, ROWS = 100, 2_000
@@ -15,25 +15,26 @@ LEAST, ROWS = 100, 2_000
 CLASSES = 50
 """Most classes."""
 SKILL = 0.7
-"""Least share of the commonest class's errors that the forest must remove: where classes overlap more, samples that are
-merely unlucky look the same as mislabelled ones."""
+"""Least share of the commonest class's errors that the classifier must remove: where classes overlap more, samples that
+are merely unlucky look the same as mislabelled ones."""
 SHARE = 0.3
-"""Of all that the forest gets wrong; where labels are right most of its errors are narrow ones."""
+"""Of all that the classifier gets wrong; where labels are right most of its errors are narrow ones."""
 _FEWEST = 3
 _SHOWN = 5
 
 
 def mislabelled(sample: Sample, seed: int) -> Iterator[Suspicion]:
-    """Yield samples whose label a forest, grown without them, confidently disagrees with.
+    """Yield samples whose label a classifier, made without them, confidently disagrees with.
 
-    Confident learning (Northcutt et al., 2021, arXiv:1911.00068) with out-of-bag probabilities: a sample is a candidate
-    where another class has the highest probability, and no less than that class has among its own samples on average.
+    Confident learning (Northcutt et al., 2021, arXiv:1911.00068) with out-of-sample probabilities: a sample is a
+    candidate where another class has the highest probability, and no less than that class has among its own samples on
+    average.
     """
     if not sample.classes or len(sample) < LEAST or len(sample.classes) > CLASSES:
         return
     _, labels = np.unique(sample.targets, return_inverse=True)
     names = [sample.classes[code] for code in np.unique(sample.targets)]
-    chances = grown(sample.inputs, labels, seed).oob_decision_function_
+    chances, _, whose = opinion(sample.inputs, labels, seed)
     own = np.array([chances[labels == k, k].mean() for k in range(len(names))])
     likeliest = chances.argmax(axis=1)
     sure = chances[np.arange(len(sample)), likeliest]
@@ -46,7 +47,7 @@ def mislabelled(sample: Sample, seed: int) -> Iterator[Suspicion]:
     yield Suspicion(
         "label-noise",
         f"{len(found):,} of {len(sample):,} samples ({100 * len(found) / len(sample):.1f} %) have another label than a "
-        f"forest that was grown without them is sure of, of {wrong.sum():,} that it gets wrong at all",
+        f"{whose} that was made without them is sure of, of {wrong.sum():,} that it gets wrong at all",
         "look at them, and correct or remove what is mislabelled",
         share=len(found) / len(sample),
         examples=tuple(

@@ -1,14 +1,19 @@
-"""Samples that stand out: rare classes, values far from all others, and near copies across the parts."""
+"""Samples that stand out: rare classes, values far from all others, nothing to learn from, near copies across parts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
-from harness.data import TrainingData
+from harness.data import Dataset, Part, TrainingData
+from harness.data.alike import alike
+from harness.data.features import Fault, Outline
+from harness.data.modalities import modalities
 from harness.data.suspicion import Suspicion
-from harness.study.checks.sample import Floats, Indices, Sample, draw
+from harness.study.baselines import drawn_rows
+from harness.study.checks.sample import Floats, Indices, Sample, chosen_inputs
 
 RATIO = 10.0
 """Samples of the commonest class for one of the rarest from which a task counts as imbalanced."""
@@ -16,13 +21,12 @@ FAR = 10.0
 """How many times as far from the median as 95 % of the values an outlier lies."""
 FAR_LOG = 3.0
 """The same of logarithms, where all values are above 0: what is merely skewed is not far there."""
-NEAR = 0.003
-"""Share of the usual distance to the nearest sample below which two are near copies."""
 _WITHIN = 0.95
 _LEAST = 50
 _SHOWN = 5
-_MOST_SHARE = 0.01
+MOST_SHARE = 0.01
 """Of the values of a column, most that count as outliers: what is more frequent is a group of its own."""
+OF_OUTLIERS = "correct them if they are errors or stand for a missing value (`missing`)"
 _COMPARED = 1_000, 5_000
 """Most validation and training samples that are compared."""
 
@@ -53,30 +57,36 @@ def outliers(sample: Sample) -> Iterator[Suspicion]:
     Far is ten times as far from the median as 95 % of the values; of values that are all above 0 three times as far in
     their logarithms too, so that prices and counts with a long tail have none.
     """
-    if len(sample) < _LEAST:
-        return
-    columns = [(sample.names[place], sample.own_units(place)) for place in range(sample.numbers)]
+    if sample.tabular:
+        for place in range(sample.numbers):
+            name = sample.names[place]
+            yield from far_values(f"column {name!r}", sample.own_units(place), sample.index, subject=name)
     if not sample.classes:
-        values = sample.targets.reshape(len(sample), -1).astype(np.float64)
-        columns += [("", each) for each in values.T]
-    for name, values in columns:
-        rows = _far(values)
-        if 0 < len(rows) <= max(1.0, _MOST_SHARE * len(sample)):
-            low, high = np.quantile(values, [(1 - _WITHIN) / 2, (1 + _WITHIN) / 2])
-            whose = f"column {name!r} has" if name else "the target has"
-            yield Suspicion(
-                "outliers",
-                f"{whose} {_plural(len(rows), 'value')} far from all others ({_percent(_WITHIN)} of {len(sample):,} "
-                f"lie from {low:.4g} to {high:.4g})",
-                "correct them if they are errors or stand for a missing value (`missing`)",
-                subject=name,
-                share=len(rows) / len(sample),
-                examples=tuple(f"sample {sample.index[row]}: {values[row]:.6g}" for row in rows[:_SHOWN]),
-            )
+        for values in sample.targets.reshape(len(sample), -1).astype(np.float64).T:
+            yield from far_values("the target", values, sample.index)
 
 
-def _far(values: Floats) -> Indices:
+def far_values(what: str, values: Floats, index: Indices, subject: str = "") -> Iterator[Suspicion]:
+    """Yield the few of the values that lie far from all others, if there are any."""
+    rows = far(values)
+    if len(values) < _LEAST or not 0 < len(rows) <= max(1.0, MOST_SHARE * len(values)):
+        return
+    low, high = np.quantile(values, [(1 - _WITHIN) / 2, (1 + _WITHIN) / 2])
+    yield Suspicion(
+        "outliers",
+        f"{what} has {_plural(len(rows), 'value')} far from all others ({_percent(_WITHIN)} of {len(values):,} "
+        f"lie from {low:.4g} to {high:.4g})",
+        OF_OUTLIERS,
+        subject=subject,
+        share=len(rows) / len(values),
+        examples=tuple(f"sample {index[row]}: {values[row]:.6g}" for row in rows[:_SHOWN]),
+    )
+
+
+def far(values: Floats) -> Indices:
     """Return the places of what is far from all other values, the farthest first."""
+    if not len(values):
+        return np.empty(0, np.int64)
     away = np.abs(values - np.median(values))
     usual = np.quantile(away, _WITHIN)
     far = away > FAR * usual
@@ -89,42 +99,81 @@ def _far(values: Floats) -> Indices:
     return rows[np.argsort(-away[rows], kind="stable")]
 
 
-def near_copies(dataset: TrainingData, seed: int) -> Iterator[Suspicion]:
+def faults(found: Iterable[Fault], index: Indices) -> Iterator[Suspicion]:
+    """Yield the samples that a modality finds fault with; ``index`` is where they stand in what was read."""
+    for fault in found:
+        rows = np.flatnonzero(fault.found)
+        if len(rows):
+            yield Suspicion(
+                fault.code,
+                f"{len(rows):,} of {len(index):,} samples ({_percent(len(rows) / len(index))}) {fault.what}",
+                fault.remedy,
+                share=len(rows) / len(index),
+                examples=tuple(f"sample {index[row]}" for row in rows[:_SHOWN]),
+            )
+
+
+def near_copies(dataset: Dataset, seed: int) -> Iterator[Suspicion]:
     """Yield the validation samples that are next to a training sample, far closer than samples usually are.
 
-    A copy that was rounded or noised has no twin by its bits. One number alone has too many neighbours to tell.
+    A copy that was rounded, rescaled or rewritten has no twin by its bits; those that have one are told elsewhere.
     """
-    part, others = (
-        draw(dataset, (each,), most, seed)
-        for each, most in zip((dataset.validation, dataset.train), _COMPARED, strict=True)
-    )
-    numbers = part.numbers if part.names else part.inputs.shape[1]
-    if numbers < 2 or not len(part):
+    parts = (dataset.validation, dataset.train)
+    rows, others = (drawn_rows((part,), most, seed)[0] for part, most in zip(parts, _COMPARED, strict=True))
+    outlines = [_outline(dataset, part, each) for part, each in zip(parts, (rows, others), strict=True)]
+    if not len(rows) or outlines[0] is None or outlines[1] is None:
         return
-    nearest, distances = _nearest(part.inputs, others.inputs)
-    near = (distances > 0.0) & (distances < NEAR * np.median(distances))
-    rows = np.flatnonzero(near)
-    if len(rows) < max(3.0, _MOST_SHARE * len(part)):
+    nearest, distances = _nearest(outlines[0].values, outlines[1].values)
+    limit = outlines[0].near
+    usual = np.median(distances[np.isfinite(distances)]) if np.isfinite(distances).any() else 0.0
+    close, fewest = np.flatnonzero(distances < limit * usual), max(3.0, MOST_SHARE * len(rows))
+    if len(close) < fewest:
+        return
+    twins = others[nearest[close]]
+    codes = alike(dataset.raw_to_learn_from(twins, rows[close])).reshape(2, -1)
+    differ = codes[0] != codes[1]
+    found, twins = rows[close][differ], twins[differ]
+    if len(found) < fewest:
         return
     yield Suspicion(
         "near-copies",
-        f"{len(rows):,} of {len(part):,} validation samples ({_percent(len(rows) / len(part))}) are nearly the same "
-        f"as one of {len(others):,} training samples, less than {_percent(NEAR)} of the usual distance away, so that "
+        f"{len(found):,} of {len(rows):,} validation samples ({_percent(len(found) / len(rows))}) are nearly the same "
+        f"as one of {len(others):,} training samples, less than {_percent(limit)} of the usual distance away, so that "
         "their scores flatter",
         "remove the copies, or keep together what comes from one source with `split: {group: COLUMN}`",
-        share=len(rows) / len(part),
+        share=len(found) / len(rows),
         examples=tuple(
-            f"validation sample {part.index[row]} and training sample {others.index[nearest[row]]}"
-            for row in rows[:_SHOWN]
+            f"validation sample {dataset.validation.index[row]} and training sample {dataset.train.index[twin]}"
+            for row, twin in zip(found[:_SHOWN], twins, strict=False)
         ),
     )
 
 
-def _nearest(x_NF: Floats, y_MF: Floats) -> tuple[Indices, Floats]:
-    """Return for each row the place of the nearest other row, and the distance, exact where that is 0."""
+def _outline(dataset: TrainingData, part: Part, rows: Indices) -> Outline | None:
+    modality = modalities[dataset.preprocessing["inputs"]]
+    return modality.outline(dataset.preprocessing, chosen_inputs(part, rows))
+
+
+def _nearest(x: Any, y: Any) -> tuple[Indices, Floats]:
+    """Return for each row of ``x`` the place of the nearest row of ``y``, and how far it is; NaN: like none."""
+    return _nearest_points(x, y) if isinstance(x, np.ndarray) else _nearest_sets(x, y)
+
+
+def _nearest_points(x_NF: Floats, y_MF: Floats) -> tuple[Indices, Floats]:
+    """Return Euclid's distances, exact where they are 0."""
     squares_NM = np.square(y_MF).sum(axis=1) - 2.0 * (x_NF @ y_MF.T)
-    nearest: Indices = squares_NM.argmin(axis=1)
+    nearest: Indices = np.where(np.isnan(squares_NM), np.inf, squares_NM).argmin(axis=1)
     return nearest, np.sqrt(np.square(x_NF - y_MF[nearest]).sum(axis=1))
+
+
+def _nearest_sets(x_NF: Any, y_MF: Any) -> tuple[Indices, Floats]:
+    """Return Jaccard's distances: 1 less the share of what is in either set that is in both."""
+    both_NM = (x_NF @ y_MF.T).toarray()
+    sizes_N, sizes_M = (np.asarray(each.sum(axis=1)).ravel() for each in (x_NF, y_MF))
+    shares_NM = both_NM / (sizes_N[:, None] + sizes_M - both_NM)
+    shares_NM[:, np.isnan(sizes_M)] = -np.inf
+    nearest: Indices = np.where(np.isnan(shares_NM), -np.inf, shares_NM).argmax(axis=1)
+    return nearest, np.where(np.isnan(sizes_N), np.nan, 1.0 - shares_NM[np.arange(len(nearest)), nearest])
 
 
 def _percent(share: float) -> str:
