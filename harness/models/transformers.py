@@ -1,7 +1,8 @@
 """What transformers have in common: blocks of attention and of layers over the channels (arXiv:1706.03762).
 
 A block is ``x + attention(norm(x))``, then ``x + mlp(norm(x))``, both with dropout and stochastic depth on the branch:
-norms in front, as in Xiong et al. (2020, arXiv:2002.04745). Positions are
+norms in front, as in Xiong et al. (2020, arXiv:2002.04745). A gated activation, ``reglu`` or ``geglu``, multiplies one
+half of the hidden layer by the activation of the other half (Shazeer, 2020, arXiv:2002.05202). Positions are
 
 - ``learned``: a vector added to each token,
 - ``rotary``: queries and keys are turned by angles that grow with the token's place, so that attention sees differences
@@ -36,6 +37,14 @@ from harness.models.stages import rising, stochastic_depth
 DEVIATION = 0.02
 """Of positions and tokens at the start, as the code of arXiv:2010.11929 has it for positions."""
 
+BlockActivation = Literal[Activation, "reglu", "geglu"]
+UNGATED: dict[BlockActivation, Activation] = {
+    **{name: name for name in ACTIVATIONS},
+    "reglu": "relu",
+    "geglu": "gelu",
+}
+"""The activation itself, or what its gate goes through."""
+
 Angles = Sequence[Sequence[float]]
 """By how much each pair of a query's or key's numbers is turned, in radians, of every token."""
 
@@ -50,12 +59,12 @@ class TransformerConfig(FamilyConfig):
     head_width: Annotated[int, Field(strict=True, ge=4, le=256, multiple_of=4)] = 16
     """Width of each head, a multiple of 4."""
     expansion: Annotated[int, Field(strict=True, ge=1, le=8)] = 2
-    """Units of a block's hidden layer over the width."""
+    """Units of a block's hidden layer over the width; with a gate two thirds of them, which takes as many weights."""
     positions: Literal["learned", "rotary"] = "learned"
     """How a patch's place comes in: added to it, or by turning queries and keys."""
     pooling: Literal["class", "mean"] = "mean"
     """What the last layer sees: a token of its own, or the mean of the patches."""
-    activation: Activation = "gelu"
+    activation: BlockActivation = "gelu"
     """Non-linearity of the blocks."""
     dropout: Dropout = 0.0
     """Share of the activations set to zero in training, of the tokens at the start and of every branch."""
@@ -88,14 +97,17 @@ class Rotation(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every token looks at all that are there."""
+    """Every token looks at all that are there; ``dropped`` is the share of its looks that it misses in training."""
 
-    def __init__(self, config: TransformerConfig, rotation: Rotation | None, scale: float) -> None:
+    def __init__(
+        self, config: TransformerConfig, rotation: Rotation | None, scale: float, dropped: float = 0.0
+    ) -> None:
         super().__init__()
         width = config.width()
         self.inputs = initialise(nn.Linear(width, 3 * width), after=None)
         self.output = initialise(nn.Linear(width, width), after=None, scale=scale)
         self.rotation = rotation
+        self.dropout = dropout(dropped)
         self._sizes = (3, config.heads, config.head_width)
 
     def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> Tensor:
@@ -104,7 +116,9 @@ class Attention(nn.Module):
         if self.rotation is not None:
             query, key = self.rotation(query), self.rotation(key)
         there = None if mask_BN is None else mask_BN[:, None, None, :]
-        seen_BANK = F.scaled_dot_product_attention(query, key, value, attn_mask=there)
+        # The layer is not called: it is where a schedule of dropout finds the share.
+        dropped = self.dropout.p if self.dropout is not None and self.training else 0.0
+        seen_BANK = F.scaled_dot_product_attention(query, key, value, attn_mask=there, dropout_p=dropped)
         out: Tensor = self.output(seen_BANK.transpose(1, 2).flatten(2))
         return out
 
@@ -112,10 +126,12 @@ class Attention(nn.Module):
 class AttentionBranch(nn.Module):
     """Norm, attention, dropout, stochastic depth."""
 
-    def __init__(self, config: TransformerConfig, rotation: Rotation | None, scale: float, drop: float) -> None:
+    def __init__(
+        self, config: TransformerConfig, rotation: Rotation | None, scale: float, drop: float, dropped: float
+    ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.width())
-        self.attention = Attention(config, rotation, scale)
+        self.attention = Attention(config, rotation, scale, dropped)
         self.dropout = dropout(config.dropout) or nn.Identity()
         self.drop = stochastic_depth(drop) or nn.Identity()
 
@@ -125,18 +141,50 @@ class AttentionBranch(nn.Module):
         return out
 
 
-class Block(nn.Module):
-    """Attention, then layers over the channels; branches start smaller the more of them are summed, as in GPT-2."""
+class Gated(nn.Module):
+    """One half of the channels times the activation of the other."""
 
-    def __init__(self, config: TransformerConfig, rotation: Rotation | None, drop: float) -> None:
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x_BNH: Tensor) -> Tensor:
+        """Return half as many channels."""
+        value, gate = x_BNH.chunk(2, dim=-1)
+        out: Tensor = value * self.activation(gate)
+        return out
+
+
+class Block(nn.Module):
+    """Attention, then layers over the channels; branches start smaller the more of them are summed, as in GPT-2.
+
+    Beside the dropout of the branches, ``attention_dropout`` is that of the weights of attention, and ``ffn_dropout``
+    that of the hidden layer.
+    """
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        rotation: Rotation | None,
+        drop: float,
+        *,
+        attention_dropout: float = 0.0,
+        ffn_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         width, hidden, scale = config.width(), config.width() * config.expansion, (2 * config.depth) ** -0.5
-        self.attention = Residual(AttentionBranch(config, rotation, scale, drop), nn.Identity())
+        attention = AttentionBranch(config, rotation, scale, drop, attention_dropout)
+        self.attention = Residual(attention, nn.Identity())
+        plain = UNGATED[config.activation]
+        activation, halves = ACTIVATIONS[plain](), 1
+        if plain != config.activation:
+            activation, hidden, halves = Gated(activation), 2 * hidden // 3, 2
         mlp = sequence(
             norm=nn.LayerNorm(width),
-            hidden=initialise(nn.Linear(width, hidden), after=None),
-            activation=ACTIVATIONS[config.activation](),
-            output=initialise(nn.Linear(hidden, width), after=config.activation, scale=scale),
+            hidden=initialise(nn.Linear(width, halves * hidden), after=None),
+            activation=activation,
+            hidden_dropout=dropout(ffn_dropout),
+            output=initialise(nn.Linear(hidden, width), after=plain, scale=scale),
             dropout=dropout(config.dropout),
             drop=stochastic_depth(drop),
         )

@@ -85,6 +85,16 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "dlinear": ("kernel", "base", "dropout"),
         "embedding_bag": ("width", "depth", "bigrams", "activation", "dropout"),
+        "ft_transformer": (
+            "depth",
+            "heads",
+            "head_width",
+            "expansion",
+            "activation",
+            "attention_dropout",
+            "ffn_dropout",
+            "dropout",
+        ),
         "gru": RECURRENT,
         "hist_gradient_boosting": (
             "learning_rate",

@@ -144,7 +144,7 @@ def _members(folder, search):
     return run, {"age": _column(frame["age"], np.float64), "kind": _column(frame["kind"], object)}
 
 
-def _realmlp(folder, search):
+def _realmlp(folder, search, space="{architecture: {realmlp: {depth: 2, width: 8, activation: mish}}}"):
     """Numbers, two categories, and so many that they have vectors."""
     rng = np.random.default_rng(6)
     frame = pd.DataFrame(
@@ -156,15 +156,22 @@ def _realmlp(folder, search):
     )
     frame["price"] = 10 * frame["size"] + (frame["new"] == "yes")
     frame.to_csv(folder / "price.csv", index=False)
-    space = "{architecture: {realmlp: {depth: 2, width: 8, activation: mish}}}"
     run = search(folder, f"{{csv: {folder / 'price.csv'}, target: price}}", space)
     arrays = {"size": _column(frame["size"], np.float64)}
     return run, arrays | {name: _column(frame[name], object) for name in ("new", "town")}
 
 
+def _ft_transformer(folder, search):
+    return _realmlp(folder, search, "{architecture: {ft_transformer: {depth: 1, heads: 2, head_width: 4}}}")
+
+
+def _periodic(folder, search):
+    return _realmlp(folder, search, "{architecture: {mlp: {depth: 1, width: 8, numeric: periodic}}}")
+
+
 NAMES = {"onnx": "model.onnx", "torch": "model.pt2"}
 KINDS = [_towns, _words, _values, _diabetes, _digits, _icons, _arrays, _module]
-NETWORKS = [_resnet, _convnext, _mobilenet, _vit, _members, _realmlp]
+NETWORKS = [_resnet, _convnext, _mobilenet, _vit, _members, _realmlp, _ft_transformer, _periodic]
 """Of these the form that allows less is tried: ONNX has fewer operators, and is traced by torch.export as well."""
 CASES = [
     pytest.param(make, form, id=f"{form}{make.__name__.replace('_', '-')}")

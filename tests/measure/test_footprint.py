@@ -129,6 +129,8 @@ def profiled_mib(make_model, shape, batch):
         (Named("tabm", {"members": 8, "width": 64}), MIXED),
         (Named("tabm", {"members": 8, "width": 64, "kind": "mini"}), TABLE),
         (Named("realmlp", {"width": 256}), MIXED),
+        (Named("ft_transformer", {"depth": 2, "heads": 4, "head_width": 16}), MIXED),
+        pytest.param(Named("mlp", {"numeric": "periodic"}), TABLE, marks=pytest.mark.slow),
         pytest.param(Named("rnn", {"depth": 2}), SERIES, marks=pytest.mark.slow),
         pytest.param(Named("gru", {"pooling": "attention"}), TEXT, marks=pytest.mark.slow),
         (Named("tcn", {"dropout": 0.2}), SERIES),

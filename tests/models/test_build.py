@@ -63,7 +63,7 @@ def test_images_only_families_refuse_tables_and_name_those_that_take_them():
     with pytest.raises(
         InputError,
         match=r"architecture\.cnn: takes image inputs, the task has numeric inputs; "
-        r"use one of: hist_gradient_boosting, linear, mlp, "
+        r"use one of: ft_transformer, hist_gradient_boosting, linear, mlp, "
         r"nearest_neighbours, random_forest, realmlp, svm, tabm$",
     ):
         build(Named("cnn"), TABLE)

@@ -30,6 +30,7 @@ TEXT = TaskShape(
 CASES = [
     pytest.param(Named("mlp", {"norm": "batch", "residual": True, "dropout": 0.1}), IMAGE, id="mlp-image"),
     pytest.param(Named("mlp", {"norm": "group"}), TABLE, id="mlp-table"),
+    pytest.param(Named("mlp", {"numeric": "periodic"}), TABLE, id="mlp-periodic"),
     pytest.param(Named("cnn", {"width": 8, "residual": True, "blocks": 2}), IMAGE, id="cnn-residual"),
     pytest.param(
         Named("cnn", {"width": 8, "global_pooling": "none", "head": "mlp", "norm": "group"}), IMAGE, id="cnn-flatten"
@@ -44,6 +45,7 @@ CASES = [
     pytest.param(Named("tabm", {"width": 16, "members": 4}), TABLE, id="tabm"),
     pytest.param(Named("tabm", {"width": 16, "kind": "mini", "numeric": "piecewise_linear"}), TABLE, id="tabm-mini"),
     pytest.param(Named("realmlp", {"width": 16}), TABLE, id="realmlp"),
+    pytest.param(Named("ft_transformer", {"depth": 2, "heads": 2, "head_width": 8}), TABLE, id="ft_transformer"),
     pytest.param(Named("dlinear", {"kernel": 3, "dropout": 0.1}), STRETCH, id="dlinear"),
     pytest.param(Named("nhits", {"width": 32, "dropout": 0.1}), FORECAST, id="nhits"),
     pytest.param(Named("rnn", {"width": 8, "pooling": "last", "activation": "relu"}), SERIES, id="rnn"),
@@ -62,7 +64,16 @@ CASES = [
     pytest.param(Named("text_cnn", {"width": 8, "filters": 8, "kernel": 2}), TEXT, id="text_cnn"),
 ]
 FURTHER = {
-    *("cnn-flatten", "resnet-pre", "vit-rotary", "tabm-mini", "gru-image", "tcn-text", "transformer-text"),
+    *(
+        "mlp-periodic",
+        "cnn-flatten",
+        "resnet-pre",
+        "vit-rotary",
+        "tabm-mini",
+        "gru-image",
+        "tcn-text",
+        "transformer-text",
+    ),
     *("convnext", "mobilenet", "nhits", "rnn", "inception_time", "lite", "text_cnn"),
 }
 """Cases whose parts others have too: among the slow tests."""

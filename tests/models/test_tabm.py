@@ -51,7 +51,7 @@ def alone(model, member, x_BI):
 
 
 @pytest.mark.parametrize("kind", ["full", "mini"])
-@pytest.mark.parametrize("numeric", ["plain", "piecewise_linear"])
+@pytest.mark.parametrize("numeric", ["plain", "piecewise_linear", "periodic"])
 def test_each_member_is_a_perceptron_with_weights_of_its_own(kind, numeric):
     model = tabm(kind=kind, numeric=numeric, depth=3, dropout=0.0)
     inputs = samples()
@@ -103,7 +103,7 @@ def test_outputs_of_members_stay_members_when_they_are_mapped():
 
 
 def test_members_begin_apart_by_one_number_for_each_column():
-    for numeric in ("plain", "piecewise_linear"):
+    for numeric in ("plain", "piecewise_linear", "periodic"):
         torch.manual_seed(0)
         model = build(Named("tabm", {"members": 64, "width": 8, "numeric": numeric}), CLASSES)
         scale_MI, owners = model.start.scale[:, 0], torch.tensor(model.columns.owners)

@@ -195,9 +195,12 @@ def test_families_for_sequences_go_on(make_fit, architecture, shape):
 
 TABM = Named("tabm", {"members": 3, "width": 8, "dropout": 0.3})
 REALMLP = Named("realmlp", {"depth": 2, "width": 8})
+FT_TRANSFORMER = Named("ft_transformer", {"depth": 1, "heads": 2, "head_width": 4, "dropout": 0.1})
+PERIODIC = Named("mlp", {"depth": 1, "width": 8, "numeric": "periodic"})
+OF_TABLES = [TABM, REALMLP, FT_TRANSFORMER, PERIODIC]
 
 
-@pytest.mark.parametrize("architecture", [TABM, REALMLP], ids=lambda architecture: architecture.name)
+@pytest.mark.parametrize("architecture", OF_TABLES, ids=lambda architecture: architecture.name)
 @pytest.mark.parametrize("optimizer", [Named("adamw", {"weight_decay": 0.01}), Named("muon")], ids=lambda it: it.name)
 def test_families_for_tables_go_on(make_fit, labelled, optimizer, architecture):
     def make(seed):

@@ -16,8 +16,14 @@ CPU = torch.device("cpu")
 TABM = Named("tabm", {"members": 8, "width": 64})
 MINI = Named("tabm", {"members": 8, "width": 64, "kind": "mini", "numeric": "piecewise_linear"})
 REALMLP = Named("realmlp", {"width": 64})
-RATES = {"tabm": 3e-3, "realmlp": 3e-2}
-every_family = pytest.mark.parametrize("architecture", [TABM, MINI, REALMLP], ids=["tabm", "mini", "realmlp"])
+FT_TRANSFORMER = Named("ft_transformer", {"depth": 1, "heads": 2, "head_width": 8})
+PERIODIC = Named("mlp", {"width": 64, "numeric": "periodic"})
+RATES = {"tabm": 3e-3, "realmlp": 3e-2, "ft_transformer": 3e-3, "mlp": 3e-3}
+every_family = pytest.mark.parametrize(
+    "architecture",
+    [TABM, MINI, REALMLP, FT_TRANSFORMER, PERIODIC],
+    ids=["tabm", "mini", "realmlp", "ft_transformer", "periodic"],
+)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from harness.models.layers import (
     norm,
     sequence,
 )
-from harness.models.tables import PiecewiseLinear, embedding, embedding_width
+from harness.models.tables import Numeric, Periodic, PiecewiseLinear, embedding, embedding_width, encoder, undecayed
 from harness.records import InputKind, TaskShape
 from harness.spec.idle import Idle
 
@@ -51,8 +51,8 @@ class MLPConfig(FamilyConfig):
     """Share of the activations set to zero in training, after every activation."""
     residual: Annotated[bool, Field(strict=True)] = False
     """Add each hidden layer's output to the next one's; by projection where the widths differ."""
-    numeric: Literal["plain", "piecewise_linear"] = "plain"
-    """How numeric columns of a table come in: as they are, or with piecewise-linear encodings beside them."""
+    numeric: Numeric = "plain"
+    """How numeric columns of a table come in: as they are, or with piecewise-linear or periodic encodings beside."""
 
     def widths(self) -> list[int]:
         """Return the width of every hidden layer."""
@@ -92,16 +92,18 @@ class MLP(nn.Module):
         y_BO: Tensor = self.output(self.hidden(x_BF))
         return y_BO
 
+    def learning_factors(self) -> dict[str, tuple[float, float]]:
+        """Return the factors of rate and decay of encodings that are learned."""
+        return undecayed(self)
 
-def _numeric(config: MLPConfig, shape: TaskShape) -> PiecewiseLinear | None:
+
+def _numeric(config: MLPConfig, shape: TaskShape) -> PiecewiseLinear | Periodic | None:
     """Return what encodes the numbers, where that was asked for."""
-    if config.numeric == "plain":
-        return None
-    if shape.inputs[0].kind is InputKind.IMAGE:
+    if config.numeric != "plain" and shape.inputs[0].kind is InputKind.IMAGE:
         raise InputError(
-            "architecture.mlp.numeric: piecewise_linear is for columns of a table, not for pixels; leave it out"
+            f"architecture.mlp.numeric: {config.numeric} is for columns of a table, not for pixels; leave it out"
         )
-    return PiecewiseLinear(shape.inputs[0].quantiles)
+    return encoder(config.numeric, shape.inputs[0])
 
 
 def _between(config: MLPConfig, width: int) -> dict[str, nn.Module | None]:

@@ -15,7 +15,7 @@
 
 The layers are ``(linear, activation, dropout) x depth, linear``. In the paper dropout and decay fall to 0 in the second
 half of training and the rate follows ``coslog4``. Shape legend: B batch, F numeric columns, K categorical columns,
-H cosines, I inputs.
+I inputs.
 """
 
 from __future__ import annotations
@@ -33,15 +33,13 @@ from torch import Tensor, nn
 
 from harness.models.family import FamilyConfig, family, takes
 from harness.models.layers import MIN_WIDTH, Dropout, dropout, sequence
+from harness.models.tables import Waves
 from harness.records import InputKind, TaskShape
 
 ONE_HOT = 9
 """Most categories with a column each."""
 EMBEDDING = 8
-COSINES = 16
 COMBINATIONS = 3
-SIGMA = 0.1
-"""Standard deviation of the frequencies at first."""
 SLOW = 0.1
 """Factor of the rate of biases, activations and cosines."""
 LIMIT = 3.0
@@ -96,24 +94,15 @@ def _median_and_factor(quantiles: Sequence[float]) -> tuple[float, float]:
     return median, 1.0 / (high - low)
 
 
-class Cosines(nn.Module):
+class Cosines(Waves):
     """Sets combinations of learned cosines beside each number."""
 
     def __init__(self, features: int) -> None:
-        super().__init__()
-        # Three dimensions: none of these is a matrix, each column has its own.
-        bound = COSINES**-0.5
-        self.frequency = nn.Parameter(SIGMA * torch.randn(features, 1, COSINES))
-        self.phase = nn.Parameter(math.pi * (2.0 * torch.rand(features, 1, COSINES) - 1.0))
-        self.weight = nn.Parameter(bound * (2.0 * torch.rand(features, COSINES, COMBINATIONS) - 1.0))
-        self.bias = nn.Parameter(bound * (2.0 * torch.rand(features, 1, COMBINATIONS) - 1.0))
+        super().__init__(features, combinations=COMBINATIONS, phases=True)
 
     def forward(self, x_BF: Tensor) -> Tensor:
         """Return ``B x (4 F)``: column by column the number and its combinations."""
-        x_FB1 = x_BF.T.unsqueeze(2)
-        waves_FBH = torch.cos(2.0 * math.pi * x_FB1 * self.frequency + self.phase)
-        beside_FBC = torch.matmul(waves_FBH, self.weight) + self.bias
-        return torch.cat([x_FB1, beside_FBC], dim=2).transpose(0, 1).flatten(1)
+        return torch.cat([x_BF.T.unsqueeze(2), self.combined(x_BF)], dim=2).transpose(0, 1).flatten(1)
 
 
 class Categories(nn.Module):

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from harness.models.family import FamilyConfig, family, takes
 from harness.models.layers import ACTIVATIONS, MIN_WIDTH, Activation, Dropout, dropout, initialise, sequence
-from harness.models.tables import Columns
+from harness.models.tables import Columns, Numeric, undecayed
 from harness.problems import problems
 from harness.problems.outputs import Members
 from harness.records import InputKind, TaskShape
@@ -48,8 +48,8 @@ class TabMConfig(FamilyConfig):
     """Non-linearity after every hidden layer."""
     dropout: Dropout = 0.1
     """Share of the activations set to zero in training, after every activation."""
-    numeric: Literal["plain", "piecewise_linear"] = "plain"
-    """How numbers come in: as they are, or with piecewise-linear encodings beside them."""
+    numeric: Numeric = "plain"
+    """How numbers come in: as they are, or with piecewise-linear or periodic encodings beside them."""
 
 
 class Scale(nn.Module):
@@ -99,9 +99,8 @@ class TabM(nn.Module):
 
     def __init__(self, config: TabMConfig, shape: TaskShape) -> None:
         super().__init__()
-        encoded = config.numeric == "piecewise_linear"
-        self.columns = Columns(shape, encoded=encoded)
-        self.start = _start(self.columns.owners, config.members, signs=not encoded)
+        self.columns = Columns(shape, config.numeric)
+        self.start = _start(self.columns.owners, config.members, signs=config.numeric == "plain")
         widths = [len(self.columns.owners), *[config.width] * config.depth]
         self.hidden = nn.Sequential(*(_layer(config, *pair) for pair in enumerate(itertools.pairwise(widths))))
         self.output = Heads(config, shape.outputs)
@@ -115,9 +114,9 @@ class TabM(nn.Module):
         return Members(together_BO, each_MBO) if self.training else together_BO
 
     def learning_factors(self) -> dict[str, tuple[float, float]]:
-        """Return the factors of rate and decay of what members have for themselves."""
+        """Return the factors of rate and decay of what members have for themselves, and of encodings."""
         names = (name for name, _ in self.named_parameters())
-        return {name: (1.0, 0.0) for name in names if name.rpartition(".")[2] in OWN}
+        return undecayed(self) | {name: (1.0, 0.0) for name in names if name.rpartition(".")[2] in OWN}
 
 
 def _start(owners: Sequence[int], members: int, *, signs: bool) -> Scale:

@@ -35,6 +35,8 @@ def stack_key(candidate: Candidate, shape: TaskShape) -> Hashable | None:
     assert isinstance(config, MLPConfig)
     if config.norm == "batch" and training.batch_size == 1:
         return None
+    if config.numeric == "periodic":  # encodings that learn have no layer here
+        return None
     if training.batch_size * _flops(config, shape) > SMALL_FLOPS:
         return None
     loss = problems[shape.kind].loss_name(shape, training.loss)

@@ -40,6 +40,7 @@ def test_what_is_trained_alone(toy, training):
     assert stack_key(toy.candidate(batch_size="auto"), TABLE) is None
     assert stack_key(replace(toy.candidate(), architecture=Named("cnn")), TABLE) is None
     assert stack_key(toy.candidate(norm="batch", batch_size=1), TABLE) is None
+    assert stack_key(toy.candidate(numeric="periodic"), TABLE) is None
 
 
 def test_large_products_gain_nothing(toy):
