@@ -20,6 +20,8 @@ _MARGIN = 0.5
 """Share of the training range by which a value may lie outside of it."""
 _MOST_BINS, _FEWEST_BINS, _VALUES_OF_A_BIN = 24, 2, 12
 """Of quantiles: as many bins as leave each so many of the training values, within these bounds."""
+_MOST_QUARTERS = 32
+"""Of a distribution: as many bins in each quarter, by the same rule, so that the quartiles are between two of them."""
 
 
 def fit_table(frame: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def _fit_numbers(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {
             "column": name,
             **dict(zip(("median", "mean", "scale", "low", "high"), map(float, rest), strict=True)),
-            "quantiles": _quantiles((whole_NF[:, place] - scaler.mean_[place]) / scaler.scale_[place]),
+            **_quantiles((whole_NF[:, place] - scaler.mean_[place]) / scaler.scale_[place]),
         }
         for place, (name, *rest) in enumerate(fitted)
         if low_F[place] < high_F[place]
@@ -75,22 +77,27 @@ def training_range(fitted: Mapping[str, Any]) -> tuple[float, float]:
     return low + margin, high - margin
 
 
-def _quantiles(values_N: np.ndarray) -> list[float]:
-    """Return what cuts the values into bins with equally many, as far as values that are equal allow."""
+def _quantiles(values_N: np.ndarray) -> dict[str, list[float]]:
+    """Return what cuts the values into bins with equally many: few distinct ``quantiles``, and a finer distribution."""
     bins = min(_MOST_BINS, max(_FEWEST_BINS, len(values_N) // _VALUES_OF_A_BIN))
-    quantiles = np.quantile(values_N, np.linspace(0.0, 1.0, bins + 1))
-    distinct: list[float] = np.unique(quantiles.astype(np.float32)).tolist()
-    return distinct
+    quarter = min(_MOST_QUARTERS, max(1, len(values_N) // (4 * _VALUES_OF_A_BIN)))
+    few, many = (
+        np.quantile(values_N, np.linspace(0.0, 1.0, count + 1)).astype(np.float32) for count in (bins, 4 * quarter)
+    )
+    return {"quantiles": np.unique(few).tolist(), "distribution": many.tolist()}
 
 
 def _fit_categories(frame: pd.DataFrame) -> list[dict[str, Any]]:
     texts_NK = np.column_stack([as_text(frame[name]) for name in frame.columns])
     encoder = OrdinalEncoder().fit(texts_NK)
-    return [
-        {"column": name, "categories": [text for text in found if text is not None]}
-        for name, found in zip(frame.columns, encoder.categories_, strict=True)
-        if len(found) > 1
-    ]
+    fitted = []
+    for place, (name, found) in enumerate(zip(frame.columns, encoder.categories_, strict=True)):
+        if len(found) > 1:
+            categories = [text for text in found if text is not None]
+            codes_N = pd.Index(categories).get_indexer(texts_NK[:, place])
+            counts = np.bincount(codes_N[codes_N >= 0], minlength=len(categories)).tolist()
+            fitted.append({"column": name, "categories": categories, "counts": counts})
+    return fitted
 
 
 def _numbers_of(frame: pd.DataFrame, names: list[str], dates: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
