@@ -77,6 +77,9 @@ WRONG = [
     "task: digits\nspace: {architecture: {mlp: {depth: {int: [1, 3], float: [1, 3]}}}}",
     "task: digits\nspace: {architecture: {mlp: {depth: []}}}",
     "task: digits\nspace: {architecture: []}",
+    f"task: wine\ntraining: {{preprocessing: {{numeric: quantil}}}}\n{SPACE}",
+    "task: wine\nspace: {architecture: mlp, preprocessing: {onehot: 3}}",
+    "task: wine\nspace: {architecture: mlp, preprocessing: quantile}",
 ]
 
 

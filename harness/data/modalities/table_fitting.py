@@ -20,8 +20,9 @@ _MARGIN = 0.5
 """Share of the training range by which a value may lie outside of it."""
 _MOST_BINS, _FEWEST_BINS, _VALUES_OF_A_BIN = 24, 2, 12
 """Of quantiles: as many bins as leave each so many of the training values, within these bounds."""
-_MOST_QUARTERS = 32
-"""Of a distribution: as many bins in each quarter, by the same rule, so that the quartiles are between two of them."""
+_MOST_QUARTERS, _FEW_QUARTERS, _IN_ALL = 32, 4, 32_768
+"""Bins in each quarter of a distribution, so that the quartiles are between two of them: as many as leave each so many
+values, at most the first; and of all columns together the last, but for the second. Each model is kept with them."""
 
 
 def fit_table(frame: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -56,12 +57,13 @@ def _fit_numbers(frame: pd.DataFrame) -> list[dict[str, Any]]:
         low_F, high_F = whole_NF.min(axis=0), whole_NF.max(axis=0)
         margin_F = _MARGIN * (high_F - low_F)
         ends_2F = (np.stack([low_F - margin_F, high_F + margin_F]) - scaler.mean_) / scaler.scale_
+    most = min(_MOST_QUARTERS, max(_FEW_QUARTERS, _IN_ALL // len(frame.columns)))
     fitted = zip(frame.columns, imputer.statistics_, scaler.mean_, scaler.scale_, *ends_2F, strict=True)
     return [
         {
             "column": name,
             **dict(zip(("median", "mean", "scale", "low", "high"), map(float, rest), strict=True)),
-            **_quantiles((whole_NF[:, place] - scaler.mean_[place]) / scaler.scale_[place]),
+            **_quantiles((whole_NF[:, place] - scaler.mean_[place]) / scaler.scale_[place], most),
         }
         for place, (name, *rest) in enumerate(fitted)
         if low_F[place] < high_F[place]
@@ -77,12 +79,12 @@ def training_range(fitted: Mapping[str, Any]) -> tuple[float, float]:
     return low + margin, high - margin
 
 
-def _quantiles(values_N: np.ndarray) -> dict[str, list[float]]:
+def _quantiles(values_N: np.ndarray, most_quarters: int) -> dict[str, list[float]]:
     """Return what cuts the values into bins with equally many: few distinct ``quantiles``, and a finer distribution."""
     bins = min(_MOST_BINS, max(_FEWEST_BINS, len(values_N) // _VALUES_OF_A_BIN))
-    quarter = min(_MOST_QUARTERS, max(1, len(values_N) // (4 * _VALUES_OF_A_BIN)))
+    quarters = min(most_quarters, max(1, len(values_N) // (4 * _VALUES_OF_A_BIN)))
     few, many = (
-        np.quantile(values_N, np.linspace(0.0, 1.0, count + 1)).astype(np.float32) for count in (bins, 4 * quarter)
+        np.quantile(values_N, np.linspace(0.0, 1.0, count + 1)).astype(np.float32) for count in (bins, 4 * quarters)
     )
     return {"quantiles": np.unique(few).tolist(), "distribution": many.tolist()}
 
