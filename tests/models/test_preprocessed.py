@@ -95,9 +95,9 @@ def test_robust_clip_is_the_papers_formula():
 def test_the_network_is_built_for_the_numbers_that_it_sees(numeric):
     model = built(params={"numeric": "piecewise_linear"}, numeric=numeric)
     seen = model.inputs(torch.tensor(QUANTILES).T, torch.zeros(9, 3, dtype=torch.int64))[0]
-    told = torch.tensor(model.inputs.shape.inputs[0].quantiles)
-    torch.testing.assert_close(told, seen.T, rtol=0.0, atol=1e-5)
-    assert (told.diff(dim=1) > 0).all()
+    told = np.array(model.inputs.shape.inputs[0].quantiles)
+    np.testing.assert_allclose(told, seen.T, atol=1e-5)
+    assert (np.diff(told) > 0).all()
     assert model.network.numeric.encodings == 3 * 8
 
 
@@ -163,13 +163,10 @@ def test_parts_of_a_network_learn_as_they_do_without_it():
     assert decayed
 
 
-def test_it_costs_no_flops_and_runs_on_the_meta_device():
-    x, c = torch.randn(1, 3), codes(1)
-    model = built(numeric="quantile", rare=5)
-    assert count_flops(model, (x, c)).values["flops"] == count_flops(built(rare=5), (x, c)).values["flops"] > 0
-    with torch.device("meta"):
-        model = built(numeric="quantile", one_hot=4)
-        assert model(torch.empty(7, 3), torch.empty(7, 3, dtype=torch.int64)).shape == (7, 2)
+def test_it_costs_no_flops():
+    one = torch.randn(1, 3), codes(1)
+    found = [count_flops(built(rare=5, **more), one).values["flops"] for more in ({}, {"numeric": "quantile"})]
+    assert found[0] == found[1] > 0
 
 
 @pytest.mark.parametrize("options", [{"numeric": "quantile"}, {"rare": 2}, {"one_hot": 3}], ids=str)

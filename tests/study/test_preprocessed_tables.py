@@ -8,6 +8,7 @@ import pytest
 from safetensors import safe_open
 
 import harness
+from harness.errors import InputError
 
 ROWS = 240
 OPTIONS = {"numeric": ["quantile"], "rare": 20, "one_hot": 3}
@@ -65,8 +66,8 @@ def test_a_model_of_a_run_says_of_raw_rows_what_the_run_said(found):
     assert candidate["preprocessing"] == {"numeric": "quantile", "rare": 20, "one_hot": 3}
     with safe_open(found.run / "best/model.safetensors", framework="np") as file:
         stem = next(file.get_tensor(name) for name in file.keys() if name.endswith("stem.weight"))  # noqa: SIM118
-    # Two numbers with 12 bins each; of colours a column each; of kinds, a, b, c and all rare ones, a vector of 4.
-    assert stem.shape[1] == 2 + 2 * 12 + 2 + 4
+    # Two numbers with 14 bins each; of colours a column each; of kinds, a, b, c and all rare ones, a vector of 4.
+    assert stem.shape[1] == 2 + 2 * 14 + 2 + 4
     assert harness.verify(found.run).findings == ()
 
 
@@ -81,9 +82,7 @@ def test_a_task_without_columns_is_refused_before_anything_is_written(tmp_path):
         "task": "digits",
         "space": {"architecture": ["mlp", "linear"], "preprocessing": {"numeric": ["standard", "quantile"]}},
     }
-    with pytest.raises(
-        harness.InputError, match=r"preprocessing\.numeric: is for the columns of a table, .* image inputs"
-    ):
+    with pytest.raises(InputError, match=r"preprocessing\.numeric: is for the columns of a table, .* image inputs"):
         harness.search(asked, trials=1, workers=0, device="cpu", out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
