@@ -71,6 +71,7 @@ def test_a_model_of_a_run_says_of_raw_rows_what_the_run_said(found):
     assert harness.verify(found.run).findings == ()
 
 
+@pytest.mark.slow
 def test_a_torch_program_takes_raw_rows_through_it(found, tmp_path):
     exported = harness.export(found.run, format="torch", out=tmp_path / "homes.pt2")
     assert exported.difference < 1e-5
