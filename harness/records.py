@@ -75,6 +75,10 @@ class Input:
     """How many codes there are: of each categorical column, or of the tokens; all are >= 1."""
     quantiles: tuple[tuple[float, ...], ...] = ()
     """Of each numeric column ascending quantiles of its training values, as a model sees them; empty: not known."""
+    distribution: tuple[tuple[float, ...], ...] = ()
+    """Of each numeric column more of such quantiles, at equal distances, repeated ones included; empty: not known."""
+    counts: tuple[tuple[int, ...], ...] = ()
+    """Of each categorical column how many training samples each code from 1 on has; empty: not known."""
     patches: tuple[tuple[float, ...], ...] = ()
     """Of an image the covariance of its patches of 3 x 3 pixels in training, as a model sees them: rows and columns are
     channel, row and column of a pixel, the last one fastest; empty: not known."""
@@ -94,13 +98,18 @@ def image_inputs(
 
 
 def table_inputs(
-    features: int, cardinalities: tuple[int, ...] = (), quantiles: tuple[tuple[float, ...], ...] = ()
+    features: int,
+    cardinalities: tuple[int, ...] = (),
+    quantiles: tuple[tuple[float, ...], ...] = (),
+    distribution: tuple[tuple[float, ...], ...] = (),
+    counts: tuple[tuple[int, ...], ...] = (),
 ) -> tuple[Input, ...]:
     """Return the inputs of a table: its numbers and, where there are any, its categories."""
-    numbers = Input(kind=InputKind.NUMERIC, shape=(features,), quantiles=quantiles)
+    numbers = Input(kind=InputKind.NUMERIC, shape=(features,), quantiles=quantiles, distribution=distribution)
     if not cardinalities:
         return (numbers,)
-    codes = Input(kind=InputKind.CATEGORICAL, shape=(len(cardinalities),), dtype="int64", cardinalities=cardinalities)
+    shape = (len(cardinalities),)
+    codes = Input(kind=InputKind.CATEGORICAL, shape=shape, dtype="int64", cardinalities=cardinalities, counts=counts)
     return numbers, codes
 
 

@@ -5,7 +5,7 @@ A family is one file in ``families/`` that registers itself with :func:`harness.
 
 from __future__ import annotations
 
-from harness.models.build import build, configuration, fitting_of, parse, schema, validate
+from harness.models.build import build, configuration, fitting_of, idle_preprocessing, parse, schema, validate
 from harness.models.calibrated import Curve, Curves, Isotonic, calibrated
 from harness.models.calling import evaluating, example_inputs
 from harness.models.cost import count_flops, count_parameters, flops_of
@@ -13,6 +13,7 @@ from harness.models.ensemble import Ensemble, Tempered
 from harness.models.families.own import is_own, own_sha256
 from harness.models.family import Family, Fitting, families, takes
 from harness.models.fitted import Fitted, Samples, is_fitted
+from harness.models.preprocessed import Preprocessed
 from harness.models.weights import load_weights
 from harness.problems.outputs import Members, Outputs, leaves, mapped, prediction
 
@@ -26,6 +27,7 @@ __all__ = [
     "Isotonic",
     "Members",
     "Outputs",
+    "Preprocessed",
     "Samples",
     "Tempered",
     "build",
@@ -38,6 +40,7 @@ __all__ = [
     "families",
     "fitting_of",
     "flops_of",
+    "idle_preprocessing",
     "is_fitted",
     "is_own",
     "leaves",

@@ -11,14 +11,18 @@ from torch import nn
 from harness.errors import InputError
 from harness.models.families import own
 from harness.models.family import Fitting, families
+from harness.models.preprocessed import Preprocessed, table_inputs_of
 from harness.models.reversible import Reversible
 from harness.problems import problems
 from harness.records import Named, TaskShape
 from harness.spec.base import Frozen
 from harness.spec.explain import reason
+from harness.spec.training import Preprocessing
 
 
-def build(architecture: Named, shape: TaskShape, *, trust: bool = False) -> nn.Module:
+def build(
+    architecture: Named, shape: TaskShape, *, preprocessing: Preprocessing | None = None, trust: bool = False
+) -> nn.Module:
     """Return the module for a task, its weights drawn from torch's global generator, ready to be trained.
 
     It is in training mode, but for parts that a module of the user's own keeps frozen; nothing else may call its
@@ -26,13 +30,19 @@ def build(architecture: Named, shape: TaskShape, *, trust: bool = False) -> nn.M
 
     ``architecture`` names a family with its parameters, or holds ``family: "package.module:function"`` among them: that
     function is the user's own, imported only with ``trust`` and called as ``function(shape, **other_params)``. What
-    predicts how a series goes on sees each window on its own mean and deviation.
+    predicts how a series goes on sees each window on its own mean and deviation; a network for a table sees what
+    ``preprocessing`` makes of it, as far as it has no way of its own.
 
     Raises:
-        InputError: an unknown family or parameter, a value out of bounds, inputs that the family cannot take, or the
-            user's own function is not trusted, cannot be imported or does not return a fitting module.
+        InputError: an unknown family or parameter, a value out of bounds, inputs that the family cannot take or that
+            are not preprocessed so, or the user's own function is not trusted, cannot be imported or does not return a
+            fitting module.
     """
-    model = own.build(architecture, shape, trust=trust) if own.is_own(architecture) else _of_family(architecture, shape)
+    inputs = table_inputs_of(preprocessing or Preprocessing(), shape, idle_preprocessing(architecture))
+    seen = shape if inputs is None else inputs.shape
+    model = own.build(architecture, seen, trust=trust) if own.is_own(architecture) else _of_family(architecture, seen)
+    if inputs is not None:
+        model = Preprocessed(inputs, model)
     return Reversible(model) if problems[shape.kind].continues else model
 
 
@@ -60,6 +70,14 @@ def fitting_of(architecture: Named) -> Fitting | None:
     """Return how the models of an architecture are fitted; None where they are trained by steps down a gradient."""
     known = architecture.name in families and not own.is_own(architecture)
     return families[architecture.name].fitting if known else None
+
+
+def idle_preprocessing(architecture: Named) -> tuple[str, ...]:
+    """Return the keys of ``preprocessing`` that do nothing with an architecture: all of them where it is fitted."""
+    if architecture.name not in families or own.is_own(architecture):
+        return ()
+    family = families[architecture.name]
+    return tuple(Preprocessing.model_fields) if family.fitting is not None else family.own_preprocessing
 
 
 def validate(architecture: Named) -> None:

@@ -59,6 +59,8 @@ class Family:
     """Takes an instance of ``config`` and the shape of the task; draws weights from torch's global generator."""
     idle: tuple[Idle, ...] = ()
     """Parameters that do nothing beside some values of others."""
+    own_preprocessing: tuple[str, ...] = ()
+    """The keys of ``preprocessing`` that do nothing here, since the family has a way of its own."""
     weights: Callable[[Any], Weights | None] | None = None
     """Takes an instance of ``config`` and says with what weights a training begins; None: with those drawn."""
     fitting: Fitting | None = None
@@ -80,6 +82,7 @@ def family(
     config: type[C],
     why_not: Callable[[TaskShape], str],
     idle: tuple[Idle, ...] = (),
+    own_preprocessing: tuple[str, ...] = (),
     weights: Callable[[C], Weights | None] | None = None,
     fitting: Fitting | None = None,
 ) -> Callable[[Callable[[C, TaskShape], nn.Module]], Callable[[C, TaskShape], nn.Module]]:
@@ -87,8 +90,9 @@ def family(
 
     ``config`` is the model of its parameters, an instance of which ``build`` takes with the shape of the task.
     ``why_not`` says why it cannot be built for a shape, "" where it can; ``idle`` names parameters that do nothing
-    beside some values of others; ``weights`` the file or run with whose weights a training begins; ``fitting`` how the
-    module is filled that ``build`` returns, where that is not by training.
+    beside some values of others, ``own_preprocessing`` the keys of ``preprocessing`` that do nothing here, ``weights``
+    the file or run with whose weights a training begins; ``fitting`` says how the module is filled that ``build``
+    returns, where that is not by training.
 
     >>> class LinearConfig(FamilyConfig):
     ...     bias: bool = True
@@ -108,6 +112,7 @@ def family(
             why_not=why_not,
             build=build,
             idle=idle,
+            own_preprocessing=own_preprocessing,
             weights=weights,
             fitting=fitting,
         )

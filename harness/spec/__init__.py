@@ -21,7 +21,7 @@ from harness.spec.series import SeriesTask, TsTask
 from harness.spec.shipped import shipped_spaces, shipped_summaries, space_of_task
 from harness.spec.space import corner_values
 from harness.spec.task import TaskSpec
-from harness.spec.training import PRECISIONS, Augment, Averaged, Cost, Costs, Rule, Training
+from harness.spec.training import PRECISIONS, Augment, Averaged, Cost, Costs, Preprocessing, Rule, Training
 
 __all__ = [
     "CHOICES",
@@ -45,6 +45,7 @@ __all__ = [
     "Limits",
     "Node",
     "Parameter",
+    "Preprocessing",
     "Range",
     "Resampling",
     "Rule",

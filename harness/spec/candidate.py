@@ -10,7 +10,7 @@ from harness.records import Named
 from harness.spec.document import Spec
 from harness.spec.names import SCHEDULES
 from harness.spec.parameters import Categorical, Choice, Fixed, Group, Node, Range, Scalar
-from harness.spec.training import Training
+from harness.spec.training import NESTED, Training
 
 CHOICES = ("architecture", "optimizer", *SCHEDULES)
 """Keys of a space whose value is one of several options with parameters of their own."""
@@ -50,8 +50,8 @@ def completed(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a candidate's dict with the defaults of what it does not say, as one of an earlier version may not."""
     options: dict[str, Any] = {key: {name: {}} for key, name in DEFAULTS.items()}
     training = Training().model_dump(mode="json")
-    augment = {**training["augment"], **value.get("augment", {})}
-    return {**options, **training, **value, "augment": augment}
+    nested = {key: {**training[key], **value.get(key, {})} for key in NESTED}
+    return {**options, **training, **value, **nested}
 
 
 def candidate_at(spec: Spec, chosen: Mapping[str, Scalar]) -> Candidate:
@@ -59,8 +59,8 @@ def candidate_at(spec: Spec, chosen: Mapping[str, Scalar]) -> Candidate:
     values = _resolve(spec.group, "", chosen)
     named = {key: Named(*next(iter(values.pop(key, {DEFAULTS.get(key): {}}).items()))) for key in CHOICES}
     fixed = spec.training.model_dump()
-    augment = {**fixed["augment"], **values.pop("augment", {})}
-    return Candidate(**named, training=Training.model_validate({**fixed, **values, "augment": augment}))
+    nested = {key: {**fixed[key], **values.pop(key, {})} for key in NESTED}
+    return Candidate(**named, training=Training.model_validate({**fixed, **values, **nested}))
 
 
 def _resolve(node: Node, path: str, chosen: Mapping[str, Scalar]) -> Any:

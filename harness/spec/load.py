@@ -21,7 +21,7 @@ from harness.spec.reader import MAX_BYTES, Document, read_mapping, read_yaml
 from harness.spec.shipped import find_space, space_of_task
 from harness.spec.space import parse_space
 from harness.spec.task import TaskSpec, form_of, sources
-from harness.spec.training import Training
+from harness.spec.training import NESTED, Preprocessing, Training
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "limits": Limits,
@@ -109,6 +109,7 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("training", "augment", "fill"): "zero",
     ("training", "augment", "magnitude"): 0.5,
     ("training", "augment", "operations"): 0,
+    ("training", "preprocessing"): Preprocessing().model_dump(),
 }
 """Keys that came after the first runs, with their defaults: left out there, so that a space's hash is what it was."""
 
@@ -155,8 +156,11 @@ def read_text(path: Path) -> str:
 
 def _without(training: dict[str, Any], space: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what the space decides, since a key may be set in one place only."""
-    augment = {key: value for key, value in training["augment"].items() if key not in space.get("augment", {})}
-    return {"augment": augment, **{key: value for key, value in training.items() if key not in (*space, "augment")}}
+    nested = {
+        section: {key: value for key, value in training[section].items() if key not in space.get(section, {})}
+        for section in NESTED
+    }
+    return {**nested, **{key: value for key, value in training.items() if key not in (*space, *NESTED)}}
 
 
 def _plain(node: Node) -> Any:

@@ -13,7 +13,7 @@ from harness.spec.explain import reason
 from harness.spec.names import OPTIONS
 from harness.spec.parameters import Group, Node, NodeError, Range, parse_choice, parse_group, parse_node
 from harness.spec.reader import Document
-from harness.spec.training import OF_THE_WINNER, Augment, Training
+from harness.spec.training import NESTED, OF_THE_WINNER, Training
 
 SEARCHABLE = (*CHOICES, *(name for name in Training.model_fields if name not in OF_THE_WINNER))
 """Keys that ``space:`` may hold."""
@@ -41,10 +41,10 @@ def parse_space(document: Document) -> Group:
 
 
 def _refuse_twice(fixed: object, key: str, node: Node, path: tuple[str | int, ...]) -> None:
-    """Refuse what `training:` fixes and `space:` varies; an augmentation may be fixed in part."""
+    """Refuse what `training:` fixes and `space:` varies; what has keys of its own may be fixed in part."""
     if not isinstance(fixed, dict) or key not in fixed:
         return
-    if key == "augment" and isinstance(node, Group) and isinstance(fixed[key], dict):
+    if key in NESTED and isinstance(node, Group) and isinstance(fixed[key], dict):
         shared = [name for name in node.items if name in fixed[key]]
         if not shared:
             return
@@ -58,10 +58,10 @@ def _parse_key(key: str, value: object, path: tuple[str | int, ...]) -> Node:
         for name, option in choice.options.items():
             _check_option(key, name, option, path)
         return choice
-    if key == "augment":
+    if key in NESTED:
         group = parse_group(value, path)
         for name, node in group.items.items():
-            _check_values(Augment, name, node, (*path, name))
+            _check_values(NESTED[key], name, node, (*path, name))
         return group
     node = parse_node(value, path)
     _check_values(Training, key, node, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -48,6 +49,18 @@ class Augment(Frozen):
     """Alpha of mixup's beta distribution (Zhang et al., 2018, arXiv:1710.09412); for tables too."""
     cutmix: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
     """Alpha of cutmix's beta distribution (Yun et al., 2019, arXiv:1905.04899); beside mixup, half of the samples."""
+
+
+class Preprocessing(Frozen):
+    """How the columns of a table come into a network, beyond what is the same for all candidates."""
+
+    numeric: Literal["standard", "robust_clip", "quantile"] = "standard"
+    """Numbers on mean and deviation; on median and quartiles, clipped smoothly (arXiv:2407.04491); or each column along
+    its quantiles to a normal distribution."""
+    rare: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """Categories with fewer training samples share one code."""
+    one_hot: Annotated[int, Field(ge=0, le=1024)] = 0
+    """A column of up to so many categories becomes one of 0 and 1 for each; the others are embedded."""
 
 
 class Averaged(Frozen):
@@ -127,6 +140,7 @@ class Training(Frozen):
     swa: Share = 0.0
     """Share of the last steps whose weights are averaged evenly (with ``ema``: from where on); 0: none."""
     augment: Augment = Augment()
+    preprocessing: Preprocessing = Preprocessing()
     final: Annotated[Literal["auto", "refit", "keep"] | Averaged, BeforeValidator(_final)] = "auto"
     """What becomes of the winner: trained anew on training + validation, kept as it is, or (``auto``) what a rehearsal
     on the training part shows to be no worse; or several, averaged."""
@@ -140,3 +154,7 @@ class Training(Frozen):
     def averages(self) -> bool:
         """Whether an average of the weights is what is measured and kept."""
         return self.ema > 0.0 or self.swa > 0.0
+
+
+NESTED: Mapping[str, type[Frozen]] = {"augment": Augment, "preprocessing": Preprocessing}
+"""The keys with keys of their own, of which a space may vary some while others are fixed."""

@@ -13,7 +13,7 @@ from harness.spec import COST
 from harness.spec.load import SECTIONS
 from harness.spec.names import SCHEDULES
 from harness.spec.task import sources
-from harness.spec.training import OF_THE_WINNER, Augment, Training
+from harness.spec.training import NESTED, OF_THE_WINNER, Training
 from harness.train import optimizers, schedules
 
 _NODES: dict[str, Any] = {
@@ -55,11 +55,11 @@ def space_schema() -> dict[str, Any]:
     searched = {
         name: _searchable(schema)
         for name, schema in Training.model_json_schema()["properties"].items()
-        if name not in (*OF_THE_WINNER, "augment")
+        if name not in (*OF_THE_WINNER, *NESTED)
     }
-    augment = _group(Augment.model_json_schema()["properties"])
+    nested = {name: _group(model.model_json_schema()["properties"]) for name, model in NESTED.items()}
     inlined = {name: _inline(model) for name, model in SECTIONS.items()}
-    keys = dict.fromkeys((*choices, *searched, "augment"), True)
+    keys = dict.fromkeys((*choices, *searched, *nested), True)
     inlined["search"]["properties"]["first"]["items"] = {
         "type": "object",
         "properties": keys,
@@ -79,7 +79,7 @@ def space_schema() -> dict[str, Any]:
             "space": {
                 "type": "object",
                 "required": ["architecture"],
-                "properties": {**choices, **searched, "augment": augment},
+                "properties": {**choices, **searched, **nested},
                 "additionalProperties": False,
             },
         },

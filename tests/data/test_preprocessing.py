@@ -10,7 +10,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from harness.data import load, prepare
+from harness.data import check_preprocessing, load, prepare
+from harness.data.modalities import modalities
 from harness.errors import DataError
 from harness.spec.task import BuiltinTask, CsvTask, NpzTask
 
@@ -77,6 +78,33 @@ def test_preprocessing_survives_json_and_gives_what_load_gave(table):
     for part in (data.train, data.validation):
         applied = applied_to(preprocessing, frame.iloc[part.index])
         assert all(np.array_equal(*both) for both in zip(applied, part.inputs, strict=True))
+
+
+def test_the_distribution_of_numbers_and_the_counts_of_categories_are_those_of_train(table):
+    frame, data = table
+    for place, fitted in enumerate(data.preprocessing["numeric"]):
+        bins = len(fitted["distribution"]) - 1
+        assert bins == 4 * (len(data.train) // 48)
+        expected = np.quantile(data.train.inputs[0][:, place].astype(np.float64), np.linspace(0, 1, bins + 1))
+        assert fitted["distribution"] == pytest.approx(expected, abs=1e-5)
+    (colour,) = data.preprocessing["categorical"]
+    seen = frame["colour"].iloc[data.train.index].value_counts()
+    assert colour["counts"] == [seen[name] for name in colour["categories"]]
+    numbers, codes = data.shape.inputs
+    assert codes.counts == (tuple(colour["counts"]),)
+    assert numbers.distribution[1] == tuple(data.preprocessing["numeric"][1]["distribution"])
+
+
+def test_the_preprocessing_of_a_version_that_did_not_note_them_is_of_use(table):
+    frame, data = table
+    older = json.loads(json.dumps(data.preprocessing))
+    for each in (*older["numeric"], *older["categorical"]):
+        each.pop("distribution", None)
+        each.pop("counts", None)
+    check_preprocessing(older)
+    applied = applied_to(older, frame.iloc[data.validation.index])
+    assert all(np.array_equal(*both) for both in zip(applied, data.validation.inputs, strict=True))
+    assert not any(modalities["table"].inputs(older)[0].distribution)
 
 
 def test_raw_tables_may_have_other_columns_and_unknown_or_missing_values(table):

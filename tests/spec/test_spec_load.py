@@ -12,6 +12,7 @@ from harness.errors import SpecError
 from harness.records import Named
 from harness.spec import (
     Candidate,
+    Preprocessing,
     candidate_at,
     canonical,
     load_spec,
@@ -76,6 +77,20 @@ def parse(text, *overrides):
         ("task: digits\nspace: {architecture: mlp, batch_size: {a: {}, b: {}}}", "not options of its own"),
         ("task: digits\nspace: {architecture: mlp, augment: {flipp: true}}", "did you mean 'flip'?"),
         ("task: digits\nspace: {architecture: mlp, augment: {shift: {float: [0, 2]}}}", "space.augment.shift: 2.0"),
+        (BASE + "training: {preprocessing: {rar: 3}}", "training.preprocessing.rar: unknown key; did you mean 'rare'?"),
+        ("task: wine\nspace: {architecture: mlp, preprocessing: {onehot: 3}}", "unknown key; did you mean 'one_hot'?"),
+        (
+            "task: wine\nspace: {architecture: mlp, preprocessing: {numeric: [standard, quantil]}}",
+            "space.preprocessing.numeric: 'quantil': 'quantil' is not one of standard, robust_clip, quantile; did you",
+        ),
+        (
+            "task: wine\nspace: {architecture: mlp, preprocessing: {rare: {int: [0, 9]}}}",
+            "space.preprocessing.rare: 0: ",
+        ),
+        (
+            "task: wine\ntraining: {preprocessing: {rare: 2}}\nspace: {architecture: mlp, preprocessing: {rare: [3]}}",
+            "space.preprocessing.rare: set in `training:` as well",
+        ),
         (
             "task: digits\ntraining: {batch_size: 3}\nspace: {architecture: mlp, batch_size: [1, 2]}",
             "space.batch_size: set in `training:` as well",
@@ -243,9 +258,25 @@ def test_keys_that_came_later_change_nothing_where_they_are_not_used():
     assert again.training.swa == 0.5
 
 
+def test_preprocessing_is_fixed_in_part_and_changes_no_hash_where_it_is_not_used():
+    spec = parse(BASE)
+    assert "preprocessing" not in canonical(spec)["training"]
+    assert spec_hash(parse(BASE, "training.preprocessing={numeric: standard, rare: 1}")) == spec_hash(spec)
+    assert spec_hash(parse(BASE, "training.preprocessing.rare=2")) != spec_hash(spec)
+    varied = parse(
+        "task: wine\ntraining: {preprocessing: {rare: 5}}\n"
+        "space: {architecture: mlp, preprocessing: {numeric: [standard, quantile], one_hot: {int: [0, 20]}}}"
+    )
+    again = parse(yaml.safe_dump(canonical(varied)))
+    assert (again.group, again.training, spec_hash(again)) == (varied.group, varied.training, spec_hash(varied))
+    candidate = candidate_at(varied, {"preprocessing.numeric": "quantile", "preprocessing.one_hot": 7})
+    assert candidate.training.preprocessing == Preprocessing(numeric="quantile", rare=5, one_hot=7)
+    assert Candidate.from_dict(candidate.as_dict()) == candidate
+
+
 def test_the_candidate_of_an_earlier_version_has_the_defaults_of_what_it_does_not_say():
     candidate = candidate_at(parse("task: digits\nspace: {architecture: mlp, optimizer: sgd}"), {})
-    later = ("ema", "swa", "dropout_schedule", "weight_decay_schedule")
+    later = ("ema", "swa", "dropout_schedule", "weight_decay_schedule", "preprocessing")
     older = {key: value for key, value in candidate.as_dict().items() if key not in later}
     assert Candidate.from_dict(older) == candidate
 

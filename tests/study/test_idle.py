@@ -97,6 +97,34 @@ def test_what_may_do_nothing_depends_on_what_decides(space, idle):
     assert {path.split(".")[-1] for path in needed_where(spec.group)} == idle
 
 
+@pytest.mark.parametrize("order", ["preprocessing, architecture", "architecture, preprocessing"])
+def test_what_a_family_preprocesses_in_its_own_way_is_not_drawn_beside_it(order):
+    parts = {
+        "architecture": "architecture: {mlp: {}, realmlp: {}, linear: {}, mine: {family: 'a.b:c'}}",
+        "preprocessing": "preprocessing: {numeric: [standard, quantile], rare: [1, 5], one_hot: {int: [0, 9]}}",
+    }
+    text = f"task: wine\nspace: {{{', '.join(parts[name] for name in order.split(', '))}, batch_size: [32, 64]}}"
+    spec, study, seen = parse_spec(text, origin="x"), optuna.create_study(), set()
+    does_something = {"mlp": {"numeric", "rare", "one_hot"}, "realmlp": {"rare"}, "linear": set()}
+    does_something["mine"] = does_something["mlp"]
+    for number in range(24):
+        study.sampler = build_sampler(spec, number)
+        params = suggest(study.ask(), spec.group)
+        name = params["architecture"]
+        seen.add(name)
+        assert own_names(params, "preprocessing.") == does_something[name]
+        assert set(locate(spec.group, params)) == set(params)
+        asked = candidate_at(spec, params).training.preprocessing
+        assert asked.rare == params.get("preprocessing.rare", 1)
+    assert seen == set(does_something)
+    assert needed_where(spec.group) == {
+        "batch_size": "architecture is mlp or realmlp or mine",
+        "preprocessing.numeric": "architecture is mlp or mine",
+        "preprocessing.rare": "architecture is mlp or realmlp or mine",
+        "preprocessing.one_hot": "architecture is mlp or mine",
+    }
+
+
 def test_where_a_parameter_is_needed_can_be_read():
     assert needed_where(spec_of(KEYS).group) == {
         "architecture.mlp.width": "depth > 0",

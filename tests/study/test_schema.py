@@ -82,6 +82,9 @@ WRONG = [
     "task: digits\nspace: {architecture: mlp, optimizer: {sgd: {lrr: 1}}}",
     f"task: digits\nbudget: {{trialz: 1}}\n{SPACE}",
     "task: digits\nspace: {architecture: {mlp: {depth: {int: [1]}}}}",
+    f"task: wine\ntraining: {{preprocessing: {{numeric: quantil}}}}\n{SPACE}",
+    "task: wine\nspace: {architecture: mlp, preprocessing: {onehot: 3}}",
+    "task: wine\nspace: {architecture: mlp, preprocessing: quantile}",
 ]
 
 

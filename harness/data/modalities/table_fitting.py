@@ -20,6 +20,9 @@ _MARGIN = 0.5
 """Share of the training range by which a value may lie outside of it."""
 _MOST_BINS, _FEWEST_BINS, _VALUES_OF_A_BIN = 24, 2, 12
 """Of quantiles: as many bins as leave each so many of the training values, within these bounds."""
+_MOST_QUARTERS, _FEW_QUARTERS, _IN_ALL = 32, 4, 32_768
+"""Bins in each quarter of a distribution, so that the quartiles are between two of them: as many as leave each so many
+values, at most the first; and of all columns together the last, but for the second. Each model is kept with them."""
 
 
 def fit_table(frame: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -54,12 +57,13 @@ def _fit_numbers(frame: pd.DataFrame) -> list[dict[str, Any]]:
         low_F, high_F = whole_NF.min(axis=0), whole_NF.max(axis=0)
         margin_F = _MARGIN * (high_F - low_F)
         ends_2F = (np.stack([low_F - margin_F, high_F + margin_F]) - scaler.mean_) / scaler.scale_
+    most = min(_MOST_QUARTERS, max(_FEW_QUARTERS, _IN_ALL // len(frame.columns)))
     fitted = zip(frame.columns, imputer.statistics_, scaler.mean_, scaler.scale_, *ends_2F, strict=True)
     return [
         {
             "column": name,
             **dict(zip(("median", "mean", "scale", "low", "high"), map(float, rest), strict=True)),
-            "quantiles": _quantiles((whole_NF[:, place] - scaler.mean_[place]) / scaler.scale_[place]),
+            **_quantiles((whole_NF[:, place] - scaler.mean_[place]) / scaler.scale_[place], most),
         }
         for place, (name, *rest) in enumerate(fitted)
         if low_F[place] < high_F[place]
@@ -75,22 +79,27 @@ def training_range(fitted: Mapping[str, Any]) -> tuple[float, float]:
     return low + margin, high - margin
 
 
-def _quantiles(values_N: np.ndarray) -> list[float]:
-    """Return what cuts the values into bins with equally many, as far as values that are equal allow."""
+def _quantiles(values_N: np.ndarray, most_quarters: int) -> dict[str, list[float]]:
+    """Return what cuts the values into bins with equally many: few distinct ``quantiles``, and a finer distribution."""
     bins = min(_MOST_BINS, max(_FEWEST_BINS, len(values_N) // _VALUES_OF_A_BIN))
-    quantiles = np.quantile(values_N, np.linspace(0.0, 1.0, bins + 1))
-    distinct: list[float] = np.unique(quantiles.astype(np.float32)).tolist()
-    return distinct
+    quarters = min(most_quarters, max(1, len(values_N) // (4 * _VALUES_OF_A_BIN)))
+    few, many = (
+        np.quantile(values_N, np.linspace(0.0, 1.0, count + 1)).astype(np.float32) for count in (bins, 4 * quarters)
+    )
+    return {"quantiles": np.unique(few).tolist(), "distribution": many.tolist()}
 
 
 def _fit_categories(frame: pd.DataFrame) -> list[dict[str, Any]]:
     texts_NK = np.column_stack([as_text(frame[name]) for name in frame.columns])
     encoder = OrdinalEncoder().fit(texts_NK)
-    return [
-        {"column": name, "categories": [text for text in found if text is not None]}
-        for name, found in zip(frame.columns, encoder.categories_, strict=True)
-        if len(found) > 1
-    ]
+    fitted = []
+    for place, (name, found) in enumerate(zip(frame.columns, encoder.categories_, strict=True)):
+        if len(found) > 1:
+            categories = [text for text in found if text is not None]
+            codes_N = pd.Index(categories).get_indexer(texts_NK[:, place])
+            counts = np.bincount(codes_N[codes_N >= 0], minlength=len(categories)).tolist()
+            fitted.append({"column": name, "categories": categories, "counts": counts})
+    return fitted
 
 
 def _numbers_of(frame: pd.DataFrame, names: list[str], dates: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -34,7 +34,10 @@ from harness.spec.text_reading import Encoding
 
 
 class Number(TypedDict):
-    """A column of numbers, or a number of a date's calendar; the ends and quantiles are of the standardised values."""
+    """A column of numbers, or a number of a date's calendar; from the ends on all is of the standardised values.
+
+    ``distribution`` are quantiles at equal distances, repeated ones included.
+    """
 
     column: str
     median: float
@@ -43,13 +46,15 @@ class Number(TypedDict):
     low: NotRequired[float]
     high: NotRequired[float]
     quantiles: NotRequired[list[float]]
+    distribution: NotRequired[list[float]]
 
 
 class Categories(TypedDict):
-    """A column of categories, in the order of their codes from 1."""
+    """A column of categories, in the order of their codes from 1, and how many training samples have each."""
 
     column: str
     categories: list[str]
+    counts: NotRequired[list[int]]
 
 
 class Dates(TypedDict):
@@ -101,11 +106,13 @@ class TableModality(Modality[pd.DataFrame]):
 
     def inputs(self, fitted: Mapping[str, Any]) -> tuple[Input, ...]:
         """Return the numbers and, where there are any, the categories."""
-        numeric = fitted["numeric"]
+        numeric, categorical = fitted["numeric"], fitted["categorical"]
         return table_inputs(
             len(numeric),
-            cardinalities=tuple(len(column["categories"]) + 1 for column in fitted["categorical"]),
+            cardinalities=tuple(len(column["categories"]) + 1 for column in categorical),
             quantiles=tuple(tuple(column.get("quantiles", ())) for column in numeric),
+            distribution=tuple(tuple(column.get("distribution", ())) for column in numeric),
+            counts=tuple(tuple(column.get("counts", ())) for column in categorical),
         )
 
     def prepare(self, fitted: Mapping[str, Any], raw: Any, unusual: Unusual) -> Prepared:

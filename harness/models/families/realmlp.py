@@ -22,10 +22,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -33,6 +31,7 @@ from torch import Tensor, nn
 
 from harness.models.family import FamilyConfig, family, takes
 from harness.models.layers import MIN_WIDTH, Dropout, dropout, sequence
+from harness.models.scaling import RobustClip
 from harness.models.tables import Waves
 from harness.records import InputKind, TaskShape
 
@@ -42,8 +41,6 @@ EMBEDDING = 8
 COMBINATIONS = 3
 SLOW = 0.1
 """Factor of the rate of biases, activations and cosines."""
-LIMIT = 3.0
-"""What clipped numbers stay below."""
 
 ActivationName = Literal["selu", "mish", "relu"]
 _ACTIVATIONS: dict[ActivationName, type[nn.Module]] = {"selu": nn.SELU, "mish": nn.Mish, "relu": nn.ReLU}
@@ -64,34 +61,6 @@ class RealMLPConfig(FamilyConfig):
     """How numbers come in: scaled and clipped alone, or with combinations of cosines beside them."""
     scale_rate: Annotated[float, Field(strict=True, gt=0.0, le=256.0)] = 6.0
     """Factor of the learning rate of the inputs' factors."""
-
-
-class RobustClip(nn.Module):
-    """Puts numbers on the median and the distance of the quartiles, and clips them smoothly."""
-
-    median: Tensor
-    factor: Tensor
-
-    def __init__(self, quantiles: Sequence[Sequence[float]], features: int) -> None:
-        super().__init__()
-        known = [_median_and_factor(ends) for ends in quantiles] or [(0.0, 1.0)] * features
-        # They follow from the data, so they are no part of the weights.
-        for name, values in zip(("median", "factor"), np.reshape(known, (-1, 2)).T.tolist(), strict=True):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
-
-    def forward(self, x_BF: Tensor) -> Tensor:
-        """Return ``B x F``."""
-        x_BF = (x_BF - self.median) * self.factor
-        return x_BF / (1.0 + (x_BF / LIMIT).square()).sqrt()
-
-
-def _median_and_factor(quantiles: Sequence[float]) -> tuple[float, float]:
-    """Return what to take off a number and what to multiply it with, from quantiles at equal distances."""
-    if len(quantiles) < 2:
-        return 0.0, 1.0
-    shares = np.linspace(0.0, 1.0, len(quantiles))
-    low, median, high = np.interp([0.25, 0.5, 0.75], shares, quantiles).tolist()
-    return median, 1.0 / (high - low)
 
 
 class Cosines(Waves):
@@ -226,6 +195,7 @@ def _columns(category: nn.Module) -> int:
     summary="a perceptron with what helps on tables: robust scaling, learned cosines, layers for high learning rates",
     config=RealMLPConfig,
     why_not=takes((InputKind.NUMERIC,), (InputKind.NUMERIC, InputKind.CATEGORICAL)),
+    own_preprocessing=("numeric", "one_hot"),
 )
 def build_realmlp(config: RealMLPConfig, shape: TaskShape) -> nn.Module:
     """Return the network for this task, which must be one of tables."""

@@ -8,7 +8,7 @@ from typing import Any
 from harness.spec import CHOICES, Group, Spec
 from harness.spec.first import point_of
 from harness.spec.parameters import Node, Path, Scalar, parse_choice, parse_group, parse_node
-from harness.spec.training import OF_THE_WINNER
+from harness.spec.training import NESTED, OF_THE_WINNER
 
 
 def spanned(spec: Spec, candidates: Sequence[Mapping[str, Any]]) -> tuple[Spec, list[dict[str, Scalar]]]:
@@ -28,7 +28,7 @@ def spanned(spec: Spec, candidates: Sequence[Mapping[str, Any]]) -> tuple[Spec, 
 def _parsed(key: str, value: Any, path: Path) -> Node:
     if key in CHOICES:
         return parse_choice(value, path)
-    return parse_group(value, path) if key == "augment" else parse_node(value, path)
+    return parse_group(value, path) if key in NESTED else parse_node(value, path)
 
 
 def _joined(values: Sequence[Any]) -> Any:

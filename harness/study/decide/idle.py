@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from harness.models import families, fitting_of
+from harness.models import families, fitting_of, idle_preprocessing
 from harness.records import Named
 from harness.spec import Categorical, Choice, Fixed, Group, Node, Range, parameters
 from harness.spec.base import Frozen
 from harness.spec.idle import Idle
 from harness.spec.names import OF_FITTED
 from harness.train import optimizers, schedules
+
+PREPROCESSING = "preprocessing"
 
 
 def of_fitted(key: str) -> bool:
@@ -21,14 +23,33 @@ def of_fitted(key: str) -> bool:
 
 def is_fitted(group: Group, chosen: Mapping[str, Any]) -> bool:
     """Tell whether the architecture at a point of a space is fitted; not where the space does not have it."""
+    named = _architecture(group, chosen)
+    return named is not None and fitting_of(named) is not None
+
+
+def idle_beside(group: Group, chosen: Mapping[str, Any]) -> Collection[str]:
+    """Return what of a space does nothing beside the architecture at a point, by dotted path.
+
+    Those are keys, with all that is in them, and keys of ``preprocessing``.
+    """
+    named = _architecture(group, chosen)
+    if named is None:
+        return ()
+    if fitting_of(named) is not None:
+        return [name for name in group.items if not of_fitted(name)]
+    node = group.items.get(PREPROCESSING)
+    known = node.items if isinstance(node, Group) else ()
+    return [f"{PREPROCESSING}.{key}" for key in idle_preprocessing(named) if key in known]
+
+
+def _architecture(group: Group, chosen: Mapping[str, Any]) -> Named | None:
+    """Return the family at a point of a space; None where it is the user's own, or not known."""
     node = group.items.get("architecture")
     if not isinstance(node, Choice):
-        return False
+        return None
     only = next(iter(node.options)) if len(node.options) == 1 else None
     name = chosen.get("architecture", only)
-    if name not in node.options or "family" in node.options[name].items:
-        return False
-    return fitting_of(Named(name)) is not None
+    return Named(name) if name in node.options and "family" not in node.options[name].items else None
 
 
 def architectures(group: Group) -> Collection[str]:
@@ -37,9 +58,10 @@ def architectures(group: Group) -> Collection[str]:
     return node.options if isinstance(node, Choice) else ()
 
 
-def fitted_of(group: Group) -> list[str]:
-    """Return the architectures of a space that are fitted."""
-    return [name for name in architectures(group) if is_fitted(group, {"architecture": name})]
+def decides(group: Group) -> bool:
+    """Tell whether the architecture of a space decides about more than its own parameters."""
+    points = [{"architecture": name} for name in architectures(group)]
+    return any(is_fitted(group, point) or idle_beside(group, point) for point in points)
 
 
 class Effects:
@@ -72,20 +94,24 @@ class Effects:
 
 def needed_where(group: Group) -> Mapping[str, str]:
     """Return where each parameter does something that does nothing at some candidate of a space, by dotted path."""
-    names, fitted = architectures(group), fitted_of(group)
-    networks = [name for name in names if name not in fitted]
-    beside_networks = {
-        parameter.path: f"architecture is {' or '.join(networks)}"
+    idle = {name: idle_beside(group, {"architecture": name}) for name in architectures(group)}
+    beside = {
+        parameter.path: f"architecture is {' or '.join(name for name in idle if name not in without)}"
         for parameter in parameters(group)
-        if fitted and not of_fitted(parameter.path.partition(".")[0])
+        if (without := [name for name, paths in idle.items() if _within(parameter.path, paths)])
     }
-    return beside_networks | {
+    return beside | {
         f"{choice}.{name}.{param}": where
         for choice, node in group.items.items()
         if isinstance(node, Choice)
         for name, option in node.options.items()
         for param, where in Effects(choice, name, option).needed_where()
     }
+
+
+def _within(path: str, others: Collection[str]) -> bool:
+    """Tell whether a path is one of others, or in it."""
+    return any(path == other or path.startswith(f"{other}.") for other in others)
 
 
 def _beyond(rule: Idle) -> str:

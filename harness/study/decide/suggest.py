@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from harness.errors import did_you_mean
 from harness.spec import Categorical, Choice, Fixed, Group, Node, Range
 from harness.spec.parameters import Scalar, contains
-from harness.study.decide.idle import Effects, fitted_of, is_fitted, of_fitted
+from harness.study.decide.idle import Effects, decides, idle_beside
 
 Choose = Callable[[str, Categorical | Range], Scalar]
 
@@ -62,7 +62,9 @@ def distribution(parameter: Categorical | Range) -> BaseDistribution:
     return FloatDistribution(low, high, log=log, step=step)
 
 
-def _walk(node: Node, choose: Choose, path: str = "", though_idle: Collection[str] = ()) -> dict[str, Scalar]:
+def _walk(
+    node: Node, choose: Choose, path: str = "", though_idle: Collection[str] = (), idle: Collection[str] = ()
+) -> dict[str, Scalar]:
     """Have every parameter chosen that exists at the candidate that comes of it, and does something there."""
     match node:
         case Fixed():
@@ -71,10 +73,11 @@ def _walk(node: Node, choose: Choose, path: str = "", though_idle: Collection[st
             return {path: choose(path, node)}
         case Group(items):
             chosen: dict[str, Scalar] = {}
-            for name, item in items.items() if path else _deciding_first(items):
+            for name, item in items.items() if path else _deciding_first(node):
                 at = f"{path}.{name}" if path else name
-                asked = path or of_fitted(name) or not is_fitted(node, chosen) or _given(at, though_idle)
-                chosen |= _walk(item, choose, at, though_idle) if asked else {}
+                idle = idle if path else idle_beside(node, chosen)
+                if at not in idle or _given(at, though_idle):
+                    chosen |= _walk(item, choose, at, though_idle, idle)
             return chosen
         case Choice(options):
             if len(options) == 1:
@@ -85,10 +88,10 @@ def _walk(node: Node, choose: Choose, path: str = "", though_idle: Collection[st
             return own | _walk_option(options[name], choose, path, name, though_idle)
 
 
-def _deciding_first(items: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
-    """Yield what a space has; first the architecture, where it may be one beside which most else does nothing."""
-    first = "architecture" if fitted_of(Group(items)) else ""
-    return iter(sorted(items.items(), key=lambda item: item[0] != first))
+def _deciding_first(group: Group) -> Iterator[tuple[str, Node]]:
+    """Yield what a space has; first the architecture, where it may be one beside which other things do nothing."""
+    first = "architecture" if decides(group) else ""
+    return iter(sorted(group.items.items(), key=lambda item: item[0] != first))
 
 
 def _given(path: str, params: Collection[str]) -> bool:

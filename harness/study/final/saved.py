@@ -193,7 +193,8 @@ def _averaged(saved: Saved, trust: bool) -> nn.Module:
 def _built(candidate: Candidate, saved: Saved, own: str | None, trust: bool) -> nn.Module:
     """Return a candidate's model, whatever its weights."""
     architecture = candidate.architecture
-    model = models.build(architecture, _shape_for(candidate, saved), trust=trust)
+    preprocessing = candidate.training.preprocessing
+    model = models.build(architecture, _shape_for(candidate, saved), preprocessing=preprocessing, trust=trust)
     if own_sha256(architecture) != own:
         told = f"{architecture.params['family']}: has changed since the run, whose model it builds"
         warnings.warn(told, stacklevel=6)

@@ -34,7 +34,13 @@ def training_seed(job: Job, seed: int, fold: int) -> int:
 def build_model(job: Job, candidate: Candidate, dataset: TrainingData, seed: int) -> nn.Module:
     """Return the candidate's model with weights drawn from ``seed``."""
     with chance(job.device, seed):
-        return models.build(candidate.architecture, job.model_shape(candidate, dataset), trust=job.trust)
+        return drawn_model(job, candidate, dataset)
+
+
+def drawn_model(job: Job, candidate: Candidate, dataset: TrainingData) -> nn.Module:
+    """Return the candidate's model with weights as torch's generators are now."""
+    training, shape = candidate.training, job.model_shape(candidate, dataset)
+    return models.build(candidate.architecture, shape, preprocessing=training.preprocessing, trust=job.trust)
 
 
 def stages_of(candidate: Candidate) -> int:
@@ -127,9 +133,9 @@ def plan_training(
     by_rule: bool = False,
 ) -> Plan:
     """Return how the candidate is trained on this device; ``by_rule`` without measuring anything."""
-    shape, fitted = job.model_shape(candidate, dataset), bool(stages_of(candidate))
+    fitted = bool(stages_of(candidate))
     return make_plan(
-        lambda: models.build(candidate.architecture, shape, trust=job.trust),
+        lambda: drawn_model(job, candidate, dataset),
         train,
         device=job.device,
         memory=None if by_rule or fitted else job.choosing,  # there is no step to measure

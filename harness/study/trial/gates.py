@@ -14,7 +14,6 @@ from contextlib import contextmanager
 
 import torch
 
-from harness import models
 from harness.errors import HardwareError, Interrupted, TimedOut
 from harness.hardware import Sampler, meters_for, native_precisions, read_limits
 from harness.measure import allocated_mib, free_memory, is_out_of_memory, training_footprint
@@ -25,6 +24,7 @@ from harness.study.job import Job
 from harness.study.limits import check
 from harness.study.trial.building import (
     build_model,
+    drawn_model,
     epochs_of,
     largest_batch,
     one_sample,
@@ -201,9 +201,9 @@ class Gates:
     def _static_memory_mb(self, candidate: Candidate) -> float:
         """Return what the tensors of a step take; on a host with all that the process holds now."""
         job, samples = self._job, len(self._job.dataset.train)
-        shape, host = job.model_shape(candidate, job.dataset), torch.device("cpu")
+        host = torch.device("cpu")
         footprint = training_footprint(
-            lambda: models.build(candidate.architecture, shape, trust=job.trust),
+            lambda: drawn_model(job, candidate, job.dataset),
             one_sample(job.dataset, host),
             plain_loss(candidate, job.dataset, host).function,
             batch=min(samples, largest_batch(candidate, samples)),

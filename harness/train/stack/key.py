@@ -20,9 +20,9 @@ PRECISIONS = ("auto", "fp32")
 def stack_key(candidate: Candidate, shape: TaskShape) -> Hashable | None:
     """Return what candidates have in common that can be trained as one program on a CPU; None: it is trained alone.
 
-    They have one structure, batch size and loss, and may differ in all else: activation, dropout, optimiser, rate,
-    decay, schedules, smoothing, penalties, epochs, patience and seed. Larger models gain nothing by it: a batch's
-    forward pass is below SMALL_FLOPS. ``shape`` is that of the task.
+    They have one structure, preprocessing, batch size and loss, and may differ in all else: activation, dropout,
+    optimiser, rate, decay, schedules, smoothing, penalties, epochs, patience and seed. Larger models gain nothing by
+    it: a batch's forward pass is below SMALL_FLOPS. ``shape`` is that of the task.
     """
     training = candidate.training
     if candidate.architecture.name != FAMILY or not problems[shape.kind].stackable or shape.target is None:
@@ -41,10 +41,10 @@ def stack_key(candidate: Candidate, shape: TaskShape) -> Hashable | None:
         return None
     loss = problems[shape.kind].loss_name(shape, training.loss)
     structure = tuple(config.widths()), config.norm, config.residual, config.numeric
-    return structure, training.batch_size, loss, training.class_weights
+    return structure, training.preprocessing, training.batch_size, loss, training.class_weights
 
 
 def _flops(config: MLPConfig, shape: TaskShape) -> float:
-    """Return what a forward pass of one sample computes, about: of embeddings and encodings a part is left out."""
+    """Return what a forward pass of one sample computes, about: of what columns become before it a part is left out."""
     widths = [prod(shape.inputs[0].sizes), *config.widths(), shape.outputs]
     return 2.0 * sum(before * after for before, after in pairwise(widths))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from harness.data import Order, derive_seed
 from harness.errors import TrialEnd
+from harness.models import Preprocessed
 from harness.models.families.mlp import MLP
 from harness.problems import LOSS
 from harness.records import EpochRecord
@@ -56,9 +57,17 @@ class Member(Bookkeeping):
 
     @property
     def mlp(self) -> MLP:
-        """Its model."""
-        assert isinstance(self.model, MLP)
-        return self.model
+        """Its network, without what scales and codes the columns of a table for it."""
+        network = self.model.network if isinstance(self.model, Preprocessed) else self.model
+        assert isinstance(network, MLP)
+        return network
+
+    def seen(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return what the network is called with where the model is called with these."""
+        if not isinstance(self.model, Preprocessed):
+            return inputs
+        found: tuple[Tensor, ...] = self.model.inputs(*inputs)
+        return found
 
     @property
     def targets(self) -> Targets:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from harness.data import Part
-from harness.models.families.mlp import MLP
 from harness.problems import LOSS, Qualities, problems
 from harness.records import EpochRecord
 from harness.train.stack.member import Member
@@ -37,12 +36,12 @@ class Samples:
     targets: Tensor
 
     @classmethod
-    def of(cls, part: Part, model: MLP) -> Samples:
-        """Return those of a part; what a model makes of numbers without learning is made once."""
-        x, *codes = part.tensors(CPU)
+    def of(cls, part: Part, member: Member) -> Samples:
+        """Return those of a part; what a model makes of numbers and codes without learning is made once."""
+        x, *codes = member.seen(part.tensors(CPU))
         numbers_NF = x.flatten(1)
-        if model.numeric is not None:
-            numbers_NF = model.numeric(numbers_NF)
+        if member.mlp.numeric is not None:
+            numbers_NF = member.mlp.numeric(numbers_NF)
         return cls(numbers_NF, codes[0] if codes else None, torch.from_numpy(part.targets))
 
 
@@ -57,7 +56,7 @@ class Stack:
         self.members = sorted(members, key=lambda member: str(member.candidate.architecture.params.get("activation")))
         first = members[0]
         self._shape, self._problem = first.targets.shape, problems[first.targets.shape.kind]
-        self._train, self._validation = Samples.of(train, first.mlp), Samples.of(validation, first.mlp)
+        self._train, self._validation = Samples.of(train, first), Samples.of(validation, first)
         self._stop = stop
         self._buffers = Buffers()
         self._network = Network([member.mlp for member in self.members])

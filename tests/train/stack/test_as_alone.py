@@ -93,6 +93,16 @@ def test_a_table_with_categories(toy, numeric):
     compare(bench, [toy.candidate(optimizer, numeric=numeric) for optimizer in OPTIMIZERS[1:4]], within=1e-9)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(
+    "options", [{"numeric": "quantile", "rare": 16}, {"numeric": "robust_clip", "one_hot": 9}], ids=str
+)
+def test_a_table_that_is_preprocessed(toy, options):
+    bench = toy.bench(TaskKind.CLASSIFICATION, outputs=3, categories=True).in_float64()
+    of = [toy.candidate(training={"preprocessing": options}, dropout=share) for share in (0.0, 0.2)]
+    compare(bench, of, within=1e-9)
+
+
 @pytest.mark.parametrize("kind", ["classes", "values"])
 def test_in_four_bytes_metrics_agree_to_the_fifth_place(toy, request, kind):
     candidates = [toy.candidate(("adamw", {"lr": 1e-3}), norm="layer", dropout=share) for share in (0.0, 0.3)]

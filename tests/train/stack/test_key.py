@@ -26,6 +26,7 @@ def test_what_a_program_needs_in_common(toy):
         toy.candidate(residual=True),
         toy.candidate(batch_size=16),
         toy.candidate(training={"class_weights": "balanced"}),
+        toy.candidate(training={"preprocessing": {"rare": 3}}),
     ]
     assert len({stack_key(each, TABLE) for each in others} | {key}) == len(others) + 1
 

@@ -42,7 +42,7 @@ class Bench:
     def recipe(self, of, seed):
         shape = replace(self.shape, outputs=outputs_for(self.shape, of.training.loss))
         with chance(CPU, seed):
-            model = models.build(of.architecture, shape)
+            model = models.build(of.architecture, shape, preprocessing=of.training.preprocessing)
         counts = problems[self.shape.kind].class_counts(self.train.targets, self.shape)
         return Supervised(model, of, Targets(self.shape, counts), plan(of.training.batch_size))
 
@@ -105,10 +105,10 @@ def bench(kind, *, outputs=1, categories=False, samples=86):
     signal = numbers[:, 0] - numbers[:, 1] * numbers[:, 2] + 0.3 * codes[:, 0]
     if kind is TaskKind.CLASSIFICATION:
         targets = np.digitize(signal, np.quantile(signal, np.arange(1, outputs) / outputs)).astype(np.int64)
-        shape = TaskShape(kind=kind, outputs=outputs, inputs=inputs(categories))
+        shape = TaskShape(kind=kind, outputs=outputs, inputs=inputs(categories, numbers, codes))
     else:
         targets = signal.astype(np.float32) if outputs == 1 else np.stack([signal, -(signal**2)], 1).astype(np.float32)
-        shape = TaskShape(kind=kind, outputs=outputs, inputs=inputs(categories))
+        shape = TaskShape(kind=kind, outputs=outputs, inputs=inputs(categories, numbers, codes))
     own = (numbers, codes) if categories else (numbers,)
     first, second = slice(0, samples), slice(samples, None)
     return Bench(
@@ -116,9 +116,13 @@ def bench(kind, *, outputs=1, categories=False, samples=86):
     )
 
 
-def inputs(categories):
+def inputs(categories, numbers, codes):
     quantiles = (*QUANTILES, (0.0, 1.0), (0.0, 1.0))
-    return table_inputs(5, CARDINALITIES if categories else (), quantiles)
+    distribution = tuple(map(tuple, np.quantile(numbers, np.linspace(0.0, 1.0, 9), axis=0).T.tolist()))
+    counts = tuple(
+        tuple(np.bincount(each, minlength=n)[1:].tolist()) for each, n in zip(codes.T, CARDINALITIES, strict=True)
+    )
+    return table_inputs(5, CARDINALITIES if categories else (), quantiles, distribution, counts)
 
 
 def same(first, second):
