@@ -49,12 +49,11 @@ class Augment(Frozen):
     cutmix: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
     """Alpha of cutmix's beta distribution (Yun et al., 2019, arXiv:1905.04899); beside mixup, half of the samples."""
     time_mask: Share = 0.0
-    """Blank a stretch of up to this share of a series' steps or a sound's frames (Park et al., 2019, arXiv:1904.08779).
-    """
+    """Blank up to this share of a series' steps, or a sound's frames, in a row (Park et al., 2019, arXiv:1904.08779)."""
     frequency_mask: Share = 0.0
-    """Blank up to this share of a sound's bands, side by side."""
+    """Blank up to this share of a sound's bands in a row."""
     masks: Annotated[int, Field(ge=1, le=8)] = 1
-    """How many stretches ``time_mask`` and ``frequency_mask`` each blank; they may overlap."""
+    """How many times ``time_mask`` and ``frequency_mask`` are done; the stretches may overlap."""
     jitter: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
     """Standard deviation of the normal noise that is added to a series, in standard deviations of its channels (Um et
     al., 2017, arXiv:1706.00527)."""
