@@ -49,7 +49,7 @@ class Augment(Frozen):
     cutmix: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
     """Alpha of cutmix's beta distribution (Yun et al., 2019, arXiv:1905.04899); beside mixup, half of the samples."""
     time_mask: Share = 0.0
-    """Blank up to this share of a series' steps, or a sound's frames, in a row (Park et al., 2019, arXiv:1904.08779)."""
+    """Blank up to this share of a series' steps or a sound's frames in a row (Park et al., 2019, arXiv:1904.08779)."""
     frequency_mask: Share = 0.0
     """Blank up to this share of a sound's bands in a row."""
     masks: Annotated[int, Field(ge=1, le=8)] = 1
