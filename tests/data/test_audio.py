@@ -110,7 +110,7 @@ def test_bands_are_triangles_on_the_mel_scale():
     for number, band in enumerate(bands):
         inside = np.flatnonzero(band)
         assert number * step < mels[inside[0]] < mels[inside[-1]] < (number + 2) * step
-        assert abs(mels[band.argmax()] - (place + 1) * step) < 0.2 * step
+        assert abs(mels[band.argmax()] - (number + 1) * step) < 0.2 * step
         rising = band[inside[0] : band.argmax()]
         assert np.diff(rising, 2) == pytest.approx(0, abs=1e-5)
     within = (mels > step) & (mels < 20 * step)
