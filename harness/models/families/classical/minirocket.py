@@ -14,17 +14,19 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from torch import Tensor, nn
 
 from harness.models.families.classical.answers import Answers, of_two
-from harness.models.families.classical.inputs import empty, of_classes_or_values
+from harness.models.families.classical.inputs import Floats, empty, of_classes_or_values
 from harness.models.family import FamilyConfig, Fitting, family
 from harness.models.fitted import Fitted, Samples
 from harness.models.sequences import Steps, takes_series
@@ -42,6 +44,7 @@ _ALPHAS = np.logspace(-3, 3, 10)
 _AT_ONCE = 2**24
 """Values of convolutions that are in memory together while a model is fitted."""
 _TINY = 1e-8
+_BOUND = math.log(100.0)
 
 
 def why_not(shape: TaskShape) -> str:
@@ -167,7 +170,7 @@ class MiniRocket(Fitted):
         empty(self, "bias", 1)
 
     def forward(self, x: Tensor, mask_BT: Tensor | None = None) -> Tensor:
-        """Return logarithms of shares that order classes as the ridge model does, or values, ``B x outputs``."""
+        """Return logarithms of probabilities, or values, ``B x outputs``."""
         if not len(self.bias):
             return self.answers.nothing(x)
         y_BR = F.linear(self.convolutions(x, mask_BT), self.weight, self.bias)
@@ -192,9 +195,7 @@ class MiniRocket(Fitted):
 
 
 def fit_minirocket(config: MiniRocketConfig, module: nn.Module, samples: Samples) -> Iterator[None]:
-    """Fit it in one go; how much weights are shrunk is what is best with each sample left out (scikit-learn)."""
-    from sklearn.linear_model import RidgeClassifierCV, RidgeCV
-
+    """Fit it in one go."""
     del config
     assert isinstance(module, MiniRocket)
     if len(samples.targets) > ROWS:
@@ -204,11 +205,46 @@ def fit_minirocket(config: MiniRocketConfig, module: nn.Module, samples: Samples
         features = module.convolutions.fit(samples).astype(np.float64)
     scale = features.std(axis=0)
     scale[scale < _TINY] = 1.0
-    model = (RidgeClassifierCV if module.answers.of_classes else RidgeCV)(alphas=_ALPHAS)
-    model.fit(features / scale, targets, sample_weight=samples.weights)
-    weight, bias = np.atleast_2d(model.coef_) / scale, np.atleast_1d(model.intercept_)
-    module.hold(weight=torch.from_numpy(weight), bias=torch.from_numpy(bias))
+    weight, bias = _ridge(features / scale, targets, samples.weights, of_classes=module.answers.of_classes)
+    module.hold(weight=torch.from_numpy(weight / scale), bias=torch.from_numpy(bias))
     yield
+
+
+def _ridge(
+    features: Floats, targets: NDArray[Any], weights: Floats | None, *, of_classes: bool
+) -> tuple[Floats, Floats]:
+    """Return weights and biases of scikit-learn's ridge model, shrunk as is best with each sample left out.
+
+    Classes are -1 and 1, and what is said of them is multiplied so that it is a logit.
+    """
+    from sklearn.linear_model import RidgeCV
+    from sklearn.preprocessing import LabelBinarizer
+
+    if not of_classes:
+        model = RidgeCV(alphas=_ALPHAS).fit(features, targets, sample_weight=weights)
+        return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+    signs_NR = LabelBinarizer(neg_label=-1).fit_transform(targets)
+    model = RidgeCV(alphas=_ALPHAS, scoring="neg_mean_squared_error", store_cv_results=True)
+    model.fit(features, signs_NR, sample_weight=weights)
+    left_out_NR = model.cv_results_[..., np.flatnonzero(model.alpha_ == _ALPHAS)[0]].reshape(signs_NR.shape)
+    times = _sureness(left_out_NR, signs_NR)
+    return times * np.atleast_2d(model.coef_), times * np.atleast_1d(model.intercept_)
+
+
+def _sureness(said_NR: Floats, signs_NR: NDArray[Any]) -> float:
+    """Return by what scores are to be multiplied to be logits, from those of samples that were left out of the fit.
+
+    Right is never quite certain, as of Platt (1999): of N samples one more is of any class.
+    """
+    if said_NR.shape[1] == 1:
+        said_NR, signs_NR = np.hstack([-said_NR, said_NR]), np.hstack([-signs_NR, signs_NR])
+    count, classes = said_NR.shape
+    right_NS = ((signs_NR > 0) * count + 1.0 / classes) / (count + 1)
+
+    def cost(logarithm: float) -> float:
+        return -float((right_NS * log_softmax(said_NR * math.exp(logarithm), axis=1)).sum())
+
+    return math.exp(float(minimize_scalar(cost, bounds=(-_BOUND, _BOUND), method="bounded").x))
 
 
 def _there(mask_BT: Tensor, spread: int, *, alternate: int) -> Tensor:
