@@ -1,6 +1,6 @@
-"""Claim: the shipped spaces ``series`` and ``series-all`` are as good as published models on real time series.
+"""Claim: the shipped space ``series`` is as good as published models on real time series.
 
-Run: ``python benchmarks/series.py [--space series-all] [--sets GunPoint,OSULeaf] [--trials 4] [--seed 0]
+Run: ``python benchmarks/series.py [--sets GunPoint,OSULeaf] [--trials 4] [--seed 0]
 [--set KEY=VALUE] [--data FOLDER] [--out results/series]``. The official training parts are searched with
 ``harness.search``, in this process on one thread, and the official test parts are predicted once, by the winner; the
 baselines that the report has, MiniRocket of the package aeon among them where it is installed, learn from the same
@@ -28,7 +28,6 @@ def main() -> None:
     """Search each set, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default=",".join((*UNIVARIATE, *MULTIVARIATE)), help="names, separated by commas")
-    parser.add_argument("--space", default="series", help="the shipped space")
     parser.add_argument("--trials", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], help="overrides a key of the space, as in a search")
@@ -55,7 +54,7 @@ def row_of(name: str, options: argparse.Namespace) -> Mapping[str, Any]:
     """Search one set."""
     before, started = time.process_time(), time.perf_counter()
     result = harness.search(
-        options.space,
+        "series",
         overrides=[task_of(options.data or sets_folder(), name), *options.set],
         trials=options.trials,
         seed=options.seed,

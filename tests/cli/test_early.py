@@ -104,7 +104,7 @@ def test_python_names_the_spaces_too():
     import harness
     from harness.errors import InputError
 
-    with pytest.raises(InputError, match="digits, fashion-mnist, forecast, images, series-all, series, tabular-all"):
+    with pytest.raises(InputError, match="digits, fashion-mnist, forecast, images, series, tabular-all, tabular, text"):
         harness.search()
 
 

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from harness.models import Samples, build, families, fitting_of, parse
 from harness.models.families.classical.answers import LEAST
 from harness.models.families.classical.minirocket import spreads_of
+from harness.problems.order import of_steps
 from harness.records import Input, InputKind, Named, Target, TaskKind, TaskShape, image_inputs, table_inputs
 
 STEPS = 30
@@ -216,13 +217,32 @@ def test_what_it_cannot_be_fitted_to_is_told():
     why_not = families["minirocket"].why_not
     table = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=table_inputs(3))
     assert why_not(table) == "takes series or series and mask or image inputs, the task has numeric inputs"
-    assert why_not(replace(shape_of(), kind="ordinal")) == "is for classification and regression, the task is ordinal"
+    told = "is for classes and for values, the task is forecasting"
+    assert why_not(replace(shape_of(), kind=TaskKind.FORECASTING)) == told
     assert not why_not(shape_of(masked=True, values=True))
     inputs, known = waves()
     with pytest.raises(ValueError, match="all samples to fit are of one class"):
         fitted(shape_of(), inputs, known * 0)
-    with pytest.raises(ValueError, match="fitted to 10,000 series at most, and there are 12,000"):
-        fitted(shape_of(), (np.repeat(inputs[0], 200, axis=0),), np.repeat(known, 200))
+
+
+def test_of_too_many_series_some_are_drawn_and_that_is_warned_of(monkeypatch):
+    monkeypatch.setattr("harness.models.families.classical.minirocket.ROWS", 40)
+    inputs, known = waves(masked=True)
+    weights = np.linspace(0.5, 2.0, 60)
+    with pytest.warns(UserWarning, match="minirocket is fitted to 40 of 60 series, drawn at random"):
+        model = fitted(shape_of(masked=True), inputs, known, weights=weights)
+    rows = np.sort(np.random.default_rng(3).permutation(60)[:40])
+    fewer = fitted(shape_of(masked=True), tuple(x[rows] for x in inputs), known[rows], weights=weights[rows])
+    assert torch.equal(said(model, inputs), said(fewer, inputs))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_of_classes_in_an_order_it_says_the_steps_that_give_the_same_probabilities(classes):
+    inputs, known = waves(classes=classes)
+    plain = fitted(shape_of(outputs=classes), inputs, known)
+    ordered = fitted(replace(shape_of(outputs=classes - 1), kind="ordinal"), inputs, known)
+    assert said(ordered, inputs).shape == (60, classes - 1)
+    torch.testing.assert_close(of_steps(said(ordered, inputs)), said(plain, inputs).log_softmax(1), atol=1e-4, rtol=0)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 import harness
 from harness.spec import load_spec
 
-FAMILIES = ["inception_time", "lite", "tcn", "gru", "lstm", "transformer"]
+FAMILIES = ["minirocket", "inception_time", "lite", "tcn", "gru", "lstm", "transformer"]
 QUICK = ["task=digits", "space.epochs=2", "search.first=[]", "search.baselines=false", "training.final=keep"]
 
 

@@ -26,16 +26,11 @@ CATEGORIES = 20
 _takes = takes((InputKind.IMAGE,), (InputKind.NUMERIC,), (InputKind.NUMERIC, InputKind.CATEGORICAL))
 
 
-def of_classes_or_values(shape: TaskShape) -> str:
-    """Say why these models cannot be fitted for a task's kind; "" where they can."""
-    if shape.kind not in (TaskKind.CLASSIFICATION, TaskKind.REGRESSION):
-        return f"is for {TaskKind.CLASSIFICATION} and {TaskKind.REGRESSION}, the task is {shape.kind}"
-    return ""
-
-
 def why_not(shape: TaskShape) -> str:
     """Say why these models cannot be fitted for a task: they know classes and values, of tables and of images."""
-    return of_classes_or_values(shape) or _takes(shape)
+    if shape.kind not in (TaskKind.CLASSIFICATION, TaskKind.REGRESSION):
+        return f"is for {TaskKind.CLASSIFICATION} and {TaskKind.REGRESSION}, the task is {shape.kind}"
+    return _takes(shape)
 
 
 def has_classes(shape: TaskShape) -> bool:

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -26,11 +28,11 @@ from scipy.special import log_softmax
 from torch import Tensor, nn
 
 from harness.models.families.classical.answers import Answers, of_two
-from harness.models.families.classical.inputs import Floats, empty, of_classes_or_values
+from harness.models.families.classical.inputs import Floats, empty, has_classes
 from harness.models.family import FamilyConfig, Fitting, family
 from harness.models.fitted import Fitted, Samples
 from harness.models.sequences import Steps, takes_series
-from harness.records import TaskShape
+from harness.records import TaskKind, TaskShape
 
 LENGTH = 9
 """Steps of a convolution."""
@@ -39,7 +41,7 @@ THREES = tuple(itertools.combinations(range(LENGTH), 3))
 SPREADS = 32
 """Most spreads."""
 ROWS = 10_000
-"""Most series to fit to: their features lie in memory at once."""
+"""Most series to fit to: their features lie in memory at once, and the ridge model's time grows with their square."""
 _ALPHAS = np.logspace(-3, 3, 10)
 _AT_ONCE = 2**24
 """Values of convolutions that are in memory together while a model is fitted."""
@@ -49,7 +51,9 @@ _BOUND = math.log(100.0)
 
 def why_not(shape: TaskShape) -> str:
     """Say why it cannot be fitted for a task: it knows classes and values, of series and of the columns of images."""
-    return of_classes_or_values(shape) or takes_series(shape)
+    if not has_classes(shape) and shape.kind != TaskKind.REGRESSION:
+        return f"is for classes and for values, the task is {shape.kind}"
+    return takes_series(shape)
 
 
 class MiniRocketConfig(FamilyConfig):
@@ -198,8 +202,7 @@ def fit_minirocket(config: MiniRocketConfig, module: nn.Module, samples: Samples
     """Fit it in one go."""
     del config
     assert isinstance(module, MiniRocket)
-    if len(samples.targets) > ROWS:
-        raise ValueError(f"minirocket is fitted to {ROWS:,} series at most, and there are {len(samples.targets):,}")
+    samples = _at_most(samples, ROWS)
     targets = module.answers.fit(samples)
     with torch.no_grad():
         features = module.convolutions.fit(samples).astype(np.float64)
@@ -208,6 +211,18 @@ def fit_minirocket(config: MiniRocketConfig, module: nn.Module, samples: Samples
     weight, bias = _ridge(features / scale, targets, samples.weights, of_classes=module.answers.of_classes)
     module.hold(weight=torch.from_numpy(weight / scale), bias=torch.from_numpy(bias))
     yield
+
+
+def _at_most(samples: Samples, most: int) -> Samples:
+    """Return so many samples where there are more, drawn at random; that is warned of."""
+    count = len(samples.targets)
+    if count <= most:
+        return samples
+    warnings.warn(f"minirocket is fitted to {most:,} of {count:,} series, drawn at random", stacklevel=2)
+    rows = np.sort(np.random.default_rng(samples.seed).permutation(count)[:most])
+    inputs = tuple(x[torch.from_numpy(rows)] for x in samples.inputs)
+    weights = None if samples.weights is None else samples.weights[rows]
+    return replace(samples, inputs=inputs, targets=samples.targets[rows], weights=weights)
 
 
 def _ridge(
