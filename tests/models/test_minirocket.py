@@ -16,6 +16,7 @@ from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
 from harness.models import Samples, build, families, fitting_of, parse
+from harness.models.families.classical import minirocket
 from harness.models.families.classical.answers import LEAST
 from harness.models.families.classical.minirocket import spreads_of
 from harness.problems.order import of_steps
@@ -226,7 +227,7 @@ def test_what_it_cannot_be_fitted_to_is_told():
 
 
 def test_of_too_many_series_some_are_drawn_and_that_is_warned_of(monkeypatch):
-    monkeypatch.setattr("harness.models.families.classical.minirocket.ROWS", 40)
+    monkeypatch.setattr(minirocket, "ROWS", 40)
     inputs, known = waves(masked=True)
     weights = np.linspace(0.5, 2.0, 60)
     with pytest.warns(UserWarning, match="minirocket is fitted to 40 of 60 series, drawn at random"):
