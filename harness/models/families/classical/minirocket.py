@@ -23,8 +23,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 from torch import Tensor, nn
 
 from harness.models.families.classical.answers import Answers, of_two
@@ -251,6 +249,9 @@ def _sureness(said_NR: Floats, signs_NR: NDArray[Any]) -> float:
 
     Right is never quite certain, as of Platt (1999): of N samples one more is of any class.
     """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     if said_NR.shape[1] == 1:
         said_NR, signs_NR = np.hstack([-said_NR, said_NR]), np.hstack([-signs_NR, signs_NR])
     count, classes = said_NR.shape
