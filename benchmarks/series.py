@@ -1,11 +1,11 @@
-"""Claim: the shipped space ``series`` is as good as published networks on real time series.
+"""Claim: the shipped space ``series`` is as good as published models on real time series.
 
-Run: ``python benchmarks/series.py [--sets GunPoint,OSULeaf] [--trials 4] [--seed 0] [--set KEY=VALUE] [--data FOLDER]
-[--out results/series]``. The official training parts are searched with ``harness.search``, in this process on one
-thread, and the official test parts are predicted once, by the winner; the baselines that the report has, MiniRocket of
-the package aeon among them where it is installed, learn from the same series. A row of ``series.csv`` for each set has
-the accuracies and the CPU seconds of the whole search, baselines included. ``--data`` is the folder of the sets where
-aeon is not installed.
+Run: ``python benchmarks/series.py [--sets GunPoint,OSULeaf] [--trials 4] [--seed 0]
+[--set KEY=VALUE] [--data FOLDER] [--out results/series]``. The official training parts are searched with
+``harness.search``, in this process on one thread, and the official test parts are predicted once, by the winner; the
+baselines that the report has, MiniRocket of the package aeon among them where it is installed, learn from the same
+series. A row of ``series.csv`` for each set has the accuracies and the CPU seconds of the whole search, baselines
+included. ``--data`` is the folder of the sets where aeon is not installed.
 """
 
 from __future__ import annotations

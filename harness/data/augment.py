@@ -3,13 +3,15 @@
 What happens to a sample depends on (seed, epoch, its number in the part) alone: one row of a table of draws per sample
 and epoch, whatever the batch size and wherever the batch came from. Only the partner of mixup and cutmix depends on the
 batch.
-Images are standardised before they get here, so that the zero that fills what moves in is each channel's mean. A flip
-that alternates draws once for all epochs.
+Images, sounds and series are standardised before they get here, so that the zero that fills what moves in is each
+channel's mean. A flip that alternates draws once for all epochs.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from harness.data.operations import DRAWS, operate
 from harness.data.seeding import derive_seed
+from harness.data.series_operations import MASK_DRAWS, NOISE_DRAWS, masks, move, noise
 from harness.errors import DataError
 from harness.spec.training import Augment
 
@@ -26,16 +29,29 @@ _FLIP, _SHIFT_Y, _SHIFT_X, _CROP_Y, _CROP_X, _ROTATION, _SCALE, _CUTOUT_Y, _CUTO
 _CUTMIX, _CUTMIX_Y, _CUTMIX_X, _EITHER = range(_MIXUP + 1, _MIXUP + 5)
 """Further columns where there is cutmix: the weight of the sample, its box's centre, and which of mixup and cutmix."""
 _ERASE = 5
-"""Further draws where there is erasing, after those: whether, area, shape, and the place of the rectangle."""
+"""Draws of erasing: whether, area, shape, and the place of the rectangle."""
 _AREA, _RATIO = (0.02, 0.33), (0.3, 1 / 0.3)
 """Of an erased rectangle: its share of the image, and its height by its width (Zhong et al., 2020, table 1)."""
 
 
-def check_augment(augment: Augment, *, images: bool) -> None:
-    """Refuse what only images can have: everything but mixup."""
+_OF_IMAGES = frozenset(
+    ("flip", "fill", "shift", "crop", "rotation", "scale", "cutout", "erase", "operations", "magnitude", "cutmix")
+)
+_FITS: Mapping[str, frozenset[str]] = {
+    "image": _OF_IMAGES,
+    "audio": _OF_IMAGES | {"time_mask", "frequency_mask", "masks"},
+    "series": frozenset(("fill", "shift", "time_mask", "masks", "jitter", "amplitude")),
+}
+"""By modality what may be asked for beside mixup, which any inputs can have."""
+_SAID = {"image": "images", "audio": "sounds", "series": "series that are not forecast"}
+
+
+def check_augment(augment: Augment, modality: str) -> None:
+    """Raise :class:`DataError` for what inputs of this kind cannot have."""
     for name, field in Augment.model_fields.items():
-        if name != "mixup" and not images and getattr(augment, name) != field.default:
-            raise DataError(f"augment.{name} needs images, and this task has none: remove it")
+        if name != "mixup" and name not in _FITS.get(modality, ()) and getattr(augment, name) != field.default:
+            fitting = " or ".join(_SAID[each] for each, names in _FITS.items() if name in names)
+            raise DataError(f"augment.{name} needs {fitting}, and this task has none: remove it")
 
 
 def draw_table(augment: Augment, samples: int, *, seed: int, epoch: int) -> Tensor:
@@ -53,28 +69,71 @@ def draw_table(augment: Augment, samples: int, *, seed: int, epoch: int) -> Tens
         beta = random.beta(augment.cutmix, augment.cutmix, (samples, 1))
         further = np.hstack([beta, random.random((samples, _EITHER - _CUTMIX))]).astype(np.float32)
         u_NK = torch.cat([u_NK, torch.from_numpy(further)], dim=1)
-    for name, draws in (("erase", _ERASE), ("operations", DRAWS * augment.operations)):
-        if getattr(augment, name):
+    for name, place in _further(augment).items():
+        if name != "cutmix":
             generator = torch.Generator().manual_seed(derive_seed(seed, name, epoch))
-            u_NK = torch.cat([u_NK, torch.rand(samples, draws, generator=generator)], dim=1)
+            u_NK = torch.cat([u_NK, torch.rand(samples, place.stop - place.start, generator=generator)], dim=1)
     return u_NK
 
 
+def _further(augment: Augment) -> dict[str, slice]:
+    """Return the columns of the table behind the fixed ones, by what draws them."""
+    draws = {
+        "cutmix": (_EITHER - _MIXUP) * bool(augment.cutmix),
+        "erase": _ERASE * bool(augment.erase),
+        "operations": DRAWS * augment.operations,
+        "time_mask": MASK_DRAWS * augment.masks * bool(augment.time_mask),
+        "frequency_mask": MASK_DRAWS * augment.masks * bool(augment.frequency_mask),
+        "jitter": NOISE_DRAWS * bool(augment.jitter),
+        "amplitude": int(bool(augment.amplitude)),
+    }
+    ends = accumulate(draws.values(), initial=_MIXUP + 1)
+    return {name: slice(end, end + count) for (name, count), end in zip(draws.items(), ends, strict=False) if count}
+
+
 def augment_images(augment: Augment, x_BCHW: Tensor, u_BK: Tensor) -> Tensor:
-    """Flip, move, turn, resize, change and blank images by their rows of the table of draws; mixup is apart."""
+    """Flip, move, turn, resize, change and blank images by their rows of the table of draws; mixup is apart.
+
+    Sounds are images of bands x frames.
+    """
+    further = _further(augment)
     if augment.flip or augment.shift or augment.crop:
         x_BCHW = _flip_and_move(augment, x_BCHW, u_BK)
     if augment.rotation or augment.scale:
         angle_B = math.radians(augment.rotation) * _signed(u_BK[:, _ROTATION])
         x_BCHW = turn(x_BCHW, angle_B, 1.0 + augment.scale * _signed(u_BK[:, _SCALE]))
-    operations = u_BK.shape[1] - DRAWS * augment.operations
     if augment.operations:
-        x_BCHW = operate(x_BCHW, u_BK[:, operations:], augment.magnitude)
+        x_BCHW = operate(x_BCHW, u_BK[:, further["operations"]], augment.magnitude)
     if augment.cutout:
         x_BCHW = _cut_out(augment.cutout, x_BCHW, u_BK)
     if augment.erase:
-        x_BCHW = _erase(augment.erase, x_BCHW, u_BK[:, operations - _ERASE : operations])
+        x_BCHW = _erase(augment.erase, x_BCHW, u_BK[:, further["erase"]])
+    if augment.time_mask:
+        x_BCHW = x_BCHW.masked_fill(_masks(augment.time_mask, x_BCHW, u_BK[:, further["time_mask"]], 3), 0.0)
+    if augment.frequency_mask:
+        x_BCHW = x_BCHW.masked_fill(_masks(augment.frequency_mask, x_BCHW, u_BK[:, further["frequency_mask"]], 2), 0.0)
     return x_BCHW
+
+
+def augment_series(augment: Augment, inputs: tuple[Tensor, ...], u_BK: Tensor) -> tuple[Tensor, ...]:
+    """Move series in time, multiply them, add noise and blank steps by their rows of the table of draws.
+
+    ``inputs`` are ``x_BTC`` and, where lengths vary, which steps are there: the others stay 0.
+    """
+    x_BTC, *mask_BT = inputs
+    further, steps = _further(augment), x_BTC.shape[1]
+    length_B = mask_BT[0].sum(dim=1) if mask_BT else torch.full((len(x_BTC),), steps, device=x_BTC.device)
+    if augment.shift:
+        reflected = augment.fill == "reflect"
+        x_BTC = move(x_BTC, u_BK[:, _SHIFT_X], augment.shift, length_B, reflected=reflected)
+    if augment.amplitude:
+        x_BTC = x_BTC * (1.0 + augment.amplitude * _signed(u_BK[:, further["amplitude"], None]))
+    if augment.jitter:
+        x_BTC = x_BTC + augment.jitter * noise(u_BK[:, further["jitter"]], *x_BTC.shape[1:])
+    if augment.time_mask:
+        blank_BT = masks(u_BK[:, further["time_mask"]], augment.time_mask, length_B, steps)
+        x_BTC = x_BTC.masked_fill(blank_BT[:, :, None], 0.0)
+    return (x_BTC.masked_fill(~mask_BT[0][:, :, None], 0.0), *mask_BT) if mask_BT else (x_BTC,)
 
 
 def mix_inputs(augment: Augment, inputs: tuple[Tensor, ...], u_BK: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -184,6 +243,13 @@ def _erase(share: float, x_BCHW: Tensor, u_BK: Tensor) -> Tensor:
     wide_B = (area_B / ratio_B).sqrt().round().clamp(1, width)
     inside_BH, inside_BW = _span(y_B, tall_B, height), _span(x_B, wide_B, width)
     return x_BCHW.masked_fill((inside_BH[:, :, None] & inside_BW[:, None, :])[:, None], 0.0)
+
+
+def _masks(share: float, x_BCHW: Tensor, u_BK: Tensor, axis: int) -> Tensor:
+    """Return booleans that are true in stretches of an axis, to be broadcast over images."""
+    size = x_BCHW.shape[axis]
+    blank_BS = masks(u_BK, share, torch.full((len(x_BCHW),), size, device=x_BCHW.device), size)
+    return blank_BS[:, None, None, :] if axis == 3 else blank_BS[:, None, :, None]
 
 
 def _span(u_B: Tensor, side_B: Tensor, length: int) -> Tensor:

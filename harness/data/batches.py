@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.data.augment import augment_images, check_augment, draw_table, mix_inputs
+from harness.data.augment import augment_images, augment_series, check_augment, draw_table, mix_inputs
 from harness.data.part import Part, standardise
 from harness.data.room import let_go
 from harness.data.seeding import derive_seed
@@ -148,7 +148,7 @@ def place(
     if augment == Augment():
         augment = None
     if augment is not None:
-        check_augment(augment, images=part.normalise is not None)
+        check_augment(augment, part.modality)
     order = Order(
         part_samples=len(part),
         batch_size=batch_size,
@@ -290,6 +290,8 @@ class _Placed:
 def _augmented(augment: Augment, inputs: tuple[Tensor, ...], targets: Tensor, u_BK: Tensor) -> Batch:
     if inputs[0].dim() == 4:
         inputs = (augment_images(augment, inputs[0], u_BK),)
+    elif inputs[0].dim() == 3:
+        inputs = augment_series(augment, inputs, u_BK)
     if not augment.mixup and not augment.cutmix:
         return Batch(inputs, targets)
     inputs, mix_B = mix_inputs(augment, inputs, u_BK)

@@ -48,6 +48,8 @@ class Part:
     normalise: Normalise | None = None
     exact: np.ndarray | None = None
     """float64 (N,) values as they were read; None where ``targets`` are that."""
+    modality: str = "table"
+    """The name of what the inputs are; it decides how they may be augmented."""
 
     def __len__(self) -> int:
         return len(self.targets)

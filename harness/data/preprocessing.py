@@ -34,7 +34,7 @@ def prepare(
     if targets is None:
         targets = np.zeros(len(inputs[0]), np.int64 if "classes" in preprocessing["target"] else np.float32)
     index = np.arange(len(inputs[0])) if index is None else index
-    return Part(inputs, targets, index, normalise)
+    return Part(inputs, targets, index, normalise, modality=preprocessing["inputs"])
 
 
 def check_preprocessing(value: object) -> None:

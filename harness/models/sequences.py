@@ -160,10 +160,37 @@ def step_norm(kind: StepNorm, channels: int) -> nn.Module | None:
     return ChannelNorm(channels) if kind == "layer" else None
 
 
-def same(before: int, after: int, kernel: int, *, dilation: int = 1, groups: int = 1) -> nn.Conv1d:
-    """Return a convolution over steps that keeps their number, without a bias; an even ``kernel`` has one step more."""
-    half = kernel // 2
-    return initialise(
-        nn.Conv1d(before, after, 2 * half + 1, padding=half * dilation, dilation=dilation, groups=groups, bias=False),
-        after=None,
-    )
+def convolve(x_BTC: Tensor, weight_OCK: Tensor, *, dilation: int = 1, groups: int = 1) -> Tensor:
+    """Return the convolution over steps that keeps their number, ``B x T x O``, of an odd kernel; zeros lie around.
+
+    The channels of a step lie side by side, and steps ``dilation`` apart are the rows of an image, where convolutions
+    are fastest on a CPU. Those of a single channel are a product of its windows and the kernels. A training step of
+    ``lite`` (16 series of 256 steps, one thread) took 28 ms so, and 85 by ``nn.Conv1d``.
+    """
+    steps, half = x_BTC.shape[1], weight_OCK.shape[2] // 2
+    if x_BTC.shape[2] == 1 and dilation == 1:
+        windows_BTK = F.pad(x_BTC, (0, 0, half, half)).squeeze(2).unfold(1, 2 * half + 1, 1)
+        return F.linear(windows_BTK, weight_OCK.squeeze(1))
+    rows_BCRD = F.pad(x_BTC, (0, 0, 0, -steps % dilation)).unflatten(1, (-1, dilation)).permute(0, 3, 1, 2)
+    out_BORD = F.conv2d(rows_BCRD, weight_OCK.unsqueeze(3), padding=(half, 0), groups=groups)
+    return out_BORD.permute(0, 2, 3, 1).flatten(1, 2)[:, :steps]
+
+
+class Convolution(nn.Conv1d):
+    """Keeps the number of steps of ``B x T x C``, without a bias; an even ``kernel`` has one step more."""
+
+    def __init__(self, before: int, after: int, kernel: int, *, dilation: int = 1, groups: int = 1) -> None:
+        super().__init__(before, after, 2 * (kernel // 2) + 1, dilation=dilation, groups=groups, bias=False)
+        initialise(self, after=None)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """Return ``B x T x C``."""
+        return convolve(x_BTC, self.weight, dilation=self.dilation[0], groups=self.groups)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Of ``B x T x C``, over samples and steps."""
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """Return ``B x T x C``."""
+        return super().forward(x_BTC.flatten(0, 1)).view_as(x_BTC)

@@ -109,6 +109,11 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("training", "augment", "fill"): "zero",
     ("training", "augment", "magnitude"): 0.5,
     ("training", "augment", "operations"): 0,
+    ("training", "augment", "time_mask"): 0.0,
+    ("training", "augment", "frequency_mask"): 0.0,
+    ("training", "augment", "masks"): 1,
+    ("training", "augment", "jitter"): 0.0,
+    ("training", "augment", "amplitude"): 0.0,
     ("training", "preprocessing"): Preprocessing().model_dump(),
 }
 """Keys that came after the first runs, with their defaults: left out there, so that a space's hash is what it was."""

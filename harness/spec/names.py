@@ -34,7 +34,7 @@ _SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "wsd": ("warmup", "decay", "shape"),
 }
 
-FITTED = ("hist_gradient_boosting", "linear", "nearest_neighbours", "random_forest", "svm")
+FITTED = ("hist_gradient_boosting", "linear", "minirocket", "nearest_neighbours", "random_forest", "svm")
 """The architectures of :data:`OPTIONS` that are fitted by scikit-learn: no optimiser has a part in it."""
 
 OF_FITTED = ("architecture", "class_weights", "loss")
@@ -108,6 +108,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "linear": ("c",),
         "lite": ("depth", "width", "kernel", "filters", "patch", "dropout"),
         "lstm": RECURRENT,
+        "minirocket": ("features",),
         "mlp": ("depth", "width", "shape", "activation", "norm", "dropout", "residual", "numeric"),
         "mobilenet": (
             *STAGES,

@@ -22,14 +22,14 @@ _LOSSES = OneOf(known_losses)
 
 
 class Augment(Frozen):
-    """Augmentation of image batches during training; 0 or false turns a part off."""
+    """Augmentation of batches of images, sounds and series during training; 0 or false turns a part off."""
 
     flip: bool | Literal["alternating"] = False
     """Mirror half of the images left to right; ``alternating``: each in every second epoch (arXiv:2404.00498)."""
     fill: Literal["zero", "reflect"] = "zero"
-    """What moves in by ``shift`` and ``crop``: each channel's mean, or the image reflected at its edge."""
+    """What moves in by ``shift`` and ``crop``: each channel's mean, or the image or series reflected at its edge."""
     shift: Share = 0.0
-    """Move by up to this share of height and width."""
+    """Move by up to this share of height and width, or of a series' steps."""
     crop: Annotated[int, Field(ge=0)] = 0
     """Pad by this many pixels, then crop back to size at random."""
     rotation: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
@@ -49,6 +49,17 @@ class Augment(Frozen):
     """Alpha of mixup's beta distribution (Zhang et al., 2018, arXiv:1710.09412); for tables too."""
     cutmix: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
     """Alpha of cutmix's beta distribution (Yun et al., 2019, arXiv:1905.04899); beside mixup, half of the samples."""
+    time_mask: Share = 0.0
+    """Blank up to this share of a series' steps or a sound's frames in a row (Park et al., 2019, arXiv:1904.08779)."""
+    frequency_mask: Share = 0.0
+    """Blank up to this share of a sound's bands in a row."""
+    masks: Annotated[int, Field(ge=1, le=8)] = 1
+    """How many times ``time_mask`` and ``frequency_mask`` are done; the stretches may overlap."""
+    jitter: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0
+    """Standard deviation of the normal noise that is added to a series, in standard deviations of its channels (Um et
+    al., 2017, arXiv:1706.00527)."""
+    amplitude: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Multiply a series by a factor drawn from 1 - amplitude to 1 + amplitude."""
 
 
 class Preprocessing(Frozen):

@@ -9,16 +9,18 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import wavfile
 
-from harness.data import check_preprocessing, load, prepare
+from harness.data import check_preprocessing, load, place, prepare
 from harness.data.sounds import frames_of, log_mel, mel_bands
 from harness.data.sources.audio_file import read_wave
 from harness.errors import DataError, HardwareError
 from harness.spec.audio import AudioTask
 from harness.spec.task import parse_task
+from harness.spec.training import Augment
 
 RATE = 8000
 
@@ -105,10 +107,10 @@ def test_bands_are_triangles_on_the_mel_scale():
     frequencies = np.linspace(0, RATE / 2, 513)
     mels = 1127.0 * np.log1p(frequencies / 700.0)  # the same scale by natural logarithms: 2595 / ln 10
     step = 1127.0 * np.log1p(RATE / 2 / 700.0) / 21
-    for place, band in enumerate(bands):
+    for number, band in enumerate(bands):
         inside = np.flatnonzero(band)
-        assert place * step < mels[inside[0]] < mels[inside[-1]] < (place + 2) * step
-        assert abs(mels[band.argmax()] - (place + 1) * step) < 0.2 * step
+        assert number * step < mels[inside[0]] < mels[inside[-1]] < (number + 2) * step
+        assert abs(mels[band.argmax()] - (number + 1) * step) < 0.2 * step
         rising = band[inside[0] : band.argmax()]
         assert np.diff(rising, 2) == pytest.approx(0, abs=1e-5)
     within = (mels > step) & (mels < 20 * step)
@@ -198,8 +200,8 @@ def test_files_that_hold_no_sound_are_told(content, message, tmp_path):
 @given(data=st.data())
 def test_damaged_bytes_give_a_sound_or_one_line(data, tmp_path):
     content = bytearray(write(tmp_path / "x.wav", tone(440, 0.01)).read_bytes())
-    for place in data.draw(st.lists(st.integers(0, 60), max_size=4)):
-        content[place] = data.draw(st.integers(0, 255))
+    for number in data.draw(st.lists(st.integers(0, 60), max_size=4)):
+        content[number] = data.draw(st.integers(0, 255))
     (tmp_path / "x.wav").write_bytes(bytes(content)[: data.draw(st.integers(0, len(content)))])
     try:
         wave = read_wave(tmp_path / "x.wav", RATE)
@@ -256,3 +258,18 @@ def test_silence_and_paths_without_a_voice_are_refused(tmp_path, calls):
 def test_damaged_preprocessing_is_refused(damage, dataset):
     with pytest.raises(ValueError, match="validation error"):
         check_preprocessing({**dataset.preprocessing, **damage})
+
+
+def test_frames_and_bands_of_sounds_are_masked_in_training(dataset):
+    options = {"device": torch.device("cpu"), "batch_size": 8, "seed": 0, "shuffle": True}
+    plain, masked = (
+        next(iter(place(dataset.train, **options, augment=augment).epoch(1))).inputs[0]
+        for augment in (None, Augment(time_mask=0.5, frequency_mask=0.5, masks=2))
+    )
+    blank = masked != plain
+    assert bool((masked[blank] == 0).all())
+    whole = blank.all(2, keepdim=True) | blank.all(3, keepdim=True)
+    assert 0.2 < float(blank.float().mean()) < 0.8
+    assert torch.equal(blank, whole.expand_as(blank))
+    with pytest.raises(DataError, match=r"augment\.jitter needs series that are not forecast"):
+        place(dataset.train, **options, augment=Augment(jitter=0.1))

@@ -32,7 +32,7 @@ def augmented(augment, x_BCHW, seed=0, epoch=1):
 def test_nothing_asked_is_the_identity():
     x_BCHW = images()
     assert torch.equal(augmented(Augment(), x_BCHW), x_BCHW)
-    part = Part((x_BCHW.numpy(),), np.arange(32), np.arange(32), Normalise((0.0, 0.0), (1.0, 1.0)))
+    part = Part((x_BCHW.numpy(),), np.arange(32), np.arange(32), Normalise((0.0, 0.0), (1.0, 1.0)), modality="image")
     (batch,) = place(part, device=CPU, batch_size=32, seed=0, shuffle=False, augment=Augment()).epoch(1)
     assert torch.equal(batch.inputs[0], x_BCHW)
     assert batch.mix is batch.mixed_targets is None
@@ -191,7 +191,7 @@ def test_mixup_of_images_weighs_whole_images():
 )
 def test_what_happens_to_a_sample_does_not_depend_on_the_batch(augment):
     x_NCHW = images(batch=40)
-    part = Part((x_NCHW.numpy(),), np.arange(40), np.arange(40), Normalise((0.0, 0.0), (1.0, 1.0)))
+    part = Part((x_NCHW.numpy(),), np.arange(40), np.arange(40), Normalise((0.0, 0.0), (1.0, 1.0)), modality="image")
 
     def by_sample(batch_size, shuffle, epoch=1):
         batches = place(part, device=CPU, batch_size=batch_size, seed=0, shuffle=shuffle, augment=augment).epoch(epoch)

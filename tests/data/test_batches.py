@@ -29,7 +29,20 @@ def part_of(samples):
 def image_part(samples, dtype=np.uint8):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (samples, 3, 7, 6)).astype(dtype)
-    return Part((images,), np.arange(samples), np.arange(samples), Normalise((120.0, 7.5, 99.9), (60.0, 3.3, 1.7)))
+    return Part(
+        (images,),
+        np.arange(samples),
+        np.arange(samples),
+        Normalise((120.0, 7.5, 99.9), (60.0, 3.3, 1.7)),
+        modality="image",
+    )
+
+
+def series_part(samples):
+    rng = np.random.default_rng(0)
+    mask_NT = np.arange(9) < rng.integers(1, 10, (samples, 1))
+    x_NTC = rng.normal(size=(samples, 9, 2)).astype(np.float32) * mask_NT[..., None]
+    return Part((x_NTC, mask_NT), np.arange(samples), np.arange(samples), modality="series")
 
 
 def category_part(samples):
@@ -102,10 +115,11 @@ def same(left, right):
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("augment", [None, Augment(), EVERYTHING])
-@pytest.mark.parametrize("part", [image_part(50), image_part(50, np.float32), category_part(50)])
+@pytest.mark.parametrize("part", [image_part(50), image_part(50, np.float32), series_part(50), category_part(50)])
 def test_resident_and_streamed_batches_are_bit_identical(part, augment, shuffle):
     if augment is EVERYTHING and part.normalise is None:
-        augment = Augment(mixup=0.4)
+        of_series = {"shift": 0.2, "jitter": 0.1, "time_mask": 0.3} if part.modality == "series" else {}
+        augment = Augment(mixup=0.4, **of_series)
     options = {"device": CPU, "batch_size": 16, "seed": 4, "shuffle": shuffle, "augment": augment}
     resident, streamed = place(part, **options), place(part, **options, memory_limit_mib=0.0)
     assert (resident.path, streamed.path) == ("resident", "streamed")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_digits
 
-from harness.data import Unusual, check_preprocessing, load, prepare
+from harness.data import Unusual, check_preprocessing, load, place, prepare
 from harness.data.alike import alike
 from harness.data.series import filled, of_array, packed
 from harness.data.sources.given import given
@@ -22,6 +22,7 @@ from harness.errors import DataError
 from harness.records import InputKind
 from harness.spec import canonical, parse_spec, spec_hash
 from harness.spec.task import ArraysTask, BuiltinTask, NpzTask
+from harness.spec.training import Augment
 from harness.study.baseline_models import Columns
 
 CPU = torch.device("cpu")
@@ -53,6 +54,19 @@ def test_series_of_one_length_are_standardised_by_channel_and_have_no_mask(tmp_p
     for part in (data.train, data.validation, data.open_test()):
         (x_NTC,) = part.tensors(CPU)
         np.testing.assert_allclose(x_NTC, (x[part.index] - train.mean(0)) / train.std(0), rtol=2e-5, atol=1e-6)
+
+
+def test_series_of_a_task_are_augmented_and_sounds_masks_are_refused(tmp_path):
+    values, _ = unequal()
+    part = load_npz(tmp_path, x=values, y=Y).train
+    options = {"device": CPU, "batch_size": 8, "seed": 0, "shuffle": True}
+    (x_BTC, mask_BT), (plain_BTC, _) = (
+        next(iter(place(part, **options, augment=augment).epoch(1))).inputs for augment in (Augment(jitter=0.1), None)
+    )
+    assert bool((x_BTC[~mask_BT] == 0).all())
+    assert 0.05 < float((x_BTC - plain_BTC)[mask_BT].std()) < 0.2
+    with pytest.raises(DataError, match=r"augment\.frequency_mask needs sounds, and this task has none: remove it"):
+        place(part, **options, augment=Augment(frequency_mask=0.1))
 
 
 def test_two_dimensions_are_series_of_one_channel(tmp_path):

@@ -202,7 +202,9 @@ every_family = pytest.mark.parametrize("architecture", CLASSICAL, ids=lambda nam
 
 
 def test_every_fitted_family_is_tested_here():
-    assert {named.name for named in CLASSICAL} == {name for name, known in families.items() if known.fitting}
+    """But for the one of series, which test_minirocket.py has."""
+    tested = {named.name for named in CLASSICAL} | {"minirocket"}
+    assert tested == {name for name, known in families.items() if known.fitting}
 
 
 @every_family

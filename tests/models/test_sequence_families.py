@@ -14,7 +14,7 @@ from harness.models import build, count_flops, count_parameters, evaluating, exa
 from harness.models.families.lite import Filters, peak, rise
 from harness.models.families.transformer import angles
 from harness.models.recurrent import turned
-from harness.models.sequences import Pool, Steps, masked_max, masked_mean
+from harness.models.sequences import Convolution, Pool, Steps, masked_max, masked_mean
 from harness.models.transformers import Attention, Rotation, TransformerConfig
 from harness.plan.calibration import Probe
 from harness.plan.plan import choose_layout
@@ -354,8 +354,19 @@ def test_all_filters_stand_in_the_middle_of_one_convolution():
     lengths = [2, 4, 8, 16, 32, 64]
     shapes = [*map(rise, lengths), *(-rise(length) for length in lengths), *map(peak, lengths[1:])]
     each = [nn.functional.conv1d(x.sum(1, keepdim=True), one[None, None], padding="same") for one in map(_odd, shapes)]
-    torch.testing.assert_close(filters(x), torch.cat(each, 1).relu(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(filters(x.mT), torch.cat(each, 1).relu().mT, rtol=1e-4, atol=1e-4)
     assert not list(filters.parameters())
+
+
+@pytest.mark.parametrize("before", [1, 6])
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_convolution_of_steps_side_by_side_is_that_of_torch(before, dilation, grouped):
+    layer = Convolution(before, 6, 8, dilation=dilation, groups=before if grouped else 1).double()
+    x_BTC = torch.randn(3, 21, before, dtype=torch.float64)
+    known = nn.functional.conv1d(x_BTC.mT, layer.weight, padding="same", dilation=dilation, groups=layer.groups)
+    torch.testing.assert_close(layer(x_BTC), known.mT)
+    assert layer.weight.shape[2] == 9
 
 
 def _odd(shape):

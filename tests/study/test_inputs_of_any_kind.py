@@ -167,7 +167,7 @@ def test_a_family_says_why_not_and_who_fits_is_named():
     images = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=2, inputs=image_inputs(1, 4, 4))
     of_images = ("cnn", "convnext", "mlp", "mobilenet", "resnet", "speednet", "vit")
     of_series = ("gru", "inception_time", "lite", "lstm", "rnn", "tcn", "transformer")
-    classical = ("hist_gradient_boosting", "linear", "nearest_neighbours", "random_forest", "svm")
+    classical = ("hist_gradient_boosting", "linear", "minirocket", "nearest_neighbours", "random_forest", "svm")
     fitting = ", ".join(sorted((*of_images, *of_series, *classical)))
     with pytest.raises(
         InputError, match=rf"^architecture\.reader: reads tokens beside numbers; use one of: {fitting}$"

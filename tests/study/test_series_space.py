@@ -7,7 +7,7 @@ from harness.spec import load_spec
 
 pytestmark = pytest.mark.usefixtures("without_charts")
 
-FAMILIES = ["inception_time", "lite", "tcn", "gru", "lstm", "transformer"]
+FAMILIES = ["minirocket", "inception_time", "lite", "tcn", "gru", "lstm", "transformer"]
 QUICK = ["task=digits", "space.epochs=2", "search.first=[]", "search.baselines=false", "training.final=keep"]
 
 

@@ -34,7 +34,13 @@ def pictures(count: int, seed: int) -> Part:
     patterns = np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8))
     targets = rng.integers(0, 3, count)
     noisy = patterns[targets] + rng.normal(0, 40, (count, 1, 8, 8))
-    return Part((noisy.clip(0, 255).astype(np.uint8),), targets, np.arange(count), Normalise((128.0,), (64.0,)))
+    return Part(
+        (noisy.clip(0, 255).astype(np.uint8),),
+        targets,
+        np.arange(count),
+        Normalise((128.0,), (64.0,)),
+        modality="image",
+    )
 
 
 @pytest.fixture

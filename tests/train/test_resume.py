@@ -138,7 +138,7 @@ OF_IMAGES = [
 def test_images_with_batch_norm_dropout_and_augmentation_go_on(make_fit, plan, optimizer, layout, architecture):
     rng = np.random.default_rng(0)
     x_NCHW = rng.normal(size=(40, 1, 8, 8)).astype(np.float32)
-    part = Part((x_NCHW,), rng.integers(0, 3, 40), np.arange(40), Normalise((0.0,), (1.0,)))
+    part = Part((x_NCHW,), rng.integers(0, 3, 40), np.arange(40), Normalise((0.0,), (1.0,)), modality="image")
     augment = Augment(mixup=0.4, flip="alternating", crop=1, fill="reflect")
 
     def make(seed):
@@ -181,11 +181,13 @@ def test_families_for_sequences_go_on(make_fit, architecture, shape):
     mask_NT = np.arange(9) < rng.integers(1, 10, (40, 1))
     codes_NT = rng.integers(2, 7, (40, 9)) * mask_NT
     x_NTC = rng.normal(size=(40, 9, 2)).astype(np.float32) * mask_NT[..., None]
-    part = Part((codes_NT if shape is TEXT else x_NTC, mask_NT), rng.integers(0, 3, 40), np.arange(40))
+    inputs, modality = (codes_NT, "text") if shape is TEXT else (x_NTC, "series")
+    part = Part((inputs, mask_NT), rng.integers(0, 3, 40), np.arange(40), modality=modality)
+    augment = Augment(mixup=0.4, **({} if shape is TEXT else {"shift": 0.2, "jitter": 0.1, "time_mask": 0.3}))
 
     def make(seed):
         torch.manual_seed(seed)
-        train = place(part, device=torch.device("cpu"), batch_size=16, seed=3, shuffle=True)
+        train = place(part, device=torch.device("cpu"), batch_size=16, seed=3, shuffle=True, augment=augment)
         validation = place(part, device=torch.device("cpu"), batch_size=40, seed=3, shuffle=False)
         options = {"shape": shape, "optimizer": Named("adamw"), "schedule": Named("cosine"), "micro_batch": 10}
         return make_fit(models.build(architecture, shape), train, validation, **options)

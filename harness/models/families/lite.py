@@ -8,7 +8,8 @@ stand between. At the end each channel's mean goes into a linear layer.
 
 It has about a fortieth of the weights of ``inception_time``. LITETime averages five, which is ``training: {final:
 {ensemble: 5}}``. Kernels are odd here, one step longer. Steps that are not there are set to zero in front of every
-convolution. Shape legend: B batch, T steps, C channels, L steps of the longest filter.
+convolution. The layers are computed with the channels of a step side by side, which on a CPU takes a third of the time.
+Shape legend: B batch, T steps, C channels, L steps of the longest filter.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from harness.models.family import FamilyConfig, family
 from harness.models.layers import MIN_WIDTH, Dropout, dropout, initialise
-from harness.models.sequences import Patch, Steps, channel_means, masked, same, takes_series
+from harness.models.sequences import BatchNorm, Convolution, Patch, Steps, convolve, masked_mean, takes_series
 from harness.records import TaskShape
 
 LENGTHS = (2, 4, 8, 16, 32, 64)
@@ -79,10 +80,9 @@ class Filters(nn.Module):
         super().__init__()
         self.register_buffer("weight", filters(), persistent=False)
 
-    def forward(self, x_BCT: Tensor) -> Tensor:
+    def forward(self, x_BTC: Tensor) -> Tensor:
         """Return a channel for each filter."""
-        sum_B1T = x_BCT.sum(dim=1, keepdim=True)
-        return F.relu(F.conv1d(sum_B1T, self.weight, padding=self.weight.shape[2] // 2))
+        return F.relu(convolve(x_BTC.sum(dim=2, keepdim=True), self.weight))
 
 
 class Lite(nn.Module):
@@ -92,10 +92,10 @@ class Lite(nn.Module):
         super().__init__()
         self.steps = Steps(shape, config.width, config.patch)
         kernels = (max(config.kernel // parts, 2) for parts in (1, 2, 4))
-        first = [same(self.steps.channels, config.width, kernel) for kernel in kernels]
+        first = [Convolution(self.steps.channels, config.width, kernel) for kernel in kernels]
         self.first = nn.ModuleList([*first, *([Filters()] if config.filters else [])])
         before = 3 * config.width + (len(filters()) if config.filters else 0)
-        self.norm = nn.BatchNorm1d(before)
+        self.norm = BatchNorm(before)
         befores = [before, *[config.width] * (config.depth - 1)]
         self.further = nn.ModuleList(_separable(config, each, number) for number, each in enumerate(befores, 1))
         self.dropout = dropout(config.dropout) or nn.Identity()
@@ -104,11 +104,10 @@ class Lite(nn.Module):
     def forward(self, x: Tensor, mask_BT: Tensor | None = None) -> Tensor:
         """Return logits or values, ``B x outputs``."""
         x_BTC, mask_BT = self.steps(x, mask_BT)
-        x_BCT = x_BTC.transpose(1, 2).contiguous()  # once, as each convolution would copy it
-        x_BCT = F.relu(self.norm(torch.cat([layer(x_BCT) for layer in self.first], dim=1)))
+        x_BTC = F.relu(self.norm(torch.cat([layer(x_BTC) for layer in self.first], dim=2)))
         for layer in self.further:
-            x_BCT = layer(masked(x_BCT, mask_BT))
-        y_BO: Tensor = self.output(self.dropout(channel_means(x_BCT, mask_BT)))
+            x_BTC = layer(x_BTC if mask_BT is None else x_BTC.masked_fill(~mask_BT[..., None], 0.0))
+        y_BO: Tensor = self.output(self.dropout(masked_mean(x_BTC, mask_BT)))
         return y_BO
 
 
@@ -116,9 +115,9 @@ def _separable(config: LiteConfig, before: int, number: int) -> nn.Sequential:
     """Return the layer of that number, from 1: a convolution of one channel each, and one over a single step."""
     kernel = max(config.kernel >> number, 2)
     return nn.Sequential(
-        same(before, before, kernel, dilation=2**number, groups=before),
-        same(before, config.width, 1),
-        nn.BatchNorm1d(config.width),
+        Convolution(before, before, kernel, dilation=2**number, groups=before),
+        Convolution(before, config.width, 1),
+        BatchNorm(config.width),
         nn.ReLU(),
     )
 

@@ -3,6 +3,6 @@
 So they are saved, averaged, calibrated, exported and timed as networks are, and nothing of them is ever unpickled.
 """
 
-from harness.models.families.classical import boosting, forest, linear, neighbours, svm
+from harness.models.families.classical import boosting, forest, linear, minirocket, neighbours, svm
 
-__all__ = ["boosting", "forest", "linear", "neighbours", "svm"]
+__all__ = ["boosting", "forest", "linear", "minirocket", "neighbours", "svm"]

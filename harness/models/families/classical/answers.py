@@ -1,6 +1,6 @@
 """What is fitted to, and what a fitted model returns: logarithms of probabilities, or standardised values.
 
-Shape legend: N samples, B batch, S classes with samples to fit, O outputs of the task's model.
+Shape legend: N samples, B batch, S classes with samples to fit, C classes, O outputs of the task's model.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from harness.models.families.classical.inputs import empty, has_classes
 from harness.models.fitted import Fitted, Samples
+from harness.problems import problems
 from harness.records import TaskShape
 
 LEAST = math.log(torch.finfo(torch.float32).eps)
@@ -31,6 +32,8 @@ class Answers(Fitted):
     def __init__(self, shape: TaskShape) -> None:
         super().__init__()
         self._outputs = shape.outputs
+        self._ordered = problems[shape.kind].ordered
+        self._classes = shape.outputs + 1 if self._ordered else max(shape.outputs, 2)
         self.of_classes = has_classes(shape)
         empty(self, "classes", 1, torch.int64)
 
@@ -60,7 +63,7 @@ class Answers(Fitted):
     def flaw(self) -> str:
         """Return what is wrong: classes that are not those of the task, or in another order."""
         known = self.classes.tolist()
-        if known and (known != sorted(set(known)) or known[0] < 0 or known[-1] >= max(self._outputs, 2)):
+        if known and (known != sorted(set(known)) or known[0] < 0 or known[-1] >= self._classes):
             return "its classes are not the task's"
         return ""
 
@@ -70,15 +73,21 @@ class Answers(Fitted):
         return outputs
 
     def forward(self, y_BS: Tensor) -> Tensor:
-        """Return float32 ``B x O`` from logarithms of probabilities, or values as they are."""
+        """Return float32 ``B x O`` from logarithms of probabilities, or values as they are.
+
+        Of classes in an order these are the logits of the steps from one to the next.
+        """
         y_BS = y_BS.float()
         if not self.of_classes:
             return y_BS
         y_BS = y_BS.clamp(min=LEAST)
-        outputs = max(self._outputs, 2)
-        if len(self.classes) < outputs:
-            known_SO = F.one_hot(self.classes, outputs).to(y_BS.dtype)
-            y_BS = y_BS @ known_SO + LEAST * (1.0 - known_SO.sum(dim=0))
+        if len(self.classes) < self._classes:
+            known_SC = F.one_hot(self.classes, self._classes).to(y_BS.dtype)
+            y_BS = y_BS @ known_SC + LEAST * (1.0 - known_SC.sum(dim=0))
+        if self._ordered:
+            from harness.problems.order import steps_of
+
+            return steps_of(y_BS)
         return y_BS if self._outputs > 1 else y_BS[:, 1:] - y_BS[:, :1]
 
     def nothing(self, x: Tensor) -> Tensor:
