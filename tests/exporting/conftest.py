@@ -14,7 +14,12 @@ CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def _search(folder, task, space=MLP, *, trust=False, **options):
-    settings = {"search.first": "[]", "search.baselines": "false", "budget.epochs": 2, "training.precision": "fp32"}
+    settings = {
+        "search.first": "[]",
+        "search.baselines": "false",
+        "budget": "{epochs: 2}",
+        "training.precision": "fp32",
+    }
     settings |= {"training.final": "keep", "evaluation": "{}"} | options
     overrides = [f"task={task}", f"space={space}", *(f"{name}={value}" for name, value in settings.items())]
     return harness.search(

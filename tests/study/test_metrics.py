@@ -13,7 +13,12 @@ import harness
 from harness.errors import InputError, NoSuccessfulTrialError, SpecError
 from harness.spec import load_spec, parse_spec, spec_hash
 
-SMALL = ["space.architecture={mlp: {depth: 1, width: 16}}", "search.first=[]", "budget.epochs=2", "training.final=keep"]
+SMALL = [
+    "space.architecture={mlp: {depth: 1, width: 16}}",
+    "search.first=[]",
+    "budget={epochs: 2}",
+    "training.final=keep",
+]
 MINE = """
 import numpy as np
 

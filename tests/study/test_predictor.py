@@ -24,7 +24,7 @@ def search(folder, space="{architecture: {mlp: {depth: 1, width: 12}}}", /, **op
         f"space={space}",
         "search.first=[]",
         "search.baselines=false",
-        "budget.epochs=3",
+        "budget={epochs: 3}",
         "training.precision=fp32",
     ]
     trust = options.pop("trust", False)
