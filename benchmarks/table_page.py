@@ -35,6 +35,7 @@ def counts(rows: pd.DataFrame) -> str:
         f"Accuracy or RMSE at least as good as default gradient boosting on {int((score['hgb'] >= 1).sum())} of"
         f" {len(score)} tables, as the best baseline on {int((score['best'] >= 1).sum())}"
     ]
+    parts += worst(rows)
     if len(loss):
         parts.append(
             f"log loss no higher than default gradient boosting on {int((loss['hgb'] <= 1).sum())} of {len(loss)}, than"
@@ -42,6 +43,19 @@ def counts(rows: pd.DataFrame) -> str:
             f" baseline's ({loss['best'].idxmax()})"
         )
     return "; ".join(parts) + "."
+
+
+def worst(rows: pd.DataFrame) -> list[str]:
+    """Return by how much default gradient boosting is ahead at most: in points of accuracy, and in RMSE."""
+    found = []
+    for name, scale in (("accuracy", 100.0), ("rmse", 1.0)):
+        means = rows.pivot_table(index="table", columns="model", values=name)
+        if means.empty:
+            continue
+        ahead = scale * (means["hgb"] - means[OURS]) if name == "accuracy" else means[OURS] / means["hgb"]
+        of = "points of accuracy behind it" if name == "accuracy" else "times its RMSE"
+        found.append(f"at worst {ahead.max():.4g} {of} ({ahead.idxmax()})")
+    return found
 
 
 def conditions(rows: pd.DataFrame) -> str:
@@ -106,14 +120,15 @@ def losses_section(rows: pd.DataFrame) -> tuple[str, Lines]:
 
 
 def seconds_section(rows: pd.DataFrame) -> tuple[str, Lines]:
-    """Mean seconds of learning, with the sizes of the tables."""
+    """Mean seconds of learning, with the sizes of the tables and what families won."""
     means = rows.pivot_table(index="table", columns="model", values="seconds", sort=False)
     about = rows.groupby("table")[["learn_rows", "test_rows", "classes"]].first()
+    winners = rows[rows["model"] == OURS].groupby("table")["architecture"].agg(lambda names: ", ".join(sorted(names)))
     lines = [
-        [str(table), *map(str, facts), *(f"{mean:.1f}" for mean in row)]
-        for table, facts, row in zip(means.index, about.loc[means.index].to_numpy(), means.to_numpy(), strict=True)
+        [str(table), *map(str, about.loc[table]), winners[table], *(f"{mean:.1f}" for mean in row)]
+        for table, row in zip(means.index, means.to_numpy(), strict=True)
     ]
-    return "Seconds", [["table", "rows to learn from", "to test", "classes", *means.columns], *lines]
+    return "Seconds", [["table", "rows to learn from", "to test", "classes", "winner", *means.columns], *lines]
 
 
 def before_section(rows: pd.DataFrame, before: pd.DataFrame) -> tuple[str, Lines]:

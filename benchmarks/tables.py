@@ -121,7 +121,7 @@ def rows_of(table: RealTable, seed: int, options: argparse.Namespace) -> Iterato
             raise SystemExit(128 + result.signal)
         problem = Problem.of(table, pd.read_parquet(result.run / "splits.parquet"))
         own = own_scores(pd.read_parquet(result.run / "predictions.parquet"), result.test or {}, problem)
-        trials = len(result.trials)
+        more = {"trials": len(result.trials), "architecture": winner(result)}
     about = {
         "table": table.name,
         "seed": seed,
@@ -130,13 +130,24 @@ def rows_of(table: RealTable, seed: int, options: argparse.Namespace) -> Iterato
         "learn_rows": len(problem.known),
         "test_rows": len(problem.test),
     }
-    yield show(about | {"model": OURS} | own | {"seconds": seconds, "trials": trials})
+    yield show(about | {"model": OURS} | own | {"seconds": seconds} | more)
     for peer in PEERS:
         start = time.perf_counter()
         outputs = peer_outputs(peer, problem, seed, options.threads)
         seconds = time.perf_counter() - start
         found = scores(problem.y[problem.test], outputs, problem.names)
-        yield show(about | {"model": peer} | found | {"reported_gap": np.nan, "seconds": seconds, "trials": 0})
+        yield show(
+            about
+            | {"model": peer}
+            | found
+            | {"reported_gap": np.nan, "seconds": seconds, "trials": 0, "architecture": ""}
+        )
+
+
+def winner(result: harness.SearchResult) -> str:
+    """Return the family of the winner."""
+    assert result.best is not None
+    return str(next(iter(result.best["candidate"]["architecture"])))
 
 
 def peer_outputs(peer: str, problem: Problem, seed: int, threads: int) -> np.ndarray:
