@@ -81,7 +81,7 @@ def by_model(rows: pd.DataFrame, what: str) -> pd.DataFrame:
     """Return means over the seeds, one line a table, one column a model; RMSE as its inverse for ``score``."""
     values = rows["log_loss"] if what == "loss" else rows["accuracy"].fillna(1 / rows["rmse"])
     means = rows.assign(value=values).pivot_table(index="table", columns="model", values="value", sort=False)
-    return means.dropna(how="all")
+    return means.dropna(how="all").reindex(columns=rows["model"].unique())
 
 
 def scores_section(rows: pd.DataFrame) -> tuple[str, Lines]:
