@@ -30,10 +30,23 @@ from harness.study.trial.building import build_model, make_fit, place_evaluation
 from harness.train.loop import never
 
 FOLDER = Path(__file__).parent / "reference" / "regret"
+PERCEPTRONS = [
+    """space={
+    architecture: {mlp: {depth: {int: [0, 4]}, width: {int: [16, 512], log: true}, shape: [constant, pyramid],
+        activation: [relu, gelu, silu, tanh], norm: [batch, layer, none], dropout: {float: [0.0, 0.6]},
+        residual: [true, false], numeric: [plain, piecewise_linear]}},
+    optimizer: {
+        adamw: {lr: {float: [1e-4, 3e-2], log: true}, weight_decay: {float: [1e-4, 3.0], log: true}},
+        sgd: {lr: {float: [1e-3, 0.5], log: true}, momentum: {float: [0.8, 0.98]}, nesterov: true}},
+    schedule: {cosine: {warmup_epochs: 0.5}}, epochs: {int: [5, 60], log: true}, batch_size: [32, 64, 128, 256],
+    clip_norm: [0.0, 1.0]}""",
+    "budget={trials: 40, epochs: 60}",
+]
+"""What the shipped space for tables was when the tables were made."""
 SPACES = {
-    "diabetes": ("tabular", ["task=diabetes"]),
-    "breast-cancer": ("tabular", ["task=breast-cancer"]),
-    "wine": ("tabular", ["task=wine"]),
+    "diabetes": ("tabular", ["task=diabetes", *PERCEPTRONS]),
+    "breast-cancer": ("tabular", ["task=breast-cancer", *PERCEPTRONS]),
+    "wine": ("tabular", ["task=wine", *PERCEPTRONS]),
     "digits": ("digits", ["budget.epochs=10"]),
 }
 PLAIN = ("search.first=[]", "evaluation.folds=null")

@@ -35,6 +35,7 @@ def counts(rows: pd.DataFrame) -> str:
         f"Accuracy or RMSE at least as good as default gradient boosting on {int((score['hgb'] >= 1).sum())} of"
         f" {len(score)} tables, as the best baseline on {int((score['best'] >= 1).sum())}"
     ]
+    parts += worst(rows)
     if len(loss):
         parts.append(
             f"log loss no higher than default gradient boosting on {int((loss['hgb'] <= 1).sum())} of {len(loss)}, than"
@@ -42,6 +43,16 @@ def counts(rows: pd.DataFrame) -> str:
             f" baseline's ({loss['best'].idxmax()})"
         )
     return "; ".join(parts) + "."
+
+
+def worst(rows: pd.DataFrame) -> list[str]:
+    """Return by how much default gradient boosting is ahead at most: in points of accuracy, and in RMSE."""
+    means = by_model(rows, "score")
+    classes = rows.groupby("table")["kind"].first()[means.index] == "classification"
+    behind = 100.0 * (means["hgb"] - means[OURS])[classes]
+    times = (means["hgb"] / means[OURS])[~classes]
+    found = [(behind, "points of accuracy behind it"), (times, "times its RMSE")]
+    return [f"at worst {each.max():.4g} {what} ({each.idxmax()})" for each, what in found if len(each)]
 
 
 def conditions(rows: pd.DataFrame) -> str:
@@ -70,7 +81,7 @@ def by_model(rows: pd.DataFrame, what: str) -> pd.DataFrame:
     """Return means over the seeds, one line a table, one column a model; RMSE as its inverse for ``score``."""
     values = rows["log_loss"] if what == "loss" else rows["accuracy"].fillna(1 / rows["rmse"])
     means = rows.assign(value=values).pivot_table(index="table", columns="model", values="value", sort=False)
-    return means.dropna(how="all")
+    return means.dropna(how="all").reindex(columns=rows["model"].unique())
 
 
 def scores_section(rows: pd.DataFrame) -> tuple[str, Lines]:
@@ -106,14 +117,15 @@ def losses_section(rows: pd.DataFrame) -> tuple[str, Lines]:
 
 
 def seconds_section(rows: pd.DataFrame) -> tuple[str, Lines]:
-    """Mean seconds of learning, with the sizes of the tables."""
+    """Mean seconds of learning, with the sizes of the tables and what families won."""
     means = rows.pivot_table(index="table", columns="model", values="seconds", sort=False)
     about = rows.groupby("table")[["learn_rows", "test_rows", "classes"]].first()
+    winners = rows[rows["model"] == OURS].groupby("table")["architecture"].agg(lambda names: ", ".join(sorted(names)))
     lines = [
-        [str(table), *map(str, facts), *(f"{mean:.1f}" for mean in row)]
-        for table, facts, row in zip(means.index, about.loc[means.index].to_numpy(), means.to_numpy(), strict=True)
+        [str(table), *map(str, about.loc[table]), winners[table], *(f"{mean:.1f}" for mean in row)]
+        for table, row in zip(means.index, means.to_numpy(), strict=True)
     ]
-    return "Seconds", [["table", "rows to learn from", "to test", "classes", *means.columns], *lines]
+    return "Seconds", [["table", "rows to learn from", "to test", "classes", "winner", *means.columns], *lines]
 
 
 def before_section(rows: pd.DataFrame, before: pd.DataFrame) -> tuple[str, Lines]:

@@ -59,7 +59,7 @@ def test_several_values_are_predicted_together_each_in_its_own_units(tmp_path):
         "space={architecture: {mlp: {depth: 0}}, optimizer: {adamw: {lr: 0.05}}, batch_size: 32}",
     ]
     result = harness.search(
-        "tabular", overrides=[*space, "search.first=[]", "budget.epochs=20"], trials=1, out=tmp_path, workers=0
+        "tabular", overrides=[*space, "search.first=[]", "budget={epochs: 20}"], trials=1, out=tmp_path, workers=0
     )
     predictions = pd.read_parquet(result.run / "predictions.parquet")
     names = ("0", "1", "2")

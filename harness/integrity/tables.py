@@ -30,7 +30,8 @@ def objectives_of(stats: Mapping[str, Any]) -> tuple[Objective, ...]:
     """Return the objectives that ``stats.json`` names."""
     told = stats.get("objective")
     rows = told if isinstance(told, list) else []
-    return tuple(Objective(str(at(row, "metric")), at(row, "direction") == "maximize") for row in rows)
+    exact = at(stats, "search", "winner") == "best"
+    return tuple(Objective(str(at(row, "metric")), at(row, "direction") == "maximize", exact) for row in rows)
 
 
 def check_trials(contents: Contents) -> None:

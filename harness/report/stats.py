@@ -61,6 +61,8 @@ class SearchStats(TypedDict):
     size: float | None
     choices: NotRequired[Literal["measured", "by rule"]]
     """How layout, precision, batch size and threads were chosen."""
+    winner: NotRequired[Literal["cheapest", "best"]]
+    """Of those that validation cannot tell apart; the cheapest where it is not said."""
     notes: NotRequired[list[str]]
     ended_by: NotRequired[str]
     """What ended it before its total of trials, where that was neither time nor a signal."""
@@ -69,7 +71,8 @@ class SearchStats(TypedDict):
 class BestStats(TypedDict):
     """The winner; ``pareto`` lists the front when there are several objectives.
 
-    ``tied`` lists the trials that validation cannot tell from the best, of which the winner is the cheapest.
+    ``tied`` lists the trials that validation cannot tell from the best, of which the winner is the cheapest; where the
+    best is to win, those that are as good.
     """
 
     trial: int

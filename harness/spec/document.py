@@ -113,6 +113,8 @@ class Search(Frozen):
     """Whether scikit-learn's simplest models are scored beside the winner; decides no trial."""
     checks: bool = True
     """Whether the data are checked before the search; decides no trial."""
+    winner: Literal["cheapest", "best"] = "cheapest"
+    """Which wins of the trials that validation cannot tell from the best: the cheapest of them, or the best itself."""
     first: tuple[dict[str, Any], ...] = ()
     """Candidates that are tried first, each in the form of ``space:``; what one leaves out is drawn at random."""
 

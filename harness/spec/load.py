@@ -99,6 +99,7 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("search", "first"): [],
     ("search", "plan"): "auto",
     ("search", "checks"): True,
+    ("search", "winner"): "cheapest",
     ("budget", "stagnation"): None,
     ("training", "ema"): 0.0,
     ("training", "swa"): 0.0,

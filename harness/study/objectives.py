@@ -21,6 +21,8 @@ class Objective:
 
     metric: str
     maximize: bool
+    exact: bool = False
+    """Whether the best value wins, be it by ever so little: no cheaper trial that is tied with it."""
 
     @property
     def direction(self) -> Direction:
@@ -42,12 +44,12 @@ class Objective:
 
 def resolve_objectives(spec: Spec, kind: str) -> tuple[Objective, ...]:
     """Return the objectives of a search on a task of ``kind``. Raises :class:`SpecError` where they do not fit it."""
-    problem = problems[kind]
+    problem, exact = problems[kind], spec.search.winner == "best"
     if not spec.objective:
-        return (Objective(problem.objective, problem.metric(problem.objective).maximize),)
+        return (Objective(problem.objective, problem.metric(problem.objective).maximize, exact),)
     for name in spec.objective:
         _check_fits(name, kind, f"objective.{name}")
-    return tuple(Objective(name, direction == "maximize") for name, direction in spec.objective.items())
+    return tuple(Objective(name, direction == "maximize", exact) for name, direction in spec.objective.items())
 
 
 def resolve_metrics(spec: Spec, kind: str, given: Mapping[str, Function], *, trust: bool) -> Scorer:
@@ -89,16 +91,16 @@ def tied(objectives: Sequence[Objective], records: Iterable[TrialRecord]) -> lis
     """Return the complete trials that the validation samples cannot tell from the best one, the winner first.
 
     That is each whose first objective is no worse than the best of all values taken back by their own standard errors
-    (Breiman et al., 1984, call it the one-standard-error rule). With several objectives it must be on the Pareto front
-    too. The cheapest wins: few parameters, then few FLOPs, each by its power of two (a tenth more is no price for a
-    better value), then a better value, then a lower number, nothing that a clock measured, so that two runs of one seed
-    have one winner. The order in which results come does not matter, and a trial that is not among them never comes to
-    be by further results.
+    (Breiman et al., 1984, call it the one-standard-error rule); where that objective is ``exact``, each that has the
+    best value. With several objectives it must be on the Pareto front too. The cheapest wins: few parameters, then few
+    FLOPs, each by its power of two (a tenth more is no price for a better value), then a better value, then a lower
+    number, nothing that a clock measured, so that two runs of one seed have one winner. The order in which results come
+    does not matter, and a trial that is not among them never comes to be by further results.
     """
     first, found = objectives[0], _eligible(objectives[0], records)
     if not found:
         return []
-    bar = max(_signed(first, record) - _error(record) for record in found)
+    bar = max(_signed(first, record) - _slack(first, record) for record in found)
     close = [record for record in found if _signed(first, record) >= bar]
     if len(objectives) > 1:
         front = pareto(objectives, {record.trial: record.values for record in found})
@@ -141,9 +143,12 @@ def _signed(first: Objective, record: TrialRecord) -> float:
     return record.values[0] if first.maximize else -record.values[0]
 
 
-def _error(record: TrialRecord) -> float:
-    """Return the standard error of the first objective; 0 where it is not known: the trial competes by its value."""
-    error = record.figures.get("value_se", math.nan)
+def _slack(first: Objective, record: TrialRecord) -> float:
+    """Return the standard error of the first objective; 0 where the trial competes by its value.
+
+    So it does where the error is not known, or the value alone is to count.
+    """
+    error = 0.0 if first.exact else record.figures.get("value_se", math.nan)
     return error if 0.0 < error < math.inf else 0.0
 
 

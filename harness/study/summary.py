@@ -54,6 +54,7 @@ def summarise(
             "sampler": spec.search.sampler,
             "pruner": pruner_name(spec),
             "seed": spec.search.seed,
+            "winner": spec.search.winner,
             "trials": total,
             "choices": "by rule" if spec.search.by_rule else "measured",
             "size": points if math.isfinite(points) else None,

@@ -27,6 +27,7 @@ def case(harness, tmp_path, monkeypatch):
         budget = ("--set", f"budget.epochs={epochs}", "--trials", trials)
         sets = (*budget, "--set", "search.baselines=false") if epochs else ()
         sets += ("--set", f"task={task}") if task else ()
+        sets += ("--set", "space.architecture={mlp: {depth: 2, width: 64}}") if space == "tabular" else ()
         done = harness("search", space, *sets, "--out", "out", *options)
         runs = list((folder / "out").iterdir()) if (folder / "out").is_dir() else []
         return Case(folder, done, runs[0] if runs else None)

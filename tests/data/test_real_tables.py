@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_charts")]
 
 BUILTIN = ("wine", "breast-cancer", "diabetes", "digits")
 FILES = ("glass", "titanic", "penguins", "affairs", "chile", "hitters", "college")
-SPACE = ["space={architecture: {mlp: {depth: 1, width: 16}}}", "budget.epochs=2", "training.final=keep"]
+SPACE = ["space={architecture: {mlp: {depth: 1, width: 16}}}", "budget={epochs: 2}", "training.final=keep"]
 SPACE.append("search.baselines=false")
 
 

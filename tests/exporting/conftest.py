@@ -19,7 +19,7 @@ def _search(folder, task, space=MLP, *, trust=False, **options):
         "search.first": "[]",
         "search.baselines": "false",
         "search.checks": "false",
-        "budget.epochs": 2,
+        "budget": "{epochs: 2}",
         "training.precision": "fp32",
     }
     settings |= {"training.final": "keep", "evaluation": "{}"} | options

@@ -16,7 +16,7 @@ SPACE = [
     "space.architecture={mlp: {depth: [0, 1], width: 16}}",
     "search.first=[]",
     "objective=null",
-    "budget.epochs=2",
+    "budget={epochs: 2}",
     "training.final={ensemble: 2}",
 ]
 

@@ -18,8 +18,13 @@ import torch
 import harness
 from harness.hardware.cpu import read_cpu
 
-TABULAR = "space.architecture={mlp: {depth: {int: [0, 3]}, width: {int: [16, 64], log: true}, norm: [batch, none], numeric: [plain, piecewise_linear]}}"  # noqa: E501
-SMALL = ["budget.epochs=4", "search.first=[]", TABULAR, "space.epochs=4", "evaluation={}"]
+TABULAR = """space={
+  architecture: {mlp: {depth: {int: [0, 3]}, width: {int: [16, 64], log: true}, norm: [batch, none], numeric: [plain, piecewise_linear]}},
+  optimizer: {
+    adamw: {lr: {float: [1e-4, 3e-2], log: true}, weight_decay: {float: [1e-4, 3.0], log: true}},
+    sgd: {lr: {float: [1e-3, 0.5], log: true}, momentum: {float: [0.8, 0.98]}, nesterov: true}},
+  schedule: {cosine: {warmup_epochs: 0.5}}, epochs: 4, batch_size: [32, 64, 128, 256], clip_norm: [0.0, 1.0]}"""  # noqa: E501
+SMALL = ["budget={epochs: 4}", "search.first=[]", "search.winner=cheapest", TABULAR, "evaluation={}"]
 SEARCHES = {
     "digits": ("digits", ["budget.epochs=2", "training.final=refit"]),
     "wine": (

@@ -252,8 +252,10 @@ def test_a_candidate_has_what_was_chosen_and_what_is_fixed():
 def test_keys_that_came_later_change_nothing_where_they_are_not_used():
     spec = parse(BASE)
     assert not {"ema", "swa"} & canonical(spec)["training"].keys()
+    assert "winner" not in canonical(spec)["search"]
     assert spec_hash(parse(BASE, "training.ema=0", "training.swa=0")) == spec_hash(spec)
     assert spec_hash(parse(BASE, "training.ema=0.9")) != spec_hash(spec)
+    assert spec_hash(parse(BASE, "search.winner=best")) != spec_hash(spec)
     again = parse(yaml.safe_dump(canonical(parse(BASE, "training.swa=0.5"))))
     assert again.training.swa == 0.5
 

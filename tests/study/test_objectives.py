@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SpecError
+from harness.integrity.tables import objectives_of
 from harness.records import Outcome, TaskKind, TrialRecord
 from harness.spec import parse_spec
 from harness.study.objectives import Objective, contenders, pareto, resolve_objectives, tied
@@ -99,6 +100,26 @@ def test_of_trials_within_one_standard_error_the_cheapest_wins(objectives, sign)
     assert numbers(tied(objectives, records)) == [1, 3, 2]
     assert best_trial(objectives, records).trial == 1
     assert numbers(contenders(objectives, records)) == [1, 3]
+
+
+@pytest.mark.parametrize(("name", "sign"), [("accuracy", 1.0), ("loss", -1.0)])
+def test_where_the_best_is_to_win_no_error_ties_a_cheaper_one_with_it(name, sign):
+    exact = [Objective(name, maximize=sign > 0, exact=True)]
+    records = [
+        complete(0, sign * 0.97, error=0.1, parameters=10.0),
+        complete(1, sign * 0.98, error=0.1, parameters=500.0),
+        complete(2, sign * 0.98, error=0.1, parameters=100.0),
+    ]
+    assert numbers(tied(exact, records)) == [2, 1], "of equals the cheaper"
+    assert numbers(contenders(exact, records)) == [2]
+
+
+def test_a_space_says_whether_the_best_wins():
+    spec = parse_spec("task: digits\nsearch: {winner: best}\nspace: {architecture: mlp}\n", origin="x")
+    objectives = resolve_objectives(spec, TaskKind.CLASSIFICATION)
+    assert objectives == (Objective("f1_macro", maximize=True, exact=True),)
+    told = {"objective": [{"metric": "f1_macro", "direction": "maximize"}], "search": {"winner": spec.search.winner}}
+    assert objectives_of(told) == objectives, "so a run is verified by the rule that it went by"
 
 
 def test_parameters_then_flops_then_the_value_then_the_number_decide():

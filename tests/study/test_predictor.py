@@ -27,7 +27,7 @@ def search(folder, space="{architecture: {mlp: {depth: 1, width: 12}}}", /, **op
         "search.first=[]",
         "search.baselines=false",
         "search.checks=false",
-        "budget.epochs=3",
+        "budget={epochs: 3}",
         "training.precision=fp32",
     ]
     trust = options.pop("trust", False)
