@@ -201,7 +201,13 @@ def test_a_fitted_winner_is_used_as_any_other(architecture, tmp_path):
     from sklearn.datasets import load_wine
 
     frame = load_wine(as_frame=True).data
-    overrides = ["search.first=[]", "budget={epochs: 3}", "search.baselines=false", "search.checks=false", "evaluation={}"]
+    overrides = [
+        "search.first=[]",
+        "budget={epochs: 3}",
+        "search.baselines=false",
+        "search.checks=false",
+        "evaluation={}",
+    ]
     overrides += [f"space={{architecture: {architecture}}}"]
     result = harness.search(
         "tabular", overrides=["task=wine", *overrides], trials=1, out=tmp_path, workers=0, device="cpu"

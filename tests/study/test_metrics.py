@@ -15,8 +15,8 @@ from harness.spec import load_spec, parse_spec, spec_hash
 
 pytestmark = pytest.mark.usefixtures("without_charts")
 
-SMALL = ["space.architecture={mlp: {depth: 1, width: 16}}", "search.first=[]", "budget={epochs: 2}", "training.final=keep"]
-SMALL += ["search.checks=false", "evaluation={}"]
+SMALL = ["space.architecture={mlp: {depth: 1, width: 16}}", "search.first=[]", "budget={epochs: 2}"]
+SMALL += ["training.final=keep", "search.checks=false", "evaluation={}"]
 MINE = """
 import numpy as np
 
