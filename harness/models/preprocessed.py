@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import InputError
-from harness.models.scaling import Floats, Interpolated, RobustClip, clipped, normal_knots
+from harness.models.scaling import Floats, Interpolated, RobustClip, clipped, interpolated, normal_knots
 from harness.records import Input, InputKind, TaskShape, table_inputs
 from harness.spec.training import Preprocessing
 
@@ -146,7 +146,7 @@ def _scaled(options: Preprocessing, numbers: Input) -> Scaled:
     if options.numeric == "robust_clip":
         return RobustClip(known, features), _along([partial(clipped, quantiles=each) for each in known], numbers)
     knots = list(map(normal_knots, known))
-    return Interpolated(knots), _along([partial(np.interp, xp=x_N, fp=y_N) for x_N, y_N in knots], numbers)
+    return Interpolated(knots), _along([partial(interpolated, knots=each) for each in knots], numbers)
 
 
 def _along(scale: Sequence[Callable[[Floats], Floats]], numbers: Input) -> tuple[tuple[float, ...], ...]:

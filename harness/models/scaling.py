@@ -114,6 +114,12 @@ class Interpolated(nn.Module):
         return "columns={}, knots={}".format(*self.start.shape)
 
 
+def interpolated(values: Floats, knots: tuple[Floats, Floats]) -> Floats:
+    """Return what :class:`Interpolated` makes of values of a column."""
+    found: Floats = np.interp(values, *knots)
+    return found
+
+
 def _pieces(x_N: Floats, y_N: Floats, size: int) -> tuple[Floats, Floats, Floats, Floats]:
     """Return start, width, value and rise of each piece of a line, and behind them of some that are never reached."""
     more = (0, size - len(x_N))
