@@ -126,7 +126,8 @@ class Convolutions(Fitted):
         inputs = tuple(x.to(self.biases.device) for x in samples.inputs)
         x_NTC, mask_NT = self.steps(*inputs)
         self.hold(chosen=torch.from_numpy(self._channels_drawn(random)), biases=self.biases.new_zeros(self.features))
-        biases, start = [], 0.0
+        biases: list[Floats] = []
+        start = 0
         for place, (_, count) in enumerate(self.spreads):
             ranks = np.arange(start + 1, start + len(THREES) * count + 1)
             quantiles_KQ = (ranks * ((math.sqrt(5.0) + 1.0) / 2.0) % 1.0).reshape(len(THREES), count)
