@@ -84,7 +84,10 @@ def test_categorical_makes_categories_of_numbers_and_drop_leaves_columns_out(tmp
     table = frame(rooms=[1.0, 2.0, 3.0, None] * (ROWS // 4))
     data = load_csv(tmp_path, table, categorical=("rooms",), drop=("city",))
     assert (data.shape.inputs[0].sizes, data.shape.inputs[1].cardinalities) == ((1,), (4,))
-    assert data.preprocessing["categorical"] == [{"column": "rooms", "categories": ["1", "2", "3"]}]
+    (fitted,) = data.preprocessing["categorical"]
+    assert (fitted["column"], fitted["categories"]) == ("rooms", ["1", "2", "3"])
+    counts = np.bincount(data.train.inputs[1].ravel(), minlength=4)[1:]
+    assert fitted["counts"] == counts.tolist()
     assert set(data.train.inputs[1].ravel()) == {0, 1, 2, 3}
 
 
@@ -96,7 +99,8 @@ def test_table_of_categories_alone_has_no_numeric_features(tmp_path):
 
 def test_boolean_column_with_gaps_is_categorical(tmp_path):
     data = load_csv(tmp_path, frame(lift=[True, None, False, True] * (ROWS // 4)), drop=("city",))
-    assert data.preprocessing["categorical"] == [{"column": "lift", "categories": ["False", "True"]}]
+    (fitted,) = data.preprocessing["categorical"]
+    assert (fitted["column"], fitted["categories"]) == ("lift", ["False", "True"])
 
 
 def test_rows_without_target_are_dropped_with_a_note_and_keep_their_positions(tmp_path):

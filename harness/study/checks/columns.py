@@ -37,7 +37,7 @@ def leaks(sample: Sample, known: Collection[str], seed: int) -> Iterator[Suspici
     if 2 * len(strong) >= len(skills) or next_best >= OTHERS:
         return
     what = "of what the commonest class gets wrong" if sample.classes else "of the variance of the target's ranks"
-    for place in strong:
+    for place in strong.tolist():
         name = sample.names[place]
         if name not in known:
             yield Suspicion(
