@@ -131,6 +131,7 @@ def _offsets(cardinalities: list[int]) -> list[int]:
     summary="attention over the columns of a table, each a token",
     config=FTTransformerConfig,
     why_not=takes((InputKind.NUMERIC,), (InputKind.NUMERIC, InputKind.CATEGORICAL)),
+    own_preprocessing=("one_hot",),
 )
 def build_ft_transformer(config: FTTransformerConfig, shape: TaskShape) -> nn.Module:
     """Return the network for this task, which must be one of tables."""
