@@ -79,7 +79,7 @@ def test_a_comparison_from_the_space_to_the_verdict(pair, harness):
         (("digits", "--time", "soon"), "--time: 'soon' is not a duration"),
         (("digits", "--margin", "-1"), "margin"),
         (("digits", "--device", "gpu"), "gpu"),
-        (("wine",), "at least two architectures"),
+        (("fashion-mnist",), "at least two architectures"),
         (("digits", "wine"), "digits"),
         (("--resume", "nowhere"), "nowhere: no such run"),
         (("digits", "--resume", "nowhere"), "leave out digits"),
