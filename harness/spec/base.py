@@ -6,7 +6,8 @@ import ast
 import inspect
 import itertools
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
@@ -35,23 +36,27 @@ class Described(Frozen):
         schema = handler(core_schema)
         fields = handler.resolve_ref_schema(schema).get("properties", {})
         for each in reversed(cls.__mro__):
-            for name, text in _docstrings(each):
-                if name in fields:
-                    fields[name]["description"] = text
+            if issubclass(each, Described):
+                for name, text in _docstrings(each).items():
+                    if name in fields:
+                        fields[name]["description"] = text
         return schema
 
 
-def _docstrings(model: type) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a class with the docstrings under them; none where its source is not at hand."""
+@cache
+def _docstrings(model: type) -> dict[str, str]:
+    """Return the docstrings under the fields of a class by their names; none where its source is not at hand."""
     try:
         (body,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     except (OSError, TypeError):
-        return
+        return {}
     assert isinstance(body, ast.ClassDef)
+    found = {}
     for field, under in itertools.pairwise(body.body):
         match field, under:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                yield name, inspect.cleandoc(text)
+                found[name] = inspect.cleandoc(text)
+    return found
 
 
 class OneOf:
