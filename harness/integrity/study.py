@@ -21,6 +21,8 @@ from harness.integrity.contents import Contents
 from harness.integrity.findings import Finding, differences, differing
 from harness.integrity.frames import frame_differences
 from harness.records import EpochRecord, Outcome, TrialRecord
+from harness.spec.load import read_text
+from harness.spec.reader import read_yaml
 from harness.store import decode, epochs_frame, storage_errors, trials_frame
 from harness.store.connection import check_file, database_errors
 from harness.store.reading import StoredTrial, damage, read_trials
@@ -119,8 +121,10 @@ def _check_space(contents: Contents, kept: Iterable[Kept]) -> None:
     except StorageError as error:
         contents.note([Finding("space.yaml", str(error).removeprefix(f"{contents.run / 'space.yaml'}: "))])
     except InputError as error:  # it is YAML, as is checked elsewhere: a family of a package that is not here, say
-        contents.leave(f"space.yaml cannot be read as a space here: {error}")
-
+        if "space" in read_yaml(read_text(contents.run / "space.yaml"), "space.yaml").data:
+            contents.leave(f"space.yaml cannot be read as a space here: {error}")
+        else:
+            contents.note([Finding("space.yaml", "it has no section 'space', with which that of a run ends")])
     else:
         contents.note(_seed_findings(spec.search.seed, kept) if not contents.has(REPLICATES) else ())
 
