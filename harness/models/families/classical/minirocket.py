@@ -272,7 +272,8 @@ def _there(mask_BT: Tensor, spread: int, *, alternate: int) -> Tensor:
     reach = spread * (LENGTH // 2)
     inside_BT = mask_BT & F.pad(mask_BT, (reach, -reach)) & F.pad(mask_BT, (-reach, reach))
     whole_K = (torch.arange(len(THREES), device=mask_BT.device) + alternate) % 2 == 0
-    return torch.where(whole_K, mask_BT[..., None], inside_BT[..., None])
+    # No ``where``: ONNX Runtime has none of booleans.
+    return (whole_K & mask_BT[..., None]) | (~whole_K & inside_BT[..., None])
 
 
 @family(
