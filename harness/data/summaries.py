@@ -32,8 +32,16 @@ def summaries(values_NTC: np.ndarray, lengths_N: np.ndarray, channels: Sequence[
         some = slice(first, first + _AT_ONCE)
         named = dict(_figures(values_NTC[some].astype(np.float64), lengths_N[some]))
         chunks.append(np.stack(list(named.values()), axis=2).reshape(len(lengths_N[some]), -1))
-    of_channel = [""] if len(channels) == 1 else [f" of channel {name!r}" for name in channels]
-    return np.concatenate(chunks), [f"{figure}{channel}" for channel in of_channel for figure in named]
+    return np.concatenate(chunks), [f"{figure}{channel}" for channel in of_channels(channels) for figure in named]
+
+
+def of_channels(channels: Sequence[str]) -> list[str]:
+    """Return what is put behind a figure to say which channel it is of; nothing where there is only one.
+
+    >>> of_channels(["x"]), of_channels(["x", "y"])
+    ([''], [" of channel 'x'", " of channel 'y'"])
+    """
+    return [""] if len(channels) == 1 else [f" of channel {name!r}" for name in channels]
 
 
 def _figures(values_NTC: Floats, lengths_N: np.ndarray) -> Iterator[tuple[str, Floats]]:

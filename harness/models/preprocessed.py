@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from harness.errors import InputError
 from harness.models.scaling import Floats, Interpolated, RobustClip, clipped, interpolated, normal_knots
+from harness.models.tables import offsets
 from harness.records import Input, InputKind, TaskShape, table_inputs
 from harness.spec.training import Preprocessing
 
@@ -54,7 +55,7 @@ class Recoded(nn.Module):
         # They follow from the data, so they are no part of the weights.
         for name, values in (
             ("code", list(itertools.chain.from_iterable(recoded))),
-            ("offset", list(itertools.accumulate(codes.cardinalities, initial=0))[:-1]),
+            ("offset", offsets(codes.cardinalities)),
             ("column", [place for place, _ in columns]),
             ("category", [code for _, code in columns]),
             ("kept", kept),

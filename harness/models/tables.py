@@ -134,6 +134,15 @@ def undecayed(model: nn.Module) -> dict[str, tuple[float, float]]:
     }
 
 
+def offsets(cardinalities: Sequence[int]) -> list[int]:
+    """Return where the codes of each column begin if those of all columns are numbered one after the other.
+
+    >>> offsets([3, 2, 4])
+    [0, 3, 5]
+    """
+    return list(itertools.accumulate(cardinalities, initial=0))[:-1]
+
+
 def embedding_width(cardinality: int) -> int:
     """Return ``min(600, round(1.6 n^0.56))``, the rule of fastai's ``emb_sz_rule`` (fastai.tabular.model)."""
     return min(600, round(1.6 * math.pow(cardinality, 0.56)))

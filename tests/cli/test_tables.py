@@ -12,18 +12,6 @@ from hypothesis import strategies as st
 from harness.cli.table import WORD, column_widths
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
-QUICK = (
-    "--trials",
-    3,
-    "--set",
-    "budget.epochs=1",
-    "--set",
-    "search.baselines=false",
-    "--set",
-    "search.checks=false",
-    "--set",
-    "training.final=keep",
-)
 
 
 @pytest.fixture
@@ -94,7 +82,8 @@ def test_no_word_of_a_benchmark_is_cut(width, bench_runs, tmp_path, monkeypatch,
 
 @pytest.mark.slow
 def test_the_best_candidates_are_a_table_at_80_columns(shown, tiny, tmp_path):
-    lines = shown(80, "search", tiny, "--out", tmp_path / "runs", *QUICK)
+    quick = ("--trials", 3, "--set", "budget.epochs=1", "--set", "training.final=keep")
+    lines = shown(80, "search", tiny, "--out", tmp_path / "runs", *quick)
     start = next(number for number, line in enumerate(lines) if line.startswith("Best candidates"))
     head = next(line for line in lines[start + 1 :] if line.strip())
     assert head.split()[:2] == ["rank", "choice"] or head.split()[:2] == ["rank", "trial"]

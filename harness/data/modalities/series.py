@@ -22,7 +22,7 @@ from harness.data.reread import Unlike
 from harness.data.room import rows_of
 from harness.data.series import Series, check_series, filled, of_array, packed
 from harness.data.sources.series_table import SeriesLayout, series_of_frame
-from harness.data.summaries import summaries
+from harness.data.summaries import of_channels, summaries
 from harness.data.unusual import Unusual, add
 from harness.errors import DataError
 from harness.records import Input, InputKind
@@ -139,11 +139,10 @@ class SeriesModality(Modality[Series]):
     def traits(self, raw: Series) -> dict[str, np.ndarray]:
         """Return the ends of each channel, and how long series are where that differs."""
         steps = {"the number of steps": raw.lengths} if np.ptp(raw.lengths) else {}
-        of_channel = [""] if len(raw.channels) == 1 else [f" of channel {name!r}" for name in raw.channels]
         ends = {"lowest": np.nanmin(raw.values, axis=1), "highest": np.nanmax(raw.values, axis=1)}
         return steps | {
             f"the {end} value{channel}": values_NC[:, place]
-            for place, channel in enumerate(of_channel)
+            for place, channel in enumerate(of_channels(raw.channels))
             for end, values_NC in ends.items()
         }
 

@@ -14,7 +14,6 @@ Shape legend: B batch, F numeric columns, K categorical columns, N tokens, D wid
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Annotated
 
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from harness.models.family import FamilyConfig, family, takes
 from harness.models.layers import ACTIVATIONS, Dropout, initialise
+from harness.models.tables import offsets
 from harness.models.transformers import UNGATED, Block, BlockActivation, TransformerConfig
 from harness.records import InputKind, TaskShape
 
@@ -67,7 +67,7 @@ class Tokens(nn.Module):
         self.slope = _drawn(features, width) if features else None
         self.bias = _drawn(features + len(cardinalities), width)
         self.vectors = _vectors(cardinalities, width) if cardinalities else None
-        self.register_buffer("offsets", torch.tensor(_offsets(cardinalities), dtype=torch.int64), persistent=False)
+        self.register_buffer("offsets", torch.tensor(offsets(cardinalities), dtype=torch.int64), persistent=False)
 
     def forward(self, x_BF: Tensor, c_BK: Tensor | None = None) -> Tensor:
         """Return ``B x (1 + F + K) x D``."""
@@ -117,13 +117,8 @@ def _vectors(cardinalities: list[int], width: int) -> nn.Embedding:
     """Return the vectors of all categories, one column after the other."""
     table = nn.Embedding(sum(cardinalities), width)
     nn.init.uniform_(table.weight, -(width**-0.5), width**-0.5)
-    table.weight.data[_offsets(cardinalities)] = 0.0
+    table.weight.data[offsets(cardinalities)] = 0.0
     return table
-
-
-def _offsets(cardinalities: list[int]) -> list[int]:
-    """Return where the vectors of each column begin."""
-    return [0, *itertools.accumulate(cardinalities)][: len(cardinalities)]
 
 
 @family(

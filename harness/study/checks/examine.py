@@ -51,12 +51,13 @@ def examine(job: Job, dataset: Dataset) -> Examined:
     """Look at the samples to learn from, before the search; ``dataset`` may have noticed something when it was read."""
     if not job.spec.search.checks:
         return Examined()
-    if reason := _why_not(job.spec, dataset):
+    kind = _kind_of(dataset)
+    if reason := _why_not(job.spec, dataset, kind):
         return Examined(unchecked=f"the data were not checked: {reason}")
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # so that sums are added up in the same order with any number of cores
-        return Examined(tuple(_suspicions(job.spec, dataset)))
+        return Examined(tuple(_suspicions(job.spec, dataset, kind)))
 
 
 def examine_test(job: Job, dataset: Dataset, part: Part) -> tuple[Suspicion, ...]:
@@ -64,19 +65,20 @@ def examine_test(job: Job, dataset: Dataset, part: Part) -> tuple[Suspicion, ...
 
     Of series it is the values themselves, which are the inputs of what comes next.
     """
-    if "test" in dataset.drawn_at_random or not job.spec.search.checks or _why_not(job.spec, dataset):
+    if "test" in dataset.drawn_at_random or not job.spec.search.checks:
+        return ()
+    if _why_not(job.spec, dataset, _kind_of(dataset)):
         return ()
     if _continues(dataset):
         return tuple(forecasts.noticed_of_test(dataset))
     return tuple(drift(dataset, part, "test", _seed(job.spec)))
 
 
-def _suspicions(spec: Spec, dataset: Dataset) -> Iterator[Suspicion]:
-    if _continues(dataset):
+def _suspicions(spec: Spec, dataset: Dataset, kind: _Kind | None) -> Iterator[Suspicion]:
+    if kind is None:
         yield from forecasts.noticed(dataset)
         return
-    seed, parts, kind = _seed(spec), (dataset.train, dataset.validation), _kind_of(dataset)
-    assert kind is not None, "they can be compared"
+    seed, parts = _seed(spec), (dataset.train, dataset.validation)
     many = draw(dataset, parts, kind.most_rows, seed)
     yield from leaks(many, {each.subject for each in dataset.suspected}, seed)
     yield from giveaways(many)
@@ -112,10 +114,10 @@ def _seed(spec: Spec) -> int:
     return derive_seed(spec.search.seed, "checks")
 
 
-def _why_not(spec: Spec, dataset: TrainingData) -> str:
-    if not _continues(dataset) and _kind_of(dataset) is None:
+def _why_not(spec: Spec, dataset: TrainingData, kind: _Kind | None) -> str:
+    if kind is None and not _continues(dataset):
         return "there are no checks of such inputs"
-    seconds = cost_s(dataset)
+    seconds = _cost_s(dataset, kind)
     if spec.budget.time is not None and seconds > _SHARE * spec.budget.time:
         return f"that takes about {seconds:.1f} s, and budget.time is {spec.budget.time:.0f} s"
     return ""
@@ -135,7 +137,7 @@ class _Kind(NamedTuple):
 
 
 def _kind_of(dataset: TrainingData) -> _Kind | None:
-    """Return what samples are like as columns; None where they are not compared."""
+    """Return what samples are like as columns; None where they are not compared, as those of forecasts."""
     fitted = dataset.preprocessing
     found = features_of(dataset, chosen_inputs(dataset.train, np.arange(1)))
     if found is None:
@@ -148,9 +150,8 @@ def _kind_of(dataset: TrainingData) -> _Kind | None:
     return _Kind(columns, each_s, most, max(most, min(ROWS, VALUES // columns)) if found.units else most)
 
 
-def cost_s(dataset: TrainingData) -> float:
+def _cost_s(dataset: TrainingData, kind: _Kind | None) -> float:
     """Return about what all checks take, by figures of one core of an EPYC: a second for 10,000 rows of 50 columns."""
-    kind = None if _continues(dataset) else _kind_of(dataset)
     if kind is None:
         return 0.2
     rows = len(dataset.train) + len(dataset.validation)

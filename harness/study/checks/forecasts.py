@@ -124,8 +124,7 @@ class _Change(NamedTuple):
 def _change(span: Span, layout: Layout) -> _Change | None:
     """Return the change that is furthest from those before the part; None where these are too few."""
     values = np.log(span.values[:, 0]) if layout.log else span.values[:, 0]
-    horizon = layout.horizon
-    back = layout.season * -(-horizon // layout.season)
+    horizon, back = layout.horizon, _back(layout)
     if span.start - back < CHANGES * horizon:
         return None
     sums = np.concatenate([[0.0], np.cumsum(values - values[0])])
@@ -142,13 +141,17 @@ def _change(span: Span, layout: Layout) -> _Change | None:
     return _Change(int(inside[most]), value, low, high, least)
 
 
+def _back(layout: Layout) -> int:
+    """Return how many steps before a mean is that from which it changed: a horizon or more, in whole seasons."""
+    return layout.season * -(-layout.horizon // layout.season)
+
+
 def _told(span: Span, change: _Change, layout: Layout) -> str:
     (time,) = as_texts(span.times[[change.step]])
-    back = layout.season * -(-layout.horizon // layout.season)
     of = "the mean logarithm" if layout.log else "the mean"
     return (
-        f"from {time} on {of} of {layout.horizon} steps is {change.value:+.3g} from that {back} steps before, and such "
-        f"changes were {change.low:+.3g} to {change.high:+.3g} until then"
+        f"from {time} on {of} of {layout.horizon} steps is {change.value:+.3g} from that {_back(layout)} steps before, "
+        f"and such changes were {change.low:+.3g} to {change.high:+.3g} until then"
     )
 
 

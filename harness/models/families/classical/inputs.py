@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from harness.models.family import takes
 from harness.models.fitted import Fitted, Samples
+from harness.models.tables import offsets
 from harness.problems import problems
 from harness.records import InputKind, TaskKind, TaskShape
 
@@ -57,9 +58,8 @@ class OneHot(Fitted):
         self.width = sum(widths)
         """Columns that the categories become."""
         self._starts = list(itertools.accumulate(widths, initial=0))
-        offsets = list(itertools.accumulate(self._cardinalities, initial=0))[:-1]
         self.register_buffer("places", self._in_order(), persistent=True)
-        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int64), persistent=False)
+        self.register_buffer("offsets", torch.tensor(offsets(self._cardinalities), dtype=torch.int64), persistent=False)
 
     @property
     def columns(self) -> int:
