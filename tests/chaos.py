@@ -286,8 +286,8 @@ def kill_workers(search: Search, chance: random.Random, kills: int) -> None:
         while killed < kills:
             life.listen(chance.uniform(0.0, 1.0))
             with suppress(psutil.NoSuchProcess):
-                children = psutil.Process(life.pid).children()
-                workers = [child for child in children if "harness.study.execute.worker" in " ".join(child.cmdline())]
+                children = psutil.Process(life.pid).children(recursive=True)
+                workers = [child for child in children if child.name() == "harness-worker"]
                 if not workers:
                     if psutil.Process(life.pid).status() == psutil.STATUS_ZOMBIE:
                         break

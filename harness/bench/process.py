@@ -6,13 +6,14 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.bench.rows import Row
 from harness.bench.workload import UNWATCHED, Idle
 from harness.errors import HardwareError
-from harness.hardware.child import Child, listen
+from harness.hardware.child import Child, listen, spawn
 
 MODULE = "harness.bench.child"
 FORKS = sys.platform == "linux"
@@ -52,7 +53,9 @@ class GroupProcess:
     def __init__(self, device: str, level: str, seed: int, cache: Path) -> None:
         arguments = {"name": device, "level": level, "seed": seed}
         try:
-            self._child = Child(MODULE, arguments, environment={"TORCHINDUCTOR_CACHE_DIR": str(cache)})
+            self._child = Child(
+                MODULE, arguments, start=partial(spawn, environment={"TORCHINDUCTOR_CACHE_DIR": str(cache)})
+            )
         except OSError as error:
             raise HardwareError(f"a process for the benchmark cannot be started ({error.strerror})") from error
 

@@ -13,12 +13,13 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
-from subprocess import DEVNULL, PIPE, STDOUT, Popen, TimeoutExpired
-from typing import Any
+from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
+from typing import Any, NoReturn, Protocol
 
 import psutil
 
@@ -35,12 +36,59 @@ TURN_S = 0.25
 """How often silent children are looked at: a process that a dead one has left may hold its connection open."""
 
 _START = (
-    "import json, sys; order = json.loads(sys.argv.pop()); sys.path[:] = order.pop('path')\n"
-    "from harness.hardware.child import begin; begin(**order)"
+    "import json, sys; sys.path[:], parent, order = json.loads(sys.argv.pop())\n"
+    "from harness.hardware.child import Order, begin; begin(Order(**order), parent)"
 )
 """A child finds modules, the user's too, where this process does. An environment variable would say it as well to
 whatever the child starts."""
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a new process is to do: to call ``main`` of a module with the connection and these arguments."""
+
+    module: str
+    arguments: Mapping[str, Any]
+    """What JSON holds."""
+    descriptors: Mapping[str, int]
+    """More arguments: open files of the process that orders, which the new one gets; and its ``connection``."""
+    ignored: tuple[int, ...]
+    """The numbers of the signals that do not end it."""
+
+
+class Process(Protocol):
+    """A process that was started for this one, as :class:`subprocess.Popen` has it."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """Return its exit code, or minus the number of the signal that ended it; None: it runs."""
+
+    def wait(self, timeout: float) -> int:
+        """Return that once it has ended. Raises :class:`subprocess.TimeoutExpired`."""
+
+    def kill(self) -> None:
+        """Send it SIGKILL, unless it has ended."""
+
+
+Start = Callable[[Order, int], Process]
+"""Starts a process that prints into a descriptor. Raises :class:`OSError` when it cannot."""
+
+
+def spawn(order: Order, output: int, *, environment: Mapping[str, str] | None = None) -> Popen[bytes]:
+    """Start a new Python, with ``environment`` added to this process's own."""
+    with _signals_held_back():
+        return Popen(
+            [sys.executable, "-c", _START, json.dumps([sys.path, os.getpid(), asdict(order)])],
+            stdin=DEVNULL,
+            stdout=output,
+            stderr=STDOUT,
+            pass_fds=tuple(order.descriptors.values()),
+            env={**os.environ, **(environment or {})},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +125,9 @@ class End:
 class Child:
     """A process that calls ``main`` of a module with its end of a connection and with ``arguments``, which are JSON.
 
-    The descriptors in ``inherited`` are open in it, the signals in ``ignored`` do not end it, and ``environment`` is
-    added to this process's own. On Linux the kernel ends it with the thread that starts it, so that must be one that
-    lasts. Raises :class:`OSError` when it cannot be started.
+    The open files in ``inherited`` are further arguments, and the signals in ``ignored`` do not end it. On Linux the
+    kernel ends it with the thread that starts it, so that must be one that lasts. Raises :class:`OSError` when it
+    cannot be started.
     """
 
     def __init__(
@@ -87,37 +135,25 @@ class Child:
         module: str,
         arguments: Mapping[str, Any],
         *,
-        inherited: Sequence[int] = (),
+        inherited: Mapping[str, int] | None = None,
         ignored: Iterable[signal.Signals] = (signal.SIGINT,),
-        environment: Mapping[str, str] | None = None,
+        start: Start = spawn,
     ) -> None:
         ours, theirs = socket.socketpair()
         self.channel = Channel(ours)
-        order = {
-            "path": sys.path,
-            "module": module,
-            "arguments": dict(arguments),
-            "parent": os.getpid(),
-            "connection": theirs.fileno(),
-            "ignored": [int(number) for number in ignored],
-        }
-        with theirs:
-            try:
-                with _signals_held_back():
-                    self._process = Popen(
-                        [sys.executable, "-c", _START, json.dumps(order)],
-                        stdin=DEVNULL,
-                        stdout=PIPE,
-                        stderr=STDOUT,
-                        pass_fds=(theirs.fileno(), *inherited),
-                        env={**os.environ, **(environment or {})},
-                    )
-            except BaseException:
-                self.channel.close()
-                raise
-        assert self._process.stdout is not None
-        self._pipe = self._process.stdout
-        os.set_blocking(self._pipe.fileno(), False)
+        descriptors = {"connection": theirs.fileno(), **(inherited or {})}
+        self._output: int | None
+        self._output, output = os.pipe()
+        os.set_blocking(self._output, False)
+        try:
+            self._process = start(Order(module, arguments, descriptors, tuple(map(int, ignored))), output)
+        except BaseException:
+            self.channel.close()
+            os.close(self._output)
+            raise
+        finally:
+            theirs.close()
+            os.close(output)
         self.begin_task()
 
     @property
@@ -129,8 +165,8 @@ class Child:
     def sources(self) -> Iterator[tuple[int, int]]:
         """The descriptors to select on, and what for."""
         yield self.channel.fileno(), self.channel.events
-        if not self._pipe.closed:
-            yield self._pipe.fileno(), selectors.EVENT_READ
+        if self._output is not None:
+            yield self._output, selectors.EVENT_READ
 
     def begin_task(self) -> None:
         """Forget what it has printed, and count from here on how often the kernel kills for memory."""
@@ -168,7 +204,7 @@ class Child:
         with suppress(TimeoutExpired):
             self._process.wait(kill_s)
         self._read()
-        self._pipe.close()
+        self._hang_up()
         code = self._process.returncode
         starved = code == -signal.SIGKILL and self._oom_kills is not None and (oom_kills() or 0) > self._oom_kills
         return End(code, self._printed.decode(errors="replace"), starved)
@@ -176,11 +212,17 @@ class Child:
     def _read(self) -> None:
         """Keep the end of what was printed."""
         with suppress(BlockingIOError):
-            while not self._pipe.closed:
-                data = os.read(self._pipe.fileno(), 2**16)
+            while self._output is not None:
+                data = os.read(self._output, 2**16)
                 self._printed = (self._printed + data)[-OUTPUT_BYTES:]
                 if not data:
-                    self._pipe.close()
+                    self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Read no more of what it prints."""
+        if self._output is not None:
+            os.close(self._output)
+            self._output = None
 
 
 def listen(children: Iterable[Child], timeout_s: float) -> None:
@@ -192,14 +234,29 @@ def listen(children: Iterable[Child], timeout_s: float) -> None:
         selector.select(max(0.0, min(TURN_S, timeout_s)))
 
 
-def begin(module: str, arguments: Mapping[str, Any], parent: int, connection: int, ignored: Sequence[int]) -> None:
-    """Do in a new process what a :class:`Child` is for."""
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _held_back())
-    die_with(parent)
-    os.set_inheritable(connection, False)
-    import_module(module).main(socket.socket(fileno=connection), **arguments)
+def begin(order: Order, parent: int) -> NoReturn:
+    """Do in a new process, a child of ``parent``, what it was started for, and end without waiting for its threads."""
+    code = 1
+    try:
+        for number in order.ignored:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _held_back())
+        die_with(parent)
+        _be_called(f"harness-{order.module.rpartition('.')[2]}")
+        descriptors = dict(order.descriptors)
+        for descriptor in descriptors.values():
+            os.set_inheritable(descriptor, False)
+        connection = socket.socket(fileno=descriptors.pop("connection"))
+        import_module(order.module).main(connection, **order.arguments, **descriptors)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        if isinstance(sys.exception(), Exception):
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def die_with(parent: int) -> None:
@@ -212,6 +269,12 @@ def die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)  # it was gone before the kernel could be asked
+
+
+def _be_called(name: str) -> None:
+    """Set what ``top`` and ``ps`` call this process, on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode())
 
 
 @contextmanager

@@ -59,8 +59,8 @@ class RecorderProcess:
                 weakref.finalize(self, os.close, self._rows)
             self._child = Child(
                 "harness.hardware.recorder",
-                {**self._arguments, "rows": self._rows},
-                inherited=(self._rows,),
+                self._arguments,
+                inherited={"rows": self._rows},
                 # Meant for the search, which says itself when it is enough.
                 ignored=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
             )

@@ -175,9 +175,9 @@ class Life:
     def workers(self):
         """Return the process ids of the workers that there are."""
         pids = []
-        for child in psutil.Process(self.pid).children():
+        for child in psutil.Process(self.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):  # others come and go while the machine is described
-                if any("harness.study.execute.worker" in word for word in child.cmdline()):
+                if child.name() == "harness-worker" and child.status() != psutil.STATUS_ZOMBIE:
                     pids.append(child.pid)
         return pids
 

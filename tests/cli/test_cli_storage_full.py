@@ -31,14 +31,14 @@ def small_disk(tmp_path):
 
 def test_a_disk_that_fills_up_ends_the_workers_too_and_loses_nothing(harness, tiny, small_disk, tmp_path):
     large = ("--set", "space={architecture: {mlp: {depth: 2, width: {int: [500, 600]}}}}", "--deterministic")
-    before = psutil.Process().children()
+    before = psutil.Process().children(recursive=True)
     done = harness("search", tiny, *large, "--workers", 2, "--out", small_disk)
     assert done.code == 5, done.err
     assert "checkpoints/trial-" in done.err
     assert "No space left" in done.err
     assert done.err.count("harness: error:") == 1
     assert "Traceback" not in done.err
-    assert psutil.Process().children() == before
+    assert psutil.Process().children(recursive=True) == before
     subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
     (run,) = small_disk.iterdir()
     resumed = harness("search", "--resume", run, "--json")

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import psutil
 import pytest
 
-from harness.hardware.child import Child, listen
+from harness.hardware.child import Child, listen, spawn
+from harness.hardware.fork_server import ForkServer
 
 CHILD = (
     "import os, time; from harness.hardware import die_with; die_with(PARENT); print('up', flush=True); time.sleep(600)"
@@ -24,7 +26,12 @@ time.sleep(600)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of the end of its parent")
+only_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a process of the end of its parent, and forks safely"
+)
+
+
+@only_linux
 def test_a_parent_that_is_killed_takes_its_child_along():
     with subprocess.Popen([sys.executable, "-c", STARTS], stdout=subprocess.PIPE, text=True) as parent:
         word, pid = parent.stdout.readline().split()
@@ -53,15 +60,29 @@ def main(connection, *, word):
 """
 
 
-@pytest.fixture
-def start(tmp_path, monkeypatch):
-    """Return a function that starts a child which says what it hears and then does it."""
+@pytest.fixture(params=["spawned", pytest.param("forked", marks=only_linux)])
+def ways(request, tmp_path, monkeypatch):
+    """Return what starts a process with an environment: a new Python, or a fork of one that has loaded modules."""
     (tmp_path / "obeys.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
-    started = []
+    servers = []
+
+    def forked(environment):
+        servers.append(ForkServer(["json", "no_such_module"], environment))
+        return servers[-1].start
+
+    yield forked if request.param == "forked" else lambda environment: partial(spawn, environment=environment)
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def start(ways):
+    """Return a function that starts a child which says what it hears and then does it."""
+    started, way = [], ways({"HARNESS_TWO": "2"})
 
     def start(**options):
-        started.append(Child("obeys", {"word": "so"}, **options))
+        started.append(Child("obeys", {"word": "so"}, start=way, **options))
         return started[-1]
 
     yield start
@@ -127,8 +148,8 @@ def test_signals_that_are_to_be_ignored_are_and_others_are_not(start):
     assert child.bury(exit_s=20.0).signal == "SIGTERM"
 
 
-def test_its_environment_is_this_one_and_more(start, monkeypatch):
+def test_its_environment_is_this_one_and_more(monkeypatch, ways):
     monkeypatch.setenv("HARNESS_ONE", "1")
-    child = start(environment={"HARNESS_TWO": "2"})
+    child = Child("obeys", {"word": "so"}, start=ways({"HARNESS_TWO": "2"}))
     told(child, "print(os.environ['HARNESS_ONE'], os.environ['HARNESS_TWO'], flush=True)")
     assert child.bury(exit_s=20.0).last_line == "1 2"

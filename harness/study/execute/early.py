@@ -1,52 +1,32 @@
-"""Worker processes that begin before there is anything to train: they load torch while the data are loaded here."""
+"""Where worker processes come from; it loads torch while the data are loaded here."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from harness.errors import HardwareError
 from harness.hardware import usable_cores
-from harness.hardware.ring import nameless_file
-from harness.study.execute.worker_process import WorkerProcess
+from harness.hardware.fork_server import ForkServer
+from harness.hardware.openmp import waiting_asleep
 
-MOST = 4
-"""Processes that begin early: more would wait for each other at the disk."""
 FEW = 2
-"""Trials for which ``auto`` has no process begin early: it may need none."""
-TRAINING = ("harness.study.trial.evaluate",)
-"""What a worker loads meanwhile."""
+"""Trials for which ``auto`` has nothing begin early: it may need no process."""
+TRAINING = "harness.study.trial.evaluate"
+"""What a worker needs: the module of the workshop of a search."""
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
-
-class Early:
-    """Some workers, and the file of what they will share, which is empty yet."""
-
-    def __init__(self, count: int, threads: int) -> None:
-        self.file = nameless_file()
-        self.workers: list[WorkerProcess] = []
-        with suppress(HardwareError):  # whoever needs a worker will say that there is none
-            for _ in range(count):
-                self.workers.append(WorkerProcess(self.file, threads=threads, ahead=TRAINING))
-
-    def close(self) -> None:
-        """Kill the workers."""
-        _end(self.workers)
-        os.close(self.file)
-
-
-_begun: list[Early] = []
+_begun: list[ForkServer] = []
 """At most one; it is that of the command that this process carries out."""
 
 
 @contextmanager
 def begun(workers: int | str, trials: int) -> Iterator[None]:
-    """Have as many of the workers of a search begin as there are cores to spare; end those that it does not take."""
+    """Have a search's source of workers begin, if there is a core to spare; end it if the search does not take it."""
     cores = usable_cores()
     wanted = cores if workers == "auto" else int(workers)
-    count = min(wanted, trials, cores - 1, MOST)
-    if count > 0 and not (workers == "auto" and trials <= FEW):
-        _begun.append(Early(count, threads=max(1, cores // max(1, wanted))))
+    if cores > 1 and min(wanted, trials) > 0 and not (workers == "auto" and trials <= FEW):
+        _begun.append(_source(TRAINING, threads=max(1, cores // wanted)))
     try:
         yield
     finally:
@@ -54,19 +34,10 @@ def begun(workers: int | str, trials: int) -> Iterator[None]:
             _begun.pop().close()
 
 
-def taken(workers: int) -> Early | None:
-    """Return what has begun, with so many workers at most, which are the caller's from now on."""
-    if not _begun:
-        return None
-    early = _begun.pop()
-    _end(early.workers[workers:])
-    del early.workers[workers:]
-    return early
+def source_of_workers(module: str, threads: int) -> ForkServer:
+    """Return what has begun, or a new one for workers that need a module; it is the caller's from now on."""
+    return _begun.pop() if _begun else _source(module, threads)
 
 
-def _end(workers: Sequence[WorkerProcess]) -> None:
-    """Kill workers: first all, then all are buried."""
-    for worker in workers:
-        worker.kill()
-    for worker in workers:
-        worker.bury()
+def _source(module: str, threads: int) -> ForkServer:
+    return ForkServer([module], {**waiting_asleep(os.environ), **dict.fromkeys(_THREADS, str(threads))})

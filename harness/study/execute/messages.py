@@ -10,14 +10,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
-    """What a worker is to open its workshop with, which is there to be loaded now."""
-
-    threads: int
-    device: int
-
-
-@dataclass(frozen=True, slots=True)
 class Ready:
     """A worker waits for its first assignment."""
 

@@ -13,9 +13,10 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from harness.hardware.child import listen
+from harness.hardware.fork_server import ForkServer
 from harness.records import Outcome
 from harness.study.contract import Capabilities, Evaluation, Group, Lost, Watcher, Workshop
-from harness.study.execute.early import taken
+from harness.study.execute.early import source_of_workers
 from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Reports, Verdicts
 from harness.study.execute.packing import Placement
 from harness.study.execute.sharing import Shared
@@ -41,18 +42,17 @@ class LocalProcesses:
         self._capabilities = Capabilities(workers, threads, device, where)
         self._placement = Placement(workers, devices)
         self._grace_s = grace_s
-        early = taken(workers)
-        self._shared = Shared(workshop, early.file if early else None)
-        if early and self._shared.on_disk:
-            early.close()
-            early = None
+        self._source = source_of_workers(type(workshop).__module__, threads)
+        try:
+            self._shared = Shared(workshop)
+        except BaseException:
+            self._source.close()
+            raise
         self._workers: dict[int, WorkerProcess] = {}
         self._tasks: dict[int, Task] = {}
         """By the number of the worker, as its process is."""
         self._ended: list[Evaluation | Lost] = []
-        self._finalizer = weakref.finalize(self, _close, self._workers, self._tasks, self._shared)
-        for index, worker in enumerate(early.workers if early else ()):
-            self._open(index, worker)
+        self._finalizer = weakref.finalize(self, _close, self._workers, self._tasks, self._shared, self._source)
 
     def capabilities(self) -> Capabilities:
         """Return how many groups can be carried out at once."""
@@ -66,7 +66,8 @@ class LocalProcesses:
         index = self._free_slot()
         device = self._placement.device_of(index)
         if index not in self._workers:
-            self._open(index, WorkerProcess(self._shared.fileno(), threads=self._capabilities.threads))
+            threads, start = self._capabilities.threads, self._source.start
+            self._workers[index] = WorkerProcess(self._shared.fileno(), threads=threads, device=device, start=start)
         task = self._tasks[index] = Task(group)
         task.end_within(START_S, Outcome.TIMEOUT, f"its worker was not ready after {START_S:g} s and was killed")
         if self._workers[index].ready:
@@ -104,11 +105,6 @@ class LocalProcesses:
     def close(self) -> None:
         """Kill the workers, whatever they do, and leave nothing of them; without it, that happens at exit."""
         self._finalizer()
-
-    def _open(self, index: int, worker: WorkerProcess) -> None:
-        """Have a new worker get ready for its slot."""
-        self._workers[index] = worker
-        worker.open(threads=self._capabilities.threads, device=self._placement.device_of(index))
 
     def _free_slot(self) -> int:
         """Return the number of an idle worker, if possible a warm one, else of one to be started."""
@@ -168,12 +164,15 @@ class LocalProcesses:
             self._ended += task.lost(*(task.if_killed if task.killed else cause_of_death(end)))
 
 
-def _close(workers: MutableMapping[int, WorkerProcess], tasks: MutableMapping[int, Task], shared: Shared) -> None:
+def _close(
+    workers: MutableMapping[int, WorkerProcess], tasks: MutableMapping[int, Task], shared: Shared, source: ForkServer
+) -> None:
     """End everything at once: first all are killed, then all buried."""
     for worker in workers.values():
         worker.kill()
     for worker in workers.values():
         worker.bury()
+    source.close()
     workers.clear()
     tasks.clear()
     shared.close()

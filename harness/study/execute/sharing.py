@@ -34,22 +34,17 @@ _COUNT = struct.Struct("<Q")
 class Shared:
     """An object as other processes can load it, by a descriptor that they inherit."""
 
-    def __init__(self, thing: Any, descriptor: int | None = None) -> None:
-        """Write it to an empty file that others may have open already, or to a new one, which is then closed by this.
-
-        Raises :class:`HardwareError` when there is no room for it.
-        """
+    def __init__(self, thing: Any) -> None:
+        """Write it to a new file. Raises :class:`HardwareError` when there is no room for it."""
         parts = _parts(thing)
         sizes = [part.nbytes for part in parts]
         head = _COUNT.pack(len(sizes)) + np.array(sizes, dtype="<u8").tobytes()
         self.size = sum(map(_padded, [len(head), *sizes]))
         """In bytes."""
-        self.on_disk = beyond_memory(self.size)
-        """Whether memory does not hold it: then it is in a new file, whatever others have open."""
-        if self.on_disk:
+        if beyond_memory(self.size):
             self._file = scratch_file(self.size, "the data")
         else:
-            self._file = os.fdopen(nameless_file() if descriptor is None else descriptor, "w+b")
+            self._file = os.fdopen(nameless_file(), "w+b")
         try:
             _write(self._file, [memoryview(head), *parts])
         except OSError as error:

@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Sequence
 
 from harness.errors import HardwareError
-from harness.hardware.child import Child, End
-from harness.hardware.openmp import waiting_asleep
+from harness.hardware.child import Child, End, Start
 from harness.records import Outcome
-from harness.study.execute.messages import Open
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _OUT_OF_MEMORY = re.compile(r"MemoryError|std::bad_alloc|[Cc]annot allocate memory|can't allocate memory")
 
 
 class WorkerProcess(Child):
-    """A process that runs :mod:`harness.study.execute.worker` with the workshop behind the descriptor ``shared``.
+    """A process that runs :mod:`harness.study.execute.worker`, opening the workshop behind the descriptor ``shared``.
 
-    Until it is opened it only loads the modules ``ahead``. Raises :class:`HardwareError` when it cannot be started.
+    Raises :class:`HardwareError` when it cannot be started.
     """
 
-    def __init__(self, shared: int, *, threads: int, ahead: Sequence[str] = ()) -> None:
+    def __init__(self, shared: int, *, threads: int, device: int, start: Start) -> None:
         self.ready = False
         """Whether it has said that it waits for assignments."""
+        arguments = {"threads": threads, "device": device}
         try:
-            super().__init__(
-                "harness.study.execute.worker",
-                {"shared": shared, "ahead": list(ahead)},
-                inherited=(shared,),
-                environment={**waiting_asleep(os.environ), **dict.fromkeys(_THREADS, str(threads))},
-            )
+            super().__init__("harness.study.execute.worker", arguments, inherited={"shared": shared}, start=start)
         except OSError as error:
             raise HardwareError(f"a worker process cannot be started ({error.strerror}); use fewer workers") from error
-
-    def open(self, *, threads: int, device: int) -> None:
-        """Have it open the workshop, which is there now, on one of its devices."""
-        self.channel.send(Open(threads, device))
 
 
 def cause_of_death(end: End) -> tuple[Outcome, str]:
