@@ -1,68 +1,41 @@
-"""The process in which groups are measured: it answers what :mod:`harness.bench.process`, which started it, asks.
+"""The process in which a group is measured: it answers one request of :mod:`harness.bench.process`, and ends.
 
-Every request has a process of its own. On Linux that is a fork of this one, which has loaded torch and done nothing
-with it: no thread is running that a fork would lose, no GPU is in use, and what one group sets or leaves is gone with
-its process. Elsewhere a process that has threads or the system's libraries cannot be forked safely, so this one answers
-a single request and ends.
+Where processes can be forked it is a fork of one that has loaded torch and done nothing with it: what one group sets
+or leaves is gone with its process.
 """
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
-import os
 import socket
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
 from harness.bench.catalog import load_groups
 from harness.bench.peaks import Peaks, cpu_peaks, gpu_peaks
-from harness.bench.process import FORKS, Request
+from harness.bench.process import Request
 from harness.bench.rows import Case, Row
 from harness.bench.timing.conditions import watch_idle
 from harness.bench.timing.protocol import run_group
 from harness.bench.workload import Level, Setting, groups
 from harness.errors import described
-from harness.hardware import choose_device, die_with, free_mib, probe, usable_cores
+from harness.hardware import choose_device, free_mib, probe, usable_cores
 from harness.hardware.channel import frame, messages
 from harness.measure import is_out_of_memory
 
+load_groups()  # by whoever loads this, to be forked once all is there
+
 
 def main(connection: socket.socket, *, name: str, level: Level, seed: int) -> None:
-    """Answer the suite."""
-    load_groups()
-    gc.freeze()  # a collection between two workloads need not go through the libraries
-    server = os.getpid()
-    for request in messages(connection):
-        if FORKS and (child := os.fork()):
-            _end_like(child)
-            continue
-        if FORKS:
-            die_with(server)
-        _answer(request, name, level, seed, connection)
-        _leave()
-
-
-def _leave() -> NoReturn:
-    """End, now that all is said: libraries that crash while they are unloaded cost nobody's row."""
-    for process in multiprocessing.active_children():
-        process.kill()
-    sys.stderr.flush()
-    os._exit(0)
-
-
-def _end_like(child: int) -> None:
-    """Wait for the end of a process, and end like it if that was no good end: then the suite hears how it died."""
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if code < 0:
-        os.kill(os.getpid(), -code)
-    if code:
-        os._exit(code)  # what it had to say it has said
+    """Answer one request."""
+    try:
+        _answer(next(messages(connection)), name, level, seed, connection)
+    finally:
+        for process in multiprocessing.active_children():
+            process.kill()
 
 
 def _answer(request: Request, name: str, level: Level, seed: int, connection: socket.socket) -> None:

@@ -1,25 +1,22 @@
-"""The process that groups are measured from, as the suite sees it: asked, listened to, ended."""
+"""The processes that groups are measured in, as the suite sees them: asked, listened to, ended."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.bench.rows import Row
 from harness.bench.workload import UNWATCHED, Idle
 from harness.errors import HardwareError
-from harness.hardware.child import Child, listen, spawn
+from harness.hardware.child import Child, End, listen
+from harness.hardware.fork_server import ForkServer
 
 MODULE = "harness.bench.child"
-FORKS = sys.platform == "linux"
-"""Whether one such process serves all groups, by a fork for each, or ends after one."""
 EXIT_S = 5.0
-"""How long it may take to end by itself when there is nothing more to do."""
+"""How long it may take to end by itself when it has said all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,44 +41,47 @@ class GroupFailed(Exception):
         self.status = "oom" if out_of_memory else "failed"
 
 
-class GroupProcess:
-    """Runs :mod:`harness.bench.child`, which keeps what it compiles in the folder ``cache``.
-
-    Raises :class:`HardwareError` when it cannot be started.
-    """
+class GroupProcesses:
+    """Starts a process of :mod:`harness.bench.child` for each request; what they compile is kept in a folder."""
 
     def __init__(self, device: str, level: str, seed: int, cache: Path) -> None:
-        arguments = {"name": device, "level": level, "seed": seed}
-        try:
-            self._child = Child(
-                MODULE, arguments, start=partial(spawn, environment={"TORCHINDUCTOR_CACHE_DIR": str(cache)})
-            )
-        except OSError as error:
-            raise HardwareError(f"a process for the benchmark cannot be started ({error.strerror})") from error
+        self._arguments = {"name": device, "level": level, "seed": seed}
+        self._source = ForkServer([MODULE], {"TORCHINDUCTOR_CACHE_DIR": str(cache)})
+        self._child: Child | None = None
 
     def ask(self, request: Request, limit_s: float) -> Iterator[Row | dict[str, Any]]:
-        """Yield the rows of the answer, then the facts that it ends with. Raises :class:`GroupFailed`."""
+        """Yield the rows of the answer, then the facts that it ends with.
+
+        Raises :class:`GroupFailed`, or :class:`HardwareError` when no process can be started.
+        """
         deadline_s = time.monotonic() + limit_s
-        self._child.begin_task()
-        self._child.channel.send(request)
+        try:
+            self._child = child = Child(MODULE, self._arguments, start=self._source.start)
+        except OSError as error:
+            raise HardwareError(f"a process for the benchmark cannot be started ({error.strerror})") from error
+        child.channel.send(request)
         while True:
-            alive = self._child.alive
-            for answer in self._child.receive():
+            alive = child.alive
+            for answer in child.receive():
                 yield answer
                 if not isinstance(answer, Row):
+                    self._bury(EXIT_S)
                     return
-            if not alive or self._child.channel.ended:
-                end = self._child.bury(exit_s=EXIT_S)
+            if not alive or child.channel.ended:
+                end = self._bury(EXIT_S)
                 raise GroupFailed(f"its process died ({end})", out_of_memory=end.out_of_memory)
             if (left_s := deadline_s - time.monotonic()) <= 0:
-                self._child.kill()
+                self._bury(0.0)
                 raise GroupFailed(f"it was killed: it had not ended after {limit_s:.0f} s")
-            listen([self._child], left_s)
+            listen([child], left_s)
 
     def close(self) -> None:
-        """Let it end by itself, or end it."""
-        self._child.bury(exit_s=EXIT_S)
+        """End what runs at once, with the processes that it has started."""
+        if self._child is not None:
+            self._bury(0.0)
+        self._source.close()
 
-    def kill(self) -> None:
-        """End it at once, with the processes that it has started."""
-        self._child.kill()
+    def _bury(self, exit_s: float) -> End:
+        assert self._child is not None
+        child, self._child = self._child, None
+        return child.bury(exit_s=exit_s)

@@ -20,7 +20,7 @@ from typing import Any
 from harness.bench.catalog import ONCE, ROUNDS, in_order, load_groups
 from harness.bench.frames import write_bench
 from harness.bench.peaks import Peaks, measured_peaks, with_peaks
-from harness.bench.process import FORKS, GroupFailed, GroupProcess, Request
+from harness.bench.process import GroupFailed, GroupProcesses, Request
 from harness.bench.remarks import with_memory_roof, with_other_library, with_public_figures
 from harness.bench.rows import Case, Row, skipped
 from harness.bench.schedule import LEAST_GROUP_S, LEVEL_S, SAVE_EVERY_S, Schedule
@@ -28,10 +28,11 @@ from harness.bench.timing.rounds import merge_rounds
 from harness.bench.workload import Level, groups
 from harness.errors import InputError, did_you_mean
 from harness.hardware import choose_device, usable_cores
+from harness.hardware.fork_server import FORKS
 from harness.store import environment, storage_errors
 
 FIRST_START_S = 4.0
-"""Until one has been measured: what a process takes to start."""
+"""What a process takes to load torch."""
 START_LIMIT_S = 180.0
 GRACE: Mapping[Level, tuple[float, float]] = {"quick": (2.0, 10.0), "standard": (3.0, 60.0), "full": (3.0, 120.0)}
 """A group may take so many times its time, and so many seconds more, before it counts as hung."""
@@ -124,12 +125,11 @@ class _Suite:
         self._threads = threads
         self._started = (time.time(), time.monotonic())
         self._plan = Schedule(names, level, turn_s=TURN_S if FORKS else TURN_S + FIRST_START_S)
-        self._start_s = FIRST_START_S
         self._saved_s = time.monotonic()
         self._cache = tempfile.TemporaryDirectory(prefix="harness-compile-", ignore_cleanup_errors=True)
         self._rows: list[Row] = []
         self._facts: dict[str, Any] = {}
-        self._process: GroupProcess | None = None
+        self._processes: GroupProcesses | None = None
         self._environment = environment([Path(sys.argv[0]).name, *sys.argv[1:]], Path.cwd())
         if self._environment["git"]:
             self._environment["git"].pop("diff")  # the versions matter here, not what is being worked on
@@ -144,7 +144,6 @@ class _Suite:
             try:
                 self._measure(number, name)
             except GroupFailed as failure:
-                self._end_process()
                 self._add(Row(case=Case(bench=name), status=failure.status, note=str(failure)))
                 self._plan.skip(name)
             if all(row.status == "skipped" for row in self._rows if row.case.bench == name):
@@ -157,9 +156,8 @@ class _Suite:
 
     def finish(self) -> None:
         """Leave what there is, and nothing if that is nothing."""
-        if self._process is not None:
-            self._process.kill()
-        self._end_process()
+        if self._processes is not None:
+            self._processes.close()
         self._cache.cleanup()
         if self._rows:
             self._save("interrupted" if self._plan.left else "complete")
@@ -168,7 +166,7 @@ class _Suite:
                 self.folder.rmdir()
 
     def _measure(self, number: int, name: str) -> None:
-        if self._plan.left_s() < LEAST_GROUP_S + (self._start_s if self._process is None else 0.0):
+        if self._plan.left_s() < LEAST_GROUP_S + (FIRST_START_S if self._processes is None else 0.0):
             if number == 0:
                 given = f"the {self._plan.total_s:.0f} s of level {self._level}"
                 note = f"no time was left of {given}: the machine is slow, or busy"
@@ -187,24 +185,16 @@ class _Suite:
 
     def _describe(self) -> None:
         """Ask what the machine is; until it has answered once nothing is measured."""
-        start = time.monotonic()
         self._ask(Request("", 0.0, threads=self._threads), START_LIMIT_S)
-        self._start_s = time.monotonic() - start
 
     def _ask(self, request: Request, limit_s: float) -> None:
-        self._process = self._process or GroupProcess(self._device, self._level, self._seed, Path(self._cache.name))
-        for answer in self._process.ask(request, limit_s):
+        if self._processes is None:
+            self._processes = GroupProcesses(self._device, self._level, self._seed, Path(self._cache.name))
+        for answer in self._processes.ask(request, limit_s):
             if isinstance(answer, Row):
                 self._add(answer)
             else:
                 self._facts = self._facts or answer
-        if not FORKS:
-            self._end_process()
-
-    def _end_process(self) -> None:
-        if self._process is not None:
-            self._process.close()
-            self._process = None
 
     def _add(self, row: Row) -> None:
         self._rows.append(row)

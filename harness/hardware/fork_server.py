@@ -26,6 +26,8 @@ from typing import NoReturn
 from harness.hardware.child import Child, Order, Process, begin, spawn
 from harness.lazy import loading
 
+FORKS = sys.platform == "linux"
+"""Whether processes can be forked here."""
 _ORDER_BYTES = 2**16
 _FILES = 8
 _NUMBER = struct.Struct("<q")
@@ -46,7 +48,7 @@ class ForkServer:
         self._server: Child | None = None
         self._orders, orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with orders:
-            if sys.platform == "linux":
+            if FORKS:
                 with suppress(OSError):  # who starts a process without it will be told
                     self._server = Child(
                         "harness.hardware.fork_server",

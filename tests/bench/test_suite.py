@@ -14,7 +14,7 @@ from harness.bench.schedule import LEVEL_S, Schedule
 from harness.bench.suite import run_suite
 from harness.bench.workload import groups
 from harness.errors import HardwareError, InputError, StorageError
-from harness.hardware import usable_cores
+from harness.hardware import fork_server, usable_cores
 
 CHILD = """
 import os, signal, struct, sys, time
@@ -260,6 +260,7 @@ def test_groups_run_in_a_fixed_order_each_once():
 @pytest.mark.usefixtures("child")
 def test_where_nothing_can_be_forked_every_request_starts_a_process(tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "FORKS", False)
+    monkeypatch.setattr(fork_server, "FORKS", False)
     monkeypatch.setitem(catalog.ROUNDS, "quick", 1)
     pids = [each["pid"] for each in facts(run(tmp_path, "matmul", "lstm_cell", "copy")[0])]
     assert len(set(pids)) == 3
@@ -413,7 +414,7 @@ def test_the_real_process_describes_this_machine_without_its_names(real):
     assert Path.home().name not in json.dumps(machine)
 
 
-@pytest.mark.skipif(not process.FORKS, reason="processes are forked on Linux only")
+@pytest.mark.skipif(not fork_server.FORKS, reason="processes are forked on Linux only")
 def test_every_group_has_a_process_of_its_own_and_its_death_is_told(real):
     matmul, lstm_cell, copy, fetch = (each for each in facts(real[0]) if each)
     assert len({each["pid"] for each in (matmul, lstm_cell, copy, fetch)}) == 4

@@ -57,7 +57,7 @@ def test_a_search_takes_it_and_ends_it():
 
 
 def test_elsewhere_there_is_none_and_workers_are_started_anew(monkeypatch):
-    monkeypatch.setattr("harness.hardware.fork_server.sys.platform", "darwin")
+    monkeypatch.setattr("harness.hardware.fork_server.FORKS", False)
     before = processes()
     with early.begun("auto", 30):
         assert processes() == before

@@ -1,4 +1,4 @@
-"""The process that every group is forked from: once CUDA has begun in a process, no fork of it can use the GPU."""
+"""What fork servers load: once CUDA has begun in a process, no fork of it can use the GPU."""
 
 import subprocess
 import sys
@@ -6,6 +6,8 @@ import sys
 import pytest
 
 CODE = """
+import importlib
+
 import torch
 
 
@@ -13,9 +15,10 @@ begun = []
 for name in ("_lazy_init", "current_device", "device_count", "get_device_properties", "init", "is_available"):
     setattr(torch.cuda, name, lambda *_, name=name, **__: begun.append(name))
 
-from harness.bench import child
+import harness.bench.child
+import harness.study.execute.early
 
-child.load_groups()
+importlib.import_module(harness.study.execute.early.TRAINING)
 print(begun)
 """
 
