@@ -91,6 +91,9 @@ class Instant:
         """Nothing lasts long enough."""
         del trial, reason
 
+    def rest(self) -> None:
+        """Nobody helps."""
+
     def close(self) -> None:
         """Nothing to close."""
 

@@ -57,9 +57,14 @@ class ForkServer:
                         start=self._spawn,
                     )
 
+    @property
+    def alive(self) -> bool:
+        """Whether there is a server."""
+        return self._server is not None and self._server.alive
+
     def start(self, order: Order, output: int) -> Process:
         """Start a process that prints into a descriptor. Raises :class:`OSError` when it cannot."""
-        if self._server is not None and self._server.alive:
+        if self.alive:
             with suppress(ConnectionError):
                 return self._fork(order, output)
         return self._spawn(order, output)

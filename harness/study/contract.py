@@ -10,11 +10,14 @@ import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.records import EpochRecord, Outcome, Plan, TelemetryRecord, TrialRecord
 from harness.spec import Candidate
 from harness.study.stop import Stop
+
+if TYPE_CHECKING:
+    from harness.hardware.fork_server import ForkServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +170,20 @@ class Capabilities:
     """Whether each has a device of its own, so that none runs out of memory for another's sake."""
 
 
+@dataclass(frozen=True, slots=True)
+class Helpers:
+    """Where processes come from that do what is left once all trials are trained."""
+
+    source: ForkServer
+    count: int
+    """How many may be at work at once."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether there may be several, and each is there at once."""
+        return self.count > 1 and self.source.alive
+
+
 class Executor(Protocol):
     """Carries out groups of assignments, several at once."""
 
@@ -188,6 +205,9 @@ class Executor(Protocol):
 
     def cancel(self, trial: int, reason: str) -> None:
         """Ask the group of a trial to end soon; it then ends as ``interrupted`` for this reason, or as it was."""
+
+    def rest(self) -> Helpers | None:
+        """End the workers, and give the devices back; return who else there is to help until it is closed, if any."""
 
     def close(self) -> None:
         """End at once whatever still runs, and give everything back."""

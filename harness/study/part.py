@@ -43,7 +43,7 @@ from harness.study.check import notes_on
 from harness.study.checks.examine import Examined, examine, examine_test
 from harness.study.checks.record import Suspected, as_records, recorded_of_test, told_of_checks
 from harness.study.choices import begin_record, memory_of
-from harness.study.contract import Executor, Grouping
+from harness.study.contract import Executor, Grouping, Helpers
 from harness.study.coordinator import Coordinator
 from harness.study.decide.decisions import SampledTrials
 from harness.study.decide.fixed import FixedTrials, Replicate
@@ -126,6 +126,10 @@ class SearchPart:
         self._elapsed_s = float(status.get("elapsed_s", 0.0))
         self._test_opened = int(status.get("test_opened", 0))
         self._remarks = [*status.get("remarks", means.remarks)]
+        self._slots = 1
+        """How many trainings there may be at once."""
+        self._helpers: Helpers | None = None
+        """Who trains them once the workers are gone."""
         self._ended_by = ""
         """Why the search ended before its total of trials, unless time or a signal ended it."""
         self._scored = _earlier_scores(folder)
@@ -151,6 +155,7 @@ class SearchPart:
         with ExitStack() as stack:
             # First all that may fail is opened and looked at; until then an earlier part is left as it was.
             executor = stack.enter_context(closing(open_executor(self._means.execution, job, self._stop)))
+            self._slots = executor.capabilities().slots
             database = stack.enter_context(closing(self._open_database()))
             listed = bool(self._means.replicates)
             archive = Archive(self._folder, database, job.objectives, job.spec.limits, keep_weights=listed)
@@ -217,9 +222,9 @@ class SearchPart:
         source = self._source(archive)
         grouping = Grouping(GROUP, partial(key_of, self._job))
         coordinator = Coordinator(self._job, archive, source, executor, packing, self._stop, self._observer, grouping)
-        with closing(executor):
-            for _ in coordinator.run(total):
-                self._set_time_aside(archive)
+        for _ in coordinator.run(total):
+            self._set_time_aside(archive)
+        self._helpers = executor.rest()
         if isinstance(source, SampledTrials) and not self._stop.reason:
             self._ended_by = source.stagnation
 
@@ -233,7 +238,7 @@ class SearchPart:
         self._stop.report_s = report_aside_s(self._job, len(archive.results), self._start_s)
         self._stop.reserve_s = self._baselines_s
         if archive.best is not None and self._means.final:
-            self._stop.reserve_s += time_aside_s(self._job, archive.best)
+            self._stop.reserve_s += time_aside_s(self._job, archive.best, self._slots)
 
     def _score(self, best: TrialRecord | None) -> _Scored:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
@@ -245,7 +250,9 @@ class SearchPart:
             tested = cast("Mapping[str, Any]", earlier), cast("Sequence[Mapping[str, Any]]", baselines)
             return _Scored(*tested, recorded_of_test(self._scored))
         try:
-            finisher = Finisher(self._job, self._dataset, self._folder, best, self._stop, self._observer)
+            finisher = Finisher(
+                self._job, self._dataset, self._folder, best, self._stop, self._observer, helpers=self._helpers
+            )
             return _Scored(self._finish(finisher), self._beside(finisher), self._suspected(finisher))
         except Interrupted:
             return _Scored(None, ())

@@ -1,6 +1,7 @@
 """What holds for every built-in family, whatever its parameters."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -185,6 +186,8 @@ def test_the_state_survives_a_copy(architecture, shape):
     other.load_state_dict(copy.deepcopy(model.state_dict()))
     inputs = samples(shape)
     torch.testing.assert_close(other(*inputs), model(*inputs), rtol=0, atol=0)
+    sent = pickle.loads(pickle.dumps(model))  # as a process sends the model that it has trained
+    torch.testing.assert_close(sent(*inputs), model(*inputs), rtol=0, atol=0)
 
 
 def test_evaluating_gives_each_module_back_its_own_mode_even_after_an_error():

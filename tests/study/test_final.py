@@ -1,20 +1,24 @@
 """The final model of a trained winner: what is rehearsed, what is made of it, and what is written."""
 
+import importlib
 import json
 import math
 import os
 import signal
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.metrics import log_loss
 
 import harness
-from harness.errors import Diverged
+from harness.errors import Diverged, Interrupted
 from harness.hardware import Sampler, meters_for
+from harness.hardware.fork_server import FORKS, ForkServer
 from harness.measure import only_new_garbage
 from harness.models import Ensemble
 from harness.records import Outcome
@@ -22,10 +26,10 @@ from harness.spec import parse_spec
 from harness.store import RunFolder
 from harness.store.files import read_json, read_parquet
 from harness.study import Observer, Request, Stop, open_search
-from harness.study.contract import Assignment
+from harness.study.contract import Assignment, Helpers
 from harness.study.decide.points import middle_candidate
-from harness.study.final import Finisher, final_cost_epochs, finisher
-from harness.study.final.decision import Difference
+from harness.study.final import Finisher, final_cost_epochs, finisher, rehearsal
+from harness.study.final.decision import KEPT, Difference
 from harness.study.final.recipes import recipes
 from harness.study.final.rehearsal import Rehearsal
 from harness.study.final.retraining import Retraining
@@ -96,10 +100,10 @@ class Trained:
         spec = parse_spec(SPACE, origin="x", overrides=[*self.overrides, *overrides])
         return open_search(Request(spec, device="cpu"))
 
-    def finish(self, *overrides, seconds=None):
+    def finish(self, *overrides, seconds=None, **options):
         """Return the final model as ``stats.json`` has it."""
         opened, self.watch = self.opened(*overrides), Watch()
-        made = Finisher(opened.job, opened.dataset, self.folder, self.winner, Stop(seconds), self.watch)
+        made = Finisher(opened.job, opened.dataset, self.folder, self.winner, Stop(seconds), self.watch, **options)
         return made.finish(lambda: opened.dataset.test_opened + 1).as_dict()
 
 
@@ -254,6 +258,79 @@ def test_an_average_is_saved_with_its_members_and_predicts_their_mean(train, tas
     np.testing.assert_allclose(predicted[list(expected)], expected, rtol=1e-4, atol=1e-6)
 
 
+ENDS_EARLY = """
+import os, signal
+from dataclasses import dataclass, field
+from harness.study.final.inference import Inference
+
+@dataclass(eq=False)
+class Answers:
+    shape: object
+    validation: object
+    loss: str
+    coordinator: int = field(default_factory=os.getpid)
+
+    def __call__(self, model, plan):
+        if os.getpid() != self.coordinator:
+            END
+        return Inference(model, self.shape, plan, self.loss).outputs(self.validation)
+"""
+ENDS = {"is_killed": "os.kill(os.getpid(), signal.SIGKILL)", "fails": "raise RuntimeError('no such layer')"}
+
+
+@pytest.fixture(scope="module")
+def helpers(tmp_path_factory):
+    """Two processes that may train at once, where the modules of ENDS can be imported."""
+    folder = tmp_path_factory.mktemp("modules")
+    for name, end in ENDS.items():
+        (folder / f"{name}.py").write_text(ENDS_EARLY.replace("END", end))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        with closing(ForkServer(["harness.study.final.beside"], {"OMP_NUM_THREADS": "1"})) as source:
+            yield Helpers(source, 2)
+
+
+@pytest.mark.skipif(not FORKS, reason="processes are forked on Linux only")
+def test_models_that_are_trained_beside_each_other_are_the_same_to_the_bit(train, helpers, monkeypatch):
+    monkeypatch.setattr(Difference, "worse", False)
+    trained, made, here, whole = train("search.plan=safe"), [], [], Retraining.train
+    monkeypatch.setattr(Retraining, "train", lambda self, *course: here.append(course) or whole(self, *course))
+    for options in ({}, {"helpers": helpers}):
+        final = trained.finish("training.final={ensemble: 3}", **options)
+        weights = trained.folder.file("best/model.safetensors").read_bytes()
+        made.append((final["decision"], final["metrics"], final["final"], weights, sorted(trained.watch.epochs)))
+    assert made[0] == made[1]
+    assert made[0][2] == "ensemble"
+    assert len(here) == 3 + 3 + 1, "of the second one only what is rehearsed alone is trained in this process"
+
+
+@pytest.mark.skipif(not FORKS, reason="processes are forked on Linux only")
+@pytest.mark.parametrize(
+    ("module", "reason"), [("is_killed", "its process ended: SIGKILL"), ("fails", "no such layer")]
+)
+def test_a_training_beside_others_that_ends_early_costs_what_needs_it(train, helpers, monkeypatch, module, reason):
+    monkeypatch.setattr(rehearsal, "_Answers", importlib.import_module(module).Answers)
+    final = train("search.plan=safe").finish("training.final={ensemble: 3}", helpers=helpers)
+    assert f"the rehearsal of 3 refits failed ({reason})" in final["note"]
+    assert [row["members"] for row in final["decision"]] == [1, 1]
+
+
+@pytest.mark.skipif(not FORKS, reason="processes are forked on Linux only")
+def test_trainings_beside_each_other_end_when_the_user_wants_it(train, helpers):
+    trained, stop = train("search.plan=safe"), Stop(None)
+
+    class Interrupting(Watch):
+        def epoch_ended(self, epoch):
+            super().epoch_ended(epoch)
+            stop.signal = signal.SIGINT if epoch.epoch == 2 and len(self.epochs) > 8 else 0
+
+    opened, watch = trained.opened("training.final={ensemble: 3}"), Interrupting()
+    made = Finisher(opened.job, opened.dataset, trained.folder, trained.winner, stop, watch, helpers=helpers)
+    with pytest.raises(Interrupted):
+        made.finish(lambda: 1)
+    assert [each.name() for each in psutil.Process().children(recursive=True)].count("harness-beside") == 0
+
+
 def test_an_average_that_breaks_a_limit_gives_way_to_one_model(train):
     final = train().finish("training.final={ensemble: 3}", "limits.parameters=2000")
     assert "no average of 3: parameters 3,630 > limit 2,000" in final["note"]
@@ -318,13 +395,12 @@ def test_a_rehearsal_that_diverges_keeps_the_weights_of_the_search(train, final,
 
 
 def test_predictions_that_are_no_numbers_are_no_candidate(train, monkeypatch):
-    whole = Rehearsal._predicted
+    tried = Rehearsal._tried
 
-    def predicted(self, model, plan):
-        outputs = whole(self, model, plan)
-        return outputs * np.float32("nan") if self._retraining._plan else outputs
+    def no_numbers(self, what, outputs, *more):
+        return tried(self, what, outputs if what == KEPT else outputs * np.float32("nan"), *more)
 
-    monkeypatch.setattr(Rehearsal, "_predicted", predicted)
+    monkeypatch.setattr(Rehearsal, "_tried", no_numbers)
     made = train().finish()
     assert (made["final"], len(made["decision"])) == ("keep", 1)
     assert "failed (its loss on validation is nan)" in made["note"]

@@ -54,6 +54,10 @@ class InProcess:
             self._cancelled = True
             self._stop.end(reason)
 
+    def rest(self) -> None:
+        """Close the trainer."""
+        self.close()
+
     def close(self) -> None:
         """Close the trainer; torch has as many threads again as before."""
         self._trainer = None

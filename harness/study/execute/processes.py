@@ -15,7 +15,7 @@ from typing import Any
 from harness.hardware.child import listen
 from harness.hardware.fork_server import ForkServer
 from harness.records import Outcome
-from harness.study.contract import Capabilities, Evaluation, Group, Lost, Watcher, Workshop
+from harness.study.contract import Capabilities, Evaluation, Group, Helpers, Lost, Watcher, Workshop
 from harness.study.execute.early import source_of_workers
 from harness.study.execute.messages import Checkpoint, Interrupt, Ready, Reports, Verdicts
 from harness.study.execute.packing import Placement
@@ -102,6 +102,12 @@ class LocalProcesses:
             else:
                 self._ended += self._tasks.pop(index).lost(Outcome.INTERRUPTED, reason)
 
+    def rest(self) -> Helpers:
+        """Kill the workers, whatever they do; what they come from stays."""
+        _end(self._workers, self._tasks)
+        self._shared.close()
+        return Helpers(self._source, self._capabilities.slots)
+
     def close(self) -> None:
         """Kill the workers, whatever they do, and leave nothing of them; without it, that happens at exit."""
         self._finalizer()
@@ -167,12 +173,16 @@ class LocalProcesses:
 def _close(
     workers: MutableMapping[int, WorkerProcess], tasks: MutableMapping[int, Task], shared: Shared, source: ForkServer
 ) -> None:
+    _end(workers, tasks)
+    source.close()
+    shared.close()
+
+
+def _end(workers: MutableMapping[int, WorkerProcess], tasks: MutableMapping[int, Task]) -> None:
     """End everything at once: first all are killed, then all buried."""
     for worker in workers.values():
         worker.kill()
     for worker in workers.values():
         worker.bury()
-    source.close()
     workers.clear()
     tasks.clear()
-    shared.close()

@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
 from harness.hardware.channel import frame, messages
+from harness.hardware.child import volunteer_for_the_oom_killer
 from harness.lazy import loading
 from harness.study.execute.serving import Serving
 from harness.study.execute.sharing import load_shared
@@ -20,7 +19,7 @@ from harness.study.execute.sharing import load_shared
 
 def main(connection: socket.socket, *, shared: int, threads: int, device: int) -> NoReturn:
     """Serve the coordinator with the workshop behind the descriptor ``shared``, opened on one of its devices."""
-    _volunteer_for_the_oom_killer()
+    volunteer_for_the_oom_killer()
     serving = Serving(lambda message: connection.sendall(frame(message)))
     listening = threading.Thread(target=_listen, args=(connection, serving), name="harness-coordinator", daemon=True)
     listening.start()
@@ -34,9 +33,3 @@ def _listen(connection: socket.socket, serving: Serving) -> None:
     for message in messages(connection):
         serving.hear(message)
     os._exit(0)  # the coordinator is gone, and the trainer may be anywhere
-
-
-def _volunteer_for_the_oom_killer() -> None:
-    """When the machine runs out of memory, a worker goes and the coordinator stays."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")

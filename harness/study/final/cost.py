@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.records import TrialRecord
+from math import ceil
+
+from harness.records import Plan, TrialRecord
 from harness.spec import Averaged, Candidate
 from harness.study.final.recipes import by_schedule, recipes
 from harness.study.job import Job
@@ -38,26 +40,36 @@ def members_of(job: Job, winner: TrialRecord) -> int:
     return final.ensemble if isinstance(final, Averaged) and trained else 1
 
 
-def rehearsal_epochs(job: Job, winner: TrialRecord, members: int) -> int:
-    """Return how many epochs the rehearsals take at most."""
+def beside_each_other(job: Job, plan: Plan | None) -> bool:
+    """Tell whether trainings by a plan take place beside each other, where there is who helps: on a thread each."""
+    return job.device.type == "cpu" and plan is not None and plan.threads == 1
+
+
+def rehearsal_epochs(job: Job, winner: TrialRecord, members: int, at_once: int = 1) -> int:
+    """Return how many epochs the rehearsals take at most, one after the other, if so many are trained at once."""
     if job.final in ("refit", "keep"):
         return 0
     runs = [shared[-1].until for shared in by_schedule(recipes(job, winner)).values()]
-    return sum(runs) + (members - 1) * max(runs)
+    singles = sum(runs) if at_once == 1 else max(runs) * ceil(len(runs) / at_once)
+    return singles + ceil((members - 1) / at_once) * max(runs)
 
 
-def refit_cost_epochs(job: Job, winner: TrialRecord, members: int) -> float:
+def refit_cost_epochs(job: Job, winner: TrialRecord, members: int, at_once: int = 1) -> float:
     """Return how many of the winner's epochs its refits on more samples take, with a margin."""
     final, lengths = job.final, [recipe.until for recipe in recipes(job, winner)]
     if final == "keep":
         return 0.0
-    return members * refit_growth(job) * (lengths[0] if final == "refit" else max(lengths))
+    return ceil(members / at_once) * refit_growth(job) * (lengths[0] if final == "refit" else max(lengths))
 
 
-def final_cost_epochs(job: Job, winner: TrialRecord, members: int | None = None) -> float:
-    """Return how many of the winner's epochs making the final model takes: rehearsals and refits, with a margin."""
-    members = members or members_of(job, winner)
-    return REFIT_MARGIN * rehearsal_epochs(job, winner, members) + refit_cost_epochs(job, winner, members)
+def final_cost_epochs(job: Job, winner: TrialRecord, members: int | None = None, helpers: int = 1) -> float:
+    """Return how many of the winner's epochs making the final model takes: rehearsals and refits, with a margin.
+
+    ``helpers``: how many trainings there may be at once.
+    """
+    members, at_once = members or members_of(job, winner), helpers if beside_each_other(job, winner.plan) else 1
+    rehearsals = REFIT_MARGIN * rehearsal_epochs(job, winner, members, at_once)
+    return rehearsals + refit_cost_epochs(job, winner, members, at_once)
 
 
 def epoch_seconds(winner: TrialRecord) -> float:
@@ -69,13 +81,13 @@ def epoch_seconds(winner: TrialRecord) -> float:
     return share_s * min(1.0 + winner.shared_with, STACK_GAIN)
 
 
-def time_aside_s(job: Job, winner: TrialRecord) -> float:
-    """Return the seconds to keep for the final model.
+def time_aside_s(job: Job, winner: TrialRecord, helpers: int = 1) -> float:
+    """Return the seconds to keep for the final model, if there may be so many trainings of it at once.
 
     ``auto`` may come to keep the weights anyway: where rehearsal and refit would take more than ``AUTO_SHARE`` of all
     the time, the search makes better use of it.
     """
-    needed_s = epoch_seconds(winner) * final_cost_epochs(job, winner)
+    needed_s = epoch_seconds(winner) * final_cost_epochs(job, winner, helpers=helpers)
     given_s = job.spec.budget.time
     if job.final == "auto" and given_s is not None and needed_s > AUTO_SHARE * given_s:
         return 0.0

@@ -18,7 +18,10 @@ from harness.models import Ensemble
 from harness.problems import Undefined, problems
 from harness.records import Figures, Plan, TrialRecord
 from harness.store import RunFolder, to_parquet
+from harness.study.contract import Helpers
+from harness.study.final.beside import Beside
 from harness.study.final.cost import (
+    beside_each_other,
     epoch_seconds,
     final_cost_epochs,
     members_of,
@@ -54,8 +57,9 @@ class Finisher:
         stop: Stop,
         observer: Observer,
         earlier: Earlier | None = None,
+        helpers: Helpers | None = None,
     ) -> None:
-        """``earlier``: the final model that is to be made once more."""
+        """``earlier``: the final model that is to be made once more; ``helpers`` train several at once."""
         self._job = job
         self._dataset = dataset
         self._folder = folder
@@ -64,6 +68,7 @@ class Finisher:
         self._candidate = settled_candidate(winner)
         self._stop = stop
         self._observer = observer
+        self._helpers = helpers
         self._notes: list[str] = []
         self._decision: Decision | None = None
         self._rehearsal_s = self._refit_s = 0.0
@@ -203,7 +208,8 @@ class Finisher:
             self._notes.append(f"no average of {members}: {broken}")
             members = 1
         for count in dict.fromkeys((members, 1)):
-            needed_s = epoch_seconds(self._winner) * final_cost_epochs(self._job, self._winner, count)
+            epochs = final_cost_epochs(self._job, self._winner, count, self._at_once)
+            needed_s = epoch_seconds(self._winner) * epochs
             if not needed_s > left_s:
                 return count
             what = f"an average of {count}" if count > 1 else "a refit"
@@ -214,7 +220,9 @@ class Finisher:
         return 0
 
     def _in_time(self, chosen: Tried) -> bool:
-        needed_s = epoch_seconds(self._winner) * refit_cost_epochs(self._job, self._winner, chosen.members)
+        at_once = self._at_once if beside_each_other(self._job, self._winner.plan) else 1
+        epochs = refit_cost_epochs(self._job, self._winner, chosen.members, at_once)
+        needed_s = epoch_seconds(self._winner) * epochs
         if not needed_s > (left_s := self._left_s()):
             return True
         self._notes.append(
@@ -222,6 +230,10 @@ class Finisher:
             f"{_said(left_s)} of budget.time are left"
         )
         return False
+
+    @property
+    def _at_once(self) -> int:
+        return self._helpers.count if self._helpers else 1
 
     def _left_s(self) -> float:
         """Seconds until the command should end; what was set aside for this is part of them."""
@@ -251,7 +263,9 @@ class Finisher:
 
     def _retraining(self, dataset: Dataset) -> Retraining:
         stop, watch = self._stop.check_signal, self._observer.epoch_ended
-        return Retraining(self._job, dataset, self._winner, stop, watch, self._earlier.plan)
+        if self._helpers is None:
+            return Retraining(self._job, dataset, self._winner, stop, watch, self._earlier.plan)
+        return Beside(self._job, dataset, self._winner, stop, watch, self._earlier.plan, self._helpers)
 
     def _weights_seed(self) -> int:
         """Return the seed of the weights that the search left: those of the last fold."""

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from harness.data import TrainingData, derive_seed
+from harness.data import Part, TrainingData, derive_seed
 from harness.errors import Diverged, first_line
 from harness.measure.isotonic import along_curves, fit_isotonic
 from harness.measure.temperature import fit_temperature, tempered
 from harness.models import Curves
 from harness.problems import LOSS, Undefined, problems
-from harness.records import NAN, Plan, TrialRecord
+from harness.records import NAN, Plan, TaskShape, TrialRecord
 from harness.study.final.decision import KEPT, Decision, Tried, decide
 from harness.study.final.inference import Inference
 from harness.study.final.recipes import Recipe, by_schedule, recipes
-from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
+from harness.study.final.retraining import FAILURES, Course, Retraining, settled_candidate
 from harness.study.job import Job
 from harness.train.loss import loss_name
 
@@ -38,6 +39,7 @@ class Rehearsal:
         self._retraining = retraining
         self._number = number
         self._problem = problems[dataset.shape.kind]
+        self._answers = _Answers(dataset.shape, dataset.validation, self._candidate.training.loss)
         self._outputs: dict[str, np.ndarray] = {}
         """What the first seed predicts by each recipe."""
         self.notes: list[str] = []
@@ -45,7 +47,7 @@ class Rehearsal:
 
     def run(self, kept: nn.Module, plan: Plan, members: int) -> Decision:
         """Train by each recipe and, for several members, by the best one again; compare with the kept weights."""
-        tried = self._tried(KEPT, self._predicted(kept, plan))
+        tried = self._tried(KEPT, self._answers(kept, plan))
         singles = list(self._singles())
         average = None
         if members > 1 and singles:
@@ -56,26 +58,33 @@ class Rehearsal:
 
     def _singles(self) -> Iterator[Tried]:
         """Yield what each recipe comes to; recipes that share a schedule share a training."""
-        for schedule, shared in by_schedule(recipes(self._job, self._winner)).items():
-            models = self._retraining.train(self._seed(0), schedule, [recipe.until for recipe in shared])
-            yet = list(shared)
+        runs = by_schedule(recipes(self._job, self._winner))
+        courses = [
+            Course(self._seed(0), schedule, tuple(recipe.until for recipe in shared))
+            for schedule, shared in runs.items()
+        ]
+        for shared, trained in zip(runs.values(), self._retraining.each(courses, self._answers), strict=True):
+            yet, failure = list(shared), trained.failure
             try:
-                for model in models:
+                for outputs in trained.taken:
                     recipe = yet.pop(0)
-                    outputs = self._predicted(model, self._retraining.plan)
                     self._outputs[recipe.what] = outputs
                     yield self._tried(f"refit, {recipe.what}", outputs, recipe)
             except FAILURES as error:
+                failure = error
+            if failure is not None:
                 failed = " and ".join(recipe.what for recipe in yet) or "its prediction"
-                self.notes.append(f"the rehearsal of a refit with {failed} failed ({first_line(error)})")
+                self.notes.append(f"the rehearsal of a refit with {failed} failed ({first_line(failure)})")
 
     def _average(self, recipe: Recipe, members: int) -> Tried | None:
         """Return what the average of so many seeds comes to; the first of them has been trained."""
-        outputs = [self._outputs[recipe.what]]
+        courses = [Course(self._seed(member), recipe.schedule, (recipe.until,)) for member in range(1, members)]
         try:
-            for member in range(1, members):
-                for model in self._retraining.train(self._seed(member), recipe.schedule, [recipe.until]):
-                    outputs.append(self._predicted(model, self._retraining.plan))
+            outputs = [self._outputs[recipe.what]]
+            for trained in self._retraining.each(courses, self._answers):
+                if trained.failure is not None:
+                    raise trained.failure
+                outputs += trained.taken
             return self._tried(f"average of {members} refits, {recipe.what}", _mean(outputs), recipe, members)
         except FAILURES as error:
             self.notes.append(f"the rehearsal of {members} refits failed ({first_line(error)})")
@@ -83,10 +92,6 @@ class Rehearsal:
 
     def _seed(self, member: int) -> int:
         return derive_seed(self._job.spec.search.seed, "rehearsal", self._number, member)
-
-    def _predicted(self, model: nn.Module, plan: Plan) -> np.ndarray:
-        inference = Inference(model, self._dataset.shape, plan, self._candidate.training.loss)
-        return inference.outputs(self._dataset.validation)
 
     def _tried(self, what: str, outputs: np.ndarray, recipe: Recipe | None = None, members: int = 1) -> Tried:
         """Measure predictions of the validation samples. Raises :class:`Diverged` where they are no numbers."""
@@ -130,6 +135,18 @@ class Rehearsal:
             note = f"no isotonic calibration: {error}; a temperature is used instead"
             self.notes += [note] if note not in self.notes else []
             return ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """What a model says of the validation samples."""
+
+    shape: TaskShape
+    validation: Part
+    loss: str
+
+    def __call__(self, model: nn.Module, plan: Plan) -> np.ndarray:
+        return Inference(model, self.shape, plan, self.loss).outputs(self.validation)
 
 
 def _mean(outputs: Iterable[np.ndarray]) -> np.ndarray:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from torch import nn
 
-from harness.data import TrainingData, derive_seed
+from harness.data import Batches, TrainingData, derive_seed
 from harness.errors import Diverged
 from harness.models import load_weights
 from harness.records import EpochRecord, Plan, TrialRecord
@@ -25,6 +27,28 @@ from harness.train.gradients import check_weights
 
 FAILURES = (Diverged, RuntimeError, MemoryError)
 """What training a recipe again may end in, where it did not when the trial was trained."""
+
+
+T = TypeVar("T")
+Taken = Callable[[nn.Module, Plan], T]
+"""What is wanted of a model that was trained by a plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A training: from a seed, along a schedule of so many epochs, until the last of ``stops`` (ascending)."""
+
+    seed: int
+    schedule: int
+    stops: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained(Generic[T]):
+    """What a training came to: what was taken of the model at each stop, as far as it came, and why no further."""
+
+    taken: tuple[T, ...]
+    failure: Exception | None = None
 
 
 def settled_candidate(winner: TrialRecord) -> Candidate:
@@ -68,11 +92,27 @@ class Retraining:
         Raises what :meth:`train` raises.
         """
         seeds = (derive_seed(self._job.spec.search.seed, "refit", number, member) for member in range(count))
-        return [
-            model.cpu() if count > 1 else model
-            for seed in seeds
-            for model in self.train(seed, recipe.schedule, [recipe.until])
-        ]
+        courses = [Course(seed, recipe.schedule, (recipe.until,)) for seed in seeds]
+        models: list[nn.Module] = []
+        for trained in self.each(courses, _off_the_device if count > 1 else _as_it_is):
+            if trained.failure is not None:
+                raise trained.failure
+            models += trained.taken
+        return models
+
+    def each(self, courses: Sequence[Course], taken: Taken[T]) -> Sequence[Trained[T]]:
+        """Train each course, whatever others come to. Raises :class:`Interrupted` when asked to stop."""
+        return [self.one(course, taken) for course in courses]
+
+    def one(self, course: Course, taken: Taken[T]) -> Trained[T]:
+        """Train one course. Raises :class:`Interrupted` when asked to stop."""
+        found: list[T] = []
+        try:
+            for model in self.train(course.seed, course.schedule, course.stops):
+                found.append(taken(model, self.plan))
+        except FAILURES as error:
+            return Trained(tuple(found), error)
+        return Trained(tuple(found))
 
     def train(self, seed: int, schedule: int, stops: Sequence[int]) -> Iterator[nn.Module]:
         """Train along a schedule of so many epochs; yield the model as it is after each of ``stops`` (ascending).
@@ -82,9 +122,7 @@ class Retraining:
         job, candidate, dataset, trial = self._job, self._candidate, self._dataset, self._winner.trial
         model = build_model(job, candidate, dataset, seed)
         train = place_training(job, candidate, dataset, seed)
-        if self._plan is None:
-            micro_batch = self._winner.plan.micro_batch if self._winner.plan else 0
-            self._plan = plan_training(job, candidate, dataset, train, micro_batch=micro_batch)
+        plan = self._settled(train)
         load_weights(candidate.architecture, model)
         fit = make_fit(
             job,
@@ -93,7 +131,7 @@ class Retraining:
             model,
             train,
             None,
-            self._plan,
+            plan,
             seed=seed,
             trial=trial,
             stop=self._stop,
@@ -106,3 +144,18 @@ class Retraining:
                 yield fit.model
             if epoch.epoch == stops[-1]:
                 return
+
+    def _settled(self, train: Batches) -> Plan:
+        """Return how it is trained here, measured the first time."""
+        if self._plan is None:
+            micro_batch = self._winner.plan.micro_batch if self._winner.plan else 0
+            self._plan = plan_training(self._job, self._candidate, self._dataset, train, micro_batch=micro_batch)
+        return self._plan
+
+
+def _as_it_is(model: nn.Module, _plan: Plan) -> nn.Module:
+    return model
+
+
+def _off_the_device(model: nn.Module, _plan: Plan) -> nn.Module:
+    return model.cpu()

@@ -130,6 +130,10 @@ class RayActors:
                 self._ended += slot.task.lost(Outcome.INTERRUPTED, reason)
                 slot.task = None
 
+    def rest(self) -> None:
+        """Kill the actors, and leave the cluster."""
+        self.close()
+
     def close(self) -> None:
         """Kill the actors, whatever they do, give their places back, and leave the cluster if this has joined it."""
         self._given_back.close()
