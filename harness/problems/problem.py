@@ -248,6 +248,14 @@ class Problem(ABC):
         """Return a metric by its name; of one that is not the problem's, one that says nothing but the name."""
         return next((metric for metric in self.metrics if metric.name == name), Metric(name, maximize=False))
 
+    def of(self, target: Target | None) -> Problem:
+        """Return the problem with what it must know of such a target; of most it is the same for all targets."""
+        return self
+
+    def lacks(self, metric: str) -> str:
+        """Say why one of its metrics has no value, whatever the samples; "" where it may have one."""
+        return ""
+
     # Losses
 
     def loss_name(self, shape: TaskShape, loss: str) -> str:
@@ -385,3 +393,8 @@ class Problem(ABC):
 
 
 problems: Registry[Problem] = Registry("problem")
+
+
+def problem_of(shape: TaskShape) -> Problem:
+    """Return the problem of a task, with what it must know of the task's target."""
+    return problems[shape.kind].of(shape.target)

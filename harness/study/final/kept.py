@@ -62,5 +62,5 @@ def _scored(
     inference = Inference(model, shape, followed_here(record.plan, job.device), candidate.training.loss)
     result, answers, predictions = inference.on_test(dataset, part)
     folder.write(f"test/trial-{record.trial:06d}.parquet", to_parquet(predictions))
-    more = scorer_of_all(job.scorer, shape.kind).measure(part.truth, answers)
+    more = scorer_of_all(job.scorer, shape).measure(part.truth, answers)
     return {**result.metrics, **more.values}, more.reasons

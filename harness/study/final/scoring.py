@@ -12,9 +12,9 @@ from torch import Tensor
 import harness
 from harness.data import Dataset, Part, TrainingData
 from harness.models import own_sha256
-from harness.problems import problems
+from harness.problems import problem_of, problems
 from harness.problems.scoring import Scorer
-from harness.records import Figures, Plan
+from harness.records import Figures, Plan, TaskShape
 from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
 from harness.store.provenance import version
@@ -44,7 +44,7 @@ class Scored(NamedTuple):
 
 def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate, scorer: Scorer) -> Scored:
     """Measure the final model on the test samples, in sums and by ``scorer``, and write its predictions of them."""
-    dataset, shape, problem = made.dataset, made.dataset.shape, problems[made.dataset.shape.kind]
+    dataset, shape, problem = made.dataset, made.dataset.shape, problem_of(made.dataset.shape)
     inference = Inference(made.predictor, shape, made.plan, candidate.training.loss)
     result, answers, predictions = inference.on_test(dataset, part)
     mistakes = describe_mistakes(dataset, predictions, problem.mistakes(part.truth, answers))
@@ -57,9 +57,9 @@ def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate, score
     return Scored(metrics, details, scorer.measure(part.truth, answers), mistakes, about)
 
 
-def scorer_of_all(scorer: Scorer, kind: str) -> Scorer:
+def scorer_of_all(scorer: Scorer, shape: TaskShape) -> Scorer:
     """Return what measures the test samples: all that the problem knows, and the user's own metrics."""
-    return replace(scorer, kind=kind, names=problems[kind].unsummed)
+    return replace(scorer, kind=shape.kind, names=problems[shape.kind].unsummed, target=shape.target)
 
 
 def clipped(dataset: Dataset) -> list[str]:
