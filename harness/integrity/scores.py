@@ -69,7 +69,7 @@ class _Answered:
     targets: np.ndarray
     answers: np.ndarray
     predicted: np.ndarray
-    """Of classes N codes, which a threshold may have decided; of quantiles the one next to the median; else the values."""
+    """Of classes N codes, which a threshold may have decided; of quantiles N of one level; else the values."""
 
     def score_findings(self, file: str, prefix: str, told: Mapping[str, Any]) -> Iterator[Finding]:
         """Yield the metrics that do not follow from the predictions."""

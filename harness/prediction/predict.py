@@ -64,8 +64,9 @@ def predict_file(
     """Write what a model predicts of every sample of ``data`` to ``out``, or as CSV to standard output.
 
     There is a row for each sample, in their order: ``index``, ``row`` or ``file`` where they have such names, and
-    ``prediction``; of a forecast one for each step ahead, with its ``time``; with ``proba`` a ``probability_CLASS`` for
-    each class; of quantiles the median, or the one next to it, and a ``quantile_LEVEL`` for each; with ``coverage`` the ends ``low`` and ``high`` of intervals. ``rows`` are read at a time, which changes
+    ``prediction``; of a forecast one for each step ahead, with its ``time``; of quantiles a ``quantile_LEVEL`` for
+    each, of which the median, or the one next to it, is the prediction; with ``proba`` a ``probability_CLASS`` for each
+    class; with ``coverage`` the ends ``low`` and ``high`` of intervals. ``rows`` are read at a time, which changes
     nothing. Raises :class:`~harness.errors.DataError` for samples that cannot be read like those of training, and
     :class:`~harness.errors.InputError` for what does not fit the model or an ``out`` that may not be written.
     """

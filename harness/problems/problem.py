@@ -217,14 +217,15 @@ class Problem(ABC):
     """Whether it has a :meth:`stacked_criterion`, by which several models are trained as one program."""
     calibrated: ClassVar[bool] = False
     """Whether answers are probabilities, which a temperature can make softer or sharper."""
-    baselines: ClassVar[Baselines | None] = None
+    baselines: Baselines | None = None
     """scikit-learn's models to compare the winner with; None: there are none."""
     naive: ClassVar[str] = ""
     """The name of a baseline beside those, or without them, that no model should be worse than."""
     step: ClassVar[str] = ""
     """The metric that moves by 1 / N with each sample; "" where there is none."""
     figure: ClassVar[str] = ""
-    """What a report draws of the test samples: ``predicted_against_actual``, ``forecast`` or nothing."""
+    """What a report draws of the test samples: ``predicted_against_actual``, ``quantiles``, ``forecast`` or
+    nothing."""
     continues: ClassVar[bool] = False
     """Whether the targets are what follows on the first channel of a series, in its units."""
     intervals: ClassVar[bool] = True

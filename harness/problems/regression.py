@@ -168,7 +168,7 @@ class Regression(Problem):
         """Return the values."""
         return value_columns("predicted", answers, names)
 
-    def interval(self, targets: NDArray[Any], predicted: NDArray[Any]) -> Interval:
+    def interval(self, targets: NDArray[Any], predicted: NDArray[Any]) -> Interval | None:
         """Return an interval of the RMSE: of the mean squared error by the central limit theorem."""
         import numpy as np
 

@@ -108,7 +108,7 @@ class TaskSpec(Frozen):
     def _quantiles_of_a_number(self) -> TaskSpec:
         kind = getattr(self, "kind", "auto")
         if self.quantiles and kind not in ("auto", TaskKind.REGRESSION, TaskKind.QUANTILE_REGRESSION):
-            raise ValueError(f"quantiles are predicted of a number, and `kind` is {kind}; leave out one of both")
+            raise ValueError(f"quantiles are of a number, and `kind` is {kind}; leave out one of both")
         if kind == TaskKind.QUANTILE_REGRESSION and not self.quantiles:
             raise ValueError("kind: quantile-regression takes `quantiles`, such as [0.1, 0.5, 0.9]; name them")
         return self
@@ -218,7 +218,7 @@ class TableTask(TextReading, TaskSpec):
         if len(set(self.targets)) < len(self.targets):
             raise ValueError("target names a column twice; name each once")
         if self.quantiles and len(self.targets) > 1:
-            raise ValueError(f"quantiles are predicted of one number, and target names {len(self.targets)}; name one")
+            raise ValueError(f"quantiles are of one number, and target names {len(self.targets)}; name one")
         return self
 
     @model_validator(mode="after")

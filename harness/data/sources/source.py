@@ -102,13 +102,13 @@ class Source:
             return self
         if self.class_names:
             raise DataError(
-                f"{self.name}: its targets are {len(self.class_names)} classes, and quantiles are predicted of a number;"
-                " leave out `quantiles`, or say `kind: regression` where the classes are amounts"
+                f"{self.name}: its targets are {len(self.class_names)} classes, and quantiles are of a number: leave"
+                " out `quantiles`, or say `kind: regression` where the classes are amounts"
             )
         if self.targets.ndim > 1:
             raise DataError(
-                f"{self.name}: has {self.targets.shape[1]} values to predict of each sample, and quantiles are predicted"
-                " of one number; give one, or leave out `quantiles`"
+                f"{self.name}: has {self.targets.shape[1]} values to predict of each sample, and quantiles are of one"
+                " number; give one, or leave out `quantiles`"
             )
         return replace(self, quantiles=quantiles, problem=TaskKind.QUANTILE_REGRESSION)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ class Scored(NamedTuple):
     details: Mapping[str, Any]
     """Scores of each class and the confusion matrix, as far as there are any."""
     more: Figures
-    """The metrics that do not follow from sums over batches."""
+    """The metrics that do not follow from sums over batches, and why those have no value that have none."""
     mistakes: list[dict[str, Any]]
     """The samples that it got most wrong, by the most probable class."""
     threshold: Mapping[str, Any] | None
@@ -54,7 +54,14 @@ def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate, score
         about = told(made.threshold, BEFORE, {name: metrics[name] for name in at_threshold})
         metrics = {**metrics, **at_threshold}
     folder.write("predictions.parquet", to_parquet(predictions))
-    return Scored(metrics, details, scorer.measure(part.truth, answers), mistakes, about)
+    more = reasons_of(shape, metrics) | scorer.measure(part.truth, answers)
+    return Scored(metrics, details, more, mistakes, about)
+
+
+def reasons_of(shape: TaskShape, metrics: Iterable[str]) -> Figures:
+    """Return, without a value, why some metrics have none on the task, whatever the samples."""
+    problem = problem_of(shape)
+    return Figures(reasons={name: why for name in metrics if (why := problem.lacks(name))})
 
 
 def scorer_of_all(scorer: Scorer, shape: TaskShape) -> Scorer:
