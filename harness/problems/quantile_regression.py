@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.problems.baselines import Baselines, Estimator
-from harness.problems.problem import Criterion, Doubt, LossOptions, Metric, Quality, Undefined
+from harness.problems.problem import Criterion, Doubt, LossOptions, Metric, Quality, StackedCriterion, Undefined
 from harness.problems.regression import Regression
 from harness.records import NAN, Target, TaskShape
 
@@ -101,7 +101,6 @@ class QuantileRegression(Regression):
     headline = ("pinball", "coverage", "interval_width")
     objective = "pinball"
     losses = ("pinball",)
-    stackable = False
     intervals = False
     figure = "quantiles"
 
@@ -136,9 +135,21 @@ class QuantileRegression(Regression):
         from harness.problems.quantiles import Quantiles
         from harness.problems.values import units
 
-        self.check_no_classes(options)
-        self.loss_name(shape, options.loss)
+        self._checked_loss(shape, options)
         return Quantiles(_levels_of(shape), units(shape, device), device)
+
+    def stacked_criterion(
+        self, shape: TaskShape, options: Sequence[LossOptions], *, class_counts: Sequence[int] | None
+    ) -> StackedCriterion:
+        """Return pinball losses of a standardised target."""
+        import torch
+
+        from harness.problems.stacked import StackedQuantiles
+        from harness.problems.values import units
+
+        for each in options:
+            self._checked_loss(shape, each)
+        return StackedQuantiles(_levels_of(shape), units(shape, torch.device("cpu")))
 
     def losses_of(
         self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]

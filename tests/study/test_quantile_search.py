@@ -35,7 +35,7 @@ def asked_of(source, levels=LEVELS):
 
 
 @pytest.fixture(scope="module")
-def diabetes(tmp_path_factory, without_charts):
+def diabetes(tmp_path_factory, without_charts):  # noqa: ARG001
     overrides = [*QUICK, asked_of({"builtin": "diabetes"}), "budget={epochs: 10}", "training.final={ensemble: 2}"]
     out = tmp_path_factory.mktemp("diabetes")
     with pytest.MonkeyPatch.context() as patch:
