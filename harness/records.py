@@ -37,6 +37,7 @@ class TaskKind(StrEnum):
     REGRESSION = "regression"
     FORECASTING = "forecasting"
     QUANTILE_FORECASTING = "quantile-forecasting"
+    QUANTILE_REGRESSION = "quantile-regression"
 
 
 class InputKind(StrEnum):

@@ -39,7 +39,7 @@ def load(task: TaskSpec, *, seed: int, given: Given | None = None) -> Dataset:
     ``given`` is the data of a task that has it from Python.
     Raises :class:`~harness.errors.DataError` when the data cannot be used as it is.
     """
-    source = read_source(task) if given is None else given.read(task)
+    source = (read_source(task) if given is None else given.read(task)).asked_for(task.quantiles)
     return Dataset(source, split_samples(source, task.split, task.limit, seed))
 
 

@@ -31,4 +31,5 @@ def _fit_target(source: Source, rows: np.ndarray) -> dict[str, Any]:
         return {"name": source.target, **names, "mean": [0.0] * count, "scale": [1.0] * count}
     scaler = StandardScaler().fit(values.reshape(len(values), -1))
     mean, scale = (each.reshape(values.shape[1:]).tolist() for each in (scaler.mean_, scaler.scale_))
-    return {"name": source.target, **names, "mean": mean, "scale": scale}
+    quantiles = {"quantiles": list(source.quantiles)} if source.quantiles else {}
+    return {"name": source.target, **names, "mean": mean, "scale": scale, **quantiles}

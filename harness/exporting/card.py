@@ -126,6 +126,8 @@ def _predicts(told: Told) -> Iterator[tuple[str, str]]:
         yield "classes", f"{len(names)}: {', '.join(clipped(name, _LONGEST) for name in names[:_SHOWN])}{more}"
     else:
         yield "values", "in the units of the target"
+    if levels := told.preprocessing["target"].get("quantiles", ()):
+        yield "quantiles", ", ".join(map(str, levels))
     if told.saved.threshold:
         rule = f"from a probability of {number(told.saved.threshold.value)} on (by {told.saved.threshold.by})"
         yield "second class", f"predicted {rule}"

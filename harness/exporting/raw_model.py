@@ -90,7 +90,10 @@ _PREPARED: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {"image": Pr
 
 
 class RawModel(nn.Module):
-    """Answers of raw samples: of classes the predicted codes and all probabilities, or float64 values ``N x V``."""
+    """Answers of raw samples: of classes the predicted codes and all probabilities, or float64 values ``N x V``.
+
+    Of quantiles V is how many there are, in the order of their levels.
+    """
 
     centre: Tensor
 
@@ -103,7 +106,9 @@ class RawModel(nn.Module):
         self.classes = bool(predictor.class_names)
         options = Training.model_validate({"loss": predictor.saved.candidate.training.loss})
         self._criterion = make_criterion(predictor.shape, options, class_counts=None, device=torch.device("cpu"))
-        centre = predictor.shape.target.centre if predictor.shape.target else ()
+        target = predictor.shape.target
+        centre = target.centre if target else ()
+        self._values = len(centre) * max(1, len(target.quantiles) if target else 0)
         self.register_buffer("centre", torch.tensor(centre, dtype=torch.float64))
         self.requires_grad_(False)  # so that whoever calls the exported program needs no torch.no_grad
 
@@ -117,7 +122,7 @@ class RawModel(nn.Module):
         answers = self._criterion.answers(self._criterion.scores(self.model(*self.prepared(*raw))))
         if self.classes:
             return decide(answers, self.threshold), answers
-        return (answers.reshape(raw[0].shape[0], len(self.centre)).double() + self.centre,)
+        return (answers.reshape(raw[0].shape[0], self._values).double() + self.centre,)
 
 
 def decide(probabilities_NC: Tensor, threshold: float | None) -> Tensor:

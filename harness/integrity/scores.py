@@ -15,6 +15,8 @@ from harness.integrity.contents import Contents
 from harness.integrity.findings import Finding, differences, differing, same
 from harness.problems import LOSS, Undefined, problems
 from harness.problems.problem import Metric, Problem
+from harness.problems.quantile_scores import PREFIX, levels_in, middle_of
+from harness.records import Target
 from harness.report.load import value_suffixes
 from harness.store.loose import at, number, text
 from harness.study.final.saved import read_saved
@@ -61,13 +63,13 @@ def check_test_of_trials(contents: Contents) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Answered:
-    """Predictions as metrics take them: of classes N x C probabilities, else values."""
+    """Predictions as metrics take them: of classes N x C probabilities, N x Q quantiles, else values."""
 
     problem: Problem
     targets: np.ndarray
     answers: np.ndarray
     predicted: np.ndarray
-    """Of classes N codes, which a threshold may have decided; else the values."""
+    """Of classes N codes, which a threshold may have decided; of quantiles N of one level; else the values."""
 
     def score_findings(self, file: str, prefix: str, told: Mapping[str, Any]) -> Iterator[Finding]:
         """Yield the metrics that do not follow from the predictions."""
@@ -103,6 +105,8 @@ def _answered(contents: Contents, file: str, frame: pd.DataFrame, threshold: flo
     elif problem.classes:
         contents.note(_code_findings(found, file, threshold))
         contents.note(_name_findings(frame, file, at(contents.stats, "task", "classes") or []))
+    elif levels := levels_in(frame.columns):
+        contents.note(_quantile_findings(found, file, levels))
     return found
 
 
@@ -119,6 +123,8 @@ def _of_classes(problem: Problem, frame: pd.DataFrame) -> _Answered | None:
 
 
 def _of_values(problem: Problem, frame: pd.DataFrame) -> _Answered | None:
+    if levels := levels_in(frame.columns):
+        return _of_quantiles(problem, frame, levels)
     suffixes = value_suffixes(frame)
     targets, answers = ([f"{what}{suffix}" for suffix in suffixes] for what in ("target", "predicted"))
     targets += problem.beside
@@ -128,6 +134,14 @@ def _of_values(problem: Problem, frame: pd.DataFrame) -> _Answered | None:
     if suffixes == [""]:
         known, values = known[:, 0], values[:, 0]
     return _Answered(problem, known, values, values)
+
+
+def _of_quantiles(problem: Problem, frame: pd.DataFrame, levels: tuple[float, ...]) -> _Answered | None:
+    names = [f"{PREFIX}{level}" for level in levels]
+    if not _numeric(frame, ["target", "predicted", *names]):
+        return None
+    targets, predicted = (frame[name].to_numpy(np.float64) for name in ("target", "predicted"))
+    return _Answered(problem.of(Target(quantiles=levels)), targets, frame[names].to_numpy(np.float64), predicted)
 
 
 def _numeric(frame: pd.DataFrame, names: list[str]) -> bool:
@@ -206,6 +220,17 @@ def _code_findings(answered: _Answered, file: str, threshold: float) -> Iterator
     for place in np.flatnonzero(codes != answered.predicted):
         what = f"predicted of row {place} is not the class that its probabilities say"
         yield Finding(file, what, str(codes[place]), str(answered.predicted[place]))
+
+
+def _quantile_findings(answered: _Answered, file: str, levels: tuple[float, ...]) -> Iterator[Finding]:
+    """Yield the rows whose quantiles cross, or whose prediction is not one of them."""
+    quantiles = answered.answers
+    for place in np.flatnonzero((np.diff(quantiles, axis=1) < 0.0).any(axis=1)):
+        yield Finding(file, f"the quantiles of row {place} do not ascend")
+    middle = quantiles[:, middle_of(levels)]
+    for place in np.flatnonzero(middle != answered.predicted):
+        what = f"predicted of row {place} is not its quantile next to the median"
+        yield Finding(file, what, f"{middle[place]:.6g}", f"{answered.predicted[place]:.6g}")
 
 
 def _name_findings(frame: pd.DataFrame, file: str, classes: list[str]) -> Iterator[Finding]:

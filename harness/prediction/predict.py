@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from harness.errors import DataError
 from harness.prediction.opening import open_samples
 from harness.prediction.samples import Chunk, Samples
 from harness.prediction.writing import check_out, written
+from harness.problems.quantile_scores import middle_of, quantile_columns
 from harness.problems.regression import value_columns
 from harness.records import TaskShape
 from harness.study.final.predictor import Predictor
@@ -63,8 +64,9 @@ def predict_file(
     """Write what a model predicts of every sample of ``data`` to ``out``, or as CSV to standard output.
 
     There is a row for each sample, in their order: ``index``, ``row`` or ``file`` where they have such names, and
-    ``prediction``; of a forecast one for each step ahead, with its ``time``; with ``proba`` a ``probability_CLASS`` for
-    each class; with ``coverage`` the ends ``low`` and ``high`` of intervals. ``rows`` are read at a time, which changes
+    ``prediction``; of a forecast one for each step ahead, with its ``time``; of quantiles a ``quantile_LEVEL`` for
+    each, of which the median, or the one next to it, is the prediction; with ``proba`` a ``probability_CLASS`` for each
+    class; with ``coverage`` the ends ``low`` and ``high`` of intervals. ``rows`` are read at a time, which changes
     nothing. Raises :class:`~harness.errors.DataError` for samples that cannot be read like those of training, and
     :class:`~harness.errors.InputError` for what does not fit the model or an ``out`` that may not be written.
     """
@@ -114,10 +116,14 @@ def _step_by_step(
     frame = samples.loc[samples.index.repeat(answers.shape[1])].reset_index(drop=True)
     levels = shape.target.quantiles if shape.target else ()
     values = answers.reshape(len(frame), -1)
-    told = {"prediction": values[:, len(levels) // 2]}
-    told |= {f"quantile_{level:g}": values[:, place] for place, level in enumerate(levels)}
+    told = _of_quantiles(values, levels) if levels else {"prediction": values[:, 0]}
     texts = {name: pd.Series(each.ravel(), dtype="str") for name, each in steps.items()}
     return frame.assign(**texts, **told)
+
+
+def _of_quantiles(quantiles: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndarray]:
+    """Return the median of ``N x Q`` quantiles, or the one next to it, and all of them beside it."""
+    return {"prediction": quantiles[:, middle_of(levels)], **quantile_columns(quantiles, levels)}
 
 
 def _predicted(model: Predictor, asked: _Asked, answers: np.ndarray) -> Iterator[tuple[str, Any]]:
@@ -126,6 +132,9 @@ def _predicted(model: Predictor, asked: _Asked, answers: np.ndarray) -> Iterator
         yield "prediction", pd.Series(predictions, dtype="str")
         if asked.proba:
             yield from zip((f"probability_{name}" for name in model.class_names), answers.T, strict=True)
+        return
+    if (target := model.shape.target) and target.quantiles:
+        yield from _of_quantiles(predictions, target.quantiles).items()
         return
     parts: Mapping[str, np.ndarray] = {"prediction": predictions}
     if asked.proba:

@@ -25,8 +25,10 @@ from harness.problems.problem import (
     Seen,
     StackedCriterion,
     Undefined,
+    problem_of,
     problems,
 )
+from harness.problems.quantile_regression import QuantileRegression
 from harness.problems.regression import Regression
 
 problems.add("classification", Classification())
@@ -35,6 +37,7 @@ problems.add("multilabel", MultiLabel())
 problems.add("ordinal", Ordinal())
 problems.add("forecasting", Forecasting())
 problems.add("quantile-forecasting", QuantileForecasting())
+problems.add("quantile-regression", QuantileRegression())
 
 
 def known_metrics() -> Mapping[str, Metric]:
@@ -65,5 +68,6 @@ __all__ = [
     "Undefined",
     "known_losses",
     "known_metrics",
+    "problem_of",
     "problems",
 ]

@@ -32,6 +32,8 @@ class Baselines(ABC):
 
     naive: ClassVar[str]
     """The name of the one that ignores the inputs."""
+    sparse: ClassVar[bool] = True
+    """Whether the linear model can be fitted to many columns of mostly zeros, such as those of texts."""
 
     @abstractmethod
     def most_rows(self, width: int, outputs: int) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.problems.problem import Undefined
+from harness.problems.quantile_scores import METRICS, pinballs
 from harness.problems.value_errors import LOSSES
 from harness.statistics import mean_error
 
@@ -57,26 +58,47 @@ _MEANS: Mapping[str, Callable[[NDArray[Any], NDArray[np.floating]], Floats]] = {
 }
 
 
-def score(metric: str, targets: NDArray[Any], answers: NDArray[np.floating]) -> float:
-    """Return a metric, both arguments in the targets' own units. Raises :class:`Undefined` for those of quantiles."""
+def score(metric: str, targets: NDArray[Any], answers: NDArray[np.floating], levels: Sequence[float] = ()) -> float:
+    """Return a metric, both arguments in the targets' own units; ``levels`` are those of quantiles.
+
+    Raises :class:`Undefined` for a metric of quantiles where there are none.
+    """
     if metric == "rmse":
         return float(np.sqrt(np.square(middle(answers) - targets[:, :-1]).mean()))
-    if metric not in _MEANS:
-        raise Undefined("it is of quantiles, and this forecast has none")
-    return float(_MEANS[metric](targets, answers).mean())
+    return float(_of_samples(metric, targets, answers, levels).mean())
 
 
-def standard_error(metric: str, targets: NDArray[Any], answers: NDArray[np.floating]) -> float | None:
+def standard_error(
+    metric: str, targets: NDArray[Any], answers: NDArray[np.floating], levels: Sequence[float] = ()
+) -> float | None:
     """Return the standard error of a mean over samples; None for the others."""
-    return mean_error(_MEANS[metric](targets, answers)) if metric in _MEANS else None
+    return None if metric == "rmse" else mean_error(_of_samples(metric, targets, answers, levels))
+
+
+def _of_samples(metric: str, targets: NDArray[Any], answers: NDArray[np.floating], levels: Sequence[float]) -> Floats:
+    if metric in _MEANS:
+        return _MEANS[metric](targets, answers)
+    if answers.ndim == 2:
+        raise Undefined("it is of quantiles, and this forecast has none")
+    return METRICS[metric](targets[:, :-1], answers, levels)
 
 
 def losses(
-    answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]
+    answers: NDArray[np.floating],
+    targets: NDArray[Any],
+    *,
+    loss: str,
+    scale: Sequence[float],
+    levels: Sequence[float] = (),
 ) -> NDArray[np.float64]:
-    """Return the loss of each sample; both arguments in the units that are learned."""
+    """Return the loss of each sample; both arguments in the units that are learned.
+
+    Values without quantiles stand for all of these, which are as many below the median as above.
+    """
     unit = targets[:, -1:] if scale[-1] else np.array(scale[:-1])
-    errors = (middle(answers) - targets[:, :-1]) / unit
+    if answers.ndim == 3:
+        return pinballs(targets[:, :-1] / unit, answers / unit[..., None], levels)
+    errors = (answers - targets[:, :-1]) / unit
     errors = 0.5 * np.abs(errors) if loss == "pinball" else LOSSES[loss](errors)
     means: Floats = errors.mean(axis=1)
     return means

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.problems.problem import Criterion, Doubt, LossOptions, Metric, Problem, Quality
+from harness.problems.quantile_regression import QUANTILE_METRICS
 from harness.records import Target, TaskShape
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Forecasting(Problem):
     def losses_of(
         self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]
     ) -> Floats:
-        """Return the loss of each sample; of quantiles that of their median, by the absolute error."""
+        """Return the loss of each sample."""
         from harness.problems.forecast_scores import losses
 
         return losses(answers, targets, loss=loss, scale=scale)
@@ -144,14 +145,39 @@ class QuantileForecasting(Forecasting):
     """Quantiles of the values that follow."""
 
     name = "quantile-forecasting"
-    metrics = (
-        *Forecasting.metrics,
-        Metric("pinball", maximize=False, unit="of the target", summed=True),
-        Metric("coverage", maximize=True, summed=True, share=True),
-    )
+    metrics = (*Forecasting.metrics, *QUANTILE_METRICS)
     headline = ("mase", "pinball", "coverage")
     losses = ("pinball",)
-    unchecked = ("loss", "pinball", "coverage")
+    unchecked = ("loss", *(metric.name for metric in QUANTILE_METRICS))
+
+    def __init__(self, levels: Sequence[float] = ()) -> None:
+        self._levels = tuple(levels)
+
+    def of(self, target: Target | None) -> QuantileForecasting:
+        """Return the problem of a target's quantiles."""
+        return QuantileForecasting(target.quantiles) if target else self
+
+    def losses_of(
+        self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]
+    ) -> Floats:
+        """Return the pinball loss of each sample; of values alone as if they were all quantiles."""
+        from harness.problems.forecast_scores import losses
+
+        return losses(answers, targets, loss=loss, scale=scale, levels=self._levels)
+
+    def score(self, metric: str, targets: NDArray[Any], answers: NDArray[np.floating]) -> float:
+        """Return a metric of all samples of a part."""
+        from harness.problems.forecast_scores import score
+
+        return score(metric, targets, answers, self._levels)
+
+    def standard_error(
+        self, metric: str, targets: NDArray[Any], answers: NDArray[np.floating], seed: int
+    ) -> float | None:
+        """Return the standard error of what is a mean over samples, as if these did not overlap."""
+        from harness.problems.forecast_scores import standard_error
+
+        return standard_error(metric, targets, answers, self._levels)
 
     def columns(self, answers: NDArray[np.floating], names: Sequence[str]) -> dict[str, Any]:
         """Return a column for the median of each step, and those of its lowest and highest quantile."""

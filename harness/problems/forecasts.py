@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.problems.outputs import Outputs, prediction
+from harness.problems.quantile_scores import METRICS, middle_of
+from harness.problems.quantiles import in_order, pinball, sums_of_quantiles
 from harness.problems.values import MixedValues
 from harness.records import NAN, Target
 
@@ -38,8 +40,7 @@ class Forecasts(MixedValues):
         values = prediction(outputs)
         if not len(self._levels_Q):
             return values
-        quantiles: Tensor = values.unflatten(1, (self._steps, len(self._levels_Q)))
-        return quantiles.sort(dim=2).values
+        return in_order(values.unflatten(1, (self._steps, len(self._levels_Q))))
 
     def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss."""
@@ -67,10 +68,10 @@ class ForecastErrors:
         self._dtype = torch.float32 if device.type == "mps" else torch.float64
         self._centre_H = torch.tensor(target.centre[:-1], dtype=self._dtype, device=device)
         self._levels_Q = torch.tensor(target.quantiles, dtype=self._dtype, device=device)
-        self._middle = len(target.quantiles) // 2
+        self._middle = middle_of(target.quantiles) if target.quantiles else 0
         self._log = target.log
         self._samples = 0
-        self._sums = torch.zeros(6, dtype=self._dtype, device=device)
+        self._sums = torch.zeros(4 + len(METRICS) * bool(target.quantiles), dtype=self._dtype, device=device)
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Add a batch of predictions and targets as they are learned."""
@@ -84,14 +85,9 @@ class ForecastErrors:
         shares = (2.0 * errors / (said.abs() + values.abs())).nan_to_num(nan=0.0)
         sums = [(errors.mean(dim=1) / naive).sum(), shares.mean(dim=1).sum(), errors.square().mean(dim=1).sum()]
         sums.append(errors.mean(dim=1).sum())
-        sums += self._of_quantiles(quantiles, values) if quantiles is not None else [sums[0] * 0.0] * 2
+        sums += sums_of_quantiles(quantiles, values, self._levels_Q) if quantiles is not None else []
         self._sums = self._sums + torch.stack(sums)
         self._samples += len(targets)
-
-    def _of_quantiles(self, quantiles: Tensor, values: Tensor) -> list[Tensor]:
-        pinballs = pinball(quantiles - values.unsqueeze(-1), self._levels_Q)
-        held = (quantiles[:, :, 0] <= values) & (values <= quantiles[:, :, -1])
-        return [pinballs.mean(dim=(1, 2)).sum(), held.to(self._dtype).mean(dim=1).sum()]
 
     def _own(self, values: Tensor) -> Tensor:
         values = values + (self._centre_H if values.ndim == 2 else self._centre_H.unsqueeze(-1))
@@ -100,17 +96,8 @@ class ForecastErrors:
     def metrics(self) -> dict[str, float]:
         """Return the means over all samples; those of quantiles where there are any."""
         mase, smape, square, mae, *rest = (self._sums.cpu().double() / (self._samples or NAN)).tolist()
-        found = {"mase": mase, "smape": smape, "rmse": square**0.5, "mae": mae}
-        return {**found, **(dict(zip(("pinball", "coverage"), rest, strict=True)) if len(self._levels_Q) else {})}
-
-
-def pinball(errors: Tensor, levels_Q: Tensor) -> Tensor:
-    """Return the pinball loss of quantiles' errors, answer less value, ``B x H x Q`` (Koenker and Bassett, 1978).
-
-    >>> pinball(torch.tensor([[[-2.0, 1.0]]]), torch.tensor([0.25, 0.75])).tolist()
-    [[[0.5, 0.25]]]
-    """
-    return torch.maximum(-levels_Q * errors, (1.0 - levels_Q) * errors)
+        of_quantiles = dict(zip(METRICS, rest, strict=True)) if rest else {}
+        return {"mase": mase, "smape": smape, "rmse": square**0.5, "mae": mae, **of_quantiles}
 
 
 def _errors(predictions: Tensor, targets: Tensor) -> Tensor:

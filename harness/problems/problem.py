@@ -217,14 +217,15 @@ class Problem(ABC):
     """Whether it has a :meth:`stacked_criterion`, by which several models are trained as one program."""
     calibrated: ClassVar[bool] = False
     """Whether answers are probabilities, which a temperature can make softer or sharper."""
-    baselines: ClassVar[Baselines | None] = None
+    baselines: Baselines | None = None
     """scikit-learn's models to compare the winner with; None: there are none."""
     naive: ClassVar[str] = ""
     """The name of a baseline beside those, or without them, that no model should be worse than."""
     step: ClassVar[str] = ""
     """The metric that moves by 1 / N with each sample; "" where there is none."""
     figure: ClassVar[str] = ""
-    """What a report draws of the test samples: ``predicted_against_actual``, ``forecast`` or nothing."""
+    """What a report draws of the test samples: ``predicted_against_actual``, ``quantiles``, ``forecast`` or
+    nothing."""
     continues: ClassVar[bool] = False
     """Whether the targets are what follows on the first channel of a series, in its units."""
     intervals: ClassVar[bool] = True
@@ -247,6 +248,14 @@ class Problem(ABC):
     def metric(self, name: str) -> Metric:
         """Return a metric by its name; of one that is not the problem's, one that says nothing but the name."""
         return next((metric for metric in self.metrics if metric.name == name), Metric(name, maximize=False))
+
+    def of(self, target: Target | None) -> Problem:
+        """Return the problem with what it must know of such a target; of most it is the same for all targets."""
+        return self
+
+    def lacks(self, metric: str) -> str:
+        """Say why one of its metrics has no value, whatever the samples; "" where it may have one."""
+        return ""
 
     # Losses
 
@@ -385,3 +394,8 @@ class Problem(ABC):
 
 
 problems: Registry[Problem] = Registry("problem")
+
+
+def problem_of(shape: TaskShape) -> Problem:
+    """Return the problem of a task, with what it must know of the task's target."""
+    return problems[shape.kind].of(shape.target)

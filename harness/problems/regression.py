@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.problems.baselines import Baselines, Estimator
 from harness.problems.problem import (
@@ -71,7 +71,7 @@ class Regression(Problem):
     """Values; the targets that are trained on are less their mean in training, answers are so too."""
 
     name = "regression"
-    metrics = (
+    metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("rmse", maximize=False, unit="of the target", summed=True),
         Metric("mae", maximize=False, unit="of the target", summed=True),
         Metric("r2", maximize=True, summed=True),
@@ -83,9 +83,9 @@ class Regression(Problem):
     )
     headline = ("rmse", "mae", "r2")
     objective = "rmse"
-    losses = ("mse", "huber")
+    losses: ClassVar[tuple[str, ...]] = ("mse", "huber")
     stackable = True
-    baselines = _Baselines()
+    baselines: Baselines | None = _Baselines()
     figure = "predicted_against_actual"
 
     def criterion(
@@ -168,7 +168,7 @@ class Regression(Problem):
         """Return the values."""
         return value_columns("predicted", answers, names)
 
-    def interval(self, targets: NDArray[Any], predicted: NDArray[Any]) -> Interval:
+    def interval(self, targets: NDArray[Any], predicted: NDArray[Any]) -> Interval | None:
         """Return an interval of the RMSE: of the mean squared error by the central limit theorem."""
         import numpy as np
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.errors import MetricFailed, described
 from harness.problems import Undefined, problems
-from harness.records import Figures
+from harness.records import Figures, Target
 from harness.registry import Registry
 
 Function = Callable[[NDArray[Any], NDArray[np.floating]], float]
@@ -37,10 +37,13 @@ class Scorer:
     """Scores answers to one kind of problem."""
 
     kind: str = ""
+    """The name of the problem."""
     names: tuple[str, ...] = ()
     """Metrics of the problem."""
     own: Mapping[str, Function] = field(default_factory=dict)
     """The user's, by name."""
+    target: Target | None = None
+    """What answers are to; None: the problem need not know."""
 
     def __bool__(self) -> bool:
         return bool(self.names or self.own)
@@ -69,7 +72,7 @@ class Scorer:
     def score(self, name: str, targets: NDArray[Any], answers: NDArray[np.floating]) -> float:
         """Return one metric. Raises :class:`Undefined`, for whatever the user's own function raises too."""
         if name not in self.own:
-            return problems[self.kind].score(name, targets, answers)
+            return problems[self.kind].of(self.target).score(name, targets, answers)
         try:
             # Copies: what a function of the user's changes is its own.
             value = float(self.own[name](targets.copy(), answers.copy()))

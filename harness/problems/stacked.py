@@ -2,7 +2,7 @@
 
 What comes out for a model does not depend on the others.
 
-Shape legend: K models, B batch, N samples, C classes, O outputs.
+Shape legend: K models, B batch, N samples, C classes, Q quantiles, O outputs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.problems.quantiles import in_order, pinball
 from harness.records import NAN
 
 
@@ -104,6 +105,38 @@ class StackedValues:
         squares = away.square()
         each = torch.where(away.abs() < 1.0, 0.5 * squares, away.abs() - 0.5) if self._huber else squares
         return each.flatten(1).sum(dim=1) / each[0].numel()
+
+
+class StackedQuantiles:
+    """What :class:`harness.problems.quantiles.Quantiles` is for one model."""
+
+    def __init__(self, levels: Sequence[float], scale: float | Tensor) -> None:
+        self._levels_Q = torch.tensor(levels)
+        self._scale = scale
+
+    def scores(self, outputs_KBQ: Tensor) -> Tensor:
+        """Return them as they are, since the gradient goes where each of them stands."""
+        return outputs_KBQ
+
+    def training_loss(self, scores_KBQ: Tensor, targets_KB: Tensor, gradient: Tensor) -> Tensor:
+        """Return the losses that are minimised, and write their gradient at the outputs."""
+        ordered_KBQ, places_KBQ = scores_KBQ.sort(dim=2)
+        errors_KBQ = ordered_KBQ - (targets_KB / self._scale).unsqueeze(2)
+        # An error of 0 counts half above and half below, as it does where torch derives a maximum.
+        slopes_KBQ = torch.heaviside(errors_KBQ, errors_KBQ.new_tensor(0.5)) - self._levels_Q
+        gradient.scatter_(2, places_KBQ, slopes_KBQ / errors_KBQ[0].numel())
+        return self._means(errors_KBQ)
+
+    def loss(self, scores_KNQ: Tensor, targets_N: Tensor) -> Tensor:
+        """Return the plain losses; all models have the same samples."""
+        return self._means(in_order(scores_KNQ) - (targets_N / self._scale).view(1, -1, 1))
+
+    def predictions(self, scores_KNQ: Tensor) -> Tensor:
+        """Return quantiles in the target's own units, less its mean as the targets are."""
+        return in_order(scores_KNQ) * self._scale
+
+    def _means(self, errors_KNQ: Tensor) -> Tensor:
+        return pinball(errors_KNQ, self._levels_Q).flatten(1).sum(dim=1) / errors_KNQ[0].numel()
 
 
 class ConfusionMatrices:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.report import forecast_plots, quality_plots, search_charts, time_plots
+from harness.problems.quantile_scores import PREFIX, levels_in
+from harness.report import forecast_plots, quality_plots, quantile_plots, search_charts, time_plots
 from harness.report.canvas import SHOWN_TRIALS
 from harness.report.chart import Chart
 from harness.report.findings import Findings
@@ -74,6 +75,8 @@ def _test(findings: Findings) -> Iterator[Chart]:
         yield from _reliability(findings)
     if findings.problem.figure == "predicted_against_actual":
         yield from _values(findings)
+    if findings.problem.figure == "quantiles":
+        yield from _quantiles(findings)
     if findings.problem.figure == "forecast":
         yield from _forecasts(findings)
 
@@ -107,6 +110,20 @@ def _values(findings: Findings) -> Iterator[Chart]:
         sides = (actual.to_numpy(np.float64), predicted.to_numpy(np.float64))
         yield Chart(f"Residuals{of}", quality_plots.residuals(*sides), note)
         yield Chart(f"Distribution of residuals{of}", quality_plots.residual_histogram(*sides), "")
+
+
+def _quantiles(findings: Findings) -> Iterator[Chart]:
+    samples = findings.run.predictions
+    if samples is None or samples.empty or not (levels := levels_in(samples.columns)):
+        return
+    actual, quantiles = samples["target"], samples[[name for name in samples.columns if name.startswith(PREFIX)]]
+    note = "On the line as many values lie below a quantile as it promises. Bars are 95 % intervals."
+    yield Chart("Values below each quantile", quantile_plots.shares_below(actual, quantiles, levels), note)
+    if len(levels) > 1:
+        figure = quantile_plots.between(actual, samples["predicted"], quantiles)
+        shown = len(figure.data[0].x)
+        note = f"{shown:,} of {len(samples):,} samples, evenly spaced." if shown < len(samples) else ""
+        yield Chart("Quantiles and actual values", figure, note)
 
 
 def _forecasts(findings: Findings) -> Iterator[Chart]:

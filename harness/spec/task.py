@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -24,6 +25,7 @@ from pydantic import (
 
 from harness.errors import did_you_mean
 from harness.problems import problems
+from harness.records import TaskKind
 from harness.registry import Registry
 from harness.spec.base import Frozen, OneOf
 from harness.spec.names import TASKS
@@ -33,6 +35,16 @@ Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 _KINDS = OneOf(lambda: ["auto", *problems])
 Kind = Annotated[str, BeforeValidator(_KINDS.check), Field(json_schema_extra=_KINDS.describe)]
 """The name of a problem; ``auto``: classification or regression, as the targets say."""
+
+
+def _ascending(levels: tuple[float, ...]) -> tuple[float, ...]:
+    if any(after <= before for before, after in pairwise(levels)):
+        raise ValueError("name quantiles in ascending order, each once, such as [0.1, 0.5, 0.9]")
+    return levels
+
+
+Quantiles = Annotated[tuple[Fraction, ...], AfterValidator(_ascending)]
+"""Shares of the values that are to lie below what is predicted."""
 
 
 class Split(Frozen):
@@ -82,13 +94,24 @@ class TaskSpec(Frozen):
 
     source: ClassVar[str]
     """The key that says where the data is, by which the form is known."""
-    later: ClassVar[frozenset[str]] = frozenset()
+    later: ClassVar[frozenset[str]] = frozenset({"quantiles"})
     """Keys that were added to the form later: it is written without those that have their default, so that the hash of
     a space is what it was before."""
 
     split: Split = Split()
     limit: Annotated[int, Field(ge=10)] | None = None
     """At most so many samples for training and validation, drawn by the split's seed; the test part stays whole."""
+    quantiles: Quantiles = ()
+    """Predict these quantiles of a number, instead of the number itself."""
+
+    @model_validator(mode="after")
+    def _quantiles_of_a_number(self) -> TaskSpec:
+        kind = getattr(self, "kind", "auto")
+        if self.quantiles and kind not in ("auto", TaskKind.REGRESSION, TaskKind.QUANTILE_REGRESSION):
+            raise ValueError(f"quantiles are of a number, and `kind` is {kind}; leave out one of both")
+        if kind == TaskKind.QUANTILE_REGRESSION and not self.quantiles:
+            raise ValueError("kind: quantile-regression takes `quantiles`, such as [0.1, 0.5, 0.9]; name them")
+        return self
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -128,7 +151,7 @@ class BuiltinTask(TaskSpec):
     """A data set that harness knows by name (``harness tasks`` lists them)."""
 
     source: ClassVar[str] = "builtin"
-    later: ClassVar[frozenset[str]] = frozenset({"directory"})
+    later: ClassVar[frozenset[str]] = TaskSpec.later | {"directory"}
 
     builtin: str
     directory: DataPath | None = None
@@ -154,7 +177,7 @@ Words = tuple[Annotated[str, BeforeValidator(_as_words, json_schema_input_type=s
 class TableTask(TextReading, TaskSpec):
     """What every table may say beside where it is."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"text", "classes", *TextReading.model_fields})
+    later: ClassVar[frozenset[str]] = TaskSpec.later | {"text", "classes", *TextReading.model_fields}
 
     target: str | Annotated[tuple[str, ...], Field(min_length=2)]
     """The column to predict, or several: values, or labels where ``kind: multilabel``."""
@@ -194,6 +217,8 @@ class TableTask(TextReading, TaskSpec):
     def _targets_differ(self) -> TableTask:
         if len(set(self.targets)) < len(self.targets):
             raise ValueError("target names a column twice; name each once")
+        if self.quantiles and len(self.targets) > 1:
+            raise ValueError(f"quantiles are of one number, and target names {len(self.targets)}; name one")
         return self
 
     @model_validator(mode="after")
@@ -297,7 +322,7 @@ class ArraysOf(TaskSpec):
     @model_serializer(mode="wrap")
     def _by_its_key(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Name the key as users do, and leave it out where it says nothing, so that a space's hash is what it was."""
-        data: dict[str, Any] = handler(self)
+        data = self._as_before(handler)
         said = data.pop("as_")
         return data if said is None else {**data, "as": said}
 
@@ -377,6 +402,7 @@ class ForecastTask(TaskSpec):
     """Series in a CSV or Parquet file whose next values are predicted from those before."""
 
     source: ClassVar[str] = "forecast"
+    later: ClassVar[frozenset[str]] = frozenset()
 
     forecast: DataPath
     time: str
@@ -396,7 +422,7 @@ class ForecastTask(TaskSpec):
     """Steps after which the series resembles itself; ``auto``: as the distance of the times says, 12 of months."""
     transform: Literal["none", "log"] = "none"
     """``log``: learn logarithms, of values above 0 whose ups and downs grow with them."""
-    quantiles: tuple[Fraction, ...] = ()
+    quantiles: Quantiles = ()
     """Predict these beside the median."""
     origins: Annotated[int, Field(ge=1, le=1000)] = 1
     """The test part are so many horizons at the end of each series, each predicted from what is before it."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.data import Part
 from harness.data.pooling import pool_of, pooled
 from harness.data.token_counts import PER_TOKEN
-from harness.problems import Baselines, Estimator, problems
+from harness.problems import Baselines, Estimator, problem_of, problems
 from harness.records import NAN, Input, InputKind, TaskKind, TaskShape
 from harness.study.baseline_texts import tfidf
 
@@ -59,7 +59,7 @@ class Columns:
     @property
     def models(self) -> Baselines | None:
         """The models of the task's kind of problem, where it has any."""
-        return problems[self.shape.kind].baselines
+        return problem_of(self.shape).baselines
 
     @property
     def image(self) -> tuple[int, ...]:
@@ -154,6 +154,9 @@ def recipes(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
         return ()
     if columns.tokens:
         none = Estimator("gradient boosting", None, NAN, "skipped: texts have no columns of numbers")
+        if not models.sparse:
+            linear = models.linear(rows, 1, columns.shape.outputs)
+            return (models.constant(), linear._replace(model=None, note="skipped: takes too long on texts"), none)
         return (models.constant(), tfidf(models, columns.tokens, rows, columns.shape.outputs), none)
     found = (models.constant(), _linear(models, columns, rows), _boosting(models, columns, rows, seed))
     return (*found, *_of_series(columns, rows, seed))
@@ -164,8 +167,10 @@ def _of_series(columns: Columns, rows: int, seed: int) -> tuple[Estimator, ...]:
     series = columns.shape.find(InputKind.SERIES)
     if series is None or columns.shape.kind not in tuple(TaskKind):
         return ()
-    from harness.study.minirocket import minirocket
+    from harness.study.minirocket import NAME, minirocket
 
+    if columns.shape.kind == TaskKind.QUANTILE_REGRESSION:
+        return (Estimator(NAME, None, NAN, "skipped: its ridge model predicts a mean, and no quantiles"),)
     whole = columns.numbers == _features(columns.shape)
     return (minirocket(series, rows, seed, whole=whole, classes=bool(problems[columns.shape.kind].classes)),)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from harness.data import Part, TrainingData, derive_seed
 from harness.errors import HardwareError, first_line
-from harness.problems import LOSS, Estimator, problems
+from harness.problems import LOSS, Estimator, problem_of
 from harness.problems.scoring import Scorer
 from harness.records import NAN
 from harness.spec import Spec
@@ -167,7 +167,7 @@ def _measured(
 ) -> dict[str, float]:
     """Return the plain loss and all other metrics of a fitted model."""
     shape = dataset.shape
-    problem, models = problems[shape.kind], columns.models
+    problem, models = problem_of(shape), columns.models
     assert models is not None, "there is a model of it"
     answers = models.answers_of(recipe.model, columns.inputs(part), shape.outputs)
     loss = problem.losses_of(answers, part.targets, loss=problem.losses[0], scale=shape.scale).mean()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from harness.errors import SpecError
 from harness.own import import_function
-from harness.problems import LOSS, known_metrics, problems
+from harness.problems import LOSS, known_metrics, problem_of, problems
 from harness.problems.scoring import Function, Scorer, scores
-from harness.records import Outcome, TrialRecord, memory_mib
+from harness.records import Outcome, TaskShape, TrialRecord, memory_mib
 from harness.spec import COST, Direction, Spec
 from harness.study.pareto import pareto_front
 
@@ -52,7 +52,7 @@ def resolve_objectives(spec: Spec, kind: str) -> tuple[Objective, ...]:
     return tuple(Objective(name, direction == "maximize", exact) for name, direction in spec.objective.items())
 
 
-def resolve_metrics(spec: Spec, kind: str, given: Mapping[str, Function], *, trust: bool) -> Scorer:
+def resolve_metrics(spec: Spec, shape: TaskShape, given: Mapping[str, Function], *, trust: bool) -> Scorer:
     """Return what measures the metrics that are asked for, beyond sums over batches, and the user's own.
 
     Those of ``given`` are not imported, and those without a path are registered. Raises :class:`SpecError` where a
@@ -61,9 +61,13 @@ def resolve_metrics(spec: Spec, kind: str, given: Mapping[str, Function], *, tru
     """
     from joblib import wrap_non_picklable_objects
 
+    kind, problem = shape.kind, problem_of(shape)
     asked = [*spec.objective, *(name for name, path in spec.metrics.items() if path is None)]
     for name in asked:
-        _check_fits(name, kind, f"metrics.{name}")
+        where = f"{'objective' if name in spec.objective else 'metrics'}.{name}"
+        _check_fits(name, kind, where)
+        if why := problem.lacks(name):
+            raise SpecError(f"{where}: has no value on this task: {why}; use another metric")
 
     def function(name: str, path: str | None) -> Function:
         if name in given:
@@ -77,7 +81,7 @@ def resolve_metrics(spec: Spec, kind: str, given: Mapping[str, Function], *, tru
         for name, path in spec.metrics.items()
         if name not in known
     }
-    return Scorer(kind, tuple(name for name in problems[kind].unsummed if name in asked), own)
+    return Scorer(kind, tuple(name for name in problem.unsummed if name in asked), own, shape.target)
 
 
 def _check_fits(name: str, kind: str, where: str) -> None:

@@ -277,7 +277,8 @@ class SearchPart:
             return []
         problem = problems[self._dataset.shape.kind]
         names = tuple(metric.name for metric in problem.metrics)
-        scorer = replace(self._job.scorer, kind=problem.name, names=names)
+        target = self._dataset.shape.target
+        scorer = replace(self._job.scorer, kind=problem.name, names=names, target=target)
         scene = Scene(self._job.dataset, *finisher.scored_on, scorer)
         rows = [
             *run_baselines(scene, self._job.spec.search.seed, self._stop),

@@ -153,7 +153,7 @@ def open_search(request: Request) -> Opened:
     if request.resume and read_status(request.resume).get("fingerprint") != dataset.fingerprint:
         raise DataError(f"{request.resume}: cannot be resumed: the data of task {dataset.name!r} has changed since")
     objectives = resolve_objectives(spec, dataset.shape.kind)
-    scorer = resolve_metrics(spec, dataset.shape.kind, request.metrics, trust=request.trust)
+    scorer = resolve_metrics(spec, dataset.shape, request.metrics, trust=request.trust)
     if request.execution.workers != 0:
         _check_sendable(scorer)
     replicates = with_recorded(request.resume, request.replicates)

@@ -44,7 +44,8 @@ def _airline(task: BuiltinTask) -> Source:
     Series G of Box and Jenkins, 1970, Time series analysis: forecasting and control. Logarithms, since its seasons grow
     with it.
     """
-    said = {"time": "month", "target": "passengers", "horizon": 12, "transform": "log", "split": task.split}
+    said: dict[str, Any] = {"time": "month", "target": "passengers", "horizon": 12, "transform": "log"}
+    said |= {"split": task.split, "quantiles": task.quantiles}
     return read_forecast(ForecastTask.model_validate({"forecast": AIRLINE, **said}))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.data.modality import modality_of
-from harness.errors import InputError
+from harness.errors import DataError, InputError
 from harness.problems import problems
 from harness.records import TaskKind
 from harness.spec.task import TaskSpec
@@ -71,6 +71,8 @@ class Source:
     notes: tuple[str, ...] = ()
     problem: str = "auto"
     """As the task names it."""
+    quantiles: tuple[float, ...] = ()
+    """The quantiles that are predicted of a number, ascending; empty: the number itself, or what the inputs say."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -90,6 +92,25 @@ class Source:
     def positions(self, chosen: np.ndarray) -> np.ndarray:
         """Translate sample numbers into positions in what was read."""
         return self.rows[chosen] if len(self.rows) else chosen
+
+    def asked_for(self, quantiles: tuple[float, ...]) -> Source:
+        """Return the source of a task that asks for quantiles of its targets. Raises :class:`DataError`.
+
+        What says itself of which quantiles it is, as series that go on do, is returned as it is.
+        """
+        if not quantiles or problems[self.kind].continues:
+            return self
+        if self.class_names:
+            raise DataError(
+                f"{self.name}: its targets are {len(self.class_names)} classes, and quantiles are of a number: leave"
+                " out `quantiles`, or say `kind: regression` where the classes are amounts"
+            )
+        if self.targets.ndim > 1:
+            raise DataError(
+                f"{self.name}: has {self.targets.shape[1]} values to predict of each sample, and quantiles are of one"
+                " number; give one, or leave out `quantiles`"
+            )
+        return replace(self, quantiles=quantiles, problem=TaskKind.QUANTILE_REGRESSION)
 
     def only(self, chosen: np.ndarray) -> Source:
         """Return some of the samples as a source of their own, with their positions in what was read."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.errors import InputError
 from harness.measure.temperature import fit_temperature
-from harness.problems import LOSS, problems
+from harness.problems import LOSS, problem_of, problems
 from harness.problems.problem import Undefined
 from harness.problems.scoring import Scorer
 from harness.records import TaskShape
@@ -35,7 +35,7 @@ class Judge:
     def losses(self, outputs: Outputs) -> Losses:
         """Return the plain loss of each sample: log loss in nats, or squared error in standard units."""
         name = loss_name(self.shape, "auto")
-        return problems[self.shape.kind].losses_of(outputs, self.targets, loss=name, scale=self.shape.scale)
+        return problem_of(self.shape).losses_of(outputs, self.targets, loss=name, scale=self.shape.scale)
 
     def cost(self, metric: str, *, maximize: bool, rows: NDArray[np.int64] | None = None) -> Cost:
         """Return what is to be made small: a metric, less it where more is better, of all samples or of some rows."""

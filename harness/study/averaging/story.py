@@ -191,6 +191,6 @@ def _seen(library: Library, part: Part, answers: np.ndarray, figures: Figures) -
 
 def _metrics(judge: Judge, answers: np.ndarray) -> dict[str, float]:
     """Return every metric of the problem and of the user's, as they are defined over all samples."""
-    kind = judge.shape.kind
-    scorer = replace(judge.scorer, kind=kind, names=tuple(metric.name for metric in problems[kind].metrics))
+    kind, names = judge.shape.kind, tuple(metric.name for metric in problems[judge.shape.kind].metrics)
+    scorer = replace(judge.scorer, kind=kind, names=names, target=judge.shape.target)
     return {LOSS: float(judge.losses(answers).mean()), **scorer.measure(judge.truth, answers).values}

@@ -85,7 +85,7 @@ class Finisher:
         made = self._made()
         opened = open_test()
         part = made.dataset.open_test()
-        scorer = scorer_of_all(self._job.scorer, made.dataset.shape.kind)
+        scorer = scorer_of_all(self._job.scorer, made.dataset.shape)
         scored = score(self._folder, made, part, self._candidate, scorer)
         self.scored_on = made.dataset, part
         self._notes += clipped(made.dataset)

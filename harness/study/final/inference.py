@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from harness.data import Batches, Dataset, Part
-from harness.problems import problems
+from harness.problems import problem_of
 from harness.records import Plan, TaskShape
 from harness.study.trial.building import place_evaluation
 from harness.train import Evaluation, evaluate, predict
@@ -42,7 +42,7 @@ class Inference:
 
     def on_test(self, dataset: Dataset, part: Part) -> OnTest:
         """Measure the model on the test samples of a data set, which are ``part`` as the model takes them in."""
-        result, problem = self.evaluate(part), problems[self.shape.kind]
+        result, problem = self.evaluate(part), problem_of(self.shape)
         assert result.answers is not None, "they were asked for"
         answers = problem.own_units(result.answers, self.shape)
         names = self.shape.target.names if self.shape.target else ()

@@ -15,7 +15,7 @@ from harness.store import RunFolder, to_parquet
 from harness.store.files import read_object
 from harness.study.final.inference import Inference
 from harness.study.final.retraining import settled_candidate
-from harness.study.final.scoring import scorer_of_all
+from harness.study.final.scoring import reasons_of, scorer_of_all
 from harness.study.job import Job
 from harness.study.keeping import weights_file
 from harness.study.trial.building import build_model, followed_here
@@ -62,5 +62,5 @@ def _scored(
     inference = Inference(model, shape, followed_here(record.plan, job.device), candidate.training.loss)
     result, answers, predictions = inference.on_test(dataset, part)
     folder.write(f"test/trial-{record.trial:06d}.parquet", to_parquet(predictions))
-    more = scorer_of_all(job.scorer, shape.kind).measure(part.truth, answers)
+    more = reasons_of(shape, result.metrics) | scorer_of_all(job.scorer, shape).measure(part.truth, answers)
     return {**result.metrics, **more.values}, more.reasons

@@ -20,7 +20,7 @@ from harness.hardware import choose_device
 from harness.problems import problems
 from harness.problems.deciding import decide
 from harness.problems.flags import SAID
-from harness.records import Target, TaskShape
+from harness.records import Target, TaskKind, TaskShape
 from harness.store.files import read_parquet
 from harness.study.final.inference import Inference
 from harness.study.final.residuals import read_residuals
@@ -90,8 +90,8 @@ class Predictor:
 
         ``raw`` is a DataFrame whose columns are matched by name, an array, or a list of image files. A column that is
         missing is an error, one that training did not learn from is ignored with a warning; a category that training
-        did not see counts as unknown. Of several values they are (N, V). Raises
-        :class:`~harness.errors.DataError`.
+        did not see counts as unknown. Of several values they are (N, V), of quantiles (N, Q) in the order of their
+        levels. Raises :class:`~harness.errors.DataError`.
         """
         return self.decide(self._answers(raw))
 
@@ -128,6 +128,8 @@ class Predictor:
             raise InputError(f"{self.run}: predicts values, of which there are no probabilities; use predict")
         if coverage is None or problem.intervals:
             return
+        if problem.name == TaskKind.QUANTILE_REGRESSION:
+            raise InputError(f"{self.run}: predicts quantiles, which say how far values spread; leave out intervals")
         if problem.continues:
             raise InputError(f"{self.run}: forecasts have no intervals of one length; name `quantiles` in the task")
         what = "labels" if problem.flags else "classes"
@@ -140,7 +142,9 @@ class Predictor:
         """
         part = prepare(self.preprocessing, raw, unusual=unusual)
         if not len(part):
-            return np.empty((0, len(self.class_names)) if self.class_names else (0, *self._target.shape), np.float32)
+            levels = (len(self._target.quantiles),) if self._target.quantiles else ()
+            several = (len(self.class_names),) if self.class_names else (*self._target.shape, *levels)
+            return np.empty((0, *several), np.float32)
         return self.answers_of(part)
 
     def answers_of(self, part: Part) -> np.ndarray:

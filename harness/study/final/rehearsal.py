@@ -15,7 +15,7 @@ from harness.errors import Diverged, first_line
 from harness.measure.isotonic import along_curves, fit_isotonic
 from harness.measure.temperature import fit_temperature, tempered
 from harness.models import Curves
-from harness.problems import LOSS, Undefined, problems
+from harness.problems import LOSS, Undefined, problem_of
 from harness.records import NAN, Plan, TaskShape, TrialRecord
 from harness.study.final.decision import KEPT, Decision, Tried, decide
 from harness.study.final.inference import Inference
@@ -38,7 +38,7 @@ class Rehearsal:
         self._candidate = settled_candidate(winner)
         self._retraining = retraining
         self._number = number
-        self._problem = problems[dataset.shape.kind]
+        self._problem = problem_of(dataset.shape)
         self._answers = _Answers(dataset.shape, dataset.validation, self._candidate.training.loss)
         self._outputs: dict[str, np.ndarray] = {}
         """What the first seed predicts by each recipe."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ from torch import Tensor
 import harness
 from harness.data import Dataset, Part, TrainingData
 from harness.models import own_sha256
-from harness.problems import problems
+from harness.problems import problem_of, problems
 from harness.problems.scoring import Scorer
-from harness.records import Figures, Plan
+from harness.records import Figures, Plan, TaskShape
 from harness.spec import Candidate
 from harness.store import RunFolder, to_parquet
 from harness.store.provenance import version
@@ -35,7 +35,7 @@ class Scored(NamedTuple):
     details: Mapping[str, Any]
     """Scores of each class and the confusion matrix, as far as there are any."""
     more: Figures
-    """The metrics that do not follow from sums over batches."""
+    """The metrics that do not follow from sums over batches, and why those have no value that have none."""
     mistakes: list[dict[str, Any]]
     """The samples that it got most wrong, by the most probable class."""
     threshold: Mapping[str, Any] | None
@@ -44,7 +44,7 @@ class Scored(NamedTuple):
 
 def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate, scorer: Scorer) -> Scored:
     """Measure the final model on the test samples, in sums and by ``scorer``, and write its predictions of them."""
-    dataset, shape, problem = made.dataset, made.dataset.shape, problems[made.dataset.shape.kind]
+    dataset, shape, problem = made.dataset, made.dataset.shape, problem_of(made.dataset.shape)
     inference = Inference(made.predictor, shape, made.plan, candidate.training.loss)
     result, answers, predictions = inference.on_test(dataset, part)
     mistakes = describe_mistakes(dataset, predictions, problem.mistakes(part.truth, answers))
@@ -54,12 +54,19 @@ def score(folder: RunFolder, made: Made, part: Part, candidate: Candidate, score
         about = told(made.threshold, BEFORE, {name: metrics[name] for name in at_threshold})
         metrics = {**metrics, **at_threshold}
     folder.write("predictions.parquet", to_parquet(predictions))
-    return Scored(metrics, details, scorer.measure(part.truth, answers), mistakes, about)
+    more = reasons_of(shape, metrics) | scorer.measure(part.truth, answers)
+    return Scored(metrics, details, more, mistakes, about)
 
 
-def scorer_of_all(scorer: Scorer, kind: str) -> Scorer:
+def reasons_of(shape: TaskShape, metrics: Iterable[str]) -> Figures:
+    """Return, without a value, why some metrics have none on the task, whatever the samples."""
+    problem = problem_of(shape)
+    return Figures(reasons={name: why for name in metrics if (why := problem.lacks(name))})
+
+
+def scorer_of_all(scorer: Scorer, shape: TaskShape) -> Scorer:
     """Return what measures the test samples: all that the problem knows, and the user's own metrics."""
-    return replace(scorer, kind=kind, names=problems[kind].unsummed)
+    return replace(scorer, kind=shape.kind, names=problems[shape.kind].unsummed, target=shape.target)
 
 
 def clipped(dataset: Dataset) -> list[str]:

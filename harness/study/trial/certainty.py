@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.data import derive_seed
 from harness.measure import standard_error
-from harness.problems import LOSS, problems
+from harness.problems import LOSS, problem_of
 from harness.records import EpochRecord, Figures
 from harness.study.folds import best_epochs
 from harness.study.job import Job
@@ -24,7 +24,7 @@ def measure_certainty(job: Job, loss: str, answers: np.ndarray, seed: int) -> Fi
     """
     dataset, metric = job.dataset, job.objectives[0].metric
     shape, seed = dataset.shape, derive_seed(seed, "standard error")
-    problem = problems[shape.kind]
+    problem = problem_of(shape)
     if metric in job.scorer:
         answers = problem.own_units(answers, shape)
         return job.scorer.standard_error(metric, dataset.validation.truth, answers, seed)

@@ -87,6 +87,13 @@ def test_losses_of_values(toy, loss, outputs):
 
 
 @pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("levels", [(0.9,), (0.1, 0.4, 0.5)])
+def test_losses_of_quantiles(toy, levels):
+    bench = toy.bench(TaskKind.QUANTILE_REGRESSION, quantiles=levels).in_float64()
+    compare(bench, [toy.candidate(dropout=share) for share in (0.0, 0.2)], within=1e-9)
+
+
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("numeric", ["plain", "piecewise_linear"])
 def test_a_table_with_categories(toy, numeric):
     bench = toy.bench(TaskKind.CLASSIFICATION, outputs=3, categories=True).in_float64()

@@ -8,14 +8,18 @@ import torch
 from harness import models
 from harness.data import Order, Part, place
 from harness.problems import problems
-from harness.records import NAN, Named, Plan, TaskKind, TaskShape, table_inputs
+from harness.records import NAN, Named, Plan, Target, TaskKind, TaskShape, table_inputs
 from harness.spec import Candidate, Training
 from harness.train import Fit, Supervised, Targets, outputs_for
 from harness.train.randomness import chance
 from harness.train.stack import Member, Stack
 
 CPU = torch.device("cpu")
-OBJECTIVES = {TaskKind.CLASSIFICATION: ("accuracy", True), TaskKind.REGRESSION: ("rmse", False)}
+OBJECTIVES = {
+    TaskKind.CLASSIFICATION: ("accuracy", True),
+    TaskKind.REGRESSION: ("rmse", False),
+    TaskKind.QUANTILE_REGRESSION: ("pinball", False),
+}
 CARDINALITIES = (4, 7)
 QUANTILES = ((-1.0, 0.0, 1.0), (-1.0, 1.0), (-2.0, -0.5, 0.5, 2.0))
 """Of the first three of five numeric columns; the others are not encoded."""
@@ -97,7 +101,7 @@ def in_float64(part):
     return replace(part, inputs=(numbers.astype(np.float64), *codes), targets=targets)
 
 
-def bench(kind, *, outputs=1, categories=False, samples=86):
+def bench(kind, *, outputs=1, categories=False, samples=86, quantiles=()):
     """Return a task whose targets depend on its columns; the last batch of 32 is a smaller one."""
     drawn = np.random.default_rng(0)
     numbers = drawn.standard_normal((samples + 40, 5)).astype(np.float32)
@@ -108,7 +112,8 @@ def bench(kind, *, outputs=1, categories=False, samples=86):
         shape = TaskShape(kind=kind, outputs=outputs, inputs=inputs(categories, numbers, codes))
     else:
         targets = signal.astype(np.float32) if outputs == 1 else np.stack([signal, -(signal**2)], 1).astype(np.float32)
-        shape = TaskShape(kind=kind, outputs=outputs, inputs=inputs(categories, numbers, codes))
+        target = Target(quantiles=quantiles, scale=(1.5,) * outputs)
+        shape = TaskShape(kind=kind, outputs=outputs, inputs=inputs(categories, numbers, codes), target=target)
     own = (numbers, codes) if categories else (numbers,)
     first, second = slice(0, samples), slice(samples, None)
     return Bench(

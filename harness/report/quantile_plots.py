@@ -1,0 +1,58 @@
+"""Figures of predicted quantiles: how many values lie below each, and the values between the outer ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from harness.report.canvas import COLOURS, FRONT_COLOUR, empty_figure, floats
+from harness.report.quality_plots import SHOWN_SAMPLES
+from harness.report.wording import percent
+
+
+def shares_below(actual: pd.Series, quantiles: pd.DataFrame, levels: Sequence[float]) -> go.Figure:
+    """Draw the share of the values that are no more than each quantile over its level, with Wilson's 95 % intervals.
+
+    On the line quantiles keep what they promise.
+    """
+    from scipy.stats import binomtest
+
+    below = (quantiles.to_numpy(np.float64) >= actual.to_numpy(np.float64)[:, None]).sum(axis=0)
+    ends = np.array([binomtest(int(hits), len(actual)).proportion_ci(method="wilson") for hits in below])
+    shares = below / len(actual)
+    figure = empty_figure(420, x="level of the quantile", y="share of the values at or below it")
+    line = {"color": FRONT_COLOUR, "dash": "dash", "width": 1.5}
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, name="as promised", hoverinfo="skip")
+    figure.add_scatter(
+        x=floats(levels),
+        y=floats(shares),
+        error_y={"array": floats(ends[:, 1] - shares), "arrayminus": floats(shares - ends[:, 0]), "thickness": 1},
+        mode="lines+markers",
+        marker={"color": COLOURS[0], "size": 8},
+        name="test samples",
+        text=[f"quantile {level:g}: {percent(share)}" for level, share in zip(levels, shares, strict=True)],
+        hovertemplate="%{text}<extra></extra>",
+    )
+    figure.update_layout(xaxis={"range": [0, 1]}, yaxis={"range": [0, 1.02]}, showlegend=True)
+    return figure
+
+
+def between(actual: pd.Series, predicted: pd.Series, quantiles: pd.DataFrame) -> go.Figure:
+    """Draw the values over samples in the order of what was predicted, and the band of the outer quantiles."""
+    rows = np.argsort(predicted.to_numpy(np.float64), kind="stable")
+    rows = rows[:: max(1, math.ceil(len(rows) / SHOWN_SAMPLES))]
+    places, table = list(range(len(rows))), quantiles.to_numpy(np.float64)[rows]
+    figure = empty_figure(420, x="test samples, in the order of their prediction", y="value")
+    band = {"mode": "lines", "line": {"width": 0, "color": COLOURS[0]}, "hoverinfo": "skip"}
+    figure.add_scatter(x=places, y=floats(table[:, -1]), showlegend=False, **band)
+    figure.add_scatter(x=places, y=floats(table[:, 0]), fill="tonexty", name="lowest to highest quantile", **band)
+    line = {"color": COLOURS[0], "width": 2}
+    figure.add_scatter(x=places, y=floats(predicted.to_numpy()[rows]), mode="lines", line=line, name="predicted")
+    marker = {"color": FRONT_COLOUR, "size": 5, "opacity": 0.6}
+    figure.add_scatter(x=places, y=floats(actual.to_numpy()[rows]), mode="markers", marker=marker, name="actual")
+    figure.update_layout(showlegend=True)
+    return figure
