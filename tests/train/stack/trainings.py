@@ -56,24 +56,30 @@ class Bench:
         size, samples = of.training.batch_size, len(self.train)
         order = Order(part_samples=samples, batch_size=size, seed=seed, shuffle=True, drop_last=False)
         options = {"objective": OBJECTIVES[self.shape.kind], "epochs": epochs, "seed": seed, "trial": trial}
-        return Member(self.recipe(of, seed), order, **options)
+        return Member(self.recipe(of, seed), order, self, **options)
 
     def stack(self, members):
-        return Stack(members, self.train, self.validation, lambda: None)
+        return Stack(members, lambda: None)
 
     def train_all(self, members):
         """Train members to their ends, and return the records of each."""
-        stack, records = self.stack(members), {member: [] for member in members}
-        while stack.members:
-            for member, record in zip(stack.members, stack.epoch(), strict=True):
-                if record is not None:
-                    records[member].append(record)
-            stack.keep([member for member in stack.members if member.end is None and not member.finished])
+        records = train_all(self.stack(members))
         return [records[member] for member in members]
 
     def in_float64(self):
         """Return the same with samples of eight bytes."""
         return replace(self, train=in_float64(self.train), validation=in_float64(self.validation))
+
+
+def train_all(stack):
+    """Train the members of a stack to their ends, and return the records of each."""
+    records = {member: [] for member in stack.members}
+    while stack.members:
+        for member, record in zip(stack.members, stack.epoch(), strict=True):
+            if record is not None:
+                records[member].append(record)
+        stack.keep([member for member in stack.members if member.end is None and not member.finished])
+    return records
 
 
 def plan(batch_size):
