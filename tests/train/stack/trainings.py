@@ -12,7 +12,7 @@ from harness.records import NAN, Named, Plan, TaskKind, TaskShape, table_inputs
 from harness.spec import Candidate, Training
 from harness.train import Fit, Supervised, Targets, outputs_for
 from harness.train.randomness import chance
-from harness.train.stack import Member, Stack
+from harness.train.stack import Lengths, Member, Stack
 
 CPU = torch.device("cpu")
 OBJECTIVES = {TaskKind.CLASSIFICATION: ("accuracy", True), TaskKind.REGRESSION: ("rmse", False)}
@@ -70,6 +70,25 @@ class Bench:
         """Return the same with samples of eight bytes."""
         return replace(self, train=in_float64(self.train), validation=in_float64(self.validation))
 
+    def folds(self, *sizes):
+        """Return folds of so many training samples, each with samples and a scale of its own, and for validation 2 K to
+        K + 1 samples.
+        """
+        return [self._fold(number, size, len(sizes)) for number, size in enumerate(sizes)]
+
+    def _fold(self, number, size, count):
+        shape, train = self.shape, taken(self.train, (np.arange(size) + 3 * number) % len(self.train))
+        if shape.kind is TaskKind.REGRESSION:
+            scale = tuple(np.atleast_1d(train.targets.std(axis=0)).astype(float).tolist())
+            shape = replace(shape, target=replace(shape.target, scale=scale))
+        return Bench(shape, train, taken(self.validation, np.arange(2 * count - number) + number))
+
+
+def stack_of_folds(members, folds):
+    """Return a stack of members that are of these folds, whether there is one of each or not."""
+    lengths = Lengths(max(len(fold.train) for fold in folds), max(len(fold.validation) for fold in folds))
+    return Stack(members, lambda: None, lengths)
+
 
 def train_all(stack):
     """Train the members of a stack to their ends, and return the records of each."""
@@ -95,6 +114,11 @@ def plan(batch_size):
         data_reason="",
         threads=1,
     )
+
+
+def taken(part, rows):
+    """Return some samples of a part."""
+    return Part(tuple(each[rows] for each in part.inputs), part.targets[rows], part.index[rows])
 
 
 def in_float64(part):
