@@ -93,7 +93,9 @@ class Trainings:
         own = [checkpoint] if len(self.members) == 1 else self._cut(checkpoint)
         folds = by_fold(carried.epochs)
         if len(folds) != len(own):
-            raise StorageError(f"checkpoint is damaged: it has epochs of {len(folds)} trainings, not of {len(own)}")
+            raise StorageError(
+                f"checkpoint is of {len(folds)} trainings, not of {len(own)}; delete it, and its trial starts anew"
+            )
         for member, data, epochs in zip(self.members, own, folds, strict=True):
             member.restore(data)
             of_one, trial = replace(carried, epochs=epochs), self.progress.assignment.trial
