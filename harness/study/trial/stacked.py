@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Container, Hashable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -135,7 +135,7 @@ class StackedTrials:
 
     def _go_on(self, trials: Sequence[Trainings]) -> None:
         """Let go of what has ended."""
-        learning = [member for trial in trials for member in trial.learning]
+        learning = dict.fromkeys(member for trial in trials for member in trial.learning)
         if self._stacks is None:
             self._stacks = self._stacked(learning)
             return
@@ -145,7 +145,7 @@ class StackedTrials:
         if trials:
             self._pace.keep(partial(self._keep_checkpoints, trials))
 
-    def _stacked(self, members: Sequence[Member]) -> list[Stack]:
+    def _stacked(self, members: Iterable[Member]) -> list[Stack]:
         """Return stacks of members; folds whose models have other shapes, or that take other steps, have their own.
 
         Which ones come together follows from the data, not from which trials there are.
