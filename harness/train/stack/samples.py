@@ -46,7 +46,9 @@ class Samples:
     def of(cls, members: Sequence[Member], part: Literal["train", "validation"]) -> Samples:
         """Return those of members; what a model makes of numbers and codes without learning is made once."""
         firsts = {member.data: member for member in members}
-        numbers, codes, targets = [], [], []
+        numbers: list[Tensor] = []
+        codes: list[Tensor] = []
+        targets: list[Tensor] = []
         for data, member in firsts.items():
             own = data.train if part == "train" else data.validation
             x, *columns = member.seen(own.tensors(CPU))
