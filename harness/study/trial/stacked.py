@@ -1,7 +1,8 @@
 """Trials that are trained as one program: stacks, whose members are a trial's one training, or all its folds or seeds.
 
 All folds of a trial are trained at once. One that is pruned after a few of them has then trained the others in vain;
-but five folds of a small model at once take about the time of two, and the median pruner asks after two at the earliest.
+but five folds of a small model at once take about the time of two, and of five the median pruner asks after two at the
+earliest.
 """
 
 from __future__ import annotations
