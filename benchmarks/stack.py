@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 
 from harness import models
-from harness.data import Dataset, Order, load, place
+from harness.data import Order, TrainingData, load, place
 from harness.problems import problems
 from harness.records import NAN, Named, Plan
 from harness.spec import Candidate, Training, parse_spec
@@ -60,7 +60,7 @@ OBJECTIVE = ("accuracy", True)
 class Arms:
     """The ways to train, each so many epochs."""
 
-    data: Dataset
+    data: TrainingData
     epochs: int
 
     def bare(self) -> None:
@@ -88,7 +88,7 @@ class Arms:
 
         def train() -> None:
             members = [self._member(seed) for seed in range(count)]
-            stack = Stack(members, self.data.train, self.data.validation, lambda: None)
+            stack = Stack(members, lambda: None)
             for _ in range(self.epochs):
                 stack.epoch()
 
@@ -107,7 +107,7 @@ class Arms:
     def _member(self, seed: int) -> Member:
         samples = len(self.data.train)
         order = Order(part_samples=samples, batch_size=BATCH, seed=seed, shuffle=True, drop_last=False)
-        return Member(self._recipe(seed), order, objective=OBJECTIVE, epochs=self.epochs, seed=seed)
+        return Member(self._recipe(seed), order, self.data, objective=OBJECTIVE, epochs=self.epochs, seed=seed)
 
 
 def main() -> None:
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    data = load(parse_spec(SPACE, origin="benchmark").task, seed=0)
+    data = load(parse_spec(SPACE, origin="benchmark").task, seed=0).training_data()
     arms = Arms(data, options.epochs)
     ways: dict[str, tuple[Callable[[], None], int]] = {"bare loop": (arms.bare, 1), "alone": (arms.alone, 1)}
     ways |= {f"stack of {count}": (arms.stack(count), count) for count in (1, 4, 16, 64)}

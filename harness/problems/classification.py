@@ -141,15 +141,23 @@ class Classification(Problem):
         )
 
     def stacked_criterion(
-        self, shape: TaskShape, options: Sequence[LossOptions], *, class_counts: Sequence[int] | None
+        self,
+        shapes: Sequence[TaskShape],
+        options: Sequence[LossOptions],
+        *,
+        class_counts: Sequence[Sequence[int] | None],
     ) -> StackedCriterion:
         """Return cross-entropies."""
+        import torch
+
         from harness.problems.stacked import StackedLabels
 
+        weights = [weights_of(each, counts) for each, counts in zip(options, class_counts, strict=True)]
+        known = [weights_C for weights_C in weights if weights_C is not None]
         return StackedLabels(
-            binary=self.loss_name(shape, options[0].loss) == "binary",
+            binary=self.loss_name(shapes[0], options[0].loss) == "binary",
             smoothings=[each.label_smoothing for each in options],
-            weights_C=weights_of(options[0], class_counts),
+            weights_KC=torch.stack(known) if known else None,
         )
 
     def losses_of(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.problems.outputs import Outputs
+    from harness.problems.stacked import Counted
 
     Floats = NDArray[np.float64]
 
@@ -148,11 +149,16 @@ class StackedCriterion(Protocol):
     def scores(self, outputs: Tensor) -> Tensor:
         """Return what losses and metrics take, from what the models return."""
 
-    def training_loss(self, scores: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
-        """Return the ``K`` losses that are minimised, without L1, and write their ``gradient`` at the outputs."""
+    def training_loss(
+        self, scores: Tensor, targets: Tensor, gradient: Tensor, counted: Counted | None = None
+    ) -> Tensor:
+        """Return the ``K`` losses that are minimised, without L1, and write their ``gradient`` at the outputs.
 
-    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the ``K`` plain mean losses on samples that all models have in common."""
+        ``counted`` says which samples count; None: all.
+        """
+
+    def loss(self, scores: Tensor, targets: Tensor, counted: Counted | None = None) -> Tensor:
+        """Return the ``K`` plain mean losses; targets are of each model, or ``N`` that all have in common."""
 
     def predictions(self, scores: Tensor) -> Tensor:
         """Return what :class:`Qualities` take."""
@@ -161,8 +167,11 @@ class StackedCriterion(Protocol):
 class Qualities(Protocol):
     """What measures the predictions of several models."""
 
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Add samples of each model; their targets, or those of samples that all have in common."""
+    def update(self, predictions: Tensor, targets: Tensor, mask_KN: Tensor | None = None) -> None:
+        """Add samples of each model; their targets, or those of samples that all have in common.
+
+        Of a mask those count where it is true.
+        """
 
     def metrics(self) -> list[dict[str, float]]:
         """Return the summed metrics of each model."""
@@ -174,11 +183,12 @@ class Each:
     def __init__(self, measures: Sequence[Quality]) -> None:
         self._measures = measures
 
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Add ``K x N`` predictions, and targets of each or ``N`` of all."""
+    def update(self, predictions: Tensor, targets: Tensor, mask_KN: Tensor | None = None) -> None:
+        """Add ``K x N`` predictions, and targets of each or ``N`` of all; of a mask those where it is true."""
         shared = targets.shape[: predictions.ndim - 1] != predictions.shape[: predictions.ndim - 1]
         for place, measure in enumerate(self._measures):
-            measure.update(predictions[place], targets if shared else targets[place])
+            counted = slice(None) if mask_KN is None else mask_KN[place]
+            measure.update(predictions[place][counted], (targets if shared else targets[place])[counted])
 
     def metrics(self) -> list[dict[str, float]]:
         """Return those of each."""
@@ -291,9 +301,17 @@ class Problem(ABC):
         """Return the loss that is asked for. Raises :class:`InputError` for options that do not fit."""
 
     def stacked_criterion(
-        self, shape: TaskShape, options: Sequence[LossOptions], *, class_counts: Sequence[int] | None
+        self,
+        shapes: Sequence[TaskShape],
+        options: Sequence[LossOptions],
+        *,
+        class_counts: Sequence[Sequence[int] | None],
     ) -> StackedCriterion:
-        """Return the losses of several models on a CPU, which differ in their label smoothing at most."""
+        """Return the losses of several models on a CPU.
+
+        They differ at most in their label smoothing, and in what follows from training samples of their own: the scale
+        of values and the counts of classes.
+        """
         raise NotImplementedError(f"the losses of a {self.name} task are computed for one model only")
 
     @abstractmethod

@@ -139,7 +139,11 @@ class QuantileRegression(Regression):
         return Quantiles(_levels_of(shape), units(shape, device), device)
 
     def stacked_criterion(
-        self, shape: TaskShape, options: Sequence[LossOptions], *, class_counts: Sequence[int] | None
+        self,
+        shapes: Sequence[TaskShape],
+        options: Sequence[LossOptions],
+        *,
+        class_counts: Sequence[Sequence[int] | None],
     ) -> StackedCriterion:
         """Return pinball losses of a standardised target."""
         import torch
@@ -147,9 +151,10 @@ class QuantileRegression(Regression):
         from harness.problems.stacked import StackedQuantiles
         from harness.problems.values import units
 
-        for each in options:
+        for shape, each in zip(shapes, options, strict=True):
             self._checked_loss(shape, each)
-        return StackedQuantiles(_levels_of(shape), units(shape, torch.device("cpu")))
+        scales = torch.stack([torch.as_tensor(units(shape, torch.device("cpu"))) for shape in shapes])
+        return StackedQuantiles(_levels_of(shapes[0]), scales)
 
     def losses_of(
         self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]

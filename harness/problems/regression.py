@@ -105,7 +105,11 @@ class Regression(Problem):
         return Values(F.mse_loss if name == "mse" else F.huber_loss, units(shape, device))
 
     def stacked_criterion(
-        self, shape: TaskShape, options: Sequence[LossOptions], *, class_counts: Sequence[int] | None
+        self,
+        shapes: Sequence[TaskShape],
+        options: Sequence[LossOptions],
+        *,
+        class_counts: Sequence[Sequence[int] | None],
     ) -> StackedCriterion:
         """Return squared or Huber losses of standardised targets."""
         import torch
@@ -113,8 +117,9 @@ class Regression(Problem):
         from harness.problems.stacked import StackedValues
         from harness.problems.values import units
 
-        (name,) = {self._checked_loss(shape, each) for each in options}
-        return StackedValues(huber=name == "huber", scale=units(shape, torch.device("cpu")))
+        (name,) = {self._checked_loss(shape, each) for shape, each in zip(shapes, options, strict=True)}
+        scales = torch.stack([torch.as_tensor(units(shape, torch.device("cpu"))) for shape in shapes])
+        return StackedValues(huber=name == "huber", scales=scales)
 
     def _checked_loss(self, shape: TaskShape, options: LossOptions) -> str:
         self.check_no_classes(options)

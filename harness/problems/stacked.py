@@ -1,14 +1,15 @@
 """Losses and qualities of several models of one task at once, each with samples of its own.
 
-What comes out for a model does not depend on the others.
+What comes out for a model does not depend on the others. Where some have fewer samples than others, theirs are filled
+up with samples that do not count (:class:`Counted`).
 
-Shape legend: K models, B batch, N samples, C classes, Q quantiles, O outputs.
+Shape legend: K models, B batch, N samples, C classes, O outputs, V values to predict, Q quantiles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -20,123 +21,191 @@ from harness.problems.quantiles import in_order, pinball
 from harness.records import NAN
 
 
-class StackedLabels:
-    """What :class:`harness.problems.labels.Labels` is for one model; each has a label smoothing of its own."""
+class Counted:
+    """Which samples of a batch count: the first ``sizes`` of each model, of ``most``.
 
-    def __init__(self, *, binary: bool, smoothings: Sequence[float], weights_C: Tensor | None) -> None:
+    The others must be copies of one that counts, so that they are finite where those are.
+    """
+
+    def __init__(self, sizes: Sequence[int], most: int) -> None:
+        self.sizes = list(sizes)
+        self.mask_KB = torch.arange(most) < torch.tensor(self.sizes).unsqueeze(1)
+        self.weights_KB1 = self.mask_KB.unsqueeze(2).to(torch.get_default_dtype())
+        self.sizes_K = torch.tensor(self.sizes, dtype=torch.get_default_dtype())
+        self._divisors_K = self.sizes_K.clamp(min=1.0)  # nothing counts in a batch that only others have samples for
+
+    def weights(self, like: Tensor) -> Tensor:
+        """Return 1 for what counts and 0 for the rest, to be multiplied with ``K x B`` or more."""
+        return self.weights_KB1.squeeze(2) if like.ndim == 2 else self.weights_KB1
+
+    def divisors(self, like: Tensor) -> Tensor:
+        """Return how many samples count, of each model, to divide ``K x ...`` by."""
+        return self._divisors_K.view(-1, *(1,) * (like.ndim - 1))
+
+
+class StackedLabels:
+    """What :class:`harness.problems.labels.Labels` is for one model.
+
+    Each has a label smoothing of its own, and class weights of its own where they are weighted.
+    """
+
+    def __init__(self, *, binary: bool, smoothings: Sequence[float], weights_KC: Tensor | None) -> None:
         self._binary = binary
         self._smoothed = any(smoothings)
         self._smoothing_K11 = torch.tensor(smoothings).view(-1, 1, 1)
         self._sharp_K11 = 1.0 - self._smoothing_K11
-        self._weights_C = weights_C
+        self._weights_KC = weights_KC
 
     def scores(self, outputs_KBO: Tensor) -> Tensor:
         """Return ``K x B x C`` logits."""
         return F.pad(outputs_KBO, (1, 0)) if self._binary else outputs_KBO
 
-    def training_loss(self, scores_KBC: Tensor, targets_KB: Tensor, gradient: Tensor) -> Tensor:
+    def training_loss(
+        self, scores_KBC: Tensor, targets_KB: Tensor, gradient: Tensor, counted: Counted | None = None
+    ) -> Tensor:
         """Return the losses that are minimised, and write their gradient at the outputs."""
         logs_KBC = scores_KBC.log_softmax(dim=2)
-        aims_KBC, total = self._aims(logs_KBC, targets_KB)
+        aims_KBC, total = self._aims(logs_KBC, targets_KB, counted)
         losses_K = -torch.mul(aims_KBC, logs_KBC).sum(dim=2).sum(dim=1)
         if self._binary:
             logs_KBC, whole_KBC, aims_KBC = logs_KBC[:, :, 1:], aims_KBC, aims_KBC[:, :, 1:]
         else:
             whole_KBC = aims_KBC
         torch.exp(logs_KBC, out=gradient)
-        if self._weights_C is not None:
+        if self._weights_KC is not None:
             gradient.mul_(whole_KBC.sum(dim=2, keepdim=True))
+        elif counted is not None:
+            gradient.mul_(counted.weights_KB1)
         gradient.sub_(aims_KBC).div_(total)
         return losses_K / (total if isinstance(total, float) else total.view(-1))
 
-    def loss(self, scores_KNC: Tensor, targets_N: Tensor) -> Tensor:
-        """Return the plain cross-entropies in nats; all models have the same samples."""
-        places = targets_N.view(1, -1, 1).expand(len(scores_KNC), -1, 1)
-        return -scores_KNC.log_softmax(dim=2).gather(2, places).squeeze(2).sum(dim=1) / len(targets_N)
+    def loss(self, scores_KNC: Tensor, targets: Tensor, counted: Counted | None = None) -> Tensor:
+        """Return the plain cross-entropies in nats."""
+        places_KN1 = targets.expand(scores_KNC.shape[:2]).unsqueeze(2)
+        return -_means(scores_KNC.log_softmax(dim=2).gather(2, places_KN1).squeeze(2), counted)
 
     def predictions(self, scores_KNC: Tensor) -> Tensor:
         """Return the logits."""
         return scores_KNC
 
-    def _aims(self, like_KBC: Tensor, targets_KB: Tensor) -> tuple[Tensor, Tensor | float]:
+    def _aims(self, like_KBC: Tensor, targets_KB: Tensor, counted: Counted | None) -> tuple[Tensor, Tensor | float]:
         """Return what the probabilities are drawn to, with the weights of the classes, and the sum of the samples'."""
         models, samples, classes = like_KBC.shape
         places_KB1 = targets_KB.unsqueeze(2)
-        one_K11, weights_C = self._sharp_K11, self._weights_C
+        one_K11, weights_KC = self._sharp_K11, self._weights_KC
         aims_KBC = torch.zeros_like(like_KBC)
         if self._smoothed:
             aims_KBC += self._smoothing_K11 / classes
-        if weights_C is None:
+        if weights_KC is None:
             aims_KBC.scatter_add_(2, places_KB1, one_K11.expand(models, samples, 1))
-            return aims_KBC, float(samples)
-        own_KB = weights_C[targets_KB]
-        aims_KBC.mul_(weights_C).scatter_add_(2, places_KB1, own_KB.unsqueeze(2) * one_K11)
+            if counted is None:
+                return aims_KBC, float(samples)
+            return aims_KBC.mul_(counted.weights_KB1), counted.divisors(aims_KBC)
+        own_KB = weights_KC.gather(1, targets_KB)
+        aims_KBC.mul_(weights_KC.unsqueeze(1)).scatter_add_(2, places_KB1, own_KB.unsqueeze(2) * one_K11)
+        if counted is not None:
+            own_KB = own_KB * counted.weights(own_KB)
+            aims_KBC.mul_(counted.weights_KB1)
         return aims_KBC, own_KB.sum(dim=1).view(-1, 1, 1)
 
 
 class StackedValues:
-    """What :class:`harness.problems.values.Values` is for one model."""
+    """What :class:`harness.problems.values.Values` is for one model; each has standard units of its own.
 
-    def __init__(self, *, huber: bool, scale: float | Tensor) -> None:
+    ``scales`` are ``K``, or ``K x V`` where each value has its own.
+    """
+
+    def __init__(self, *, huber: bool, scales: Tensor) -> None:
         self._huber = huber
-        self._scale = scale
+        self._scales_K1V = scales.view(len(scales), 1, -1)
 
     def scores(self, outputs_KBO: Tensor) -> Tensor:
         """Return standardised values; a single column becomes ``K x B``."""
         return outputs_KBO.squeeze(2) if outputs_KBO.shape[2] == 1 else outputs_KBO
 
-    def training_loss(self, scores: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+    def training_loss(
+        self, scores: Tensor, targets: Tensor, gradient: Tensor, counted: Counted | None = None
+    ) -> Tensor:
         """Return the losses that are minimised, and write their gradient at the outputs."""
-        away = scores - targets.reshape(scores.shape) / self._scale
-        numbers = away[0].numel()
+        away = scores - targets.reshape(scores.shape) / self._units(scores)
+        numbers = _numbers(away, counted)
         found = away.clamp(-1.0, 1.0) / numbers if self._huber else away * (2.0 / numbers)
+        if counted is not None:
+            found.mul_(counted.weights(found))
         gradient.copy_(found.view(gradient.shape))
-        return self._means(away)
+        return _means(self._each(away), counted)
 
-    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the plain losses; all models have the same samples."""
-        return self._means(scores - targets.reshape(1, *scores.shape[1:]) / self._scale)
+    def loss(self, scores: Tensor, targets: Tensor, counted: Counted | None = None) -> Tensor:
+        """Return the plain losses."""
+        away = scores - targets.reshape(-1, *scores.shape[1:]) / self._units(scores)
+        return _means(self._each(away), counted)
 
     def predictions(self, scores: Tensor) -> Tensor:
         """Return values in the targets' own units, less their mean as the targets are."""
-        return scores * self._scale
+        return scores * self._units(scores)
 
-    def _means(self, away: Tensor) -> Tensor:
+    def _units(self, scores: Tensor) -> Tensor:
+        return self._scales_K1V.squeeze(2) if scores.ndim == 2 else self._scales_K1V
+
+    def _each(self, away: Tensor) -> Tensor:
         squares = away.square()
-        each = torch.where(away.abs() < 1.0, 0.5 * squares, away.abs() - 0.5) if self._huber else squares
+        return torch.where(away.abs() < 1.0, 0.5 * squares, away.abs() - 0.5) if self._huber else squares
+
+
+def _means(each: Tensor, counted: Counted | None) -> Tensor:
+    """Return the mean of each model's numbers."""
+    if counted is None:
         return each.flatten(1).sum(dim=1) / each[0].numel()
+    sums_K = (each * counted.weights(each)).flatten(1).sum(dim=1)
+    return sums_K / _numbers(each, counted).view(-1)
+
+
+@overload
+def _numbers(each: Tensor, counted: Counted) -> Tensor: ...
+
+
+@overload
+def _numbers(each: Tensor, counted: Counted | None) -> Tensor | int: ...
+
+
+def _numbers(each: Tensor, counted: Counted | None) -> Tensor | int:
+    """Return how many numbers of each model count."""
+    return each[0].numel() if counted is None else counted.divisors(each) * each[0, 0].numel()
 
 
 class StackedQuantiles:
-    """What :class:`harness.problems.quantiles.Quantiles` is for one model."""
+    """What :class:`harness.problems.quantiles.Quantiles` is for one model; each has standard units of its own."""
 
-    def __init__(self, levels: Sequence[float], scale: float | Tensor) -> None:
+    def __init__(self, levels: Sequence[float], scales_K: Tensor) -> None:
         self._levels_Q = torch.tensor(levels)
-        self._scale = scale
+        self._scales_K1 = scales_K.view(-1, 1)
 
     def scores(self, outputs_KBQ: Tensor) -> Tensor:
         """Return them as they are, since the gradient goes where each of them stands."""
         return outputs_KBQ
 
-    def training_loss(self, scores_KBQ: Tensor, targets_KB: Tensor, gradient: Tensor) -> Tensor:
+    def training_loss(
+        self, scores_KBQ: Tensor, targets_KB: Tensor, gradient: Tensor, counted: Counted | None = None
+    ) -> Tensor:
         """Return the losses that are minimised, and write their gradient at the outputs."""
         ordered_KBQ, places_KBQ = scores_KBQ.sort(dim=2)
-        errors_KBQ = ordered_KBQ - (targets_KB / self._scale).unsqueeze(2)
+        errors_KBQ = ordered_KBQ - (targets_KB / self._scales_K1).unsqueeze(2)
         # An error of 0 counts half above and half below, as it does where torch derives a maximum.
         slopes_KBQ = torch.heaviside(errors_KBQ, errors_KBQ.new_tensor(0.5)) - self._levels_Q
-        gradient.scatter_(2, places_KBQ, slopes_KBQ / errors_KBQ[0].numel())
-        return self._means(errors_KBQ)
+        slopes_KBQ /= _numbers(errors_KBQ, counted)
+        if counted is not None:
+            slopes_KBQ *= counted.weights(slopes_KBQ)
+        gradient.scatter_(2, places_KBQ, slopes_KBQ)
+        return _means(pinball(errors_KBQ, self._levels_Q), counted)
 
-    def loss(self, scores_KNQ: Tensor, targets_N: Tensor) -> Tensor:
-        """Return the plain losses; all models have the same samples."""
-        return self._means(in_order(scores_KNQ) - (targets_N / self._scale).view(1, -1, 1))
+    def loss(self, scores_KNQ: Tensor, targets: Tensor, counted: Counted | None = None) -> Tensor:
+        """Return the plain losses."""
+        own = targets.reshape(-1, scores_KNQ.shape[1]) / self._scales_K1
+        return _means(pinball(in_order(scores_KNQ) - own.unsqueeze(2), self._levels_Q), counted)
 
     def predictions(self, scores_KNQ: Tensor) -> Tensor:
         """Return quantiles in the target's own units, less its mean as the targets are."""
-        return in_order(scores_KNQ) * self._scale
-
-    def _means(self, errors_KNQ: Tensor) -> Tensor:
-        return pinball(errors_KNQ, self._levels_Q).flatten(1).sum(dim=1) / errors_KNQ[0].numel()
+        return in_order(scores_KNQ) * self._scales_K1.unsqueeze(2)
 
 
 class ConfusionMatrices:
@@ -146,12 +215,13 @@ class ConfusionMatrices:
         self._classes = classes
         self._counts = torch.zeros(models, classes * classes, dtype=torch.int64)
 
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Add ``K x N x C`` logits, and targets of each model or ``N`` of all."""
+    def update(self, predictions: Tensor, targets: Tensor, mask_KN: Tensor | None = None) -> None:
+        """Add ``K x N x C`` logits, and targets of each model or ``N`` of all; of a mask those where it is true."""
         models, cells = self._counts.shape
         own_K1 = torch.arange(0, models * cells, cells).unsqueeze(1)
         places_KN = targets * self._classes + predictions.argmax(dim=2) + own_K1
-        self._counts += torch.bincount(places_KN.flatten(), minlength=models * cells).view(models, cells)
+        places = places_KN.flatten() if mask_KN is None else places_KN[mask_KN]
+        self._counts += torch.bincount(places, minlength=models * cells).view(models, cells)
 
     def metrics(self) -> list[dict[str, float]]:
         """Return those of each, as :class:`harness.problems.labels.ConfusionMatrix` has them."""

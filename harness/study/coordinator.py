@@ -243,8 +243,8 @@ class Coordinator:
             self._not_started = self._not_started + 1 if in_vain else 0
             if _of_program(record):
                 self._shares_s.append(record.seconds)
-            if record.outcome is not Outcome.INTERRUPTED:
-                self._source.tell(stretch, Result(record, evaluation.epochs))
+            if in_vain or record.outcome is not Outcome.INTERRUPTED:
+                self._source.tell(stretch, None if in_vain else Result(record, evaluation.epochs))
             self._observer.trial_ended(record)
             yield record
             for twin in self._twins.pop(record.trial, ()):

@@ -86,6 +86,9 @@ class Computed:
     def cancel(self, trial, _reason):
         self.cancelled.append(trial)
 
+    def rest(self):
+        pass
+
     def close(self):
         pass
 
@@ -485,6 +488,20 @@ def test_when_three_trials_in_a_row_cannot_finish_in_the_time_that_is_left_no_mo
     assert 395.0 < first <= 400.0, "the winner is trained once more, on 1.25 times the samples, with a margin of 1.2"
     assert all(990.0 < left_s <= 1000.0 for left_s in others)
     assert outcomes(run(tmp_path / "run", spec, Computed(1))) == {"complete": 14}
+
+
+@pytest.mark.parametrize("pruner", ["none", "asha"])
+def test_a_trial_that_there_is_no_time_for_keeps_no_others_from_being_trained(tmp_path, pruner):
+    def too_late(evaluation):
+        if evaluation.trial:
+            return evaluation
+        record = dataclasses.replace(evaluation.record, outcome=Outcome.INTERRUPTED, values=(), epochs=0, best_epoch=0)
+        return Evaluation(record, [])
+
+    spec = spec_of(f"search.pruner={pruner}", "budget.trials=40")
+    ended = outcomes(run(tmp_path / "run", spec, Computed(2, shape=too_late)))
+    assert (ended["interrupted"], ended.total()) == (1, 40)
+    assert "interrupted" not in outcomes(run(tmp_path / "run", spec, Computed(2)))
 
 
 @pytest.mark.parametrize("final", ["auto", "keep", "{ensemble: 4}"])

@@ -347,14 +347,14 @@ def test_on_cuda_memory_and_energy_are_predicted_as_they_are_measured(real):
 
 
 def test_what_cannot_finish_in_the_trials_own_time_is_a_timeout_and_not_started(real, evaluate, monkeypatch):
-    monkeypatch.setattr(Prober, "predict", lambda *_: {"epoch_s": 100.0, "step_s": 1.0, "memory_mb": 1.0})
+    monkeypatch.setattr(Prober, "predict", lambda *_, **__: {"epoch_s": 100.0, "step_s": 1.0, "memory_mb": 1.0})
     ended = evaluate(real.job_of("budget.trial_time=50s"), time_s=50.0)
     assert (ended.outcome, ended.epochs) == (Outcome.TIMEOUT, [])
     assert ended.record.reason.startswith("not started: 4 epochs take about 400 s, and ")
 
 
 def test_what_cannot_finish_in_the_time_of_the_run_stays_open_and_is_not_started(real, evaluate, monkeypatch):
-    monkeypatch.setattr(Prober, "predict", lambda *_: {"epoch_s": 100.0, "step_s": 1.0, "memory_mb": 1.0})
+    monkeypatch.setattr(Prober, "predict", lambda *_, **__: {"epoch_s": 100.0, "step_s": 1.0, "memory_mb": 1.0})
     ended = evaluate(real.job_of("budget.time=1h", "search.plan=safe"), left_s=300.0)
     assert (ended.outcome, ended.epochs) == (Outcome.INTERRUPTED, [])
     assert ended.record.reason.startswith("not started: 4 epochs take about 400 s, and ")
@@ -364,6 +364,16 @@ def test_what_cannot_finish_in_the_time_of_the_run_stays_open_and_is_not_started
     assert annealing.outcome is Outcome.INTERRUPTED, "its schedule is gone to its end"
     short = evaluate(real.job_of("budget.time=1h", "search.plan=safe", "training.epochs=2"), left_s=300.0)
     assert short.outcome is Outcome.COMPLETE, "it has two epochs of its own"
+
+
+def test_what_would_not_finish_by_what_is_remembered_is_measured_again(real, evaluate, monkeypatch):
+    monkeypatch.setattr(Prober, "remembered", lambda *_: dict.fromkeys(FIGURES, 25.0))
+    ended = evaluate(real.job_of("budget.time=1h", "search.plan=safe"), left_s=300.0)
+    assert ended.outcome is Outcome.COMPLETE, ended.record.reason
+    assert 0.0 < ended.record.predicted["epoch_s"] < 25.0
+
+
+FIGURES = ("fixed_s", "sample_s", "turn_s", "validation_sample_s", "memory_mib", "energy_j_per_sample")
 
 
 @pytest.mark.parametrize(("trial_s", "run_s"), [(10.0, 10.0), (math.inf, 10.5)])

@@ -148,13 +148,12 @@ def test_one_beyond_the_limits_ends_before_the_others_begin(real, group, evaluat
         ["limits={latency_ms: 5}"],
         ["limits={memory_mb: 4000}"],
         ["objective={accuracy: maximize, memory_mb: minimize}"],
-        ["evaluation={repeats: 2}"],
         ["space.batch_size=auto"],
         ["training={precision: fp32, ema: 0.9}"],
     ],
     ids=str,
 )
-def test_what_is_predicted_or_repeated_is_trained_alone(real, overrides):
+def test_what_is_predicted_is_trained_alone(real, overrides):
     other = real.job_of(*overrides)
     assert key_of(other, real.assignment(other)) is None
 

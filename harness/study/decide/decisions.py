@@ -43,7 +43,7 @@ class SampledTrials:
         self._lag = lag_of(spec)
         self._params: list[Mapping[str, Any]] = []
         self._decided: list[Stretch] = []
-        self._results: dict[int, Result] = {}
+        self._results: dict[int, Result | None] = {}
         """Results that the sampler does not know yet, by stretch."""
         self._revealed = 0
         """Stretches whose results it knows."""
@@ -83,8 +83,8 @@ class SampledTrials:
             return None
         return self._as_of(result, stretch.until)
 
-    def tell(self, stretch: Stretch, result: Result) -> None:
-        """Take in how a stretch ended."""
+    def tell(self, stretch: Stretch, result: Result | None) -> None:
+        """Take in how a stretch ended; of one that there is no time for there is nothing to learn."""
         self._results[stretch.number] = result
         self._ended += 1
 
@@ -139,7 +139,9 @@ class SampledTrials:
         while self._revealed < count:
             if self._revealed not in self._results:
                 return False
-            self._learn(self._results.pop(self._revealed))
+            result = self._results.pop(self._revealed)
+            if result is not None:
+                self._learn(result)
             self._revealed += 1
         return True
 

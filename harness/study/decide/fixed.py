@@ -73,7 +73,7 @@ class FixedTrials:
         """Return the result of a trial that an earlier part of the run has trained."""
         return self._known[stretch.trial].final if stretch.trial < len(self._known) else None
 
-    def tell(self, stretch: Stretch, result: Result) -> None:
+    def tell(self, stretch: Stretch, result: Result | None) -> None:
         """Nothing follows from a result."""
 
     def should_prune(self, stretch: Stretch, report: Report, epochs: Sequence[EpochRecord]) -> str:

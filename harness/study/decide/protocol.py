@@ -87,8 +87,11 @@ class TrialSource(Protocol):
     def earlier(self, stretch: Stretch) -> Result | None:
         """Return the result of a stretch that an earlier part of the run has trained; it is told like any other."""
 
-    def tell(self, stretch: Stretch, result: Result) -> None:
-        """Take in how a stretch ended; one that was interrupted is not told."""
+    def tell(self, stretch: Stretch, result: Result | None) -> None:
+        """Take in how a stretch ended; None: there is no time for it, and others go on without its result.
+
+        One that was interrupted otherwise is not told.
+        """
 
     def should_prune(self, stretch: Stretch, report: Report, epochs: Sequence[EpochRecord]) -> str:
         """Return why the trial of a stretch is to be pruned after the last of its epochs, or ``""``."""

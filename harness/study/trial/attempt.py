@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from harness import measure, models
 from harness.data import Batches
-from harness.errors import Pruned, StorageError, TimedOut
+from harness.errors import Pruned, StorageError, TimedOut, TrialEnd
 from harness.records import Plan
 from harness.spec import Candidate
 from harness.study.contract import Report
@@ -121,7 +121,7 @@ class Attempt:
             plan = plan_training(job, candidate, job.dataset, train, micro_batch=micro_batch)
             progress.plan = plan
             progress.gates.before_training(candidate, plan)
-            self._check_whether_it_can_finish()
+            self._check_whether_it_can_finish(candidate, plan)
         progress.plan = plan
         models.load_weights(candidate.architecture, model)
         fit = make_fit(
@@ -151,13 +151,19 @@ class Attempt:
         progress.batch = min(largest_batch(candidate, len(self._job.dataset.train)), len(self._job.dataset.train))
         return candidate
 
-    def _check_whether_it_can_finish(self) -> None:
+    def _check_whether_it_can_finish(self, candidate: Candidate, plan: Plan) -> None:
         """Raise unless all epochs that must be trained fit in the time that is left, as far as that is known."""
-        assignment = self._assignment
-        epoch_s = self._progress.gates.predicted.get("epoch_s", math.nan)
+        assignment, gates = self._assignment, self._progress.gates
         epochs = min(assignment.until, fewest_epochs(self._job, assignment.candidate)) * self._job.trainings
-        spent_s = self._progress.seconds
-        check_time(epoch_s, epochs, trial_s=assignment.time_s - spent_s, run_s=assignment.left_s - spent_s)
+
+        def check(epoch_s: float) -> None:
+            spent_s = self._progress.seconds
+            check_time(epoch_s, epochs, trial_s=assignment.time_s - spent_s, run_s=assignment.left_s - spent_s)
+
+        try:
+            check(gates.predicted.get("epoch_s", math.nan))
+        except TrialEnd:
+            check(gates.epoch_s_again(candidate, plan))
 
     def _resumed(self) -> _Setup | None:
         """Set up the training as its checkpoint left it, and report what led there once more.

@@ -77,18 +77,23 @@ class Prober:
     check: Callable[[], None]
     sampler: Sampler | None = None
 
-    def predict(self, candidate: Candidate, plan: Plan) -> dict[str, float]:
+    def predict(self, candidate: Candidate, plan: Plan, *, anew: bool = False) -> dict[str, float]:
         """Return ``epoch_s``, ``memory_mb``, ``energy_j_per_sample`` and ``step_s`` of a candidate that is so planned.
 
         By the names in records.PREDICTED, in their units; memory is the peak of training and validation with all that
-        is allocated now; energy is NaN without a sampler. Raises whatever the candidate raises.
+        is allocated now; energy is NaN without a sampler. ``anew``: by what is measured now, whatever is remembered.
+        Raises whatever the candidate raises.
         """
         job, batch = self.job, min(plan.batch_size, len(self.job.dataset.train))
         candidate = with_batch_size(candidate, batch)
         allocated = allocated_mib(job.device)
         with random_state_kept(job.device):
-            key = self.key(candidate, plan)
-            line = self.remembered("steps", candidate, key, lambda: self._line(candidate, plan, batch))
+            key = self.key(candidate, plan)  # which seeds torch
+
+            def measure() -> Mapping[str, float]:
+                return self._line(candidate, plan, batch)
+
+            line = measure() if anew else self.remembered("steps", candidate, key, measure)
         samples, held_out = len(job.dataset.train), len(job.dataset.validation)
         step_s = line["fixed_s"] + line["sample_s"] * batch
         rest = samples % batch

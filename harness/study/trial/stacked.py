@@ -1,12 +1,19 @@
-"""Trials that are trained as one program: a stack, of which each member is a trial of its own."""
+"""Trials that are trained as one program: stacks, whose members are a trial's one training, or all its folds or seeds.
+
+All folds of a trial are trained at once. One that is pruned after a few of them has then trained the others in vain;
+but five folds of a small model at once take about the time of two, and of five the median pruner asks after two at the
+earliest.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
+
+from torch import nn
 
 from harness import measure
 from harness.data import Batches, Order
@@ -25,17 +32,19 @@ from harness.study.trial.building import (
     epochs_of,
     place_evaluation,
     static_figures,
+    training_seed,
     validation_scorer,
 )
-from harness.study.trial.carried import Carried, check_device, check_epochs
-from harness.study.trial.finishing import end_of, evaluation_of, finish, paused
+from harness.study.trial.carried import Carried, check_device
+from harness.study.trial.finishing import end_of, evaluation_of, finish, outputs_of, paused
 from harness.study.trial.gates import PROBED, Gates
 from harness.study.trial.guarded import Guarded, WatcherError
 from harness.study.trial.pace import Pace
 from harness.study.trial.progress import End, Progress
 from harness.study.trial.share import DIVIDED, Share
+from harness.study.trial.trainings import Trainings
 from harness.train import Supervised, Targets, read_facts
-from harness.train.stack import Member, Stack, stack_key
+from harness.train.stack import Lengths, Member, Stack, stack_key
 
 STACKED = "stacked"
 """The arm, as plans name it."""
@@ -52,7 +61,7 @@ def key_of(job: Job, assignment: Assignment) -> Hashable | None:
     What has a key is trained by a stack also when there is no other, so that results do not depend on who came
     together. A training that began alone, by its plan or its checkpoint, goes on alone.
     """
-    if job.spec.search.plan == "safe" or job.device.type != "cpu" or job.trainings > 1:
+    if job.spec.search.plan == "safe" or job.device.type != "cpu":
         return None
     if assignment.micro_batch or math.isfinite(assignment.time_s):
         return None
@@ -62,7 +71,8 @@ def key_of(job: Job, assignment: Assignment) -> Hashable | None:
     if any(getattr(job.spec.limits, name) is not None for name in (*PROBED, "latency_ms")):
         return None
     data = job.of_trial(assignment.seed).dataset
-    if not len(data.validation) or (data.train.placed_bytes + data.validation.placed_bytes) / MIB > MOST_MIB:
+    parts = [part for each in job.folds or (data,) for part in (each.train, each.validation)]
+    if not all(map(len, parts)) or sum(part.placed_bytes for part in parts) / MIB > MOST_MIB:
         return None
     plan = assignment.plan or _begun_by(assignment.checkpoint)
     key = stack_key(assignment.candidate, data.shape) if plan is None or plan.arm == STACKED else None
@@ -80,11 +90,13 @@ class StackedTrials:
         self._started, self._started_unix_s = time.perf_counter(), time.time()
         self._pace = Pace(job.spec.budget.checkpoint_time)
         self._waiting = [self._progress(assignment) for assignment in assignments]
-        self._running: dict[Member, Progress] = {}
-        self._figures = Figures()
-        data = self._job.dataset
+        self._running: list[Trainings] = []
+        self._stacks: list[Stack] | None = None
+        self._figures: dict[int, Figures] = {}
+        """What is known of the models before they are trained, by fold."""
+        self._validations: dict[int, Batches] = {}
+        """What folds are measured on."""
         self._memory = measure.MemoryPeak(job.device)
-        self._counts = problems[data.shape.kind].class_counts(data.train.targets, data.shape)
 
     def run(self) -> Iterator[Evaluation]:
         """Train and measure; yield the evaluation of each as it ends."""
@@ -92,7 +104,7 @@ class StackedTrials:
         with self._sampler.labelled(first.trial), running(_plan(first)), self._memory, self._resident:
             for progress in self._waiting:
                 try:
-                    self._running[self._set_up(progress)] = progress
+                    self._running.append(self._set_up(progress))
                 except WatcherError as error:
                     raise error.cause from None
                 except Exception as error:  # noqa: BLE001 - a candidate may raise anything, and the others go on
@@ -101,67 +113,111 @@ class StackedTrials:
 
     def _train(self) -> Iterator[Evaluation]:
         """Train until each has ended."""
-        data, stack = self._job.dataset, None
-        endings = {member: ending for member in self._running if (ending := self._ending(member, ""))}
         while self._running:
-            yield from (self._evaluation(self._running.pop(member), how) for member, how in endings.items())
-            if not self._running:
-                return
-            try:
-                stack = stack or Stack(list(self._running), data.train, data.validation, self._stop.check)
-                endings = self._epoch(stack)
-                stack.keep([member for member in stack.members if member not in endings])
-                if stack.members:
-                    self._pace.keep(partial(self._keep_checkpoints, stack.members))
-            except WatcherError as error:
-                raise error.cause from None
-            except Exception as error:  # noqa: BLE001 - whatever ends the program ends its trials, and not the study
-                end = end_of(error)
-                endings = dict.fromkeys(self._running, _ends(end))
+            for trial, ending in self._epoch().items():
+                self._running.remove(trial)
+                yield self._evaluation(trial.progress, ending, trial.samples)
 
-    def _epoch(self, stack: Stack) -> dict[Member, Ending]:
-        """Train for an epoch; return how those end that do."""
-        records = dict(zip(stack.members, stack.epoch(), strict=True))
-        reports = {}
-        for member, record in records.items():
-            if record is not None:
-                progress = self._running[member]
-                progress.epochs.append(record)
-                reports[member] = Report(record, progress.figures.values, finished=member.finished)
-        verdicts = self._watcher.judge_all(list(reports.values())) if reports else []
-        said = dict(zip(reports, verdicts, strict=True))
-        return {member: ending for member in records if (ending := self._ending(member, said.get(member, "")))}
+    def _epoch(self) -> dict[Trainings, Ending]:
+        """Train for an epoch; return how those end that do. The first time nothing is trained: some have ended."""
+        try:
+            trial_of = {member: trial for trial in self._running for member in trial.members}
+            for stack in self._stacks or ():
+                for member, record in zip(stack.members, stack.epoch(), strict=True):
+                    if record is not None:
+                        trial_of[member].add(member, record)
+            endings = self._endings()
+            self._go_on([trial for trial in self._running if trial not in endings])
+        except WatcherError as error:
+            raise error.cause from None
+        except Exception as error:  # noqa: BLE001 - whatever ends the program ends its trials, and not the study
+            return dict.fromkeys(self._running, _ends(end_of(error)))
+        return endings
 
-    def _ending(self, member: Member, verdict: str) -> Ending | None:
-        """Return what ends a member, if anything does."""
-        if member.end is not None:
-            return _ends(end_of(member.end))
+    def _go_on(self, trials: Sequence[Trainings]) -> None:
+        """Let go of what has ended."""
+        learning = dict.fromkeys(member for trial in trials for member in trial.learning)
+        if self._stacks is None:
+            self._stacks = self._stacked(learning)
+            return
+        for stack in self._stacks:
+            stack.keep([member for member in stack.members if member in learning])
+        self._stacks = [stack for stack in self._stacks if stack.members]
+        if trials:
+            self._pace.keep(partial(self._keep_checkpoints, trials))
+
+    def _stacked(self, members: Iterable[Member]) -> list[Stack]:
+        """Return stacks of members; folds whose models have other shapes, or that take other steps, have their own.
+
+        Which ones come together follows from the data, not from which trials there are.
+        """
+        kinds: dict[Hashable, list[Member]] = {}
+        for member in members:
+            shapes = tuple(parameter.shape for parameter in member.mlp.parameters())
+            kinds.setdefault((len(member.order), shapes), []).append(member)
+        return [Stack(alike, self._stop.check, self._lengths(alike[0].order)) for alike in kinds.values()]
+
+    def _lengths(self, order: Order) -> Lengths | None:
+        """Return the most samples of the folds that take as many steps; None where all members have the same ones."""
+        folds = self._job.folds
+        orders = [replace(order, part_samples=len(fold.train)) for fold in folds]
+        epochs = [each.samples for each in orders if len(each) == len(order)]
+        return Lengths(max(epochs), max(len(fold.validation) for fold in folds)) if folds else None
+
+    def _endings(self) -> dict[Trainings, Ending]:
+        """Tell what can be told; return how those trials end that do."""
+        said: dict[Trainings, str] = {}
+        while reports := self._reports(said):
+            for trial, verdict in zip(reports, self._watcher.judge_all(list(reports.values())), strict=True):
+                if verdict:
+                    said[trial] = verdict
+                else:
+                    trial.go_on()
+        return {trial: ending for trial in self._running if (ending := self._ending(trial, said.get(trial, "")))}
+
+    def _reports(self, ended: Container[Trainings]) -> dict[Trainings, Report]:
+        """Return the next report of each trial that has one."""
+        found = {trial: trial.tell() for trial in self._running if trial not in ended}
+        return {trial: report for trial, report in found.items() if report is not None}
+
+    def _ending(self, trial: Trainings, verdict: str) -> Ending | None:
+        """Return what ends a trial, if anything does."""
+        front = trial.front
+        if front.end is not None:
+            return _ends(end_of(front.end))
         if verdict:
             return _ends(End(Outcome.PRUNED, verdict))
-        if member.finished:
-            return partial(self._finish, member)
-        return partial(self._pause, member) if member.epoch >= self._running[member].assignment.until else None
+        if front.finished:
+            return partial(self._finish, trial)
+        return partial(self._pause, trial) if front.epoch >= trial.progress.assignment.until else None
 
-    def _finish(self, member: Member, progress: Progress) -> End:
-        """Measure what a member has come to at its end."""
+    def _finish(self, trial: Trainings, progress: Progress) -> End:
+        """Measure what a trial has come to at its end."""
         assert progress.plan is not None
-        return finish(self._job, progress, member, self._validation, progress.plan)
+        *before, last = trial.members
+        for fold, member in enumerate(before if self._job.folds else (), start=1):
+            member.restore_best()
+            job, validation = self._job.of_fold(fold), self._validation(fold)
+            progress.outputs.append(outputs_of(job, progress, member, validation, progress.plan))
+        return finish(self._job, progress, last, self._validation(len(trial.members)), progress.plan)
 
-    @cached_property
-    def _validation(self) -> Batches:
-        """The samples that all are measured on."""
-        return place_evaluation(self._job.dataset.validation, self._job.device)
+    def _validation(self, fold: int) -> Batches:
+        """Return the samples that a training is measured on."""
+        fold = fold if self._job.folds else 1
+        if fold not in self._validations:
+            part = self._job.of_fold(fold).dataset.validation
+            self._validations[fold] = place_evaluation(part, self._job.device)
+        return self._validations[fold]
 
-    def _pause(self, member: Member, progress: Progress) -> End:
-        """Leave what a member goes on from."""
-        progress.checkpoint = member.checkpoint(progress.carry().as_facts())
-        return paused(member.epoch)
+    def _pause(self, trial: Trainings, progress: Progress) -> End:
+        """Leave what a trial goes on from."""
+        progress.checkpoint = trial.checkpoint()
+        return paused(trial.front.epoch)
 
-    def _keep_checkpoints(self, members: Sequence[Member]) -> None:
-        for member in members:
-            progress = self._running[member]
-            checkpoint = member.checkpoint(progress.carry().as_facts())
-            self._watcher.keep(progress.assignment.trial, checkpoint)
+    def _keep_checkpoints(self, trials: Sequence[Trainings]) -> None:
+        for trial in trials:
+            if all(member.end is None for member in trial.members):
+                self._watcher.keep(trial.progress.assignment.trial, trial.checkpoint())
 
     def _progress(self, assignment: Assignment) -> Progress:
         batch = min(_batch(assignment), len(self._job.dataset.train))
@@ -171,64 +227,72 @@ class StackedTrials:
             assignment, self._sampler, gates, batch, share=self._share, started=started, started_unix_s=unix_s
         )
 
-    def _set_up(self, progress: Progress) -> Member:
-        """Return the training of a trial, gone on with where its checkpoint left it. Raises :class:`Infeasible`."""
+    def _set_up(self, progress: Progress) -> Trainings:
+        """Return the trainings of a trial, gone on with where its checkpoint left them. Raises :class:`Infeasible`."""
         try:
             if progress.assignment.checkpoint:
                 return self._resumed(progress, progress.assignment.checkpoint)
         except StorageError as error:
             progress.notes.append(f"retrained: {error}")
-        return self._member(progress, progress.assignment.plan)
+        return self._trainings(progress, progress.assignment.plan)
 
-    def _resumed(self, progress: Progress, checkpoint: bytes) -> Member:
-        """Return the training as the checkpoint left it, and report what led there once more."""
+    def _resumed(self, progress: Progress, checkpoint: bytes) -> Trainings:
+        """Return the trainings as the checkpoint left them, and report what was told before once more."""
         carried = Carried.from_facts(read_facts(checkpoint).get("caller", {}))
         check_device(carried, self._job.device)
-        member = self._member(progress, carried.plan)
-        member.restore(checkpoint)
-        metric = self._job.objectives[0].metric
-        check_epochs(carried, member, trial=progress.assignment.trial, metric=metric)
+        trial = self._trainings(progress, carried.plan)
+        trial.restore(checkpoint, carried, metric=self._job.objectives[0].metric)
         progress.take_up(carried)
-        for epoch in carried.epochs:
-            progress.epochs.append(epoch)
-            self._watcher.judge(Report(epoch, progress.figures.values))
-        return member
+        # Up to the training that was not at its end; it was asked about the others when they ended.
+        while (report := trial.tell()) is not None:
+            self._watcher.judge(replace(report, finished=False))
+            trial.go_on()
+        return trial
 
-    def _member(self, progress: Progress, plan: Plan | None) -> Member:
-        """Return a training from its start, past the gates; or by a plan if there is one already."""
-        job, assignment = self._job, progress.assignment
+    def _trainings(self, progress: Progress, plan: Plan | None) -> Trainings:
+        """Return the trainings from their start, past the gates; or by a plan if there is one already."""
+        whole, assignment = self._job, progress.assignment
+        members: dict[Member, Figures] = {}
+        made = replace(plan or _plan(assignment), device=str(whole.device), threads=1)
+        for fold in range(1, whole.trainings + 1):
+            job, seed = whole.of_fold(fold), training_seed(whole, assignment.seed, fold)
+            model = build_model(job, assignment.candidate, job.dataset, seed)
+            if fold not in self._figures:
+                self._figures[fold] = static_figures(job, model)
+            if fold == 1 and plan is None:
+                progress.figures = self._figures[fold]
+                check(job.spec.limits, progress.figures.values, "counted")
+            members[self._member(job, assignment, model, made, seed)] = self._figures[fold]
+        progress.plan = made
+        return Trainings(progress, members)
+
+    def _member(self, job: Job, assignment: Assignment, model: nn.Module, plan: Plan, seed: int) -> Member:
+        """Return a training from its start, on the samples of the job."""
         candidate, data, first = assignment.candidate, job.dataset, job.objectives[0]
-        model = build_model(job, candidate, data, assignment.seed)
-        if not self._figures.values:  # which all of a stack have in common
-            self._figures = static_figures(job, model)
-        progress.figures = self._figures
-        if plan is None:
-            check(job.spec.limits, progress.figures.values, "counted")
-        progress.plan = replace(plan or _plan(assignment), device=str(job.device), threads=1)
-        targets = Targets(data.shape, self._counts, validation_scorer(job, data))
+        counts = problems[data.shape.kind].class_counts(data.train.targets, data.shape)
         return Member(
-            Supervised(model, candidate, targets, progress.plan),
+            Supervised(model, candidate, Targets(data.shape, counts, validation_scorer(job, data)), plan),
             Order(
                 part_samples=len(data.train),
                 batch_size=_batch(assignment),
-                seed=assignment.seed,
+                seed=seed,
                 shuffle=True,
                 drop_last=False,
                 classes=classes_of(data.train) if candidate.training.sampling == "balanced" else None,
             ),
+            data,
             objective=(first.metric, first.maximize),
             epochs=epochs_of(job, candidate),
-            seed=assignment.seed,
+            seed=seed,
             trial=assignment.trial,
         )
 
-    def _evaluation(self, progress: Progress, ending: Ending) -> Evaluation:
-        """End a trial."""
+    def _evaluation(self, progress: Progress, ending: Ending, samples: int = 0) -> Evaluation:
+        """End a trial, which was trained on so many samples here."""
         self._memory.look()
         self._resident.look()
         progress.figures |= self._share.divided(self._memory.figures | self._resident.figures)
-        trained = len(progress.epochs) - (len(progress.carried.epochs) if progress.carried else 0)
-        progress.figures |= progress.energy_per_sample(self._started_unix_s, trained * len(self._job.dataset.train))
+        progress.figures |= progress.energy_per_sample(self._started_unix_s, samples)
         try:
             end = ending(progress)
         except Exception as error:  # noqa: BLE001 - a metric of the user's own may raise anything

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.train.stack.key import stack_key
 from harness.train.stack.member import Member
+from harness.train.stack.samples import Lengths
 from harness.train.stack.stack import Stack
 
-__all__ = ["Member", "Stack", "stack_key"]
+__all__ = ["Lengths", "Member", "Stack", "stack_key"]

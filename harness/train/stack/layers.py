@@ -10,22 +10,35 @@ Shape legend: K models, B batch, I and O features before and after, W width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
+from harness.problems.stacked import Counted
 from harness.train.stack.slabs import Buffers, Stacked, elementwise, product
 
-Chance = Sequence[Generator] | None
-"""Of each model, what its masks are drawn from; None: the models are only looked at."""
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What layers must know of a step in which models learn."""
+
+    chance: Sequence[Generator]
+    """Of each model, what its masks are drawn from."""
+    counted: Counted | None = None
+    """Which samples of each model count, if not all do."""
+
+
+Step = Learning | None
+"""None: the models are only looked at."""
 
 
 class Layer(Protocol):
     """Layers of several models."""
 
-    def forward(self, x_KBI: Tensor, chance: Chance, /) -> Tensor:
+    def forward(self, x_KBI: Tensor, step: Step, /) -> Tensor:
         """Return the outputs; in training they are remembered for :meth:`backward`, until the next call."""
 
     def backward(self, gradient_KBO: Tensor, *, needed: bool) -> Tensor:
@@ -44,7 +57,7 @@ class Linear:
         self._buffers = Buffers()
         self._look()
 
-    def forward(self, x_KBI: Tensor, _chance: Chance) -> Tensor:
+    def forward(self, x_KBI: Tensor, _step: Step) -> Tensor:
         """Return the outputs."""
         self._x_KBI = x_KBI
         out = self._buffers.get("output", x_KBI, self._outputs)
@@ -82,9 +95,9 @@ class Norm:
         self._buffers = Buffers()
         self._eps = layers[0].eps
 
-    def forward(self, x_KBW: Tensor, chance: Chance) -> Tensor:
+    def forward(self, x_KBW: Tensor, step: Step) -> Tensor:
         """Return the outputs."""
-        self._normal_KBW = self._normalise(x_KBW, chance is not None)
+        self._normal_KBW = self._normalise(x_KBW, step)
         out = self._buffers.get("output", x_KBW)
         torch.mul(self._normal_KBW, self._weight.value.unsqueeze(1), out=out)
         return out.add_(self._bias.value.unsqueeze(1))
@@ -102,7 +115,7 @@ class Norm:
         self._bias.keep(places)
         self._buffers.clear()
 
-    def _normalise(self, x_KBW: Tensor, learning: bool, /) -> Tensor:
+    def _normalise(self, x_KBW: Tensor, step: Step, /) -> Tensor:
         raise NotImplementedError
 
     def _back(self, gradient_KBW: Tensor) -> Tensor:
@@ -110,7 +123,7 @@ class Norm:
 
 
 class BatchNorm(Norm):
-    """Over the samples of a batch; models that are looked at, by the running statistics."""
+    """Over the samples of a batch that count; models that are looked at, by the running statistics."""
 
     def __init__(self, layers: Sequence[nn.BatchNorm1d]) -> None:
         super().__init__(layers)
@@ -124,28 +137,42 @@ class BatchNorm(Norm):
         for statistic in (self._mean, self._variance, self._batches):
             statistic.keep(places)
 
-    def _normalise(self, x_KBW: Tensor, learning: bool, /) -> Tensor:
+    def _normalise(self, x_KBW: Tensor, step: Step, /) -> Tensor:
         out = self._buffers.get("normal", x_KBW)
-        if not learning:
+        if step is None:
             torch.sub(x_KBW, self._mean.value.unsqueeze(1), out=out)
             return out.mul_((self._variance.value + self._eps).rsqrt_().unsqueeze(1))
-        samples = x_KBW.shape[1]
-        mean_K1W = x_KBW.mean(1, keepdim=True)
+        self._counted = step.counted
+        mean_K1W = self._means(x_KBW, step.counted)
         torch.sub(x_KBW, mean_K1W, out=out)
         squares = torch.mul(out, out, out=self._buffers.get("product", x_KBW))
-        variance_K1W = squares.mean(1, keepdim=True)
+        variance_K1W = self._means(squares, step.counted)
+        samples = _samples(x_KBW, step.counted)
         self._mean.value.lerp_(mean_K1W.squeeze(1), self._momentum)
-        self._variance.value.lerp_(variance_K1W.squeeze(1) * (samples / (samples - 1)), self._momentum)
+        self._variance.value.lerp_((variance_K1W * (samples / (samples - 1))).squeeze(1), self._momentum)
         self._batches.value.add_(1)
         self._inverse_K1W = variance_K1W.add_(self._eps).rsqrt_()
         return out.mul_(self._inverse_K1W)
 
+    def _means(self, x_KBW: Tensor, counted: Counted | None) -> Tensor:
+        """Return the means over the samples that count, ``K x 1 x W``."""
+        if counted is None:
+            return x_KBW.mean(1, keepdim=True)
+        weighted = torch.mul(x_KBW, counted.weights_KB1, out=self._buffers.get("weighted", x_KBW))
+        return weighted.sum(1, keepdim=True).div_(counted.divisors(x_KBW))
+
     def _back(self, gradient_KBW: Tensor) -> Tensor:
-        samples = gradient_KBW.shape[1]
+        samples = _samples(gradient_KBW, self._counted)
         out = self._buffers.get("gradient", gradient_KBW)
         torch.mul(self._normal_KBW, self._weight.gradient.unsqueeze(1) / -samples, out=out)
         out.add_(gradient_KBW).sub_(self._bias.gradient.unsqueeze(1) / samples)
-        return out.mul_(self._inverse_K1W * self._weight.value.unsqueeze(1))
+        out.mul_(self._inverse_K1W * self._weight.value.unsqueeze(1))
+        return out if self._counted is None else out.mul_(self._counted.weights_KB1)
+
+
+def _samples(x_KBW: Tensor, counted: Counted | None) -> Tensor | int:
+    """Return how many samples count."""
+    return x_KBW.shape[1] if counted is None else counted.divisors(x_KBW)
 
 
 class GroupNorm(Norm):
@@ -156,7 +183,7 @@ class GroupNorm(Norm):
         first = layers[0]
         self._groups = first.num_groups if isinstance(first, nn.GroupNorm) else 1
 
-    def _normalise(self, x_KBW: Tensor, _learning: bool, /) -> Tensor:
+    def _normalise(self, x_KBW: Tensor, _step: Step, /) -> Tensor:
         x_KBGW = self._grouped(x_KBW)
         self._x_KBGW = x_KBGW
         normal, self._mean, self._inverse = torch.native_layer_norm(x_KBGW, x_KBGW.shape[3:], None, None, self._eps)
@@ -216,7 +243,7 @@ class Activation:
         self._buffers = Buffers()
         self._runs = _runs(self._kinds)
 
-    def forward(self, x_KBW: Tensor, _chance: Chance) -> Tensor:
+    def forward(self, x_KBW: Tensor, _step: Step) -> Tensor:
         """Return the outputs."""
         out = self._buffers.get("output", x_KBW)
         for kind, part in self._runs:
@@ -253,22 +280,24 @@ def _runs(kinds: Sequence[type[nn.Module]]) -> list[tuple[type[nn.Module], slice
 
 
 class Dropout:
-    """Masks, each drawn as ``nn.Dropout`` does on a CPU; a model without the layer, or without chance, keeps all."""
+    """Masks, each drawn as ``nn.Dropout`` does on a CPU; a model without the layer, or only looked at, keeps all."""
 
     def __init__(self, layers: Sequence[nn.Dropout | None]) -> None:
         self._layers = list(layers)
         self._buffers = Buffers()
 
-    def forward(self, x_KBW: Tensor, chance: Chance) -> Tensor:
+    def forward(self, x_KBW: Tensor, step: Step) -> Tensor:
         """Return the outputs."""
         shares = [layer.p if layer is not None else 0.0 for layer in self._layers]
-        self._drawn = chance is not None and any(shares)
-        if chance is None or not self._drawn:
+        self._drawn = step is not None and any(shares)
+        if step is None or not self._drawn:
             return x_KBW
         mask = self._buffers.get("mask", x_KBW)
-        for of_one, share, generator in zip(mask, shares, chance, strict=True):
+        for place, (of_one, share, generator) in enumerate(zip(mask, shares, step.chance, strict=True)):
             if share > 0.0:
-                of_one.bernoulli_(1.0 - share, generator=generator).div_(1.0 - share)
+                # No more is drawn than a model alone would draw: what comes after depends on it.
+                drawn = of_one if step.counted is None else of_one.fill_(1.0)[: step.counted.sizes[place]]
+                drawn.bernoulli_(1.0 - share, generator=generator).div_(1.0 - share)
             else:
                 of_one.fill_(1.0)
         return torch.mul(x_KBW, mask, out=self._buffers.get("output", x_KBW))

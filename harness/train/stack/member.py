@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from harness.data import Order, derive_seed
+from harness.data import Order, TrainingData, derive_seed
 from harness.errors import TrialEnd
 from harness.models import Preprocessed
 from harness.models.families.mlp import MLP
@@ -24,14 +24,15 @@ from harness.train.targets import Targets
 class Member(Bookkeeping):
     """The training of one candidate in a stack: it is built, kept and gone on with as a :class:`harness.train.Fit` is.
 
-    ``order`` is that of its training samples. What ends it early, a divergence say, is its :attr:`end`, and nobody
-    else's.
+    ``data`` are its samples, and ``order`` is that of those for training. What ends it early, a divergence say, is its
+    :attr:`end`, and nobody else's.
     """
 
     def __init__(
         self,
         recipe: Supervised,
         order: Order,
+        data: TrainingData,
         *,
         objective: tuple[str, bool],
         epochs: int,
@@ -47,7 +48,7 @@ class Member(Bookkeeping):
             trial=trial,
             drawn={"samples": order.samples, "batch_size": order.batch_size},
         )
-        self.order = order
+        self.order, self.data = order, data
         self.chance = torch.Generator()
         self.end: TrialEnd | None = None
         self._supervised = recipe

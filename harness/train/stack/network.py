@@ -16,11 +16,11 @@ from harness.train.stack.layers import (
     ACTIVATIONS,
     Activation,
     BatchNorm,
-    Chance,
     Dropout,
     GroupNorm,
     Layer,
     Linear,
+    Step,
 )
 from harness.train.stack.slabs import Buffers, Stacked
 
@@ -33,12 +33,12 @@ class Network:
         hidden, output = stacked([model.hidden for model in models]), Linear([model.output for model in models])
         self._body = _Sequence([hidden, output])
 
-    def forward(self, x_KBF: Tensor, codes_KBC: Tensor | None, chance: Chance) -> Tensor:
-        """Return ``K x B x O``; without a chance as models in use do."""
+    def forward(self, x_KBF: Tensor, codes_KBC: Tensor | None, step: Step) -> Tensor:
+        """Return ``K x B x O``; without a step as models in use do."""
         if self._embeddings is not None:
             assert codes_KBC is not None
             x_KBF = self._embeddings.forward(x_KBF, codes_KBC)
-        return self._body.forward(x_KBF, chance)
+        return self._body.forward(x_KBF, step)
 
     def backward(self, gradient_KBO: Tensor) -> None:
         """Write the gradients of all parameters, of the last call in training."""
@@ -90,9 +90,9 @@ class _Sequence:
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = list(layers)
 
-    def forward(self, x_KBI: Tensor, chance: Chance) -> Tensor:
+    def forward(self, x_KBI: Tensor, step: Step) -> Tensor:
         for layer in self._layers:
-            x_KBI = layer.forward(x_KBI, chance)
+            x_KBI = layer.forward(x_KBI, step)
         return x_KBI
 
     def backward(self, gradient_KBO: Tensor, *, needed: bool) -> Tensor:
@@ -114,9 +114,9 @@ class _Around:
         self._skip = None if straight else stacked([layer.skip for layer in layers])
         self._buffers = Buffers()
 
-    def forward(self, x_KBI: Tensor, chance: Chance) -> Tensor:
-        skipped = x_KBI if self._skip is None else self._skip.forward(x_KBI, chance)
-        out_KBO = self._branch.forward(x_KBI, chance)
+    def forward(self, x_KBI: Tensor, step: Step) -> Tensor:
+        skipped = x_KBI if self._skip is None else self._skip.forward(x_KBI, step)
+        out_KBO = self._branch.forward(x_KBI, step)
         return torch.add(skipped, out_KBO, out=self._buffers.get("output", out_KBO))
 
     def backward(self, gradient_KBO: Tensor, *, needed: bool) -> Tensor:

@@ -1,63 +1,48 @@
 """Several trainings as one program: their products in batches, each with its own samples, chance, rate and end.
 
-Shape legend: K members, B batch, N samples, F numbers, C categorical columns.
+Members have all samples in common, or some have samples of their own, as the folds of a cross-validation do. Folds
+differ in length by a sample or two. Then the last batch of an epoch, and the samples for validation, are filled up to
+the most that any fold has, with copies that do not count: their gradients are zero, and batch norms leave them out.
+
+Shape legend: K members, B batch, N samples, O outputs.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from harness.data import Part
 from harness.problems import LOSS, Qualities, problems
+from harness.problems.stacked import Counted
 from harness.records import EpochRecord
+from harness.train.stack.layers import Learning
 from harness.train.stack.member import Member
 from harness.train.stack.network import Network
-from harness.train.stack.slabs import Buffers, in_slabs
+from harness.train.stack.samples import Filled, Lengths, Samples
+from harness.train.stack.slabs import Buffers
 from harness.train.tally import window
 
-CPU = torch.device("cpu")
 VALIDATION_BATCH = 512
 """Samples that go through the models at once where nothing is learned."""
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """All samples of a part, as the first layers that learn take them."""
-
-    numbers: Tensor
-    """``N x F``."""
-    codes: Tensor | None
-    """``N x C``."""
-    targets: Tensor
-
-    @classmethod
-    def of(cls, part: Part, member: Member) -> Samples:
-        """Return those of a part; what a model makes of numbers and codes without learning is made once."""
-        x, *codes = member.seen(part.tensors(CPU))
-        numbers_NF = x.flatten(1)
-        if member.mlp.numeric is not None:
-            numbers_NF = member.mlp.numeric(numbers_NF)
-        return cls(numbers_NF, codes[0] if codes else None, torch.from_numpy(part.targets))
 
 
 class Stack:
     """Trains its members an epoch at a time, on one thread; each has epochs of its own behind it.
 
-    They must have one :func:`stack_key`. Every number of a member is the same whatever others there are.
+    They must have one :func:`stack_key`, models with the same shapes, and as many steps in an epoch. Every number of a
+    member is the same whatever others there are. ``lengths`` are given where members may have samples of their own.
     """
 
-    def __init__(self, members: Sequence[Member], train: Part, validation: Part, stop: Callable[[], None]) -> None:
+    def __init__(self, members: Sequence[Member], stop: Callable[[], None], lengths: Lengths | None = None) -> None:
         # Those of one activation are neighbours, and go through it together.
         self.members = sorted(members, key=lambda member: str(member.candidate.architecture.params.get("activation")))
         first = members[0]
         self._shape, self._problem = first.targets.shape, problems[first.targets.shape.kind]
-        self._train, self._validation = Samples.of(train, first), Samples.of(validation, first)
-        self._stop = stop
+        self._train, self._validation = Samples.of(members, "train"), Samples.of(members, "validation")
+        self._stop, self._lengths = stop, lengths
         self._buffers = Buffers()
         self._network = Network([member.mlp for member in self.members])
         self._begin()
@@ -85,22 +70,24 @@ class Stack:
 
     def _begin(self) -> None:
         if self.members:
-            first = self.members[0]
             self._criterion = self._problem.stacked_criterion(
-                self._shape,
+                [member.targets.shape for member in self.members],
                 [member.candidate.training for member in self.members],
-                class_counts=first.targets.class_counts,
+                class_counts=[member.targets.class_counts for member in self.members],
             )
             self._counts_K = torch.zeros(len(self.members), dtype=torch.float32)
             bound = zip(self.members, self._counts_K, strict=True)
             self._steps = [step for member, count in bound for step in member.bind(count)]
             self._scheduled = [member for member in self.members if member.scheduled]
             self._touching = [member for member in self.members if member.touches_gradients]
+            self._filled = (
+                None if self._lengths is None else Filled(self.members, self._train, self._validation, self._lengths)
+            )
 
     def _learn(self) -> None:
         """Take the steps of an epoch."""
-        members, order = self.members, self.members[0].order
-        rows_KN, chance = torch.stack([member.begin() for member in members]), [member.chance for member in members]
+        members, order, filled = self.members, self.members[0].order, self._filled
+        rows_KN, chance = torch.stack(self._begun()), [member.chance for member in members]
         quality = self._problem.qualities(self._shape, len(members))
         every, steps = window(order.batch_size, self._shape.outputs), len(order)
         taken = _Window()
@@ -109,17 +96,24 @@ class Stack:
             for member in self._scheduled:
                 member.follow(number)
             look = (number + 1) % every == 0 or number + 1 == steps
-            numbers_KBF, codes_KBC, targets = self._gathered(rows_KB.flatten())
-            outputs_KBO = self._network.forward(numbers_KBF, codes_KBC, chance)
+            counted = filled.last if filled is not None and number + 1 == steps else None
+            numbers_KBF, codes_KBC, targets = self._train.taken(rows_KB, self._buffers)
+            outputs_KBO = self._network.forward(numbers_KBF, codes_KBC, Learning(chance, counted))
             scores, gradient_KBO = self._criterion.scores(outputs_KBO), self._buffers.get("gradient", outputs_KBO)
-            losses_K = self._criterion.training_loss(scores, targets, gradient_KBO)
+            losses_K = self._criterion.training_loss(scores, targets, gradient_KBO, counted)
             self._network.backward(gradient_KBO)
             self._descend(number, measure=look)
-            taken.add(number, losses_K, scores, targets)
+            taken.add(number, losses_K, scores, targets, counted)
             if look:
                 taken.read(members, self._criterion.predictions, quality)
         for member, metrics in zip(members, quality.metrics(), strict=True):
             member.learned(metrics)
+
+    def _begun(self) -> list[Tensor]:
+        """Begin an epoch of each member; return the places of its samples in their order."""
+        if (filled := self._filled) is None:
+            return [member.begin() for member in self.members]
+        return [filled.rows(member, member.begin()) for member in self.members]
 
     def _descend(self, number: int, *, measure: bool) -> None:
         """Take a step of each member down its gradients."""
@@ -129,48 +123,67 @@ class Stack:
         for step in self._steps:
             step()
 
-    def _gathered(self, rows_M: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return the samples of each member's batch, whose numbers follow each other."""
-        models, samples = len(self.members), self._train
-        numbers_KBF = samples.numbers.index_select(0, rows_M).unflatten(0, (models, -1))
-        numbers_KBF = in_slabs(numbers_KBF, self._buffers)
-        codes_KBC = None
-        if samples.codes is not None:
-            codes_KBC = samples.codes.index_select(0, rows_M).unflatten(0, (models, -1))
-        return numbers_KBF, codes_KBC, samples.targets.index_select(0, rows_M).unflatten(0, (models, -1))
-
     def _assess(self) -> None:
-        """Measure all members on the validation samples."""
-        models, samples, criterion = len(self.members), self._validation, self._criterion
+        """Measure all members on their validation samples."""
+        models, criterion = len(self.members), self._criterion
         quality, losses_K = self._problem.qualities(self._shape, models), torch.zeros(models)
         kept = []
-        for start in range(0, len(samples.targets), VALIDATION_BATCH):
-            rows = slice(start, start + VALIDATION_BATCH)
-            targets = samples.targets[rows]
-            codes = None if samples.codes is None else samples.codes[rows].expand(models, -1, -1)
-            outputs_KNO = self._network.forward(samples.numbers[rows].expand(models, -1, -1), codes, None)
-            scores = criterion.scores(outputs_KNO)
-            losses_K += criterion.loss(scores, targets) * len(targets)
-            quality.update(criterion.predictions(scores), targets)
+        for numbers_KBF, codes_KBC, targets, counted in self._looked_at():
+            outputs_KBO = self._network.forward(numbers_KBF, codes_KBC, None)
+            scores = criterion.scores(outputs_KBO)
+            samples = outputs_KBO.shape[1] if counted is None else counted.sizes_K
+            losses_K += criterion.loss(scores, targets, counted) * samples
+            quality.update(criterion.predictions(scores), targets, None if counted is None else counted.mask_KB)
             kept.append(scores.clone())
-        losses, scores = (losses_K / len(samples.targets)).tolist(), torch.cat(kept, dim=1)
-        for place, (member, metrics) in enumerate(zip(self.members, quality.metrics(), strict=True)):
-            member.assessed({LOSS: losses[place], **metrics}, scores[place])
+        scores, measured = torch.cat(kept, dim=1), quality.metrics()
+        sizes = [scores.shape[1]] * models if self._filled is None else self._filled.sizes
+        losses = (losses_K / torch.tensor(sizes)).tolist()
+        for place, (member, size) in enumerate(zip(self.members, sizes, strict=True)):
+            member.assessed({LOSS: losses[place], **measured[place]}, scores[place, :size])
+
+    def _looked_at(self) -> Iterator[tuple[Tensor, Tensor | None, Tensor, Counted | None]]:
+        """Yield numbers, codes and targets of the validation samples, a batch of each member, and which of them count.
+
+        Targets are ``N`` where all members have the same samples.
+        """
+        samples, filled = self._validation, self._filled
+        if filled is None:
+            for start in range(0, len(samples.targets), VALIDATION_BATCH):
+                yield *samples.shared(slice(start, start + VALIDATION_BATCH), len(self.members)), None
+            return
+        start = 0
+        for rows_KB in filled.looked_at_KN.split(VALIDATION_BATCH, dim=1):
+            counted = filled.counted(start, start + rows_KB.shape[1])
+            yield *samples.taken(rows_KB, self._buffers), counted
+            start += rows_KB.shape[1]
 
 
 class _Window:
     """What steps came to that nobody has looked at yet."""
 
     def __init__(self) -> None:
-        self._steps: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        self._steps: dict[int, tuple[Tensor, Tensor, Tensor, Counted | None]] = {}
 
-    def add(self, number: int, losses_K: Tensor, scores: Tensor, targets: Tensor) -> None:
-        self._steps[number] = losses_K, scores.clone(), targets
+    def add(self, number: int, losses_K: Tensor, scores: Tensor, targets: Tensor, counted: Counted | None) -> None:
+        self._steps[number] = losses_K, scores.clone(), targets, counted
 
     def read(self, members: Sequence[Member], predictions: Callable[[Tensor], Tensor], quality: Qualities) -> None:
-        losses, scores, targets = zip(*self._steps.values(), strict=True)
-        quality.update(predictions(torch.cat(scores, dim=1)), torch.cat(targets, dim=1))
-        samples = {number: of_step[2].shape[1] for number, of_step in self._steps.items()}
-        for member, own in zip(members, torch.stack(losses).t().tolist(), strict=True):
-            member.count(samples, own)
+        losses, scores, targets, counted = zip(*self._steps.values(), strict=True)
+        quality.update(predictions(torch.cat(scores, dim=1)), torch.cat(targets, dim=1), _masks(targets, counted))
+        for place, (member, own) in enumerate(zip(members, torch.stack(losses).t().tolist(), strict=True)):
+            member.count({number: self._size(number, place) for number in self._steps}, own)
         self._steps = {}
+
+    def _size(self, number: int, place: int) -> int:
+        """Return how many samples of a step count, of the member at a place."""
+        _, _, targets, counted = self._steps[number]
+        return targets.shape[1] if counted is None else counted.sizes[place]
+
+
+def _masks(targets: Sequence[Tensor], counted: Sequence[Counted | None]) -> Tensor | None:
+    """Return which samples of steps count; None: all."""
+    if not any(counted):
+        return None
+    whole = [torch.ones(each.shape[:2], dtype=torch.bool) for each in targets]
+    masks = [every if each is None else each.mask_KB for every, each in zip(whole, counted, strict=True)]
+    return torch.cat(masks, dim=1)

@@ -12,7 +12,7 @@ from harness.records import NAN, Named, Plan, Target, TaskKind, TaskShape, table
 from harness.spec import Candidate, Training
 from harness.train import Fit, Supervised, Targets, outputs_for
 from harness.train.randomness import chance
-from harness.train.stack import Member, Stack
+from harness.train.stack import Lengths, Member, Stack
 
 CPU = torch.device("cpu")
 OBJECTIVES = {
@@ -60,24 +60,49 @@ class Bench:
         size, samples = of.training.batch_size, len(self.train)
         order = Order(part_samples=samples, batch_size=size, seed=seed, shuffle=True, drop_last=False)
         options = {"objective": OBJECTIVES[self.shape.kind], "epochs": epochs, "seed": seed, "trial": trial}
-        return Member(self.recipe(of, seed), order, **options)
+        return Member(self.recipe(of, seed), order, self, **options)
 
     def stack(self, members):
-        return Stack(members, self.train, self.validation, lambda: None)
+        return Stack(members, lambda: None)
 
     def train_all(self, members):
         """Train members to their ends, and return the records of each."""
-        stack, records = self.stack(members), {member: [] for member in members}
-        while stack.members:
-            for member, record in zip(stack.members, stack.epoch(), strict=True):
-                if record is not None:
-                    records[member].append(record)
-            stack.keep([member for member in stack.members if member.end is None and not member.finished])
+        records = train_all(self.stack(members))
         return [records[member] for member in members]
 
     def in_float64(self):
         """Return the same with samples of eight bytes."""
         return replace(self, train=in_float64(self.train), validation=in_float64(self.validation))
+
+    def folds(self, *sizes):
+        """Return folds of so many training samples, each with samples and a scale of its own, and for validation 2 K to
+        K + 1 samples.
+        """
+        return [self._fold(number, size, len(sizes)) for number, size in enumerate(sizes)]
+
+    def _fold(self, number, size, count):
+        shape, train = self.shape, taken(self.train, (np.arange(size) + 3 * number) % len(self.train))
+        if shape.kind is TaskKind.REGRESSION:
+            scale = tuple(np.atleast_1d(train.targets.std(axis=0)).astype(float).tolist())
+            shape = replace(shape, target=replace(shape.target, scale=scale))
+        return Bench(shape, train, taken(self.validation, np.arange(2 * count - number) + number))
+
+
+def stack_of_folds(members, folds):
+    """Return a stack of members that are of these folds, whether there is one of each or not."""
+    lengths = Lengths(max(len(fold.train) for fold in folds), max(len(fold.validation) for fold in folds))
+    return Stack(members, lambda: None, lengths)
+
+
+def train_all(stack):
+    """Train the members of a stack to their ends, and return the records of each."""
+    records = {member: [] for member in stack.members}
+    while stack.members:
+        for member, record in zip(stack.members, stack.epoch(), strict=True):
+            if record is not None:
+                records[member].append(record)
+        stack.keep([member for member in stack.members if member.end is None and not member.finished])
+    return records
 
 
 def plan(batch_size):
@@ -93,6 +118,11 @@ def plan(batch_size):
         data_reason="",
         threads=1,
     )
+
+
+def taken(part, rows):
+    """Return some samples of a part."""
+    return Part(tuple(each[rows] for each in part.inputs), part.targets[rows], part.index[rows])
 
 
 def in_float64(part):
