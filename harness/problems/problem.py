@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from harness.problems.counted import Counted
     from harness.problems.outputs import Outputs
-    from harness.problems.stacked import Counted
 
     Floats = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor, nn
 
-from harness.problems.stacked import Counted
+from harness.problems.counted import Counted
 from harness.train.stack.slabs import Buffers, Stacked, elementwise, product
 
 

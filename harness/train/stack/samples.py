@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from harness.data import TrainingData
-from harness.problems.stacked import Counted
+from harness.problems.counted import Counted
 from harness.train.stack.member import Member
 from harness.train.stack.slabs import Buffers, in_slabs
 

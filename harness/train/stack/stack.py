@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from harness.problems import LOSS, Qualities, problems
-from harness.problems.stacked import Counted
+from harness.problems.counted import Counted
 from harness.records import EpochRecord
 from harness.train.stack.layers import Learning
 from harness.train.stack.member import Member
