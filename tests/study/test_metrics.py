@@ -112,8 +112,9 @@ def test_of_folds_the_means_count_and_each_is_scored_on_its_own_samples(tmp_path
     best = epochs.groupby("fold")["validation_roc_auc"].max()
     assert trial["value"] == trial["validation_roc_auc"] == pytest.approx(best.mean())
     assert trial["value_sd"] == pytest.approx(best.std())
-    assert [len(targets) for targets in seen[:4:2]] == epochs["validation_samples"].tolist()[::2]
-    assert sum(len(targets) for targets in seen[:4:2]) == result.stats["task"]["validation"]  # each sample once
+    sizes = [len(targets) for targets in seen[:2]]  # both folds are trained at once
+    assert sizes == epochs["validation_samples"].tolist()[::2]
+    assert sum(sizes) == result.stats["task"]["validation"]  # each sample once
 
 
 @pytest.mark.slow
