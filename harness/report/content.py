@@ -189,7 +189,9 @@ def _test_section(findings: Findings) -> Section:
     if test is None:
         return Section(anchor="test", title="Test set")
     table = per_class_table(findings)
-    text = ["No interval: the run has no predictions."]
+    predicted = findings.run.predictions is not None
+    why = "none is computed for this kind of problem" if predicted else "the run has no predictions"
+    text = [f"No interval: {why}."]
     if sure is not None:
         text = [f"95 % interval of {sure.metric}: {score(sure.low)} to {score(sure.high)} ({sure.method})."]
     if findings.stats["task"]["classes"] and table is None:

@@ -93,7 +93,9 @@ def test_scores_follow_from_predictions_and_the_report_has_them(diabetes):
     assert diabetes.test["loss"] == pytest.approx(pinball / scale, rel=1e-5)
     assert diabetes.test["interval_width"] == pytest.approx((quantiles[:, 2] - quantiles[:, 0]).mean(), rel=1e-5)
     assert diabetes.trials["value_se"].between(0.0, 5.0).all()
-    assert "interval_width" in (diabetes.run / "report.md").read_text()
+    report = (diabetes.run / "report.md").read_text()
+    assert "interval_width" in report
+    assert "No interval: none is computed for this kind of problem." in report
     plot = harness.open_run(diabetes.run).plot
     assert {"test: Values below each quantile", "test: Quantiles and actual values"} <= set(plot.names)
     shares = [(samples["target"] <= samples[name]).mean() for name in COLUMNS]
