@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from harness.report.axes import bulk
 from harness.report.canvas import COLOURS, FRONT_COLOUR, empty_figure, floats, label
@@ -78,8 +78,6 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> go.Figure:
     Below the line the model is too sure of itself, above it not sure enough (Guo et al., 2017, arXiv:1706.04599). The
     bars below count the samples; those without a confidence are left out.
     """
-    from scipy.stats import binomtest
-
     known = np.isfinite(confidence)
     confidence, right = confidence[known], right[known]
     bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
@@ -87,29 +85,12 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> go.Figure:
     used = np.flatnonzero(counts)
     hits = np.bincount(bins, weights=right, minlength=_BINS)[used].astype(np.int64)
     means = np.bincount(bins, weights=confidence, minlength=_BINS)[used] / counts[used]
-    shares = hits / counts[used]
-    ends = np.array(
-        [
-            binomtest(int(hit), int(count)).proportion_ci(method="wilson")
-            for hit, count in zip(hits, counts[used], strict=True)
-        ]
-    ).reshape(-1, 2)
     figure = empty_figure(420, x="confidence", y="accuracy")
-    line = {"color": FRONT_COLOUR, "dash": "dash", "width": 1.5}
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, name="calibrated", hoverinfo="skip")
-    figure.add_scatter(
-        x=floats(means),
-        y=floats(shares),
-        error_y={"array": floats(ends[:, 1] - shares), "arrayminus": floats(shares - ends[:, 0]), "thickness": 1},
-        mode="lines+markers",
-        marker={"color": COLOURS[0], "size": 8},
-        name="accuracy",
-        text=[
-            f"{plural(int(count), 'sample')}: confidence {percent(mean)}, accuracy {percent(share)}"
-            for count, mean, share in zip(counts[used], means, shares, strict=True)
-        ],
-        hovertemplate="%{text}<extra></extra>",
-    )
+    told = [
+        f"{plural(int(count), 'sample')}: confidence {percent(mean)}, accuracy {percent(share)}"
+        for count, mean, share in zip(counts[used], means, hits / counts[used], strict=True)
+    ]
+    add_shares(figure, means, hits, counts[used], names=("calibrated", "accuracy"), told=told)
     figure.add_bar(
         x=[(place + 0.5) / _BINS for place in range(_BINS)],
         y=counts.tolist(),
@@ -159,3 +140,39 @@ def residual_histogram(actual: Floats, predicted: Floats) -> go.Figure:
         hovertemplate="%{y:,} samples around %{x:.4g}<extra></extra>",
     )
     return figure
+
+
+def add_shares(
+    figure: go.Figure,
+    x: ArrayLike,
+    hits: NDArray[np.integer],
+    counts: NDArray[np.integer],
+    *,
+    names: tuple[str, str],
+    told: Sequence[str],
+) -> None:
+    """Add shares of hits with Wilson's 95 % intervals, and the diagonal where each share is its ``x``.
+
+    ``names`` are those of the diagonal and of the shares; a pointer over a share is ``told`` its text.
+    """
+    from scipy.stats import binomtest
+
+    shares = hits / counts
+    ends = np.array(
+        [
+            binomtest(int(hit), int(count)).proportion_ci(method="wilson")
+            for hit, count in zip(hits, counts, strict=True)
+        ]
+    ).reshape(-1, 2)
+    line = {"color": FRONT_COLOUR, "dash": "dash", "width": 1.5}
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, name=names[0], hoverinfo="skip")
+    figure.add_scatter(
+        x=floats(x),
+        y=floats(shares),
+        error_y={"array": floats(ends[:, 1] - shares), "arrayminus": floats(shares - ends[:, 0]), "thickness": 1},
+        mode="lines+markers",
+        marker={"color": COLOURS[0], "size": 8},
+        name=names[1],
+        text=list(told),
+        hovertemplate="%{text}<extra></extra>",
+    )

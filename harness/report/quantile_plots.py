@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from harness.report.canvas import COLOURS, FRONT_COLOUR, empty_figure, floats
-from harness.report.quality_plots import SHOWN_SAMPLES
+from harness.report.quality_plots import SHOWN_SAMPLES, add_shares
 from harness.report.wording import percent
 
 
@@ -19,24 +19,11 @@ def shares_below(actual: pd.Series, quantiles: pd.DataFrame, levels: Sequence[fl
 
     On the line quantiles keep what they promise.
     """
-    from scipy.stats import binomtest
-
     below = (quantiles.to_numpy(np.float64) >= actual.to_numpy(np.float64)[:, None]).sum(axis=0)
-    ends = np.array([binomtest(int(hits), len(actual)).proportion_ci(method="wilson") for hits in below])
-    shares = below / len(actual)
     figure = empty_figure(420, x="level of the quantile", y="share of the values at or below it")
-    line = {"color": FRONT_COLOUR, "dash": "dash", "width": 1.5}
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, name="as promised", hoverinfo="skip")
-    figure.add_scatter(
-        x=floats(levels),
-        y=floats(shares),
-        error_y={"array": floats(ends[:, 1] - shares), "arrayminus": floats(shares - ends[:, 0]), "thickness": 1},
-        mode="lines+markers",
-        marker={"color": COLOURS[0], "size": 8},
-        name="test samples",
-        text=[f"quantile {level:g}: {percent(share)}" for level, share in zip(levels, shares, strict=True)],
-        hovertemplate="%{text}<extra></extra>",
-    )
+    counts = np.full(len(below), len(actual))
+    told = [f"quantile {level:g}: {percent(hits / len(actual))}" for level, hits in zip(levels, below, strict=True)]
+    add_shares(figure, levels, below, counts, names=("as promised", "test samples"), told=told)
     figure.update_layout(xaxis={"range": [0, 1]}, yaxis={"range": [0, 1.02]}, showlegend=True)
     return figure
 
