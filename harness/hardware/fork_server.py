@@ -208,28 +208,35 @@ class _Server:
         process = _Process(0, socket.socket(fileno=tell))
         server = os.getpid()
         try:
-            with warnings.catch_warnings(
-                action="ignore"
-            ):  # of threads: those of a linear algebra library know of forks
+            # It warns of threads: those of a linear algebra library know of forks.
+            with warnings.catch_warnings(action="ignore"):
                 process.pid = os.fork()
         except OSError as error:
             os.write(output, f"it cannot be forked ({error.strerror})\n".encode())
             self._say(process, 0, 1)
         else:
             if not process.pid:
-                for key in self._selector.get_map().values():
-                    os.close(key.fd)
-                os.dup2(output, 1)
-                os.dup2(output, 2)
-                os.close(output)
-                os.close(tell)
-                begin(order, server)
-            self._say(process, process.pid)
-            self._selector.register(process.tell, selectors.EVENT_READ, partial(self._unwanted, process))
-            end = os.pidfd_open(process.pid)
-            self._selector.register(end, selectors.EVENT_READ, partial(self._ended, process, end))
+                self._become(order, tell, output, server)
+            self._watch(process)
         for descriptor in (output, *descriptors):
             os.close(descriptor)
+
+    def _become(self, order: Order, tell: int, output: int, server: int) -> NoReturn:
+        """Be a process that was forked: what is the server's own is closed, and what it prints goes its way."""
+        for key in self._selector.get_map().values():
+            os.close(key.fd)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+        os.close(tell)
+        begin(order, server)
+
+    def _watch(self, process: _Process) -> None:
+        """Tell the number of a process, and wait for its end, and for whoever wanted it."""
+        self._say(process, process.pid)
+        self._selector.register(process.tell, selectors.EVENT_READ, partial(self._unwanted, process))
+        end = os.pidfd_open(process.pid)
+        self._selector.register(end, selectors.EVENT_READ, partial(self._ended, process, end))
 
     def _ended(self, process: _Process, descriptor: int) -> None:
         self._selector.unregister(descriptor)
