@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -34,6 +36,24 @@ def _own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def running():
+    """Return a function that lists the processes of a test, or of another process, that are called so and run.
+
+    They come and go while they are asked; one that has ended, and that nobody has buried yet, does not run.
+    """
+
+    def running(*names, of=None):
+        found = []
+        for child in psutil.Process(of).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if child.name() in names and child.status() != psutil.STATUS_ZOMBIE:
+                    found.append(child.pid)
+        return found
+
+    return running
 
 
 def _load(name, path):

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
 
 import psutil
 import pytest
@@ -35,7 +34,7 @@ def main(connection, *, shared):
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(tmp_path, monkeypatch, running):
     """Return a function that starts a server which takes so long to load."""
     (tmp_path / "takes_long.py").write_text(LOADED)
     (tmp_path / "tells.py").write_text(MODULE)
@@ -49,7 +48,7 @@ def server(tmp_path, monkeypatch):
     yield server
     for each in servers:
         each.close()
-    assert not named("harness-tells", "harness-fork_se")
+    assert not running("harness-tells", "harness-fork_se")
 
 
 @pytest.fixture
@@ -60,16 +59,6 @@ def start(tmp_path, monkeypatch):
     file = os.open(tmp_path / "shared", os.O_RDONLY)
     yield lambda server: Child("tells", {}, inherited={"shared": file}, start=server.start)
     os.close(file)
-
-
-def named(*names):
-    """Return the processes of this test by what they are called."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            if child.name() in names and child.status() != psutil.STATUS_ZOMBIE:
-                found.append(child)
-    return found
 
 
 def said(child, seconds=20.0):
@@ -102,14 +91,14 @@ def test_those_that_are_ordered_while_it_loads_begin_when_it_has(server, start):
     assert [child.bury(exit_s=20.0).code for child in children] == [0, 0, 0]
 
 
-def test_one_that_is_killed_before_it_was_forked_does_not_live(server, start):
+def test_one_that_is_killed_before_it_was_forked_does_not_live(server, start, running):
     its = server(1.0)
     child = start(its)
     child.kill()
     assert child.bury().signal == "SIGKILL"
     other = start(its)
     pid = said(other)[0]
-    assert [process.pid for process in named("harness-tells")] == [pid]
+    assert running("harness-tells") == [pid]
     other.bury()
 
 

@@ -483,7 +483,7 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def coordinate():
+def coordinate(running):
     """Return a function that starts a coordinator in a process of its own and returns it with its workers' ids."""
     started = []
 
@@ -495,8 +495,7 @@ def coordinate():
         every = []
         until = time.monotonic() + 20.0
         while len(every) < len(assignments) and time.monotonic() < until:
-            every = psutil.Process(started[-1].pid).children(recursive=True)
-            every = [each.pid for each in every if each.name() == "harness-worker"]
+            every = running("harness-worker", of=started[-1].pid)
         return started[-1], every
 
     yield coordinate
