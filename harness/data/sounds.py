@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.spec.audio import AudioTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _WINDOW_S, _HOP_S = 0.025, 0.010
 """Of a frame, and from one to the next, as is usual for speech."""
@@ -47,26 +51,64 @@ def log_mel(waves: Sequence[np.ndarray], *, rate: int, samples: int, mels: int) 
     """
     import torch  # here, as the readers of data are loaded where nothing is computed
 
+    mel, x_NL = Mel(rate, mels), laid_out(waves, samples)
+    bands_MK, window = mel.bands(), mel.window()
+    found = np.empty((len(waves), 1, mels, frames_of(samples, rate)), np.float32)
+    for first in range(0, len(waves), _AT_ONCE):
+        some_NL = torch.from_numpy(x_NL[first : first + _AT_ONCE])
+        found[first : first + _AT_ONCE, 0] = mel.log(some_NL, bands_MK, window)
+    return found
+
+
+def laid_out(waves: Sequence[np.ndarray], samples: int) -> np.ndarray:
+    """Return float32 ``x_NL``: the first ``samples`` of each wave, silence behind its end."""
     x_NL = np.zeros((len(waves), samples), np.float32)
     for row, wave in enumerate(waves):
         x_NL[row, : len(wave)] = wave[:samples]
-    window, hop = round(_WINDOW_S * rate), round(_HOP_S * rate)
-    size = 2 ** (window - 1).bit_length()
-    bands_MK = torch.from_numpy(mel_bands(rate, size, mels))
-    found = np.empty((len(waves), 1, mels, frames_of(samples, rate)), np.float32)
-    for first in range(0, len(waves), _AT_ONCE):
+    return x_NL
+
+
+@dataclass(frozen=True, slots=True)
+class Mel:
+    """Log-mel spectrograms of sounds of one rate, on whatever device these are."""
+
+    rate: int
+    mels: int
+
+    @property
+    def _hop(self) -> int:
+        return round(_HOP_S * self.rate)
+
+    @property
+    def _size(self) -> int:
+        return int(2 ** (round(_WINDOW_S * self.rate) - 1).bit_length())
+
+    def bands(self) -> Tensor:
+        """Return the weight (M, K) of each frequency in each band."""
+        import torch
+
+        return torch.from_numpy(mel_bands(self.rate, self._size, self.mels))
+
+    def window(self) -> Tensor:
+        """Return the window of a frame."""
+        import torch
+
+        return torch.hann_window(round(_WINDOW_S * self.rate)).clone()  # else a view of a longer one
+
+    def log(self, x_NL: Tensor, bands_MK: Tensor, window: Tensor) -> Tensor:
+        """Return ``x_NMF`` of sounds that lie beside the bands and the window on one device."""
+        import torch
+
         spectra_NKF = torch.stft(
-            torch.from_numpy(x_NL[first : first + _AT_ONCE]),
-            size,
-            hop_length=hop,
-            win_length=window,
-            window=torch.hann_window(window),
+            x_NL,
+            self._size,
+            hop_length=self._hop,
+            win_length=len(window),
+            window=window,
             pad_mode="constant",
             return_complex=True,
         )
-        power_NMF = bands_MK @ spectra_NKF.abs().square()
-        found[first : first + _AT_ONCE, 0] = power_NMF.clamp_min(_FLOOR).log()
-    return found
+        return (bands_MK @ spectra_NKF.abs().square()).clamp_min(_FLOOR).log()
 
 
 def mel_bands(rate: int, size: int, mels: int) -> np.ndarray:

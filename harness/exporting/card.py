@@ -12,7 +12,8 @@ import pandas as pd
 
 from harness.data.modalities.table_fitting import training_range
 from harness.exporting.check import Checked
-from harness.exporting.raw_inputs import MISSING_DATE, RawInput
+from harness.exporting.forms import RawInput
+from harness.exporting.forms.table import MISSING_DATE
 from harness.exporting.samples import Data
 from harness.records import NAN
 from harness.report.average_section import average_section
@@ -30,6 +31,23 @@ from harness.study.final.saved import BEST, ENSEMBLE, FULL, Saved
 _SHOWN = 20
 """Categories and classes that are written out."""
 _LONGEST = 40
+_FORMS = {
+    "numbers": "Numbers come as numbers: no units, no decimal commas. NaN is a missing one, and becomes the median.",
+    "dates": f"Dates come as microseconds since 1970 in UTC; {MISSING_DATE} (NumPy's NaT) is a missing one. The table "
+    "has the first date of training.",
+    "categories": "Categories come as text as it stands in the table, an empty one for a missing value; whatever "
+    "training did not see is the unknown category. A program of torch takes codes: the places in the list of "
+    "categories, which the file itself holds in full, counted from 1, and 0 for unknown.",
+    "image": "Images come as they are, of this one size; they are standardised within the model.",
+    "series": "Series come as they are, steps x channels, with NaN behind the end of one that is shorter (where no "
+    "series of the data was, each needs all steps). Within a series nothing may be missing: fill it in by straight "
+    "lines, as was done in training.",
+    "window": "Windows are the steps before the first that is predicted, in the units of the data, steps x channels. "
+    "A channel that is called `ahead` has the steps that end with the last that is predicted.",
+    "tokens": "Texts come as the codes that the library tokenizers makes of them with the tokeniser in the file, of "
+    "their first {characters:,} characters.",
+    "wave": "Sounds come as samples from -1 to 1 at {rate:,} a second, one channel, with zeros behind the end.",
+}
 
 
 @dataclass(frozen=True)
@@ -140,8 +158,6 @@ def _predicts(told: Told) -> Iterator[tuple[str, str]]:
 
 
 def _inputs(told: Told) -> Section:
-    if not told.inputs:
-        return _prepared_inputs(told.saved)
     ranges = {each["column"]: training_range(each) for each in told.preprocessing.get("numeric", ())}
     firsts = {each["column"]: each["first"] for each in told.preprocessing.get("dates", ())}
     rows = []
@@ -166,32 +182,12 @@ def _inputs(told: Told) -> Section:
     return Section(anchor="inputs", title="Inputs", text=tuple(_forms(told)), blocks=(table,))
 
 
-def _prepared_inputs(saved: Saved) -> Section:
-    """Return what the network itself is called with, where no file holds what comes before it."""
-    rows = [(each.kind, each.dtype, " x ".join(map(str, ("N", *each.shape)))) for each in saved.shape.inputs]
-    table = Table(caption="Inputs of the network", columns=("input", "dtype", "shape"), rows=tuple(rows))
-    text = ("What comes before the network is in the run alone: `harness.load` takes samples as they are.",)
-    return Section(anchor="inputs", title="Inputs", text=text, blocks=(table,))
-
-
 def _forms(told: Told) -> Iterator[str]:
-    """Yield in what form the values of each kind of columns come."""
-    kinds = {each.kind for each in told.inputs}
-    if "numbers" in kinds:
-        yield "Numbers come as numbers: no units, no decimal commas. NaN is a missing one, and becomes the median."
-    if "dates" in kinds:
-        yield (
-            f"Dates come as microseconds since 1970 in UTC; {MISSING_DATE} (NumPy's NaT) is a missing one. The table "
-            "has the first date of training."
-        )
-    if "categories" in kinds:
-        yield (
-            "Categories come as text as it stands in the table, an empty one for a missing value; whatever training "
-            "did not see is the unknown category. A program of torch takes codes: the places in the list of "
-            "categories, which the file itself holds in full, counted from 1, and 0 for unknown."
-        )
-    if "image" in kinds:
-        yield "Images come as they are, of this one size; they are standardised within the model."
+    """Yield in what form the values of each kind of inputs come."""
+    kinds = {each.kind: each for each in told.inputs}
+    for kind, text in _FORMS.items():
+        if kind in kinds:
+            yield text.format(**kinds[kind].facts)
 
 
 def _missing(told: Told, each: RawInput) -> str:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 
 from harness.data import prepare
 from harness.errors import HarnessError
-from harness.exporting.raw_inputs import RawInput, arrays_of
+from harness.exporting.forms import form_of
 from harness.problems import problems
 from harness.problems.deciding import decide
+from harness.records import TaskShape
 from harness.study import Predictor
 from harness.study.final.inference import Inference
 from harness.study.trial.building import followed_here
@@ -56,7 +56,7 @@ class Checked:
     """Samples whose class differs, as their probabilities tie."""
 
 
-def reference(predictor: Predictor, raw: pd.DataFrame | np.ndarray) -> Answers:
+def reference(predictor: Predictor, raw: Any) -> Answers:
     """Return what the run's model says in fp32 on the processor, whatever it was trained in."""
     cpu = torch.device("cpu")
     plan = replace(followed_here(predictor.saved.plan, cpu), precision="fp32")
@@ -67,20 +67,15 @@ def reference(predictor: Predictor, raw: pd.DataFrame | np.ndarray) -> Answers:
     return Answers(problems[shape.kind].own_units(outputs, shape).reshape(len(outputs), -1), None)
 
 
-def check(
-    runner: Runner,
-    predictor: Predictor,
-    inputs: Sequence[RawInput],
-    samples: Sequence[pd.DataFrame | np.ndarray],
-) -> Checked:
+def check(runner: Runner, predictor: Predictor, samples: Sequence[Any]) -> Checked:
     """Compare on all samples, in batches of many and of one.
 
     Raises :class:`HarnessError` where a probability or a value is further off than TOLERANCE, or a class is another one
     though the probabilities do not tie.
     """
-    found = []
+    found, form = [], form_of(predictor.preprocessing)
     for raw in samples:
-        known, arrays = reference(predictor, raw), arrays_of(inputs, raw)
+        known, arrays = reference(predictor, raw), form.arrays(predictor.preprocessing, raw)
         found.append(_compared(known, runner(arrays), predictor))
         first = {name: values[:1] for name, values in arrays.items()}
         _compared(known.first(), runner(first), predictor)
@@ -90,11 +85,13 @@ def check(
 
 
 def _compared(known: Answers, found: Answers, predictor: Predictor) -> Checked:
-    off_NA, allowed_NA = np.abs(found.values - known.values), np.array(TOLERANCE)
+    target = predictor.shape.target
+    # A logarithm is what was learnt, and has the deviation in training.
+    known_NA, found_NA = (np.log(each.values) if target and target.log else each.values for each in (known, found))
+    off_NA, allowed_NA = np.abs(found_NA - known_NA), np.array(TOLERANCE)
     if known.codes is None:
-        scale_V = np.array(predictor.shape.scale)
-        unit_V = np.where(scale_V > 0.0, scale_V, 1.0)
-        off_NA, allowed_NA = off_NA / unit_V, TOLERANCE * (1.0 + np.abs(known.values) / unit_V)
+        unit_A = _units(predictor.shape)
+        off_NA, allowed_NA = off_NA / unit_A, TOLERANCE * (1.0 + np.abs(known_NA) / unit_A)
     largest = float(off_NA.max(initial=0.0))
     if not (off_NA <= allowed_NA).all():
         raise HarnessError(
@@ -106,6 +103,13 @@ def _compared(known: Answers, found: Answers, predictor: Predictor) -> Checked:
     if (_margin(known.values, predictor.threshold)[differing_N] > TIE).any():
         raise HarnessError("the exported model predicts another class than the run's: nothing was written")
     return Checked(len(off_NA), largest, int(differing_N.sum()))
+
+
+def _units(shape: TaskShape) -> np.ndarray:
+    """Return the deviation in training of what each answer is of; 1 where there is none."""
+    scale_V = np.array(shape.scale[: len(shape.scale) - problems[shape.kind].continues])
+    levels = max(1, len(shape.target.quantiles)) if shape.target else 1
+    return np.repeat(np.where(scale_V > 0.0, scale_V, 1.0), levels)
 
 
 def _margin(probabilities_NC: np.ndarray, threshold: float | None) -> np.ndarray:

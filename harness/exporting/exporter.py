@@ -17,9 +17,9 @@ from harness.errors import InputError, StorageError, did_you_mean, first_line
 from harness.exporting import onnx_file, program
 from harness.exporting.card import Told, write_card
 from harness.exporting.check import Checked, check
-from harness.exporting.raw_inputs import RawInput, arrays_of, has_raw_inputs, raw_inputs, tensors_of
-from harness.exporting.raw_model import RawModel
-from harness.exporting.samples import Data, find_data, made_up, test_samples
+from harness.exporting.forms import RawInput, form_of, tensors_of
+from harness.exporting.raw_model import RawModel, says_own_units
+from harness.exporting.samples import Data, find_data, test_samples
 from harness.exporting.usage import usage
 from harness.records import NAN, TaskKind
 from harness.report import analyse, load_run
@@ -125,7 +125,7 @@ def export(
         _check_place(path, run, force=force)
     if format == "onnx":
         onnx_file.load_packages()
-    chosen = _choose(run, model, computing=format in _PACKAGES)
+    chosen = _choose(run, model)
     content, checked = _content(format, chosen, trust=trust)
     text = write_card(_told(format, chosen, out, checked))
     if content is not None:
@@ -154,12 +154,11 @@ def _check_place(path: Path, run: Path, *, force: bool) -> None:
         raise InputError(f"{path}: exists already; name another file, or replace it with --force")
 
 
-def _choose(run: Path, name: str, *, computing: bool) -> _Chosen:
+def _choose(run: Path, name: str) -> _Chosen:
     check_run(run)
     folder = model_folder(run, name)
     saved, preprocessing = read_saved(folder / "candidate.json"), read_preprocessing(folder / "preprocessing.json")
-    # What does not compute can be written of any inputs.
-    inputs = raw_inputs(preprocessing) if computing or has_raw_inputs(preprocessing) else ()
+    inputs = form_of(preprocessing).inputs(preprocessing)
     return _Chosen(run, name, folder, saved, preprocessing, inputs, analyse(load_run(run)))
 
 
@@ -186,14 +185,16 @@ def _weights(chosen: _Chosen) -> bytes:
 
 def _computing(form: str, chosen: _Chosen, *, trust: bool) -> tuple[bytes, Checked]:
     """Return a file that takes raw samples, compared with the run's own model. Raises :class:`InputError`."""
-    if (kind := str(chosen.saved.shape.kind)) not in set(map(str, TaskKind)):
+    if (kind := str(chosen.saved.shape.kind)) not in set(map(str, TaskKind)) and not says_own_units(kind):
         raise InputError(f"{chosen.run}: what a {kind} model answers is not known here; use --format safetensors")
     predictor = Predictor(chosen.run, model=chosen.name, device="cpu", trust=trust)
     if form == "onnx":
         onnx_file.check_size(list(predictor.model.state_dict().values()))
     inputs, names = chosen.inputs, chosen.saved.class_names
-    samples = [made_up(chosen.preprocessing, inputs)]
-    example = tensors_of(inputs, arrays_of(inputs, samples[0][:3]))
+    raw = form_of(chosen.preprocessing)
+    samples = [raw.made_up(chosen.preprocessing)]
+    arrays = raw.arrays(chosen.preprocessing, samples[0])
+    example = tensors_of(inputs, {name: values[:3] for name, values in arrays.items()})
     traced = program.trace(RawModel(predictor), example, chosen.saved.candidate.architecture.name)
     if form == "onnx":
         content = onnx_file.onnx_file(traced, inputs, names, chosen.facts)
@@ -203,7 +204,7 @@ def _computing(form: str, chosen: _Chosen, *, trust: bool) -> tuple[bytes, Check
         runner = program.runner_of(content, inputs)
     if chosen.data.source is not None and chosen.findings.run.predictions is not None:
         samples.append(test_samples(chosen.data.source, chosen.findings.run.predictions))
-    return content, check(runner, predictor, inputs, samples)
+    return content, check(runner, predictor, samples)
 
 
 def _told(form: str, chosen: _Chosen, out: Path, checked: Checked | None) -> Told:

@@ -18,8 +18,8 @@ from torch.export import ExportedProgram
 import harness
 from harness.errors import InputError, described
 from harness.exporting.check import Answers, Runner
+from harness.exporting.forms import COLUMNS, RawInput, grouped
 from harness.exporting.program import quiet
-from harness.exporting.raw_inputs import RawInput, grouped
 from harness.extras import load_extra
 
 LARGEST = 2**31
@@ -136,10 +136,10 @@ def _before(inputs: Sequence[RawInput], prefix: str) -> Iterator[Any]:
                     values_int64s=codes,
                     default_int64=0,
                 )
-        if kind == "image":
-            yield helper.make_node("Identity", names, [f"{prefix}{kind}"])
-        else:
+        if kind in COLUMNS:
             yield helper.make_node("Concat", names, [f"{prefix}{kind}"], axis=1)
+        else:
+            yield helper.make_node("Identity", names, [f"{prefix}{kind}"])
 
 
 def _after(class_names: Sequence[str], prefix: str) -> Iterator[Any]:

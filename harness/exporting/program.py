@@ -17,7 +17,7 @@ from torch.export import Dim, ExportedProgram
 
 from harness.errors import InputError, described
 from harness.exporting.check import Answers, Runner
-from harness.exporting.raw_inputs import RawInput, tensors_of
+from harness.exporting.forms import RawInput, tensors_of
 from harness.exporting.raw_model import RawModel
 
 METADATA = "harness.json"

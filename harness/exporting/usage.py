@@ -6,9 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.exporting.raw_inputs import RawInput, grouped
+from harness.exporting.forms import COLUMNS, RawInput, grouped
 
 _ROWS = 2
+_TOKENS = (
+    "tokenizer = Tokenizer.from_str(tokens['tokenizer'])",
+    "texts = [text[: tokens['characters']] for text in ('a text', 'another one')]",
+    "codes = [each.ids for each in tokenizer.encode_batch(texts)]",
+)
 
 
 def usage(
@@ -30,8 +35,14 @@ def usage(
 def _with_onnxruntime(
     path: Path, inputs: Sequence[RawInput], examples: Mapping[str, Any], *, classes: bool
 ) -> Iterator[str]:
-    yield from ("import numpy as np", "import onnxruntime", "")
+    texts = any(each.kind == "tokens" for each in inputs)
+    yield from ("import json", "") if texts else ()
+    yield from ("import numpy as np", "import onnxruntime")
+    yield from ("from tokenizers import Tokenizer", "") if texts else ("",)
     yield f"session = onnxruntime.InferenceSession({path.name!r})"
+    if texts:
+        yield "(tokens,) = json.loads(session.get_modelmeta().custom_metadata_map['inputs'])"
+        yield from _TOKENS
     yield "rows = {"
     for each in inputs:
         yield f"    {each.name!r}: {_array(each, examples)},"
@@ -42,12 +53,20 @@ def _with_onnxruntime(
 
 
 def _with_torch(path: Path, inputs: Sequence[RawInput], examples: Mapping[str, Any], *, classes: bool) -> Iterator[str]:
-    yield from ("import torch", "")
-    yield f"program = torch.export.load({path.name!r}).module()"
     groups = grouped(inputs)
+    if "tokens" in groups:
+        yield from ("import json", "", "import torch", "from tokenizers import Tokenizer", "")
+        yield 'more = {"harness.json": ""}'
+        yield f"program = torch.export.load({path.name!r}, extra_files=more).module()"
+        yield "(tokens,) = json.loads(more['harness.json'])['inputs']"
+        yield from _TOKENS
+    else:
+        yield from ("import torch", "", f"program = torch.export.load({path.name!r}).module()")
     for kind, group in groups.items():
-        if kind == "image":
-            yield f"{kind} = torch.zeros({(_ROWS, *group[0].shape)}, dtype=torch.{group[0].dtype})"
+        if kind == "tokens":
+            yield "tokens = torch.tensor(codes)"
+        elif kind not in COLUMNS:
+            yield f"{kind} = torch.ones({(_ROWS, *group[0].shape)}, dtype=torch.{group[0].dtype})"
         else:
             yield f"# columns: {', '.join(repr(each.column) for each in group)}"
             yield f"{kind} = torch.tensor({_columns(kind, group, examples)})"
@@ -89,4 +108,6 @@ def _array(each: RawInput, examples: Mapping[str, Any]) -> str:
             return f"np.array([[{value!r}], ['NaT']], dtype='datetime64[us]').astype(np.int64)"
         case "categories":
             return f"np.array([[{value!r}], ['']], dtype=object)"
-    return f"np.zeros({(_ROWS, *each.shape)}, dtype=np.{each.dtype})"
+        case "tokens":
+            return "np.array(codes)"
+    return f"np.ones({(_ROWS, *each.shape)}, dtype=np.{each.dtype})"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.data.dates import calendar as of_pandas
 from harness.exporting.calendar import calendar
-from harness.exporting.raw_inputs import MISSING_DATE
+from harness.exporting.forms.table import MISSING_DATE
 
 FIRST = "1999-12-31T23:59:59.500000"
 MOST = int(np.datetime64("9999-12-31T23:59:59.999999", "us").astype(np.int64))

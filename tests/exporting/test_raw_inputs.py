@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from harness.exporting.raw_inputs import MISSING_DATE, arrays_of, raw_inputs, tensors_of
+from harness.exporting.forms import form_of, tensors_of
+from harness.exporting.forms.table import MISSING_DATE
 from harness.exporting.raw_model import decide
 
 NUMBER = {"median": 0.0, "mean": 0.0, "scale": 1.0}
@@ -17,7 +18,7 @@ TABLE = {
 
 
 def test_columns_that_are_called_as_outputs_get_underscores():
-    inputs = raw_inputs(TABLE)
+    inputs = form_of(TABLE).inputs(TABLE)
     assert [(each.name, each.column, each.kind) for each in inputs] == [
         ("value_", "value", "numbers"),
         ("value__", "value_", "numbers"),
@@ -37,9 +38,10 @@ def test_typed_rows_become_arrays_and_tensors():
             "label": ["b", None],
         }
     )
-    arrays = arrays_of(raw_inputs(TABLE), frame)
+    form = form_of(TABLE)
+    arrays = form.arrays(TABLE, frame)
     assert arrays["label_"].tolist() == [["b"], [""]]
-    numbers, dates, codes = tensors_of(raw_inputs(TABLE), arrays)
+    numbers, dates, codes = tensors_of(form.inputs(TABLE), arrays)
     np.testing.assert_array_equal(numbers, [[1.5, 2.0, 4.0], [np.nan, 3.0, 5.0]])
     assert dates.tolist() == [[86_400_000_000], [MISSING_DATE]]
     assert codes.tolist() == [[2], [0]]
@@ -47,8 +49,9 @@ def test_typed_rows_become_arrays_and_tensors():
 
 def test_images_without_a_noted_type_are_taken_as_float32():
     image = {"inputs": "image", "image": [1, 2, 3], "mean": [0.0], "std": [1.0]}
-    assert [each.dtype for each in raw_inputs(image)] == ["float32"]
-    (only,) = raw_inputs({**image, "dtype": "uint8"})
+    form = form_of(image)
+    assert [each.dtype for each in form.inputs(image)] == ["float32"]
+    (only,) = form.inputs({**image, "dtype": "uint8"})
     assert only.as_dict() == {"name": "image", "dtype": "uint8", "shape": ["N", 1, 2, 3]}
 
 

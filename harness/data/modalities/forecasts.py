@@ -10,7 +10,7 @@ Shape legend: N samples, W steps looked back on, C channels, S steps of all seri
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -101,11 +101,7 @@ class ForecastModality(Modality[Windows]):
             raw = windows_of_frame(fitted, raw)
         layout = raw.layout
         x_NWC = room((len(raw), layout.window, layout.channels), np.float32, "series")
-        past, known = len(layout.columns), len(layout.known)
-        cuts = [(column, raw.past) for column in range(past)]
-        cuts += [(column, raw.lead) for column in range(past - known, past)]
-        for channel, (column, cut) in enumerate(cuts):
-            values = cut(column)
+        for channel, (column, values) in enumerate(channels_of(raw)):
             if column == 0 and layout.log:
                 values = np.log(values)
             x_NWC[:, :, channel] = (values - fitted["mean"][column]) / fitted["scale"][column]
@@ -125,6 +121,15 @@ class ForecastModality(Modality[Windows]):
         drawn = [_drawn(samples, row) if row < SHOWN else "" for row in seen]
         named = {"series": np.array([samples.series_of(row) for row in seen], dtype=object)} if any(raw.names) else {}
         return {**named, "time": np.array(first, dtype=object), "drawn": np.array(drawn, dtype=object)}
+
+
+def channels_of(raw: Windows) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each channel that a model sees, ``N x W`` in its own units, behind the column that it is of."""
+    past, known = len(raw.layout.columns), len(raw.layout.known)
+    for column in range(past):
+        yield column, raw.past(column)
+    for column in range(past - known, past):
+        yield column, raw.lead(column)
 
 
 def layout_of(fitted: Mapping[str, Any]) -> Layout:

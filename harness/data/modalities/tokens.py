@@ -36,7 +36,9 @@ def trained(texts: Sequence[str], how: TextReading) -> dict[str, Any]:
     """
     library = _library()
     pairs = how.tokeniser == "bpe"
-    tokenizer = _pipeline(library, library.models.BPE() if pairs else library.models.WordLevel(unk_token=_NONE), pairs)
+    tokenizer = _pipeline(
+        library, library.models.BPE() if pairs else library.models.WordLevel(unk_token=_NONE), pairs=pairs
+    )
     size = how.vocabulary - RESERVED
     if pairs:
         alphabet = library.pre_tokenizers.ByteLevel.alphabet()
@@ -59,20 +61,19 @@ class Tokeniser:
     """Cuts texts into tokens as fitted preprocessing says; what was received is checked before it is used."""
 
     def __init__(self, fitted: Mapping[str, Any]) -> None:
-        library = _library()
-        pairs = fitted["tokeniser"] == "bpe"
-        if pairs:
-            merges = [tuple(pair) for pair in fitted.get("merges", ())]
-            vocabulary = _joined(library.pre_tokenizers.ByteLevel.alphabet(), merges)
-            model = library.models.BPE(vocab=vocabulary, merges=merges)
+        self._library = library = _library()
+        self._merges: list[tuple[str, ...]] | None = None
+        """None of words."""
+        if fitted["tokeniser"] == "bpe":
+            self._merges = [tuple(pair) for pair in fitted.get("merges", ())]
+            self._vocabulary = _joined(library.pre_tokenizers.ByteLevel.alphabet(), self._merges)
         else:
             words = dict.fromkeys(fitted.get("words", ()))
-            vocabulary = {_NONE: 0} | {word: code for code, word in enumerate(words, start=1)}
-            model = library.models.WordLevel(vocab=vocabulary, unk_token=_NONE)
-        self.codes = len(vocabulary) + 1
+            self._vocabulary = {_NONE: 0} | {word: code for code, word in enumerate(words, start=1)}
+        self.codes = len(self._vocabulary) + 1
         """How many there are: 0 of padding, 1 of what is unknown, then the tokens'."""
-        self._tokenizer = _pipeline(library, model, pairs)
-        self._decoder = library.decoders.ByteLevel() if pairs else None
+        self._tokenizer = self._with(self._vocabulary)
+        self._decoder = None if self._merges is None else library.decoders.ByteLevel()
 
     @property
     def tokens(self) -> list[str]:
@@ -80,6 +81,20 @@ class Tokeniser:
         found = [self._tokenizer.id_to_token(code) for code in range(1, self.codes - 1)]
         words = [self._decoder.decode([token]) for token in found] if self._decoder else found
         return ["", "", *words]
+
+    def as_json(self, length: int) -> str:
+        """Return it as the library itself reads it, where its numbers are the codes, ``length`` of them a text."""
+        tokenizer = self._with({token: code + 1 for token, code in self._vocabulary.items()})
+        tokenizer.enable_truncation(length)
+        tokenizer.enable_padding(pad_id=PADDING, length=length)
+        text: str = tokenizer.to_str()
+        return text
+
+    def _with(self, vocabulary: dict[str, int]) -> Any:
+        models = self._library.models
+        if self._merges is None:
+            return _pipeline(self._library, models.WordLevel(vocab=vocabulary, unk_token=_NONE), pairs=False)
+        return _pipeline(self._library, models.BPE(vocab=vocabulary, merges=self._merges), pairs=True)
 
     def cut(self, texts: Sequence[str]) -> Iterator[list[int]]:
         """Yield the codes of each text."""
@@ -99,7 +114,7 @@ def _joined(alphabet: Sequence[str], merges: Sequence[Sequence[str]]) -> dict[st
     return codes
 
 
-def _pipeline(library: ModuleType, model: Any, pairs: bool) -> Any:
+def _pipeline(library: ModuleType, model: Any, *, pairs: bool) -> Any:
     tokenizer = library.Tokenizer(model)
     normalizers, cutting = library.normalizers, library.pre_tokenizers
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
