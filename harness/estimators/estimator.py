@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,6 +19,7 @@ from harness.data import unknown_columns
 from harness.data.sources.names import one_form
 from harness.estimators.fitting import fit
 from harness.estimators.table import as_value_error, dates_of, table_of, target_beside, with_twins
+from harness.problems.quantile_scores import middle_of
 from harness.study import Predictor
 
 
@@ -57,8 +58,13 @@ class _Search(BaseEstimator):
         tags.input_tags.string = True
         return tags
 
-    def _search(self, X: Any, targets: np.ndarray, kind: str, known: Mapping[str, Any]) -> Self:
-        """Search for what predicts the targets, of which the search reads the codes or the first of the values."""
+    def _search(
+        self, X: Any, targets: np.ndarray, kind: str, known: Mapping[str, Any], more: Sequence[str] = ()
+    ) -> Self:
+        """Search for what predicts the targets, of which the search reads the codes or the first of the values.
+
+        ``more`` are overrides that follow from the estimator's own parameters.
+        """
         frame = table_of(self, X, fitting=True)
         check_consistent_length(frame, targets)
         if kind == "classification":
@@ -80,6 +86,7 @@ class _Search(BaseEstimator):
                 f"task.dates={json.dumps(dates_of(frame), ensure_ascii=False)}",
                 "task.split.test=0",
                 "search.deterministic=true",
+                *more,
                 *self.overrides,
             ],
         }
@@ -167,7 +174,8 @@ class HarnessRegressor(RegressorMixin, _Search):
     """Regressor of scikit-learn whose ``fit`` is a search, and which predicts with its winner.
 
     Parameters and attributes are those of :class:`harness.HarnessClassifier`, but for ``classes_``. Several values of
-    each row are predicted by one model.
+    each row are predicted by one model. With ``quantiles``, shares that ascend such as ``(0.1, 0.5, 0.9)``, it learns
+    below what each share of the values of such a row lies; ``predict`` then returns the one next to the median.
 
     >>> import harness
     >>> from sklearn.datasets import load_diabetes
@@ -178,9 +186,39 @@ class HarnessRegressor(RegressorMixin, _Search):
     (442,)
     """
 
+    def __init__(
+        self,
+        space: str | Mapping[str, Any] = "tabular",
+        *,
+        quantiles: Sequence[float] | None = None,
+        trials: int | None = None,
+        time: str | float | None = None,
+        random_state: Any = None,
+        workers: int | Literal["auto"] = 0,
+        device: str = "auto",
+        out: str | Path | None = None,
+        verbose: int = 0,
+        overrides: Iterable[str] = (),
+        trust: bool = False,
+    ) -> None:
+        # scikit-learn reads the parameters of an estimator from this signature.
+        super().__init__(
+            space,
+            trials=trials,
+            time=time,
+            random_state=random_state,
+            workers=workers,
+            device=device,
+            out=out,
+            verbose=verbose,
+            overrides=overrides,
+            trust=trust,
+        )
+        self.quantiles = quantiles
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
+        tags.target_tags.multi_output = self.quantiles is None
         return tags
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -191,10 +229,22 @@ class HarnessRegressor(RegressorMixin, _Search):
         y = validate_data(self, y=y, multi_output=True, y_numeric=True).astype(np.float64)
         values = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         names = tuple(map(str, range(values.shape[1]))) if values.ndim == 2 else ()
-        return self._search(X, values, "regression", {"value_names": names})
+        more = () if self.quantiles is None else (f"task.quantiles={json.dumps([*map(float, self.quantiles)])}",)
+        return self._search(X, values, "regression", {"value_names": names}, more)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return float64 (N,) values, or (N, V); the columns of ``X`` are those of ``fit``."""
+        values = self._values(X)
+        return values if self.quantiles is None else values[:, middle_of(self.quantiles)]
+
+    def predict_quantiles(self, X: Any) -> np.ndarray:
+        """Return float64 (N, Q), in the order of ``quantiles``, without which this raises ValueError."""
+        check_is_fitted(self)
+        if self.quantiles is None:
+            raise ValueError("no quantiles were learnt; say which, as in HarnessRegressor(quantiles=(0.1, 0.5, 0.9))")
+        return self._values(X)
+
+    def _values(self, X: Any) -> np.ndarray:
         predictor, frame = self._prepared(X)
         with as_value_error():
             return predictor.predict(frame)

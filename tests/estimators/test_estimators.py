@@ -107,6 +107,20 @@ def test_several_values_are_predicted_by_one_model(several):
     assert not hasattr(model, "feature_names_in_")
 
 
+def test_quantiles_are_learnt_and_the_median_is_predicted(several, options):
+    _, x, y = several
+    model = HarnessRegressor(**options, quantiles=(0.1, 0.5, 0.9)).fit(x, y[:, 0])
+    quantiles = model.predict_quantiles(x)
+    assert quantiles.shape == (120, 3)
+    assert (np.diff(quantiles, axis=1) >= 0).all()
+    np.testing.assert_array_equal(model.predict(x), quantiles[:, 1])
+    assert model.get_params()["quantiles"] == (0.1, 0.5, 0.9)
+    with pytest.raises(ValueError, match="quantiles are of one"):
+        clone(model).fit(x, y)
+    with pytest.raises(ValueError, match=r"^no quantiles were learnt; say which"):
+        HarnessRegressor(**options).fit(x, y).predict_quantiles(x)
+
+
 @pytest.mark.parametrize(
     "labels",
     [
