@@ -12,10 +12,11 @@ from harness.integrity.findings import Finding, differing, same
 from harness.integrity.frames import frame_differences
 from harness.measure.threshold import threshold_of
 from harness.problems import Undefined
+from harness.problems.quantile_scores import pinballs
 from harness.store import trials_frame
 from harness.store.loose import at
 from harness.study.final.decision import KEPT
-from harness.study.final.residuals import FILE, read_residuals
+from harness.study.final.residuals import FILE, QuantileErrors, Residuals, read_residuals
 from harness.study.final.saved import BEST, VALIDATION, read_saved
 from harness.study.keeping import predictions_file, read_predictions
 
@@ -72,20 +73,28 @@ def _table_findings(contents: Contents) -> Iterator[Finding]:
 def _residual_findings(contents: Contents) -> Iterator[Finding]:
     """Yield where the errors of values are not those of as many samples, or not those that the winner was judged by."""
     name = f"{BEST}/{FILE}"
-    told = at(contents.object(name), "absolute")
-    if not isinstance(told, list):
+    told = contents.object(name)
+    values, levels = at(told, "absolute"), at(told, "levels")
+    if not isinstance(values, list) and not isinstance(levels, list):
         return
-    kept = contents.read(name, lambda path: read_residuals(path.parent, len(told)))
+    kept = contents.read(name, lambda path: read_residuals(path.parent, len(values or ()), levels or ()))
     if kept is None:
         return
+    errors = kept.absolute if isinstance(kept, Residuals) else kept.errors
     counts = {len(part) for part in _parts(contents)}
-    if len(kept.absolute) < min(counts, default=0):
-        yield Finding(name, "has fewer errors than there are validation samples", str(min(counts)), str(len(told[0])))
-    measured = at(contents.stats, "best", "validation", "rmse")
-    if kept.of.startswith(KEPT) and len(told) == 1 and len(counts) == 1 and len(_parts(contents)) == 1:
-        found = float(np.sqrt(np.mean(kept.absolute**2)))
-        if measured is not None and not same(measured, found, rel=ROUNDED):
-            yield Finding(name, "its errors are not those of the winner's rmse", f"{measured:.6g}", f"{found:.6g}")
+    if len(errors) < min(counts, default=0):
+        yield Finding(name, "has fewer errors than there are validation samples", str(min(counts)), str(len(errors)))
+    if not kept.of.startswith(KEPT) or len(_parts(contents)) != 1:
+        return
+    if isinstance(kept, QuantileErrors):
+        metric, found = "pinball", float(pinballs(np.zeros(len(errors)), -errors, kept.levels).mean())
+    elif errors.shape[1] == 1:
+        metric, found = "rmse", float(np.sqrt(np.mean(errors**2)))
+    else:
+        return
+    measured = at(contents.stats, "best", "validation", metric)
+    if measured is not None and not same(measured, found, rel=ROUNDED):
+        yield Finding(name, f"its errors are not those of the winner's {metric}", f"{measured:.6g}", f"{found:.6g}")
 
 
 def _parts(contents: Contents) -> list[list[int]]:

@@ -22,6 +22,7 @@ from harness.problems.quantile_scores import middle_of, quantile_columns
 from harness.problems.regression import value_columns
 from harness.records import TaskShape
 from harness.study.final.predictor import Predictor
+from harness.study.final.residuals import Ends
 
 _VALUES = 2**21
 """Of samples in memory at once, about: pixels, or fields of a table."""
@@ -46,8 +47,8 @@ class _Asked(NamedTuple):
     """Which columns there are beside the prediction."""
 
     proba: bool
-    half: np.ndarray | None
-    """Of intervals, half of the length."""
+    ends: Ends | None
+    """What makes intervals."""
 
 
 def predict_file(
@@ -74,7 +75,7 @@ def predict_file(
     if out is not None:
         check_out(out, force=force, run=model.run, data=data)
     model.check_asked(proba=proba, coverage=coverage)
-    asked = _Asked(proba, None if coverage is None else model.half_widths(coverage))
+    asked = _Asked(proba, None if coverage is None else model.ends(coverage))
     samples, unusual, done = open_samples(data, model.preprocessing), Unusual(), 0
     with written(out) as write:
         for chunk in samples.chunks(rows or _rows_of(model)):
@@ -135,11 +136,14 @@ def _predicted(model: Predictor, asked: _Asked, answers: np.ndarray) -> Iterator
         return
     if (target := model.shape.target) and target.quantiles:
         yield from _of_quantiles(predictions, target.quantiles).items()
+        if asked.ends is not None:
+            yield from zip(("low", "high"), asked.ends(predictions).T, strict=True)
         return
     parts: Mapping[str, np.ndarray] = {"prediction": predictions}
     if asked.proba:
         parts = {**parts, "probability": answers}
-    if asked.half is not None:
-        parts = {**parts, "low": predictions - asked.half, "high": predictions + asked.half}
+    if asked.ends is not None:
+        ends = asked.ends(predictions)
+        parts = {**parts, "low": ends[..., 0], "high": ends[..., 1]}
     for what, values in parts.items():
         yield from value_columns(what, values, model.value_names).items()

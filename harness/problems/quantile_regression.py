@@ -101,7 +101,6 @@ class QuantileRegression(Regression):
     headline = ("pinball", "coverage", "interval_width")
     objective = "pinball"
     losses = ("pinball",)
-    intervals = False
     figure = "quantiles"
 
     def __init__(self, levels: Sequence[float] = ()) -> None:

@@ -26,9 +26,57 @@ def test_half_of_an_interval_is_the_errors_quantile_of_the_finite_sample(errors,
     if place > len(errors):
         needed = next(n for n in range(1, 1000) if math.ceil(round((n + 1) * coverage, 9)) <= n)
         with pytest.raises(InputError, match=f"take {needed} errors, and there are {len(errors)} "):
-            kept.half_widths(coverage)
+            kept.ends(coverage)
     else:
-        assert kept.half_widths(coverage) == sorted(map(abs, errors))[place - 1]
+        half = sorted(map(abs, errors))[place - 1]
+        assert kept.ends(coverage)(np.array([0.0])).tolist() == [[-half, half]]
+
+
+@given(st.integers(1, 300), st.sampled_from([0.05, 0.1, 0.25]), st.integers(0, 2**32 - 1))
+def test_each_quantile_is_shifted_by_the_errors_quantile_of_the_finite_sample(count, low, seed):
+    rng = np.random.default_rng(seed)
+    levels, quantiles, values = (
+        (low, 0.5, 1.0 - low),
+        np.sort(rng.normal(size=(count, 3)), axis=1),
+        rng.normal(size=count),
+    )
+    kept = residuals("made up", quantiles, values, levels)
+    place = math.ceil(round((count + 1) * (1.0 - low), 9))
+    if place > count:
+        with pytest.raises(InputError, match=f"and there are {count} "):
+            kept.ends(1.0 - 2 * low)
+        return
+    ends = kept.ends(1.0 - 2 * low)(quantiles)
+    assert ends[:, 0] == pytest.approx(quantiles[:, 0] - sorted(quantiles[:, 0] - values)[place - 1])
+    assert ends[:, 1] == pytest.approx(quantiles[:, 2] + sorted(values - quantiles[:, 2])[place - 1])
+
+
+def test_wrong_quantiles_are_shifted_until_they_hold_what_they_promise():
+    """The spread is known up to a factor of 2, and both ends are off by 1."""
+    rng = np.random.default_rng(3)
+    held = []
+    for _ in range(300):
+        x = rng.uniform(0.5, 2.0, size=140)
+        values = x * rng.normal(size=140)
+        quantiles = np.column_stack([1.0 - 0.5 * x, 1.0 + 0.5 * x])
+        kept = residuals("made up", quantiles[:40], values[:40], (0.1, 0.9))
+        low, high = kept.ends(0.8)(quantiles[40:]).T
+        held.append(((low <= values[40:]) & (values[40:] <= high)).mean())
+    assert 0.8 <= np.mean(held) <= 0.9
+
+
+@pytest.mark.parametrize(
+    ("levels", "coverage", "said"),
+    [
+        ((0.05, 0.1, 0.9, 0.95), 0.5, "of the quantiles 0.05, 0.1, 0.9, 0.95 have between them; ask for 0.8 or 0.9"),
+        ((0.1, 0.5), 0.4, "train on quantiles as far from 0 as from 1, such as 0.1 and 0.9"),
+        ((0.1, 0.9), 1.5, "is no share between 0 and 1"),
+    ],
+)
+def test_an_interval_lies_between_two_quantiles(levels, coverage, said):
+    kept = residuals("made up", np.zeros((50, len(levels))), np.arange(50.0), levels)
+    with pytest.raises(InputError, match=said):
+        kept.ends(coverage)
 
 
 def test_errors_that_say_nothing_are_not_kept():
@@ -54,12 +102,22 @@ def test_the_errors_are_those_of_validation(pairs):
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"of": "x", "absolute": [[1.0]]}', '{"of": "x", "absolute": [[1.0, null], [1.0, 2.0]]}']
+    "content",
+    [
+        "{",
+        "[]",
+        '{"of": "x", "absolute": [[1.0]]}',
+        '{"of": "x", "absolute": [[1.0, null], [1.0, 2.0]]}',
+        '{"of": "x", "levels": [0.1, 0.8], "errors": [[1.0], [2.0]]}',
+        '{"of": "x", "levels": [0.1, 0.9], "errors": [[1.0]]}',
+    ],
 )
 def test_damaged_errors_are_refused_in_one_line(tmp_path, content):
     (tmp_path / "residuals.json").write_text(content)
     with pytest.raises(StorageError, match=r"residuals\.json"):
         read_residuals(tmp_path, 2)
+    with pytest.raises(StorageError, match=r"residuals\.json"):
+        read_residuals(tmp_path, 1, (0.1, 0.9))
     (tmp_path / "residuals.json").unlink()
     with pytest.raises(InputError, match=r"keeps no residuals\.json, from which intervals are made"):
         read_residuals(tmp_path, 2)

@@ -130,8 +130,15 @@ def test_new_rows_get_a_column_for_each_quantile(diabetes, tmp_path):
     assert list(told) == ["index", "prediction", *COLUMNS]
     np.testing.assert_allclose(told[COLUMNS].to_numpy(), found)
     assert (told["prediction"] == told["quantile_0.5"]).all()
-    with pytest.raises(InputError, match="predicts quantiles, which say how far values spread; leave out intervals"):
-        predict_file(model, tmp_path / "rows.csv", tmp_path / "with.csv", coverage=0.9)
+    predict_file(model, tmp_path / "rows.csv", tmp_path / "with.csv", coverage=0.8)
+    told = pd.read_csv(tmp_path / "with.csv")
+    np.testing.assert_allclose(told[["low", "high"]].to_numpy(), model.predict_interval(rows, 0.8))
+    shifts = told[["low", "high"]].to_numpy() - found[:, [0, 2]]
+    np.testing.assert_allclose(shifts, shifts[:1].repeat(442, axis=0), atol=1e-3)
+    with pytest.raises(
+        InputError, match=r"^coverage 0\.9: is not what two of the quantiles 0\.1, 0\.5, 0\.9 have between"
+    ):
+        model.predict_interval(rows, 0.9)
 
 
 def test_trials_are_averaged(diabetes):

@@ -18,7 +18,7 @@ from harness.study.averaging.selection import Cost, mean_of, select
 from harness.study.final.ensemble import ensemble_figures
 from harness.study.final.kept import kept_model
 from harness.study.final.residuals import FILE as RESIDUALS
-from harness.study.final.residuals import Residuals
+from harness.study.final.residuals import Kept
 from harness.study.final.retraining import settled_candidate
 from harness.study.final.saved import ENSEMBLE
 from harness.study.final.scoring import facts_of, remove_model, save_weights
@@ -116,7 +116,7 @@ def _broken_limit(library: Library, mixture: Mixture) -> str:
     return ""
 
 
-def write_model(library: Library, mixture: Mixture, temperature: float, errors: Residuals | None) -> None:
+def write_model(library: Library, mixture: Mixture, temperature: float, errors: Kept | None) -> None:
     """Write the model folder, nothing of which is a pickle; an earlier average, and its score, are gone first."""
     folder, data, first = library.folder, library.job.dataset, settled_candidate(mixture.records[0])
     remove_model(folder, ENSEMBLE)

@@ -29,7 +29,7 @@ from harness.study.final.inference import Inference
 from harness.study.final.kept import kept_model
 from harness.study.final.openings import note_average
 from harness.study.final.predictor import Predictor
-from harness.study.final.residuals import Residuals, residuals
+from harness.study.final.residuals import Kept, residuals
 from harness.study.final.retraining import settled_candidate
 from harness.study.final.saved import BEST, ENSEMBLE
 from harness.study.search import Request, spec_of_run
@@ -121,12 +121,14 @@ def _averaged(library: Library, asked: Asked) -> Mapping[str, Any]:
     if len(mixture.records) == 1:
         return told
     intervals = problems[job.dataset.shape.kind].intervals
-    errors = residuals(_ERRORS, halves, judge.targets) if intervals else None
+    target = job.dataset.shape.target
+    levels = target.quantiles if target else ()
+    errors = residuals(_ERRORS, halves, judge.targets, levels) if intervals else None
     return _scored(library, judge, mixture, told, errors)
 
 
 def _scored(
-    library: Library, judge: Judge, mixture: Mixture, told: dict[str, Any], errors: Residuals | None
+    library: Library, judge: Judge, mixture: Mixture, told: dict[str, Any], errors: Kept | None
 ) -> Mapping[str, Any]:
     """Write the model, score it beside the run's final model in one look, and leave the run sealed."""
     folder, run = library.folder, library.folder.path

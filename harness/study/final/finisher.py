@@ -35,7 +35,7 @@ from harness.study.final.kept import kept_model
 from harness.study.final.outcome import Cost, Earlier, Final, Made
 from harness.study.final.recipes import Recipe, recipes
 from harness.study.final.rehearsal import Rehearsal
-from harness.study.final.residuals import Residuals, residuals
+from harness.study.final.residuals import Kept, residuals
 from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
 from harness.study.final.saved import BEST, ENSEMBLE, FULL, VALIDATION
 from harness.study.final.scoring import clipped, remove_model, save_final, score, scorer_of_all
@@ -126,12 +126,14 @@ class Finisher:
             made, of = replace(made, answers=self._answers(made if made.how == "keep" else self._kept())), KEPT
         return self._with_threshold(made) if classes else replace(made, residuals=self._residuals(made.answers, of))
 
-    def _residuals(self, answers: NDArray[np.floating] | None, of: str) -> Residuals | None:
-        """Return the errors of values that were said of validation by what is called ``of``."""
+    def _residuals(self, answers: NDArray[np.floating] | None, of: str) -> Kept | None:
+        """Return the errors of values, or quantiles, that were said of validation by what is called ``of``."""
         if answers is None:
             return None
         samples = "the validation samples of the last fold" if self._job.folds else "the validation samples"
-        return residuals(f"{of}, on {samples}", answers, self._dataset.validation.targets)
+        target = self._dataset.shape.target
+        levels = target.quantiles if target else ()
+        return residuals(f"{of}, on {samples}", answers, self._dataset.validation.targets, levels)
 
     def _with_threshold(self, made: Made) -> Made:
         """Return a model of two classes with the threshold that is asked for."""

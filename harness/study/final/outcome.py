@@ -15,7 +15,7 @@ from harness.measure.threshold import Threshold
 from harness.models import Curves, calibrated
 from harness.records import Plan
 from harness.study.final.recipes import Recipe
-from harness.study.final.residuals import Residuals
+from harness.study.final.residuals import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Made:
     """What was said of validation by its rehearsal, or by itself where these are the weights of the search."""
     threshold: Threshold | None = None
     """From where on the second of two classes is predicted; None: the most probable class is."""
-    residuals: Residuals | None = None
+    residuals: Kept | None = None
     """Errors of its recipe on samples that it was not trained on; None of classes."""
 
     @property

@@ -20,10 +20,10 @@ from harness.hardware import choose_device
 from harness.problems import problems
 from harness.problems.deciding import decide
 from harness.problems.flags import SAID
-from harness.records import Target, TaskKind, TaskShape
+from harness.records import Target, TaskShape
 from harness.store.files import read_parquet
 from harness.study.final.inference import Inference
-from harness.study.final.residuals import read_residuals
+from harness.study.final.residuals import Ends, read_residuals
 from harness.study.final.saved import BEST, Saved, build_saved, model_folder, read_preprocessing, read_saved
 from harness.study.trial.building import evaluation_batch, followed_here
 
@@ -108,18 +108,17 @@ class Predictor:
         """Return float64 (N, 2): the ends of intervals that hold that share of such values; ``raw`` as before.
 
         They are as long for every row, by split conformal prediction from the model's errors on validation. Of several
-        values they are (N, V, 2), each with that coverage of its own. Raises :class:`~harness.errors.InputError` where
+        values they are (N, V, 2), each with that coverage of its own. Of quantiles they lie between two, which are
+        shifted by as much for every row. Raises :class:`~harness.errors.InputError` where
         the model predicts classes or keeps too few errors, and what :meth:`predict` raises.
         """
-        half = self.half_widths(coverage)
-        values = self._answers(raw)
-        return np.stack([values - half, values + half], axis=-1)
+        ends = self.ends(coverage)
+        return ends(self._answers(raw))
 
-    def half_widths(self, coverage: float) -> np.ndarray:
-        """Return half of the length of an interval: a single value, or (V,) of several values."""
+    def ends(self, coverage: float) -> Ends:
+        """Return what makes intervals of answers. Raises :class:`~harness.errors.InputError`."""
         self.check_asked(coverage=coverage)
-        kept = read_residuals(self._folder, math.prod(self._target.shape))
-        return kept.half_widths(coverage).reshape(self._target.shape)
+        return read_residuals(self._folder, math.prod(self._target.shape), self._target.quantiles).ends(coverage)
 
     def check_asked(self, *, proba: bool = False, coverage: float | None = None) -> None:
         """Raise :class:`~harness.errors.InputError` for probabilities of values, or intervals of classes."""
@@ -128,8 +127,6 @@ class Predictor:
             raise InputError(f"{self.run}: predicts values, of which there are no probabilities; use predict")
         if coverage is None or problem.intervals:
             return
-        if problem.name == TaskKind.QUANTILE_REGRESSION:
-            raise InputError(f"{self.run}: predicts quantiles, which say how far values spread; leave out intervals")
         if problem.continues:
             raise InputError(f"{self.run}: forecasts have no intervals of one length; name `quantiles` in the task")
         what = "labels" if problem.flags else "classes"

@@ -14,7 +14,7 @@ from harness.store.files import read_object
 from harness.study.final.outcome import Made
 from harness.study.final.recipes import Recipe
 from harness.study.final.residuals import FILE as RESIDUALS
-from harness.study.final.residuals import Residuals, read_residuals
+from harness.study.final.residuals import Kept, read_residuals
 from harness.study.final.retraining import FAILURES, Retraining, settled_candidate
 from harness.study.final.saved import BEST, FULL, Saved, model_folder, read_saved
 from harness.study.final.scoring import remove_model, save_final
@@ -83,9 +83,9 @@ def save_on_all(job: Job, dataset: Dataset, folder: RunFolder, saved: Saved, sto
     save_final(folder, made, candidate, saved.trial, name=FULL, trained_on=samples, note=note)
 
 
-def _errors_of(best: Path, dataset: Dataset) -> Residuals | None:
+def _errors_of(best: Path, dataset: Dataset) -> Kept | None:
     """Return the errors of values that ``best/`` keeps; None of classes, and in a run of an earlier version."""
     target = dataset.shape.target
     if dataset.class_names or target is None or not (best / RESIDUALS).is_file():
         return None
-    return read_residuals(best, math.prod(target.shape))
+    return read_residuals(best, math.prod(target.shape), target.quantiles)
