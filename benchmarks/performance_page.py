@@ -76,10 +76,11 @@ def section(rows: pd.DataFrame) -> str:
 def conditions(rows: pd.DataFrame) -> str:
     """Return what it was measured on, when, how often, and how busy that was."""
     dates = " to ".join(dict.fromkeys([rows["date"].min(), rows["date"].max()]))
+    rounds = rows["round"].nunique()
     versions = sorted({version for each in rows["versions"] for version in each.split(", ")})
     return (
         f"{rows['machine'].iloc[0]}, {rows['cores'].iloc[0]} cores, {dates};"
-        f" {rows['trials'].iloc[0]} trials, {rows['round'].nunique()} rounds; load average"
+        f" {rows['trials'].iloc[0]} trials, {rounds} round{'s' if rounds > 1 else ''}; load average"
         f" {rows['load'].min():.1f} to {rows['load'].max():.1f} (the benchmark's own processes included)."
         f" {', '.join(versions)}."
     )
