@@ -139,8 +139,3 @@ def test_a_missing_package_is_said_with_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "statsmodels.tsa.holtwinters", None)
     with pytest.raises(harness.errors.HardwareError, match=r"pip install 'harness-automl\[forecast\]'"):
         forecast_baselines.FORECASTS["exponential smoothing"](np.arange(1.0, 50.0), 12, 3)
-
-
-def test_an_export_is_refused_with_what_to_do(point, tmp_path):
-    with pytest.raises(harness.errors.InputError, match="forecast"):
-        harness.export(point.run, out=tmp_path / "model.pt2", format="torch")
