@@ -48,7 +48,7 @@ class Naive(nn.Module):
     def forward(self, past_BT: Tensor) -> Tensor:
         """Return ``B x O``: of quantiles all are the same."""
         if self.base == "mean":
-            return past_BT.new_zeros(len(past_BT), self.horizon * self.quantiles)
+            return past_BT.new_zeros(past_BT.shape[0], self.horizon * self.quantiles)
         ahead_H = torch.arange(self.horizon, device=past_BT.device)
         if self.base == "season":
             said_BH = past_BT[:, -self.season :][:, ahead_H % self.season]

@@ -7,7 +7,7 @@ from torch.export import Dim
 
 from harness.exporting.program import quiet
 from harness.models import build
-from harness.records import Input, InputKind, Named, TaskKind, TaskShape
+from harness.records import Input, InputKind, Named, Target, TaskKind, TaskShape
 
 pytestmark = pytest.mark.slow
 STEPS, WORDS = 12, 9
@@ -54,3 +54,36 @@ def test_what_is_exported_gives_the_same_answers(name):
     names = [each.name for each in session.get_inputs()]
     (answers,) = session.run(None, {key: each.numpy() for key, each in zip(names, inputs, strict=True)})
     np.testing.assert_allclose(answers, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+FORECASTS = {
+    "mean": ("dlinear", {"base": "mean"}),
+    "season": ("dlinear", {"base": "season", "kernel": 1}),
+    "growth": ("dlinear", {"base": "growth"}),
+    "nhits": ("nhits", {"stacks": 2, "width": 8, "pooling": 2, "base": "mean"}),
+    "gru": ("gru", {"width": 8}),
+    "tcn": ("tcn", {"width": 8, "depth": 2}),
+    "transformer": ("transformer", {"depth": 1, "patch": 5}),
+}
+
+
+@pytest.mark.parametrize("quantiles", [(), (0.1, 0.5, 0.9)], ids=["values", "quantiles"])
+@pytest.mark.parametrize("name", FORECASTS)
+def test_a_forecast_is_followed_for_batches_of_any_size(name, quantiles):
+    kind = TaskKind.QUANTILE_FORECASTING if quantiles else TaskKind.FORECASTING
+    target = Target(
+        names=(*"1234", "naive"),
+        shape=(5,),
+        dtype="float32",
+        centre=(0.0,) * 5,
+        scale=(1.0,) * 5,
+        season=3,
+        quantiles=quantiles,
+    )
+    shape = TaskShape(kind=kind, outputs=4 * max(1, len(quantiles)), inputs=(SERIES,), target=target)
+    torch.manual_seed(0)
+    model = build(Named(*FORECASTS[name]), shape).eval()
+    x_BTC = torch.randn(7, STEPS, 2)
+    with torch.no_grad(), quiet():
+        program = torch.export.export(model, (x_BTC[:3],), dynamic_shapes=({0: Dim("batch")},), strict=False)
+        torch.testing.assert_close(program.module()(x_BTC), model(x_BTC))
