@@ -186,3 +186,16 @@ def test_errors_of_values_are_held_against_the_winners_score(valued, tmp_path, r
     edit("best/residuals.json", "absolute", 0, value=lambda old: sorted(np.multiply(old, 2.0))[:5])(run)
     reseal(run)
     assert any("has fewer errors than there are validation samples" in line for line in told(run))
+
+
+def test_errors_of_quantiles_are_held_against_the_winners_score(tmp_path, reseal):
+    asked = space("diabetes", final="keep")
+    asked |= {"task": {"builtin": "diabetes", "quantiles": [0.1, 0.9]}, "objective": "pinball"}
+    run = harness.search(asked, trials=1, workers=0, out=tmp_path).run
+    assert told(run) == []
+    edit("best/residuals.json", "errors", 1, value=lambda old: [error / 2 for error in old])(run)
+    reseal(run)
+    assert any("its errors are not those of the winner's pinball" in line for line in told(run)), told(run)
+    edit("best/residuals.json", "levels", value=lambda _: ["x", None])(run)
+    reseal(run)
+    assert any("residuals.json" in line for line in told(run))
