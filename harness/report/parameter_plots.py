@@ -155,11 +155,14 @@ def _within(values: Floats, is_log: bool) -> dict[str, object]:
 def _interpolated(sides: Sequence[Floats], values: Floats) -> tuple[list[Floats], Floats]:
     """Return the lines of a grid over the points, and the values on it, NaN outside of them."""
     from scipy.interpolate import LinearNDInterpolator
+    from threadpoolctl import threadpool_limits
 
     points = np.column_stack([(side - side.min()) / np.ptp(side) for side in sides])
     unique, place = np.unique(points, axis=0, return_inverse=True)
     means = np.bincount(place.ravel(), weights=values) / np.bincount(place.ravel())
     surface = LinearNDInterpolator(unique, means)
     unit = np.linspace(0.0, 1.0, _GRID)
-    grid: Floats = surface(*np.meshgrid(unit, unit))
+    # For each triangle it solves two equations: threads that wait for each other take a thousand times as long.
+    with threadpool_limits(1, user_api="blas"):
+        grid: Floats = surface(*np.meshgrid(unit, unit))
     return [side.min() + unit * np.ptp(side) for side in sides], grid
