@@ -441,11 +441,11 @@ def test_a_trial_that_takes_too_long_is_timed_out_for_good(here, space, folder):
     space = space("[calm, slow, stuck]", "8", seed=2)  # in the order slow, stuck, calm
     text = space.read_text().replace("epochs: 4", "epochs: 50")
     space.write_text(text)
-    run = here(space, "--trial-timeout", "2s", "--workers", 2)
+    run = here(space, "--trial-timeout", "6s", "--workers", 2)
     trials = pd.read_parquet(run / "trials.parquet").set_index("param.architecture.moody.mood")
     assert trials["outcome"].to_dict() == {"slow": "timeout", "stuck": "timeout", "calm": "complete"}
     assert trials.loc["slow", "reason"].startswith("not started: 50 epochs take about ")
-    assert trials.loc["stuck", "reason"] == "its time of 2 s was over; it did not answer for 5 s and was killed"
+    assert trials.loc["stuck", "reason"] == "its time of 6 s was over; it did not answer for 5 s and was killed"
     steps = (folder / "steps").read_bytes()
     before = rows(run)
     assert here("--resume", run, "--workers", 2) == run
