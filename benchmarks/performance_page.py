@@ -91,11 +91,12 @@ def verdict(rows: pd.DataFrame) -> str:
     arms = list(rows["arm"].unique())
     sentences = []
     for ours in (arm for arm in arms if arm in OURS):
-        ratios = {arm: ratio(rows, arm, ours) for arm in arms if arm not in OURS}
+        every = {arm: ratio(rows, arm, ours) for arm in arms if arm not in OURS}
+        ratios = {arm: found for arm, found in every.items() if not math.isnan(found.median)}
         told = {word: [arm for arm, found in ratios.items() if said(found) == word] for word in ("wins", "loses", "")}
         parts = [f"{word} against {', '.join(told[word])}" for word in ("wins", "loses") if told[word]]
         parts += [f"cannot be told from {', '.join(told[''])}"] if told[""] else []
-        sentences.append(f"{ours} {'; '.join(parts)}.")
+        sentences += [f"{ours} {'; '.join(parts)}."] if parts else []
     return f"By the wall time {' '.join(sentences)} {scores(rows)}"
 
 

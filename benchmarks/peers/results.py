@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from harness.records import NAN
 from harness.statistics import Interval, median_interval
 
 
@@ -46,9 +48,10 @@ def write(path: Path, rows: pd.DataFrame) -> None:
 
 
 def ratio(rows: pd.DataFrame, arm: str, ours: str, column: str = "wall_s") -> Interval:
-    """Return how many times as long ``arm`` took as ``ours``, by the rounds of one work that both were in."""
+    """Return how many times as long ``arm`` took as ``ours``, by the rounds of a work that both were in; NaN: none."""
     by_round = rows.pivot_table(index="round", columns="arm", values=column)
-    return median_interval((by_round[arm] / by_round[ours]).dropna().tolist())
+    both = (by_round[arm] / by_round[ours]).dropna().tolist()
+    return median_interval(both) if both else Interval(NAN, NAN, NAN)
 
 
 def lines(rows: pd.DataFrame, against: tuple[str, ...]) -> list[list[str]]:
@@ -64,6 +67,8 @@ def lines(rows: pd.DataFrame, against: tuple[str, ...]) -> list[list[str]]:
 
 def interval(found: Interval) -> str:
     """Return a ratio with its interval, where there were rounds enough for one."""
-    if found.low != found.low:
+    if math.isnan(found.median):
+        return "not measured"
+    if math.isnan(found.low):
         return f"{found.median:.2f}"
     return f"{found.median:.2f} ({found.low:.2f} to {found.high:.2f})"

@@ -87,6 +87,16 @@ def test_the_page_says_what_wins_what_loses_and_what_cannot_be_told(scripts):
     assert page.count("Not measured yet.") == 3
 
 
+def test_arms_of_no_common_round_have_no_ratio(scripts):
+    measured = rows(scripts, {"flaml": [8.0, 9.0], "harness-cold": [2.0, 2.0], "harness-warm": [1.0, 1.0]})
+    apart = measured[(measured["arm"] != "harness-warm") | (measured["round"] == 0)]
+    apart = apart[(apart["arm"] != "flaml") | (apart["round"] == 1)]
+    page = scripts("performance_page").page(apart)
+    assert "| flaml | 9.0 | 9.0 | 0.9000 | 4.50 | not measured |" in page
+    assert "harness-cold wins against flaml." in page
+    assert "flaml. The best scores" in page
+
+
 def test_the_page_of_the_documents_is_what_the_script_writes(scripts):
     script = scripts("performance_page")
     assert script.PAGE.read_text() == script.page(scripts("results").read(script.ROWS))
