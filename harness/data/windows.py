@@ -42,9 +42,15 @@ class Layout:
         return (self.target, *self.past, *self.known)
 
     @property
+    def places(self) -> tuple[int, ...]:
+        """The column that each channel of a model is of: first all columns, then what is ahead of the known ones."""
+        count = len(self.columns)
+        return (*range(count), *range(count - len(self.known), count))
+
+    @property
     def channels(self) -> int:
-        """How many channels a model sees: the columns, and of each known one what is ahead."""
-        return len(self.columns) + len(self.known)
+        """How many channels a model sees."""
+        return len(self.places)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""

@@ -125,11 +125,9 @@ class ForecastModality(Modality[Windows]):
 
 def channels_of(raw: Windows) -> Iterator[tuple[int, np.ndarray]]:
     """Yield each channel that a model sees, ``N x W`` in its own units, behind the column that it is of."""
-    past, known = len(raw.layout.columns), len(raw.layout.known)
-    for column in range(past):
-        yield column, raw.past(column)
-    for column in range(past - known, past):
-        yield column, raw.lead(column)
+    columns = len(raw.layout.columns)
+    for channel, column in enumerate(raw.layout.places):
+        yield column, raw.past(column) if channel < columns else raw.lead(column)
 
 
 def layout_of(fitted: Mapping[str, Any]) -> Layout:

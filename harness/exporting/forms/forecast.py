@@ -64,9 +64,8 @@ class PreparedWindows(nn.Module):
         super().__init__()
         layout = layout_of(fitted)
         self.log = layout.log
-        past, known = len(layout.columns), len(layout.known)
         for name in ("mean", "scale"):
-            values = [*fitted[name], *fitted[name][past - known :][:known]]
+            values = [fitted[name][column] for column in layout.places]
             self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
 
     def forward(self, x_NWC: Tensor) -> tuple[Tensor, ...]:
