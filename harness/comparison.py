@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from harness.api import OVERRIDES, abort, publish, request_of
 from harness.data import load
 from harness.errors import InputError, StorageError
@@ -17,7 +15,7 @@ from harness.report import load_run
 from harness.report.compare_page import read_comparison, write_comparison
 from harness.report.compare_result import ComparisonResult
 from harness.signals import asked_to_end
-from harness.spec import Spec, canonical
+from harness.spec import Spec, as_yaml, canonical
 from harness.store import RunFolder, check_run, environment, seal
 from harness.store.runs import DESIGN
 from harness.study import Finished, Observer, Observers, Request, open_search
@@ -234,7 +232,7 @@ def _begun(plan: _Plan, task: str) -> RunFolder:
     """Make the folder of a comparison, with all that it takes to go on with it."""
     folder = RunFolder.create(plan.base.out, f"compare-{task}")
     folder.write_json(DESIGN, plan.asked.as_dict())
-    folder.write("space.yaml", yaml.safe_dump(canonical(plan.base.spec), sort_keys=False, allow_unicode=True))
+    folder.write("space.yaml", as_yaml(plan.base.spec))
     folder.write_json("environment.json", environment(plan.base.argv, Path.cwd()))
     folder.set_state("running", kind="comparison", elapsed_s=0.0)
     return folder

@@ -161,6 +161,11 @@ class TaskShape:
         """One standard unit of each value to predict, in which losses are measured; empty where there are no values."""
         return self.target.scale if self.target else ()
 
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """Those that are predicted of each value, ascending; empty: the value itself, or what has none."""
+        return self.target.quantiles if self.target else ()
+
     def find(self, kind: InputKind) -> Input | None:
         """Return the first input of a kind; None where there is none."""
         return next((each for each in self.inputs if each.kind is kind), None)

@@ -108,8 +108,7 @@ def _compared(known: Answers, found: Answers, predictor: Predictor) -> Checked:
 def _units(shape: TaskShape) -> np.ndarray:
     """Return the deviation in training of what each answer is of; 1 where there is none."""
     scale_V = np.array(shape.scale[: len(shape.scale) - problems[shape.kind].continues])
-    levels = max(1, len(shape.target.quantiles)) if shape.target else 1
-    return np.repeat(np.where(scale_V > 0.0, scale_V, 1.0), levels)
+    return np.repeat(np.where(scale_V > 0.0, scale_V, 1.0), max(1, len(shape.quantiles)))
 
 
 def _margin(probabilities_NC: np.ndarray, threshold: float | None) -> np.ndarray:

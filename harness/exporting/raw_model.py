@@ -37,7 +37,7 @@ class RawModel(nn.Module):
         if says_own_units(kind):
             centre = (0.0,) * len(centre)
         self._log = bool(target and target.log)
-        self._levels = max(1, len(target.quantiles)) if target else 1
+        self._levels = max(1, len(predictor.shape.quantiles))
         self.register_buffer("centre", torch.tensor(centre, dtype=torch.float64).unsqueeze(1))
         self.requires_grad_(False)  # so that whoever calls the exported program needs no torch.no_grad
 

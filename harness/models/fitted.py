@@ -6,11 +6,13 @@ it holds before anything is computed with it: a state may come from anyone.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -31,6 +33,17 @@ class Samples:
     """In which the fit is done, at most: the model is of use after each of them."""
     check: Callable[[], None]
     """To be called where the fit can be given up; raises where it is to end."""
+
+    def at_most(self, most: int, family: str) -> Samples:
+        """Return so many of them where there are more, drawn at random; that is warned of."""
+        count = len(self.targets)
+        if count <= most:
+            return self
+        warnings.warn(f"{family} is fitted to {most:,} of {count:,} samples, drawn at random", stacklevel=2)
+        rows = np.sort(np.random.default_rng(self.seed).permutation(count)[:most])
+        inputs = tuple(x[torch.from_numpy(rows)] for x in self.inputs)
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, inputs=inputs, targets=self.targets[rows], weights=weights)
 
 
 class Fitted(nn.Module):

@@ -11,6 +11,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field
 from torch import Tensor, nn
 
+from harness.models.masks import QuickDropout
+
 Activation = Literal["relu", "gelu", "silu", "tanh", "sigmoid", "elu", "leaky_relu"]
 Norm = Literal["batch", "layer", "group", "none"]
 Dropout = Annotated[float, Field(strict=True, ge=0.0, lt=1.0)]
@@ -79,7 +81,7 @@ def norm(kind: Norm, channels: int, *, spatial: bool) -> nn.Module | None:
 
 def dropout(share: float) -> nn.Dropout | None:
     """Return the dropout layer, None when it would do nothing."""
-    return nn.Dropout(share) if share > 0.0 else None
+    return QuickDropout(share) if share > 0.0 else None
 
 
 def sequence(**layers: nn.Module | None) -> nn.Sequential:

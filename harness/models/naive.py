@@ -21,7 +21,7 @@ Base = Literal["mean", "season", "growth"]
 
 def steps_ahead(shape: TaskShape) -> tuple[int, int]:
     """Return how many steps are predicted, and how many numbers of each."""
-    quantiles = max(1, len(shape.target.quantiles)) if shape.target else 1
+    quantiles = max(1, len(shape.quantiles))
     return shape.outputs // quantiles, quantiles
 
 

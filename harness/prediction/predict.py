@@ -115,9 +115,8 @@ def _step_by_step(
 ) -> pd.DataFrame:
     """Return a row for each step of each sample: its value, and of quantiles the median with all of them beside it."""
     frame = samples.loc[samples.index.repeat(answers.shape[1])].reset_index(drop=True)
-    levels = shape.target.quantiles if shape.target else ()
     values = answers.reshape(len(frame), -1)
-    told = _of_quantiles(values, levels) if levels else {"prediction": values[:, 0]}
+    told = _of_quantiles(values, shape.quantiles) if shape.quantiles else {"prediction": values[:, 0]}
     texts = {name: pd.Series(each.ravel(), dtype="str") for name, each in steps.items()}
     return frame.assign(**texts, **told)
 
@@ -134,8 +133,8 @@ def _predicted(model: Predictor, asked: _Asked, answers: np.ndarray) -> Iterator
         if asked.proba:
             yield from zip((f"probability_{name}" for name in model.class_names), answers.T, strict=True)
         return
-    if (target := model.shape.target) and target.quantiles:
-        yield from _of_quantiles(predictions, target.quantiles).items()
+    if levels := model.shape.quantiles:
+        yield from _of_quantiles(predictions, levels).items()
         if asked.ends is not None:
             yield from zip(("low", "high"), asked.ends(predictions).T, strict=True)
         return

@@ -120,7 +120,7 @@ class QuantileRegression(Regression):
     def outputs_for(self, shape: TaskShape, loss: str) -> int:
         """Return an output for each quantile."""
         self.loss_name(shape, loss)
-        return len(_levels_of(shape))
+        return len(shape.quantiles)
 
     def criterion(
         self,
@@ -135,7 +135,7 @@ class QuantileRegression(Regression):
         from harness.problems.values import units
 
         self._checked_loss(shape, options)
-        return Quantiles(_levels_of(shape), units(shape, device), device)
+        return Quantiles(shape.quantiles, units(shape, device), device)
 
     def stacked_criterion(
         self,
@@ -153,7 +153,7 @@ class QuantileRegression(Regression):
         for shape, each in zip(shapes, options, strict=True):
             self._checked_loss(shape, each)
         scales = torch.stack([torch.as_tensor(units(shape, torch.device("cpu"))) for shape in shapes])
-        return StackedQuantiles(_levels_of(shapes[0]), scales)
+        return StackedQuantiles(shapes[0].quantiles, scales)
 
     def losses_of(
         self, answers: NDArray[np.floating], targets: NDArray[Any], *, loss: str, scale: Sequence[float]
@@ -168,7 +168,7 @@ class QuantileRegression(Regression):
         """Return empty sums."""
         from harness.problems.quantiles import QuantileErrors
 
-        return QuantileErrors(_levels_of(shape), device)
+        return QuantileErrors(shape.quantiles, device)
 
     def score(self, metric: str, targets: NDArray[Any], answers: NDArray[np.floating]) -> float:
         """Return a metric of quantiles, or of their median."""
@@ -240,8 +240,3 @@ class QuantileRegression(Regression):
         from harness.problems.quantile_scores import middle_of
 
         return answers[:, middle_of(self._levels)]
-
-
-def _levels_of(shape: TaskShape) -> tuple[float, ...]:
-    assert shape.target is not None, "there is something to predict"
-    return shape.target.quantiles

@@ -12,7 +12,7 @@ from harness.spec.document import (
     Spec,
     parse_duration,
 )
-from harness.spec.load import canonical, load_spec, parse_spec, read_space, spec_hash
+from harness.spec.load import as_yaml, canonical, load_spec, parse_spec, read_space, spec_hash
 from harness.spec.names import OPTIONS, TASKS
 from harness.spec.overrides import overrides_of
 from harness.spec.parameters import Categorical, Choice, Fixed, Group, Node, Parameter, Range, parameters, size
@@ -55,6 +55,7 @@ __all__ = [
     "TaskSpec",
     "Training",
     "TsTask",
+    "as_yaml",
     "candidate_at",
     "canonical",
     "corner_values",

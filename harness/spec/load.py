@@ -17,7 +17,7 @@ from harness.spec.document import Budget, Limits, Resampling, Search, Spec
 from harness.spec.explain import explain
 from harness.spec.first import point_of
 from harness.spec.parameters import Group, Node, NodeError, Range
-from harness.spec.reader import MAX_BYTES, Document, read_mapping, read_yaml
+from harness.spec.reader import MAX_BYTES, Document, read_mapping, read_yaml, write_yaml
 from harness.spec.shipped import find_space, space_of_task
 from harness.spec.space import parse_space
 from harness.spec.task import TaskSpec, form_of, sources
@@ -136,6 +136,11 @@ def canonical(spec: Spec) -> dict[str, Any]:
     return data
 
 
+def as_yaml(spec: Spec) -> str:
+    """Return the text of a space file that gives the same spec."""
+    return write_yaml(canonical(spec))
+
+
 def spec_hash(spec: Spec) -> str:
     """Return a sha256 of everything that decides the trials; how many and how long, checks and baselines do not."""
     data = canonical(spec)
@@ -182,7 +187,10 @@ def _plain(node: Node) -> Any:
 
 
 def _override(document: Document, override: str) -> None:
-    """Set one value of the document, and remember where it came from."""
+    """Set one value of the document, or take it out, and remember where it came from."""
+    if override.startswith("~"):
+        _take_out(document, override)
+        return
     key, equals, text = override.partition("=")
     keys = key.strip().split(".")
     if not equals or not all(keys):
@@ -205,6 +213,23 @@ def _override(document: Document, override: str) -> None:
     for path in [path for path in document.written if path[: len(changed)] == changed]:
         del document.written[path]
     document.written.update({(*changed, *path): text for path, text in value.written.items()})
+
+
+def _take_out(document: Document, override: str) -> None:
+    """Take a key and all below it out of the document."""
+    keys = override.removeprefix("~").strip().split(".")
+    if not all(keys):
+        raise SpecError(f"--set {override}: expected ~key.path, such as ~space.architecture.mlp")
+    at: Any = document.data
+    for place, part in enumerate(keys):
+        if not isinstance(at, dict) or part not in at:
+            where = ".".join(keys[:place]) or "the space"
+            known = at if isinstance(at, dict) else {}
+            raise SpecError(f"--set {override}: {where} has no {part!r} to take out{did_you_mean(part, known)}")
+        if place < len(keys) - 1:
+            at = at[part]
+    del at[keys[-1]]
+    document.overridden.add(tuple(keys))
 
 
 def _put_given(document: Document, given: Mapping[str, str]) -> None:

@@ -11,15 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import yaml
-
 from harness.data import Dataset
 from harness.errors import Interrupted, StorageError
 from harness.hardware import Sampler, meters_for, probe
 from harness.plan.running import thread_count
 from harness.problems import problems
 from harness.records import Outcome, TrialRecord
-from harness.spec import canonical, load_spec, parameters, spec_hash
+from harness.spec import as_yaml, load_spec, parameters, spec_hash
 from harness.spec.growth import growth
 from harness.store import (
     RunFolder,
@@ -311,7 +309,7 @@ class SearchPart:
         self._begun = self._resumed
         folder.unseal()
         notes = begin_record(folder, self._means.plan_from)
-        folder.write("space.yaml", yaml.safe_dump(canonical(job.spec), sort_keys=False, allow_unicode=True))
+        folder.write("space.yaml", as_yaml(job.spec))
         machine = probe(torch=True).as_dict(hide_ids=True)
         argv, asked = _without_passwords(self._means.argv), _without_passwords(self._means.asked)
         where = {**environment(argv, Path.cwd()), **({"asked": asked} if asked is not None else {})}

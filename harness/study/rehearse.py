@@ -23,11 +23,17 @@ def rehearse(job: Job) -> None:
     """
     _check_threshold(job)
     few = job.dataset.train.first(SAMPLES)
-    for architecture in options_of(job.spec):
+    architectures = options_of(job.spec)
+    for architecture in architectures:
         plans: dict[str, Plan] = {}
         for candidate in variants(job.spec, architecture):
             training = candidate.training
-            model = build_model(job, candidate, job.dataset, seed=0)
+            try:
+                model = build_model(job, candidate, job.dataset, seed=0)
+            except InputError as error:
+                if len(architectures) > 1 and str(error).startswith(f"architecture.{architecture}: "):
+                    raise InputError(f"{error}; or leave it out: --set '~space.architecture.{architecture}'") from None
+                raise
             train = place(
                 few,
                 device=job.device,

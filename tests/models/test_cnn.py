@@ -9,6 +9,7 @@ from torch import nn
 from harness.models import build
 from harness.models.families.cnn import CNNConfig
 from harness.models.layers import ACTIVATIONS, Residual, groups
+from harness.models.masks import QuickDropout
 from harness.records import Named, TaskKind, TaskShape, image_inputs
 
 SHAPE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=5, inputs=image_inputs(3, 8, 8))
@@ -155,7 +156,7 @@ def test_convolution_biases_are_left_out_only_in_front_of_a_batch_norm():
 
 def test_dropout_stands_before_every_linear_layer_of_the_head():
     kinds = [type(layer) for layer in cnn(dropout=0.2, head={"mlp": {"width": 16}}, activation="silu").head]
-    assert kinds == [nn.Dropout, nn.Linear, nn.SiLU, nn.Dropout, nn.Linear]
+    assert kinds == [QuickDropout, nn.Linear, nn.SiLU, QuickDropout, nn.Linear]
     assert [type(layer) for layer in cnn(head="linear").head] == [nn.Linear]
 
 

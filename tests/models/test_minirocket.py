@@ -230,7 +230,7 @@ def test_of_too_many_series_some_are_drawn_and_that_is_warned_of(monkeypatch):
     monkeypatch.setattr(minirocket, "ROWS", 40)
     inputs, known = waves(masked=True)
     weights = np.linspace(0.5, 2.0, 60)
-    with pytest.warns(UserWarning, match="minirocket is fitted to 40 of 60 series, drawn at random"):
+    with pytest.warns(UserWarning, match="minirocket is fitted to 40 of 60 samples, drawn at random"):
         model = fitted(shape_of(masked=True), inputs, known, weights=weights)
     rows = np.sort(np.random.default_rng(3).permutation(60)[:40])
     fewer = fitted(shape_of(masked=True), tuple(x[rows] for x in inputs), known[rows], weights=weights[rows])

@@ -11,6 +11,7 @@ from torch import nn
 from harness.models import build, example_inputs
 from harness.models.families.mlp import MLPConfig
 from harness.models.layers import ACTIVATIONS, Residual
+from harness.models.masks import QuickDropout
 from harness.models.tables import embedding_width
 from harness.records import InputKind, Named, TaskKind, TaskShape, image_inputs, table_inputs
 
@@ -120,7 +121,7 @@ def test_a_residual_block_that_changes_the_width_projects():
 def test_each_hidden_layer_has_the_configured_norm_activation_and_dropout(activation, norm, kind):
     kinds = [type(module) for module in mlp(depth=3, activation=activation, norm=norm, dropout=0.25).modules()]
     assert kinds.count(ACTIVATIONS[activation]) == 3
-    assert kinds.count(nn.Dropout) == 3
+    assert kinds.count(QuickDropout) == 3
     norms = [found for found in kinds if found in (nn.BatchNorm1d, nn.LayerNorm, nn.GroupNorm)]
     assert norms == ([] if kind is None else [kind] * 3)
 

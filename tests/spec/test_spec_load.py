@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SpecError
@@ -13,6 +13,7 @@ from harness.records import Named
 from harness.spec import (
     Candidate,
     Preprocessing,
+    as_yaml,
     candidate_at,
     canonical,
     load_spec,
@@ -165,6 +166,30 @@ def test_overrides_reach_any_depth_and_name_themselves_when_wrong():
         parse(BASE + "budget: {trials: 3}", "budget.trials=x")
     with pytest.raises(SpecError, match=r"^command line: space\.batch_size\.int: low 4"):
         parse(BASE, "space.batch_size={int: [4, 1]}")
+
+
+def test_a_key_is_taken_out_with_all_below_it():
+    text = "task: digits\nbudget: {trials: 7}\nspace: {architecture: {mlp: {depth: 2}, cnn: {}}}"
+    spec = parse(text, "~space.architecture.mlp", "~budget")
+    assert options_of(spec) == ("cnn",)
+    assert spec.budget.trials == parse(BASE).budget.trials
+    assert options_of(parse(text, "~space.architecture.mlp", "space.architecture.mlp={}")) == ("cnn", "mlp")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("~space.architecture.mpl", r"^--set ~space\.architecture\.mpl: space\.architecture has no 'mpl' to take out"),
+        ("~spaces", r"^--set ~spaces: the space has no 'spaces' to take out; did you mean 'space'\?"),
+        ("~task.split", r"^--set ~task\.split: task has no 'split' to take out$"),
+        ("~space", r"the key `space:` is missing"),
+        ("~", r"^--set ~: expected ~key\.path, such as ~space\.architecture\.mlp"),
+        ("~space.architecture", r"architecture"),
+    ],
+)
+def test_what_cannot_be_taken_out_is_named(override, message):
+    with pytest.raises(SpecError, match=message):
+        parse("task: digits\nspace: {architecture: {mlp: {}}}", override)
 
 
 @pytest.mark.parametrize(
@@ -391,12 +416,13 @@ def test_what_looks_like_a_date_is_text():
 
 
 @settings(deadline=None, max_examples=50)
+@example(name="0E0")
+@example(name="1_000e-3")
 @given(name=st.text(st.characters(exclude_categories=["Cs", "Zl", "Zp"], exclude_characters="\x85"), min_size=1))
 def test_what_is_written_for_a_name_reads_as_that_name(name):
     spec = parse_spec("task: {csv: a.csv, target: y}\nspace: {architecture: mlp}", origin="x")
     spec = spec.model_copy(update={"task": spec.task.model_copy(update={"target": name})})
-    text = yaml.safe_dump(canonical(spec), sort_keys=False, allow_unicode=True)
-    assert parse_spec(text, origin="y").task.target == name
+    assert parse_spec(as_yaml(spec), origin="y").task.target == name
 
 
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path):

@@ -1,6 +1,7 @@
 """A search of quantiles from end to end: what is learned of known quantiles, a real table, and a run that is used."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from harness.spec.task import parse_task
 
 pytestmark = pytest.mark.usefixtures("without_charts")
 
+HOUSES = Path(__file__).parents[2] / "examples" / "houses.csv"
 LEVELS = (0.1, 0.5, 0.9)
 COLUMNS = [f"quantile_{level}" for level in LEVELS]
 QUICK = [
@@ -168,6 +170,65 @@ def test_folds_worker_processes_and_quantiles_without_a_median(tmp_path):
     from harness.integrity import verify
 
     assert verify(result.run).state == "intact"
+
+
+CLASSICAL = {
+    "hist_gradient_boosting": {"max_iter": 10},
+    "linear": {},
+    "nearest_neighbours": {"n_neighbors": 15},
+    "random_forest": {"n_estimators": 20},
+}
+
+
+@pytest.fixture(scope="module")
+def houses(tmp_path_factory, without_charts):  # noqa: ARG001
+    """Return a run of each scikit-learn model on a table with categories."""
+    runs = {}
+
+    def search(name):
+        if name not in runs:
+            asked = {
+                "task": {"csv": str(HOUSES), "target": "price", "quantiles": list(LEVELS)},
+                "budget": {"trials": 1},
+                "search": {"baselines": False, "checks": False, "sampler": "random"},
+                "space": {"architecture": {name: CLASSICAL[name]}},
+            }
+            runs[name] = harness.search(asked, workers=0, out=tmp_path_factory.mktemp(name), seed=1, device="cpu")
+        return runs[name]
+
+    return search
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_models_of_scikit_learn_are_searched_kept_and_used(houses, name, tmp_path):
+    from harness.integrity import verify
+
+    result = houses(name)
+    samples = pd.read_parquet(result.run / "predictions.parquet")
+    constant = samples["target"].std()
+    assert result.test["pinball"] < 0.3 * constant
+    assert (np.diff(samples[COLUMNS].to_numpy(), axis=1) >= 0.0).all()
+    assert verify(result.run).state == "intact"
+    predict_file(harness.load(result.run), HOUSES, tmp_path / "told.csv", coverage=0.8)
+    told = pd.read_csv(tmp_path / "told.csv")
+    assert (told["low"] <= told["high"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "torch"])
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_they_are_exported(houses, name, form, tmp_path):
+    exported = harness.export(
+        houses(name).run, format=form, out=tmp_path / ("model.onnx" if form == "onnx" else "model.pt2")
+    )
+    assert exported.samples > 0
+    assert exported.ties == 0
+
+
+def test_a_space_that_has_a_family_without_quantiles_says_how_to_leave_it_out(tmp_path):
+    overrides = [asked_of({"builtin": "diabetes"}), "search.checks=false"]
+    with pytest.raises(InputError, match=r"or leave it out: --set '~space\.architecture\.svm'$"):
+        harness.search("tabular-all", overrides=overrides, trials=1, workers=0, out=tmp_path, **COMMON)
 
 
 def test_an_objective_that_such_quantiles_do_not_have_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from harness.models.family import FamilyConfig, family, takes
-from harness.models.layers import Dropout, initialise
+from harness.models.layers import Dropout, dropout, initialise
 from harness.models.naive import Base, Naive
 from harness.records import InputKind, TaskShape
 
@@ -43,7 +43,7 @@ class DLinear(nn.Module):
         steps, channels = shape.inputs[0].sizes
         self.reach = config.kernel // 2
         self.base = Naive(config.base, shape)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = dropout(config.dropout) or nn.Identity()
         self.trend = nn.Linear(steps * channels, shape.outputs)
         self.rest = nn.Linear(steps * channels, shape.outputs, bias=False)
         for layer in (self.trend, self.rest):

@@ -121,8 +121,7 @@ def _averaged(library: Library, asked: Asked) -> Mapping[str, Any]:
     if len(mixture.records) == 1:
         return told
     intervals = problems[job.dataset.shape.kind].intervals
-    target = job.dataset.shape.target
-    levels = target.quantiles if target else ()
+    levels = job.dataset.shape.quantiles
     errors = residuals(_ERRORS, halves, judge.targets, levels) if intervals else None
     return _scored(library, judge, mixture, told, errors)
 

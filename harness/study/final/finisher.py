@@ -131,8 +131,7 @@ class Finisher:
         if answers is None:
             return None
         samples = "the validation samples of the last fold" if self._job.folds else "the validation samples"
-        target = self._dataset.shape.target
-        levels = target.quantiles if target else ()
+        levels = self._dataset.shape.quantiles
         return residuals(f"{of}, on {samples}", answers, self._dataset.validation.targets, levels)
 
     def _with_threshold(self, made: Made) -> Made:

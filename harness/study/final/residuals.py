@@ -75,14 +75,17 @@ class QuantileErrors:
     """Errors x levels, values less quantiles, the smallest first."""
 
     def ends(self, coverage: float) -> Ends:
-        """Return what makes intervals of N x Q quantiles, between two of them. Raises :class:`InputError`."""
+        """Return what makes intervals of N x Q quantiles, between two of them. Raises :class:`InputError`.
+
+        Ends that are shifted past each other leave nothing between them, and are both put in their middle.
+        """
         low, high = self._between(_share(coverage))
         place = _place(Fraction(repr(self.levels[high])), len(self.errors), self.of)
         shifts = np.array([self.errors[-1 - place, low], self.errors[place, high]])
 
         def ends(quantiles: NDArray[np.floating]) -> Floats:
             found: Floats = quantiles[:, [low, high]] + shifts
-            return found
+            return np.where(found[:, :1] > found[:, 1:], found.mean(axis=1, keepdims=True), found)
 
         return ends
 

@@ -17,6 +17,7 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor, nn
 
+from harness.models.masks import draw_mask
 from harness.problems.counted import Counted
 from harness.train.stack.slabs import Buffers, Stacked, elementwise, product
 
@@ -280,7 +281,7 @@ def _runs(kinds: Sequence[type[nn.Module]]) -> list[tuple[type[nn.Module], slice
 
 
 class Dropout:
-    """Masks, each drawn as ``nn.Dropout`` does on a CPU; a model without the layer, or only looked at, keeps all."""
+    """Masks, each drawn as a model alone draws it; a model without the layer, or only looked at, keeps all."""
 
     def __init__(self, layers: Sequence[nn.Dropout | None]) -> None:
         self._layers = list(layers)
@@ -297,7 +298,7 @@ class Dropout:
             if share > 0.0:
                 # No more is drawn than a model alone would draw: what comes after depends on it.
                 drawn = of_one if step.counted is None else of_one.fill_(1.0)[: step.counted.sizes[place]]
-                drawn.bernoulli_(1.0 - share, generator=generator).div_(1.0 - share)
+                draw_mask(drawn, share, generator)
             else:
                 of_one.fill_(1.0)
         return torch.mul(x_KBW, mask, out=self._buffers.get("output", x_KBW))

@@ -1,11 +1,12 @@
 """What is fitted to, and what a fitted model returns: logarithms of probabilities, or standardised values.
 
-Shape legend: N samples, B batch, S classes with samples to fit, C classes, O outputs of the task's model.
+Shape legend: N samples, B batch, S classes with samples to fit, C classes, Q quantiles, O outputs of the task's model.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from harness.records import TaskShape
 LEAST = math.log(torch.finfo(torch.float32).eps)
 """The logarithm of the least probability: of a class without samples, and in place of 0, as scikit-learn's log loss
 clips what it is given in float32."""
+ROUNDING = 1e-9
+"""By how much a share may be missed by rounding."""
 
 
 class Answers(Fitted):
@@ -35,6 +38,7 @@ class Answers(Fitted):
         self._ordered = problems[shape.kind].ordered
         self._classes = shape.outputs + 1 if self._ordered else max(shape.outputs, 2)
         self.of_classes = has_classes(shape)
+        self.levels = shape.quantiles
         empty(self, "classes", 1, torch.int64)
 
     def fit(self, samples: Samples) -> NDArray[Any]:
@@ -52,7 +56,7 @@ class Answers(Fitted):
 
     @property
     def width(self) -> int:
-        """What comes in for each sample: S, or the values."""
+        """What comes in for each sample: S, or the values or quantiles."""
         return len(self.classes) if self.of_classes else self._outputs
 
     @property
@@ -93,6 +97,19 @@ class Answers(Fitted):
     def nothing(self, x: Tensor) -> Tensor:
         """Return what a model says before it is fitted: 0 for everything."""
         return x.new_zeros(x.shape[0], self._outputs, dtype=torch.float32)
+
+
+def quantiles_of(values_BN: Tensor, weights_BN: Tensor, levels: Sequence[float]) -> Tensor:
+    """Return of each level the least of a sample's values with which that share of their weights is reached.
+
+    >>> quantiles_of(torch.tensor([[3.0, 1.0, 2.0]]), torch.ones(1, 3), (0.3, 0.5, 0.9)).tolist()
+    [[1.0, 2.0, 3.0]]
+    """
+    ascending_BN, order_BN = values_BN.sort(dim=1)
+    reached_BN = weights_BN.gather(1, order_BN).cumsum(dim=1)
+    shares_Q = torch.tensor([level - ROUNDING for level in levels], dtype=reached_BN.dtype, device=reached_BN.device)
+    short_BQN = reached_BN[:, None, :] < (shares_Q * reached_BN[:, -1:])[:, :, None]
+    return ascending_BN.gather(1, short_BQN.sum(dim=2))
 
 
 def of_two(logit_B1: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Categories of columns with up to 255 of them are split by as sets; a column with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class BoostingConfig(FamilyConfig):
     learning_rate: Annotated[float, Field(strict=True, gt=0.0, le=10.0)] = 0.1
     """Factor of what each tree adds."""
     max_iter: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 100
-    """Rounds, each of a tree, or of a tree for each of several classes or values; the best stage of them is kept."""
+    """Rounds, each of a tree, or of a tree for each of several classes, values or quantiles; the best stage is kept."""
     max_leaf_nodes: Annotated[int, Field(strict=True, ge=2, le=1024)] = 31
     """Most leaves of a tree."""
     min_samples_leaf: Annotated[int, Field(strict=True, ge=1)] = 20
@@ -82,7 +82,7 @@ class Boosting(Fitted):
         return "" if bool(torch.isfinite(self.baseline).all()) else "where it begins is no finite number"
 
     def mismatch(self) -> str:
-        """Return whether rounds are of other numbers of trees than there are classes or values."""
+        """Return whether rounds are of other numbers of trees than there are classes, values or quantiles."""
         trees, each = len(self.trees.roots), len(self.baseline)
         fits = each == 0 or (each == self.answers.machines and trees % each == 0 and self.trees.value.shape[1] == 1)
         return "" if fits else f"{trees} trees that begin at {each} values"
@@ -92,12 +92,16 @@ def fit_boosting(config: BoostingConfig, module: nn.Module, samples: Samples) ->
     """Fit rounds in stages, each from where the one before ended, which gives the trees of one go."""
     assert isinstance(module, Boosting)
     inputs, targets = module.inputs(samples), module.answers.fit(samples)
+    losses: Sequence[Mapping[str, Any]] = [{}]
+    if levels := module.answers.levels:
+        losses = [{"loss": "quantile", "quantile": level} for level in levels]
     columns = [targets] if targets.ndim == 1 else list(targets.T)
-    boosters = [_estimator(config, module, samples.seed) for _ in columns]
+    fits = [(_estimator(config, module, samples.seed, loss), values) for loss in losses for values in columns]
+    boosters = [booster for booster, _ in fits]
     trees: list[Tree] = []
     rounds = 0
     for stage in range(1, samples.stages + 1):
-        for booster, values in zip(boosters, columns, strict=True):
+        for booster, values in fits:
             samples.check()
             booster.set_params(max_iter=math.ceil(config.max_iter * stage / samples.stages))
             booster.fit(inputs, values, sample_weight=samples.weights)
@@ -108,7 +112,7 @@ def fit_boosting(config: BoostingConfig, module: nn.Module, samples: Samples) ->
         yield
 
 
-def _estimator(config: BoostingConfig, module: Boosting, seed: int) -> Any:
+def _estimator(config: BoostingConfig, module: Boosting, seed: int, loss: Mapping[str, Any]) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     kind: Callable[..., Any] = (
@@ -116,6 +120,7 @@ def _estimator(config: BoostingConfig, module: Boosting, seed: int) -> Any:
     )
     return kind(
         **config.model_dump(),
+        **loss,
         categorical_features=module.categorical or None,
         early_stopping=False,
         warm_start=True,
@@ -124,7 +129,7 @@ def _estimator(config: BoostingConfig, module: Boosting, seed: int) -> Any:
 
 
 def _trees(boosters: list[Any], module: Boosting, done: int) -> Iterator[Tree]:
-    """Yield the trees after so many rounds, round by round, in each round one for each class or value."""
+    """Yield the trees after so many rounds, round by round, in each round one for each class, value or quantile."""
     # scikit-learn puts the categorical columns first.
     order = np.array(sorted(range(module.numbers + len(module.cardinalities)), key=_first(module.categorical)))
     for together in zip(*(each._predictors[done:] for each in boosters), strict=True):

@@ -1,4 +1,8 @@
-"""``random_forest``: scikit-learn's random forest (Breiman, 2001); categories are one-hot."""
+"""``random_forest``: scikit-learn's random forest (Breiman, 2001); categories are one-hot.
+
+Of quantiles each leaf keeps one of its training samples, drawn at random, and what the trees have kept for a sample is
+what it may be (Meinshausen, 2006, JMLR 7:983, as his package quantregForest does it).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.models.families.classical.answers import Answers
-from harness.models.families.classical.inputs import OneHot, why_not, wide
+from harness.models.families.classical.answers import Answers, quantiles_of
+from harness.models.families.classical.inputs import Floats, OneHot, why_not, wide
 from harness.models.families.classical.trees import Tree, Trees
 from harness.models.family import FamilyConfig, Fitting, family
 from harness.models.fitted import Fitted, Samples
@@ -47,14 +54,18 @@ class Forest(Fitted):
         """Return logarithms of probabilities, or values, ``B x outputs``: the mean over the trees."""
         if not len(self.trees.roots):
             return self.answers.nothing(inputs[0])
-        mean_BV = wide(self.trees.value[self.trees(self.columns(*inputs))]).mean(dim=1)
+        values_BTV = wide(self.trees.value[self.trees(self.columns(*inputs))])
+        if levels := self.answers.levels:
+            values_BT = values_BTV[:, :, 0]
+            return self.answers(quantiles_of(values_BT, torch.ones_like(values_BT), levels))
+        mean_BV = values_BTV.mean(dim=1)
         return self.answers(mean_BV.log() if self.answers.of_classes else mean_BV)
 
     def mismatch(self) -> str:
         """Return whether leaves have other numbers of values than there are classes or values."""
-        values = self.trees.value.shape[1]
-        fits = not len(self.trees.roots) or values == self.answers.width
-        return "" if fits else f"leaves of {values} values for {self.answers.width}"
+        values, wanted = self.trees.value.shape[1], 1 if self.answers.levels else self.answers.width
+        fits = not len(self.trees.roots) or values == wanted
+        return "" if fits else f"leaves of {values} values for {wanted}"
 
 
 def fit_forest(config: ForestConfig, module: nn.Module, samples: Samples) -> Iterator[None]:
@@ -62,11 +73,16 @@ def fit_forest(config: ForestConfig, module: nn.Module, samples: Samples) -> Ite
     assert isinstance(module, Forest)
     inputs, targets = module.columns.fit(samples), module.answers.fit(samples)
     forest = _estimator(config, module, samples.seed)
-    for trees in range(AT_ONCE, config.n_estimators + AT_ONCE, AT_ONCE):
+    for count in range(AT_ONCE, config.n_estimators + AT_ONCE, AT_ONCE):
         samples.check()
-        forest.set_params(n_estimators=min(trees, config.n_estimators))
+        forest.set_params(n_estimators=min(count, config.n_estimators))
         forest.fit(inputs, targets, sample_weight=samples.weights)
-    module.trees.take([_tree(each.tree_, of_classes=module.answers.of_classes) for each in forest.estimators_])
+    trees = [each.tree_ for each in forest.estimators_]
+    if module.answers.levels:
+        values = _one_each(trees, inputs.astype(np.float32), targets, np.random.default_rng(samples.seed))
+    else:
+        values = [tree.value[:, 0, :] if module.answers.of_classes else tree.value[:, :, 0] for tree in trees]
+    module.trees.take([_tree(tree, own) for tree, own in zip(trees, values, strict=True)])
     yield
 
 
@@ -78,7 +94,17 @@ def _estimator(config: ForestConfig, module: Forest, seed: int) -> Any:
     return kind(**options, warm_start=True, random_state=seed)
 
 
-def _tree(tree: Any, *, of_classes: bool) -> Tree:
+def _one_each(trees: list[Any], inputs: NDArray[np.float32], targets: Floats, chance: Generator) -> list[Floats]:
+    """Return for the leaves of each tree the target of one of the samples that come to it, ``nodes x 1``."""
+    values = []
+    for tree in trees:
+        own, order = np.zeros((tree.node_count, 1)), chance.permutation(len(targets))
+        own[tree.apply(inputs)[order], 0] = targets[order]  # the last one stays
+        values.append(own)
+    return values
+
+
+def _tree(tree: Any, value: Floats) -> Tree:
     own = np.arange(tree.node_count)
     leaf = tree.children_left < 0
     return Tree(
@@ -86,7 +112,7 @@ def _tree(tree: Any, *, of_classes: bool) -> Tree:
         threshold=np.where(leaf, 0.0, tree.threshold),
         left=np.where(leaf, own, tree.children_left),
         right=np.where(leaf, own, tree.children_right),
-        value=tree.value[:, 0, :] if of_classes else tree.value[:, :, 0],
+        value=value,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -27,11 +28,19 @@ CATEGORIES = 20
 _takes = takes((InputKind.IMAGE,), (InputKind.NUMERIC,), (InputKind.NUMERIC, InputKind.CATEGORICAL))
 
 
-def why_not(shape: TaskShape) -> str:
-    """Say why these models cannot be fitted for a task: they know classes and values, of tables and of images."""
-    if shape.kind not in (TaskKind.CLASSIFICATION, TaskKind.REGRESSION):
-        return f"is for {TaskKind.CLASSIFICATION} and {TaskKind.REGRESSION}, the task is {shape.kind}"
-    return _takes(shape)
+def of_kinds(*kinds: TaskKind) -> Callable[[TaskShape], str]:
+    """Return the ``why_not`` of a model for tasks of these kinds, of tables and of images."""
+    *others, last = kinds
+
+    def why_not(shape: TaskShape) -> str:
+        if shape.kind not in kinds:
+            return f"is for {', '.join(others)} and {last}, the task is {shape.kind}"
+        return _takes(shape)
+
+    return why_not
+
+
+why_not = of_kinds(TaskKind.CLASSIFICATION, TaskKind.REGRESSION, TaskKind.QUANTILE_REGRESSION)
 
 
 def has_classes(shape: TaskShape) -> bool:

@@ -1,9 +1,12 @@
-"""``linear``: scikit-learn's logistic regression of classes, and its ridge regression of values; one-hot categories."""
+"""``linear``: scikit-learn's logistic, ridge and quantile regression; one-hot categories.
+
+Each quantile has weights of its own, the solution of a linear program (Koenker and Bassett, 1978).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -19,13 +22,16 @@ from harness.records import TaskShape
 
 ITERATIONS = 1000
 """Of L-BFGS at most; scikit-learn's 100 are not enough for some tables."""
+PROGRAM = 5e8
+"""Columns times the square of the rows of a linear program at most, some 5 s of it; more samples are not taken."""
 
 
 class LinearConfig(FamilyConfig):
     """Parameters of ``linear``."""
 
     c: Annotated[float, Field(strict=True, gt=0.0)] = 1.0
-    """How little the weights are shrunk: ``C`` of scikit-learn's logistic regression, 1 / ``alpha`` of its ridge."""
+    """How little the weights are shrunk: ``C`` of scikit-learn's logistic regression, 1 / ``alpha`` of its ridge, and
+    of its quantile regression, which has the mean of the losses, 1 / ``alpha`` over the number of samples."""
 
 
 class Linear(Fitted):
@@ -66,21 +72,33 @@ class Linear(Fitted):
 
 def fit_linear(config: LinearConfig, module: nn.Module, samples: Samples) -> Iterator[None]:
     """Fit it in one go."""
-    from sklearn.linear_model import LogisticRegression, Ridge
-
     assert isinstance(module, Linear)
+    if module.answers.levels:
+        samples = samples.at_most(int((PROGRAM / module.columns.columns) ** 0.5), "linear")
     inputs, targets = module.columns.fit(samples), module.answers.fit(samples)
-    of_classes = module.answers.of_classes
-    model = LogisticRegression(C=config.c, max_iter=ITERATIONS) if of_classes else Ridge(alpha=1.0 / config.c)
-    model.fit(inputs, targets, sample_weight=samples.weights)
-    weight, bias = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
-    module.hold(weight=torch.from_numpy(weight), bias=torch.from_numpy(bias))
+    weights, biases = [], []
+    for model in _estimators(config, module.answers, len(inputs)):
+        samples.check()
+        model.fit(inputs, targets, sample_weight=samples.weights)
+        weights.append(np.atleast_2d(model.coef_))
+        biases.append(np.atleast_1d(model.intercept_))
+    module.hold(weight=torch.from_numpy(np.concatenate(weights)), bias=torch.from_numpy(np.concatenate(biases)))
     yield
+
+
+def _estimators(config: LinearConfig, answers: Answers, samples: int) -> list[Any]:
+    from sklearn.linear_model import LogisticRegression, QuantileRegressor, Ridge
+
+    if answers.of_classes:
+        return [LogisticRegression(C=config.c, max_iter=ITERATIONS)]
+    if answers.levels:
+        return [QuantileRegressor(quantile=level, alpha=1.0 / (config.c * samples)) for level in answers.levels]
+    return [Ridge(alpha=1.0 / config.c)]
 
 
 @family(
     "linear",
-    summary="scikit-learn's logistic or ridge regression, for tables and flattened images",
+    summary="scikit-learn's logistic, ridge or quantile regression, for tables and flattened images",
     config=LinearConfig,
     why_not=why_not,
     fitting=Fitting(fit_linear),

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -201,7 +199,7 @@ def fit_minirocket(config: MiniRocketConfig, module: nn.Module, samples: Samples
     """Fit it in one go."""
     del config
     assert isinstance(module, MiniRocket)
-    samples = _at_most(samples, ROWS)
+    samples = samples.at_most(ROWS, "minirocket")
     targets = module.answers.fit(samples)
     with torch.no_grad():
         features = module.convolutions.fit(samples).astype(np.float64)
@@ -210,18 +208,6 @@ def fit_minirocket(config: MiniRocketConfig, module: nn.Module, samples: Samples
     weight, bias = _ridge(features / scale, targets, samples.weights, of_classes=module.answers.of_classes)
     module.hold(weight=torch.from_numpy(weight / scale), bias=torch.from_numpy(bias))
     yield
-
-
-def _at_most(samples: Samples, most: int) -> Samples:
-    """Return so many samples where there are more, drawn at random; that is warned of."""
-    count = len(samples.targets)
-    if count <= most:
-        return samples
-    warnings.warn(f"minirocket is fitted to {most:,} of {count:,} series, drawn at random", stacklevel=2)
-    rows = np.sort(np.random.default_rng(samples.seed).permutation(count)[:most])
-    inputs = tuple(x[torch.from_numpy(rows)] for x in samples.inputs)
-    weights = None if samples.weights is None else samples.weights[rows]
-    return replace(samples, inputs=inputs, targets=samples.targets[rows], weights=weights)
 
 
 def _ridge(

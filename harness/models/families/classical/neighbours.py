@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.models.families.classical.answers import Answers
+from harness.models.families.classical.answers import Answers, quantiles_of
 from harness.models.families.classical.inputs import OneHot, empty, why_not, wide
 from harness.models.family import FamilyConfig, Fitting, family
 from harness.models.fitted import Fitted, Samples
@@ -27,7 +27,7 @@ class NeighboursConfig(FamilyConfig):
     """Parameters of ``nearest_neighbours``: scikit-learn's, with its defaults."""
 
     n_neighbors: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 5
-    """Samples that vote, or whose mean is taken; all where there are fewer."""
+    """Samples that vote, or whose mean or quantiles are taken; all where there are fewer."""
     weights: Literal["uniform", "distance"] = "uniform"
     """How much each counts: all alike, or one over its distance."""
 
@@ -53,14 +53,14 @@ class Neighbours(Fitted):
         squared_BN = squared_distances(self.columns(*inputs), self.samples)
         squared_BK, near_BK = squared_BN.topk(min(self._config.n_neighbors, len(self.samples)), largest=False)
         values_BKV = wide(self.values[near_BK])
-        if self._config.weights == "distance":
-            values_BKV = values_BKV / squared_BK.sqrt().clamp(min=TINY)[:, :, None]
-        sums_BV = values_BKV.sum(dim=1)
+        by_distance = self._config.weights == "distance"
+        counts_BK = squared_BK.sqrt().clamp(min=TINY).reciprocal() if by_distance else torch.ones_like(squared_BK)
+        if levels := self.answers.levels:
+            return self.answers(quantiles_of(values_BKV[:, :, 0], counts_BK, levels))
+        sums_BV = (values_BKV * counts_BK[:, :, None]).sum(dim=1)
         if self.answers.of_classes:
             return self.answers((sums_BV / sums_BV.sum(dim=1, keepdim=True)).log())
-        if self._config.weights == "distance":
-            return self.answers(sums_BV / squared_BK.sqrt().clamp(min=TINY).reciprocal().sum(dim=1, keepdim=True))
-        return self.answers(sums_BV / squared_BK.shape[1])
+        return self.answers(sums_BV / counts_BK.sum(dim=1, keepdim=True))
 
     def flaw(self) -> str:
         """Return what is wrong: samples of other columns, or that are no numbers."""
@@ -73,9 +73,9 @@ class Neighbours(Fitted):
 
     def mismatch(self) -> str:
         """Return whether samples have other numbers of values than there are classes or values."""
-        values = self.values.shape[1]
-        fits = not len(self.samples) or values == self.answers.width
-        return "" if fits else f"samples of {values} values for {self.answers.width}"
+        values, wanted = self.values.shape[1], 1 if self.answers.levels else self.answers.width
+        fits = not len(self.samples) or values == wanted
+        return "" if fits else f"samples of {values} values for {wanted}"
 
 
 def squared_distances(x_BI: Tensor, samples_NI: Tensor) -> Tensor:

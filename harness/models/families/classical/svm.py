@@ -20,11 +20,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from harness.models.families.classical.answers import Answers, of_two
-from harness.models.families.classical.inputs import Floats, OneHot, empty, why_not, wide
+from harness.models.families.classical.inputs import Floats, OneHot, empty, of_kinds, wide
 from harness.models.families.classical.neighbours import squared_distances
 from harness.models.family import FamilyConfig, Fitting, family
 from harness.models.fitted import Fitted, Samples
-from harness.records import TaskShape
+from harness.records import TaskKind, TaskShape
 
 FOLDS = 3
 """In which decision values are found to fit the sigmoids to."""
@@ -160,7 +160,7 @@ def _of_classes(options: dict[str, Any], inputs: Floats, targets: NDArray[Any], 
     "svm",
     summary="scikit-learn's support vector machine with a Gaussian kernel, for small tables and flattened images",
     config=SvmConfig,
-    why_not=why_not,
+    why_not=of_kinds(TaskKind.CLASSIFICATION, TaskKind.REGRESSION),
     fitting=Fitting(fit_svm),
 )
 def build_svm(config: SvmConfig, shape: TaskShape) -> nn.Module:

@@ -96,7 +96,9 @@ class Trees(Fitted):
                 subset_BT = self.subset[node_BT]
                 code_BT = x_BT.clamp(0, self.goes_left.shape[1] - 1).long()
                 listed_BT = self.goes_left[subset_BT.clamp(min=0), code_BT]
-                goes_left_BT = torch.where(subset_BT >= 0, listed_BT, goes_left_BT)
+                by_set_BT = subset_BT >= 0
+                # Not torch.where: of booleans onnxruntime has none.
+                goes_left_BT = (by_set_BT & listed_BT) | (~by_set_BT & goes_left_BT)
             node_BT = torch.where(goes_left_BT, self.left[node_BT], self.right[node_BT])
         return node_BT
 

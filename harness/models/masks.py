@@ -1,0 +1,33 @@
+"""Dropout with masks that are quick to draw on a CPU.
+
+torch draws 53 random bits for every number that a mask is for, and one number after the other; here each takes 16 of
+the bits, and all are compared at once: of 16,384 numbers a third of the time.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor, nn
+
+_STEPS = 2**16
+"""A share is rounded to one of so many steps; what is kept is scaled by the share that was rounded."""
+_EACH = 4
+"""Masked numbers that a draw of 64 bits is for."""
+
+
+class QuickDropout(nn.Dropout):
+    """``nn.Dropout``: on other devices than a CPU, and where a graph is made of it, it is that very layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x``, in training with a share of its numbers set to zero and the others scaled up."""
+        if not self.training or self.p == 0.0 or x.device.type != "cpu" or torch.compiler.is_compiling():
+            return super().forward(x)
+        return x * draw_mask(torch.empty_like(x, requires_grad=False), self.p)
+
+
+def draw_mask(out: Tensor, share: float, generator: Generator | None = None) -> Tensor:
+    """Fill a tensor on the CPU with 0 where a number is dropped, and with what the others are scaled by; return it."""
+    dropped = min(round(share * _STEPS), _STEPS - 1)
+    draws = torch.empty(-(-out.numel() // _EACH), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    bits = draws.view(torch.int16)[: out.numel()].view(out.shape)
+    return torch.ge(bits, dropped - _STEPS // 2, out=out).mul_(_STEPS / (_STEPS - dropped))
