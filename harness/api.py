@@ -24,6 +24,7 @@ from harness.store import check_run, read_json, read_object, read_status, seal
 from harness.store.files import read_parquet
 from harness.store.runs import listed
 from harness.study import (
+    EVERY,
     Callbacks,
     Estimate,
     Execution,
@@ -35,6 +36,7 @@ from harness.study import (
     Predictor,
     Request,
     Stop,
+    at_once,
     estimate_costs,
     examine,
     open_search,
@@ -359,20 +361,27 @@ class Cost:
     device: str
     architectures: list[Estimate]
     total_s: float
-    """All epochs of all trials, and what is measured of each: an estimate, and no bound."""
+    """All epochs of all trials, ``at_once`` of them at a time, and what is measured of each: an estimate, no bound."""
     least_s: float
     most_s: float
     """The same, were every trial as cheap as the cheapest candidate that was tried, or as dear as the dearest."""
+    at_once: int = 1
     notes: tuple[str, ...] = ()
     """What was noticed of the data, as the search would note it."""
 
 
 def estimate_search(
-    spec: Spec, *, device: str = "auto", trust: bool = False, plan_from: str | Path | None = None
+    spec: Spec,
+    *,
+    device: str = "auto",
+    workers: int | Literal["auto"] = "auto",
+    trust: bool = False,
+    plan_from: str | Path | None = None,
 ) -> Cost:
     """Train some candidates of each architecture for a moment and extrapolate; writes nothing.
 
-    ``plan_from`` is a run whose measured choices are replayed. Raises the errors of :func:`search`.
+    ``workers`` are those of the search. ``plan_from`` is a run whose measured choices are replayed. Raises the errors
+    of :func:`search`.
 
     >>> from harness.spec import load_spec
     >>> cost = estimate_search(load_spec(space))
@@ -382,10 +391,11 @@ def estimate_search(
     followed = Path(plan_from) if plan_from is not None else None
     opened = open_search(Request(spec=spec, device=device, trust=trust, plan_from=followed))
     job, noticed = opened.job, examine(opened.job, opened.dataset)
+    count = at_once(Execution(workers, every_gpu=device in EVERY), job)
     with replayed(followed) as memory:
-        estimates = estimate_costs(replace(job, memory=memory))
+        estimates = estimate_costs(replace(job, memory=memory), count)
     notes = (*job.dataset.notes, *noticed.told(job.dataset.name))
-    return Cost(str(job.device), estimates, *total_seconds(job, estimates), notes)
+    return Cost(str(job.device), estimates, *total_seconds(job, estimates, count), count, notes)
 
 
 def describe_devices() -> dict[str, Any]:

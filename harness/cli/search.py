@@ -67,7 +67,8 @@ def search(
     spec = check_search(space, resume, overrides, device=device)
     say_what_is_missing()
     if dry_run:
-        _dry_run(space, resume, overrides, device=device, plan_from=plan_from, trust=trust, json=json)
+        asked = {"device": device, "workers": processes, "plan_from": plan_from, "trust": trust}
+        _dry_run(space, resume, overrides, json=json, **asked)
         return
     from harness.study.execute.early import begun
 
@@ -109,10 +110,8 @@ def _dry_run(
     resume: Path | None,
     overrides: list[str],
     *,
-    device: str,
-    plan_from: Path | None,
-    trust: bool,
     json: bool,
+    **asked: Any,
 ) -> None:
     """Show what would be searched and what it would cost; write nothing."""
     from harness.api import estimate_search, resolve_spec
@@ -121,7 +120,7 @@ def _dry_run(
     from harness.cli.lines import duration
 
     spec = resolve_spec(space, resume, overrides)
-    cost = estimate_search(spec, device=device, trust=trust, plan_from=plan_from)
+    cost = estimate_search(spec, **asked)
     if json:
         print_json({"space": space_rows(spec), "size": describe_size(spec), **asdict(cost)})
         return
@@ -130,14 +129,17 @@ def _dry_run(
         print(printable(f"note: {note}"))
     print_table(cost_rows(cost.architectures), title=f"\nMeasured on {cost.device}, at the middle of each range")
     each = f" for each of {spec.evaluation}" if spec.evaluation.trainings > 1 else ""
+    together = f", {cost.at_once} at a time" if cost.at_once > 1 else ""
     print(
-        f"{spec.total} trials of up to {spec.budget.epochs} epochs{each}: about {_about(cost.total_s)}; "
+        f"{spec.total} trials of up to {spec.budget.epochs} epochs{each}{together}: about {_about(cost.total_s)}; "
         f"{_about(cost.least_s)} to {_about(cost.most_s)} by the cheapest and the dearest candidate tried."
     )
     print(
         "An estimate, no bound: the start, planning, the final model and the report come on top, "
         "early stopping and pruning save some of it."
     )
+    if small := [each.architecture for each in cost.architectures if each.stacked]:
+        print(f"Those of {' and '.join(small)} that have one structure are trained together, in a fraction of that.")
     if spec.budget.time is not None:
         print(f"Whatever they cost, the command ends after about {duration(spec.budget.time)} (budget.time).")
 

@@ -17,9 +17,11 @@ from harness.errors import TooFewSamples, TrialEnd
 from harness.measure import is_out_of_memory
 from harness.models import is_own
 from harness.plan import prepare
+from harness.plan.running import thread_count
 from harness.records import Plan
 from harness.spec import Candidate, options_of
 from harness.study.decide.points import drawn_candidate, middle_candidate
+from harness.study.execute.execution import threads_of
 from harness.study.job import Job
 from harness.study.trial.building import (
     build_model,
@@ -36,6 +38,7 @@ from harness.study.trial.gates import Gates
 from harness.study.trial.probing import Prober
 from harness.study.trial.speed import measure_inference
 from harness.train import never
+from harness.train.stack import stack_key
 
 DRAWN = 4
 """Candidates of each architecture that are tried beside the one in the middle: what a space holds differs widely."""
@@ -62,6 +65,8 @@ class Estimate:
     """The same of the dearest of them."""
     beside_s: float
     """What is measured of a trial once it is trained: the time that this takes, of the one in the middle."""
+    stacked: bool = False
+    """Whether candidates like the one in the middle are trained as one program, in less time than each alone."""
 
 
 class Total(NamedTuple):
@@ -80,22 +85,28 @@ class _Measured(NamedTuple):
     beside_s: float
 
 
-def estimate_costs(job: Job) -> list[Estimate]:
-    """Return one estimate per architecture option, measured on the job's device in about a second a candidate."""
-    return [_estimate(job, name) for name in options_of(job.spec)]
+def estimate_costs(job: Job, at_once: int = 1) -> list[Estimate]:
+    """Return one estimate per architecture option, measured on the job's device in about a second a candidate.
+
+    Each is measured on as many threads as a trial has where so many are trained ``at_once``.
+    """
+    with thread_count(threads_of(job, at_once)):
+        return [_estimate(job, name) for name in options_of(job.spec)]
 
 
-def total_seconds(job: Job, estimates: list[Estimate]) -> Total:
+def total_seconds(job: Job, estimates: list[Estimate], at_once: int = 1) -> Total:
     """Return what all trials take when every architecture is tried equally often and none is given up.
 
-    None of it is more than ``budget.time``. What is no trial is not in it: the start, the final model, the report.
+    So many are trained ``at_once``, and each alone. None of it is more than ``budget.time``. What is no trial is not in
+    it: the start, the final model, the report.
     """
     each = (
         mean(estimate.trial_s + estimate.beside_s for estimate in estimates),
         min(estimate.least_s + estimate.beside_s for estimate in estimates),
         max(estimate.most_s + estimate.beside_s for estimate in estimates),
     )
-    return Total(*(min(job.spec.total * trial_s, job.spec.budget.time or math.inf) for trial_s in each))
+    turns = math.ceil(job.spec.total / at_once)
+    return Total(*(min(turns * trial_s, job.spec.budget.time or math.inf) for trial_s in each))
 
 
 def _estimate(job: Job, architecture: str) -> Estimate:
@@ -108,6 +119,7 @@ def _estimate(job: Job, architecture: str) -> Estimate:
         least_s=min(seconds),
         most_s=max(seconds),
         beside_s=middle.beside_s,
+        stacked=stack_key(middle_candidate(job.spec, architecture), job.dataset.shape) is not None,
     )
 
 

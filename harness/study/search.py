@@ -22,7 +22,7 @@ from harness.store.connection import postgresql_url
 from harness.study.check import check_spec
 from harness.study.choices import check_followed
 from harness.study.decide.fixed import Replicate
-from harness.study.execute.execution import Execution, check_execution
+from harness.study.execute.execution import EVERY, Execution, check_execution
 from harness.study.job import Job
 from harness.study.objectives import resolve_metrics, resolve_objectives
 from harness.study.observer import Observer
@@ -205,7 +205,7 @@ def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer)
     else:
         folder = RunFolder.create(request.out, dataset.name, request.folder)
     try:
-        execution = replace(request.execution, every_gpu=request.device in ("auto", "cuda"))
+        execution = replace(request.execution, every_gpu=request.device in EVERY)
         means = Means(
             execution,
             storage,

@@ -283,6 +283,9 @@ def test_a_dry_run_shows_space_and_cost_and_writes_nothing(harness, tiny, tmp_pa
     assert 0 < cost["least_s"] <= cost["total_s"] <= cost["most_s"] < 600
     assert "An estimate, no bound" in done.out
     assert "at most" not in done.out
+    assert "Those of mlp that have one structure are trained together" in done.out
+    alone = json.loads(harness("search", tiny, "--dry-run", "--json", "--workers", 1).out)
+    assert alone["at_once"] == 1
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import torch
 
 from harness.spec import parse_spec
 from harness.study.execute import execution
-from harness.study.execute.execution import LITTLE, WORKER_MIB, is_little, worker_count
+from harness.study.execute.execution import LITTLE, WORKER_MIB, Execution, at_once, is_little, worker_count
 
 
 def spec_of(*overrides):
@@ -70,3 +70,31 @@ def test_what_a_trial_beside_would_change_is_measured_of_one_trial_at_a_time(mon
 def test_what_is_over_before_a_process_would_have_started_is_little(asked, changed, little):
     job = {"device": torch.device("cpu"), "trust": False, "trainings": 1, "dataset": SimpleNamespace(train=range(1150))}
     assert is_little(SimpleNamespace(spec=spec_of(*asked), **{**job, **changed})) is little
+
+
+@pytest.mark.parametrize(
+    ("device", "workers", "gpus", "count"),
+    [
+        ("cpu", "auto", 0, 4),
+        ("cpu", 0, 0, 1),
+        ("cpu", 3, 0, 3),
+        ("cuda", 4, 1, 1),
+        ("cuda", 4, 2, 2),
+        ("cuda", 1, 2, 1),
+    ],
+)
+def test_so_many_trials_get_on_at_once(monkeypatch, device, workers, gpus, count):
+    monkeypatch.setattr(execution, "usable_cores", lambda: 4)
+    monkeypatch.setattr(execution, "free_host_mib", lambda: 64 * 1024)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    spec = spec_of("budget.trials=30")
+    samples = {"trainings": 1, "trust": False, "dataset": SimpleNamespace(train=range(1000))}
+    job = SimpleNamespace(device=torch.device(device, 0 if gpus else None), spec=spec, **samples)
+    assert at_once(Execution(workers, every_gpu=True), job) == count
+
+
+def test_a_search_that_is_over_at_once_trains_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(execution, "usable_cores", lambda: 4)
+    samples = {"trainings": 1, "trust": False, "dataset": SimpleNamespace(train=range(10))}
+    job = SimpleNamespace(device=torch.device("cpu"), spec=spec_of("budget.trials=2"), **samples)
+    assert at_once(Execution(), job) == 1

@@ -90,6 +90,8 @@ def test_predictions_and_estimates_are_for_the_epochs_it_has(real, monkeypatch, 
     assert 0 < estimate.beside_s < 60.0, "what is measured of a trial takes its time too"
     whole = job.spec.total * (estimate.trial_s + estimate.beside_s)
     assert total_seconds(job, [estimate]) == pytest.approx((min(whole, 3600.0),) * 3)
+    turns = -(-job.spec.total // 3)
+    assert total_seconds(job, [estimate], 3) == pytest.approx((min(whole / job.spec.total * turns, 3600.0),) * 3)
 
 
 def test_an_estimate_does_not_fail_where_some_trials_will(real):

@@ -32,6 +32,8 @@ TRIALS_PER_WORKER = 2
 LITTLE = 100_000
 """Samples that a whole search trains on, each as often as it comes up, which take seconds: of so few trials that is
 less than a process takes to start."""
+EVERY = ("auto", "cuda")
+"""Devices asked for that mean all GPUs, since none is named by its number."""
 TIMED = frozenset(
     {"latency_ms", "train_samples_s", "inference_samples_s", "energy_j", "energy_j_per_sample", "train_seconds"}
 )
@@ -76,12 +78,25 @@ def open_executor(execution: Execution, job: Job, stop: Stop) -> Executor:
 
         workers = None if execution.workers == "auto" else max(1, execution.workers)
         return RayActors(workshop, address=execution.address, workers=workers, threads=1, device=kind)
-    if execution.workers == 0 or (execution.workers == "auto" and is_little(job)):
+    workers = processes_of(execution, job)
+    if workers == 0:
         return InProcess(workshop, stop, threads=threads_of(job, 1), device=kind)
-    workers = worker_count(execution.workers, job, gpus=len(workshop.devices))
     return LocalProcesses(
         workshop, workers=workers, threads=threads_of(job, workers), device=kind, devices=len(workshop.devices)
     )
+
+
+def processes_of(execution: Execution, job: Job) -> int:
+    """Return in how many processes of this machine trials are trained; 0: in that of the search."""
+    if execution.workers == 0 or (execution.workers == "auto" and is_little(job)):
+        return 0
+    return worker_count(execution.workers, job, gpus=len(devices_of(execution, job)))
+
+
+def at_once(execution: Execution, job: Job) -> int:
+    """Return how many trials this machine gets on with at once; on one GPU they take turns, however many share it."""
+    processes = max(1, processes_of(execution, job))
+    return min(processes, len(devices_of(execution, job))) if job.device.type == "cuda" else processes
 
 
 def threads_of(job: Job, workers: int) -> int:
