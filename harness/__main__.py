@@ -1,6 +1,6 @@
 """``python -m harness`` is the ``harness`` command."""
 
-from harness.cli import main
+from harness.cli import command
 
 if __name__ == "__main__":
-    main()
+    command()

@@ -76,7 +76,7 @@ LAUNCHER = """
 import json, os, signal, sys
 import plotly.graph_objects, sklearn.datasets, torch._dynamo
 import harness.api, harness.cli.console, harness.cli.progress
-from harness.cli import main
+from harness.cli import command
 
 for line in sys.stdin:
     asked = json.loads(line)
@@ -92,7 +92,7 @@ for line in sys.stdin:
         for descriptor, name in enumerate(["/dev/null", "out", "err"]):
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), descriptor)
         sys.argv = ["harness", *asked["arguments"]]
-        main()
+        command()
 """
 
 
