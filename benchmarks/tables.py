@@ -1,10 +1,11 @@
 """Claim: on real tables the shipped ``tabular`` space predicts about as well as gradient boosting.
 
 Run: ``python benchmarks/tables.py [--tables glass,wage] [--seeds 3] [--trials 12] [--time 60s] [--limit 1500]
-[--space FILE] [--threads 1] [--out results/tables] [--before FILE]``. Each search is ``harness.search``; histogram
-gradient boosting (as it comes, and stopped on the validation rows), a random forest, a perceptron and a linear model
-learn from the same training and validation rows and predict the same test rows. Rows are added to ``tables.csv`` as
-tables are done, so a run that was cut off goes on where it was; ``tables.md`` and ``tables.html`` say what came of it.
+[--space FILE] [--threads 1] [--workers 2] [--out results/tables] [--before FILE]``. Each search is ``harness.search``;
+histogram gradient boosting (as it comes, and stopped on the validation rows), a random forest, a perceptron and a
+linear model learn from the same training and validation rows and predict the same test rows. Rows are added to
+``tables.csv`` as tables are done, so a run that was cut off goes on where it was; ``tables.md`` and ``tables.html``
+say what came of it.
 All scores are computed by scikit-learn, this program's from its ``predictions.parquet``; how far they are from what it
 reports is the column ``reported_gap``.
 Measured on one thread of a shared EPYC that did other work too (load 2 to 8), with ``--seeds 1 --limit 1500``, glass
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="learn from at most so many rows; the test rows stay all")
     parser.add_argument("--space", default="tabular", help="a shipped space or a file; its task is replaced")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0, help="processes of each search; 0: trained in this one")
     parser.add_argument("--out", type=Path, default=Path("results/tables"))
     parser.add_argument("--before", type=Path, help="the tables.csv of an earlier run, to compare with")
     options = parser.parse_args()
@@ -164,7 +166,7 @@ def peer_outputs(peer: str, problem: Problem, seed: int, threads: int) -> np.nda
 
 
 def search(table: RealTable, path: Path, seed: int, options: argparse.Namespace) -> harness.SearchResult:
-    """Search the space on the table, in this process."""
+    """Search the space on the table."""
     task = table.task(path) if options.limit is None else table.task(path, limit=options.limit)
     overrides = [task, f"task.split.seed={seed}"]
     if options.time is not None:
@@ -176,7 +178,7 @@ def search(table: RealTable, path: Path, seed: int, options: argparse.Namespace)
         seed=seed,
         device="cpu",
         out=path.parent / "runs",
-        workers=0,
+        workers=options.workers,
     )
 
 

@@ -349,6 +349,11 @@ def test_what_there_is_no_time_for_is_not_begun_and_the_note_says_so(train, monk
     assert "no time for an average of 3: with its rehearsal it takes up to " in fewer["note"]
     assert "refit" not in fewer["note"]
     assert [row["members"] for row in fewer["decision"]] == [1, 1]
+    two = final_cost_epochs(job, trained.winner, 2) / single
+    assert [
+        row["members"]
+        for row in trained.finish("training.final={ensemble: 3}", seconds=1000.0 * two + 100.0)["decision"]
+    ][-1] == 2
     none = trained.finish("training.final={ensemble: 3}", seconds=900.0)
     assert "no time for a refit: with its rehearsal it takes up to 1,000 s, and 900 s of budget.time" in none["note"]
     assert (none["final"], none["decision"], trained.watch.epochs) == ("keep", [], [])

@@ -186,6 +186,18 @@ def test_no_more_than_a_third_of_the_time_is_set_aside_unless_a_refit_was_asked_
         assert (time_aside_s(job, winner_of(job)) > 0.0) == aside, (final, given_s)
 
 
+def test_an_average_has_as_many_members_as_a_third_of_the_time_is_enough_for():
+    def aside_s(given_s):
+        job = job_of("training.final={ensemble: 3}", f"budget.time={given_s}")
+        return time_aside_s(job, winner_of(job))
+
+    job = job_of("training.final={ensemble: 3}")
+    by_members = [2.0 * final_cost_epochs(job, winner_of(job), count) for count in (1, 2, 3)]
+    given = [3.0 * each_s + 1.0 for each_s in by_members]
+    assert [aside_s(round(each_s)) for each_s in given] == pytest.approx(by_members)
+    assert aside_s(round(given[0]) - 3) == 0.0
+
+
 @pytest.mark.parametrize(
     ("limit", "broken"),
     [

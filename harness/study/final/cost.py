@@ -10,8 +10,8 @@ from harness.study.final.recipes import by_schedule, recipes
 from harness.study.job import Job
 from harness.study.trial.building import REFIT_MARGIN, refit_growth, stages_of
 
-AUTO_SHARE = 1 / 3
-"""Of the time of the command, what is set aside at most for a final that nobody asked for in particular."""
+FINAL_SHARE = 1 / 3
+"""Of the time of the command, what is set aside at most for a final model that is rehearsed."""
 STACK_GAIN = 8.0
 """Times its share of a program that a training takes alone, at most: what was measured of small MLPs."""
 REPORT_S = 6.0
@@ -84,11 +84,14 @@ def epoch_seconds(winner: TrialRecord) -> float:
 def time_aside_s(job: Job, winner: TrialRecord, helpers: int = 1) -> float:
     """Return the seconds to keep for the final model, if there may be so many trainings of it at once.
 
-    ``auto`` may come to keep the weights anyway: where rehearsal and refit would take more than ``AUTO_SHARE`` of all
-    the time, the search makes better use of it.
+    What is rehearsed may come to keep the weights anyway: where it would take more than ``FINAL_SHARE`` of all the time
+    the search makes better use of it. An average has as many members as that is enough for.
     """
-    needed_s = epoch_seconds(winner) * final_cost_epochs(job, winner, helpers=helpers)
-    given_s = job.spec.budget.time
-    if job.final == "auto" and given_s is not None and needed_s > AUTO_SHARE * given_s:
-        return 0.0
-    return needed_s
+    needed_s = [
+        epoch_seconds(winner) * final_cost_epochs(job, winner, members, helpers)
+        for members in range(members_of(job, winner), 0, -1)
+    ]
+    if job.spec.budget.time is None or job.final in ("keep", "refit"):
+        return needed_s[0]
+    most_s = FINAL_SHARE * job.spec.budget.time
+    return next((each_s for each_s in needed_s if each_s <= most_s), 0.0)

@@ -208,16 +208,17 @@ class Finisher:
         if members > 1 and (broken := broken_limit(self._job, self._dataset, self._winner, kept.plan, members)):
             self._notes.append(f"no average of {members}: {broken}")
             members = 1
-        for count in dict.fromkeys((members, 1)):
+        for count in range(members, 0, -1):
             epochs = final_cost_epochs(self._job, self._winner, count, self._at_once)
             needed_s = epoch_seconds(self._winner) * epochs
             if not needed_s > left_s:
                 return count
-            what = f"an average of {count}" if count > 1 else "a refit"
-            self._notes.append(
-                f"no time for {what}: with its rehearsal it takes up to {_said(needed_s)}, and "
-                f"{_said(left_s)} of budget.time are left"
-            )
+            if count in (members, 1):
+                what = f"an average of {count}" if count > 1 else "a refit"
+                self._notes.append(
+                    f"no time for {what}: with its rehearsal it takes up to {_said(needed_s)}, and "
+                    f"{_said(left_s)} of budget.time are left"
+                )
         return 0
 
     def _in_time(self, chosen: Tried) -> bool:
