@@ -60,6 +60,11 @@ class Answers(Fitted):
         return len(self.classes) if self.of_classes else self._outputs
 
     @property
+    def seen(self) -> int:
+        """Values of a sample to fit, or shares of classes: one where quantiles are told."""
+        return 1 if self.levels else self.width
+
+    @property
     def machines(self) -> int:
         """Numbers that a model has for each sample where one is enough for two classes."""
         return 1 if self.of_classes and len(self.classes) == 2 else self.width

@@ -63,9 +63,9 @@ class Forest(Fitted):
 
     def mismatch(self) -> str:
         """Return whether leaves have other numbers of values than there are classes or values."""
-        values, wanted = self.trees.value.shape[1], 1 if self.answers.levels else self.answers.width
-        fits = not len(self.trees.roots) or values == wanted
-        return "" if fits else f"leaves of {values} values for {wanted}"
+        values = self.trees.value.shape[1]
+        fits = not len(self.trees.roots) or values == self.answers.seen
+        return "" if fits else f"leaves of {values} values for {self.answers.seen}"
 
 
 def fit_forest(config: ForestConfig, module: nn.Module, samples: Samples) -> Iterator[None]:

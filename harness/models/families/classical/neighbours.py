@@ -73,9 +73,9 @@ class Neighbours(Fitted):
 
     def mismatch(self) -> str:
         """Return whether samples have other numbers of values than there are classes or values."""
-        values, wanted = self.values.shape[1], 1 if self.answers.levels else self.answers.width
-        fits = not len(self.samples) or values == wanted
-        return "" if fits else f"samples of {values} values for {wanted}"
+        values = self.values.shape[1]
+        fits = not len(self.samples) or values == self.answers.seen
+        return "" if fits else f"samples of {values} values for {self.answers.seen}"
 
 
 def squared_distances(x_BI: Tensor, samples_NI: Tensor) -> Tensor:
