@@ -521,7 +521,7 @@ def test_energy_that_cannot_be_measured_costs_no_times():
 
 
 def test_workloads_have_time_even_if_the_probes_took_it_all():
-    rows = list(measure([workload(lambda: None)], setting(0.05), spent_s=10.0, watch=nullcontext(Unwatched())))
+    rows = list(measure([workload(lambda: None)], setting(0.5), spent_s=10.0, watch=nullcontext(Unwatched())))
     assert rows[0].n_blocks >= 3
 
 
