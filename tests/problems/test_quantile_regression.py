@@ -167,6 +167,6 @@ def test_models_of_means_say_that_they_are_not_for_it():
         kind="quantile-regression", outputs=3, inputs=table_inputs(4), target=Target(quantiles=LEVELS)
     )  # fmt: skip
     with pytest.raises(InputError, match="is for classification and regression, the task is quantile-regression"):
-        build(Named("random_forest"), shape)
+        build(Named("svm"), shape)
     with pytest.raises(InputError, match="'huber' does not fit a quantile-regression task; use auto, pinball"):
         problem_of(shape).outputs_for(shape, "huber")

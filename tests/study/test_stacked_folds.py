@@ -20,8 +20,9 @@ UNEQUAL = (
     "training={precision: fp32, patience: 2}",
     "space.schedule=constant",
     "space.architecture.mlp.norm=layer",
+    "space.architecture.mlp.dropout=0.0",  # masks are not the same on every processor
 )
-"""With seed 7 the folds end after 4, 5 and 8 epochs, with seed 5 after 12, 6 and 12."""
+"""With seed 21 the folds end after 5, 6 and 8 epochs, with seed 34 after 12, 5 and 10."""
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +62,24 @@ def same_course(first, second):
         assert got.validation == pytest.approx(wanted.validation, abs=1e-5)
 
 
-@pytest.mark.parametrize("seed", [5, 7])
+@pytest.mark.parametrize("seed", [34, 21])
 def test_epochs_are_told_as_if_one_fold_were_trained_after_the_other(real, arms, evaluate, seed):
     watchers = [real.Recorder(), real.Recorder()]
     stacked, alone = (evaluate(job, watcher, seed=seed) for job, watcher in zip(arms, watchers, strict=True))
     assert (stacked.record.plan.arm, alone.record.plan.arm) == ("stacked", "alone")
-    assert lengths(stacked) == {5: [12, 6, 12], 7: [4, 5, 8]}[seed]
+    assert lengths(stacked) == {34: [12, 5, 10], 21: [5, 6, 8]}[seed]
     assert told_by(watchers[0]) == told_by(watchers[1])
     same_course(stacked, alone)
     assert stacked.record.figures["value_sd"] == pytest.approx(alone.record.figures["value_sd"], abs=1e-5)
     assert stacked.predictions
     assert stacked.record.shared_with == 0
+
+
+def test_folds_drop_what_each_drops_alone(real, evaluate):
+    dropping = (*UNEQUAL, "space.architecture.mlp.dropout=0.3")
+    stacked, alone = (evaluate(real.job_of(*dropping, *more), seed=5) for more in ((), (SAFE,)))
+    assert (stacked.record.plan.arm, alone.record.plan.arm) == ("stacked", "alone")
+    same_course(stacked, alone)
 
 
 @pytest.mark.parametrize("fold", [1, 2])
@@ -81,8 +89,8 @@ def test_a_trial_that_is_pruned_after_a_fold_has_nothing_of_later_ones(real, arm
 
     watchers = [real.Recorder(at_report=after), real.Recorder(at_report=after)]
     pairs = zip(arms, watchers, strict=True)
-    stacked, alone = (evaluate(job, watcher, seed=5, judged=True) for job, watcher in pairs)
-    assert (stacked.outcome, lengths(stacked)) == (Outcome.PRUNED, [12, 6][:fold])
+    stacked, alone = (evaluate(job, watcher, seed=34, judged=True) for job, watcher in pairs)
+    assert (stacked.outcome, lengths(stacked)) == (Outcome.PRUNED, [12, 5][:fold])
     assert told_by(watchers[0]) == told_by(watchers[1])
     same_course(stacked, alone)
 
@@ -101,7 +109,7 @@ def test_a_trial_is_the_same_in_any_company(real, evaluate_group, overrides):
         assert len(alone.record.values) == 1
 
 
-@pytest.mark.parametrize(("place", "ended"), [((1, 1), 0), ((1, 3), 0), ((2, 5), 2), ((3, 7), 2)])
+@pytest.mark.parametrize(("place", "ended"), [((1, 1), 0), ((1, 3), 0), ((2, 6), 2), ((3, 7), 2)])
 def test_a_trial_that_was_cut_off_goes_on_where_each_fold_stood(real, evaluate, monkeypatch, place, ended):
     """To the same bits; what was told before is told once more, but not that folds ``ended``, as was asked about."""
     monkeypatch.setattr("harness.study.trial.pace.CHECKPOINT_SHARE", 1e9)
@@ -113,10 +121,10 @@ def test_a_trial_that_was_cut_off_goes_on_where_each_fold_stood(real, evaluate, 
         return ""
 
     first, again, never = real.Recorder(at_report=cut), real.Recorder(), real.Recorder()
-    begun = evaluate(job, first, stop=stop, seed=7)
+    begun = evaluate(job, first, stop=stop, seed=21)
     assert begun.outcome is Outcome.INTERRUPTED
-    rest = evaluate(job, again, checkpoint=first.checkpoints[-1][1], seed=7)
-    whole = evaluate(job, never, seed=7)
+    rest = evaluate(job, again, checkpoint=first.checkpoints[-1][1], seed=21)
+    whole = evaluate(job, never, seed=21)
     assert real.told(rest) == real.told(whole)
     assert rest.predictions
     told = [(fold, epoch, finished and fold > ended) for fold, epoch, finished in told_by(never)]
@@ -144,16 +152,16 @@ def test_a_checkpoint_of_other_trainings_is_not_followed(real, evaluate, monkeyp
 def test_a_fold_that_diverges_ends_the_trial_when_it_is_its_turn(real, arms, evaluate, monkeypatch, fold):
     def build(job, candidate, data, seed):
         model = build_model(job, candidate, data, seed)
-        if seed == training_seed(job, 7, fold):
+        if seed == training_seed(job, 21, fold):
             torch.nn.init.constant_(model.output.weight, float("inf"))
         return model
 
     for arm in ("stacked", "attempt"):
         monkeypatch.setattr(f"harness.study.trial.{arm}.build_model", build)
     watchers = [real.Recorder(), real.Recorder()]
-    stacked, alone = (evaluate(job, watcher, seed=7) for job, watcher in zip(arms, watchers, strict=True))
+    stacked, alone = (evaluate(job, watcher, seed=21) for job, watcher in zip(arms, watchers, strict=True))
     assert (stacked.outcome, stacked.record.reason[:35]) == (Outcome.DIVERGED, "loss became NaN at step 1 (epoch 1)")
-    assert lengths(stacked) == [4][: fold - 1]
+    assert lengths(stacked) == [5][: fold - 1]
     assert told_by(watchers[0]) == told_by(watchers[1])
     same_course(stacked, alone)
 
