@@ -11,9 +11,10 @@ interval over seeds. The surrogate has no noise of its own and is smoother than 
 (its first candidates and its sampler) against Optuna's sampler with its defaults from scratch in the same space, and
 says after how many trials each has the regret that Optuna has after 30.
 
-Measured for digits and diabetes with 6 seeds: the regret of ``tpe`` at K = 8, 16 and 32 is 0.97 (0.70 to 1.51), 1.10
-(0.82 to 1.63) and 0.96 (0.75 to 1.33) of that at 1 after 30 trials, and 0.93 (0.46 to 2.36), 1.29 (0.74 to 3.03) and
-1.03 (0.62 to 2.45) after 64. So no loss is seen at 8, and a loss of 5 % would not be. With 8 seeds the program has 1.36
+Measured for digits and diabetes with 20 seeds: the regret of ``tpe`` at K = 4, 8, 16 and 32 is 1.13 (0.89 to 1.45),
+1.13 (0.91 to 1.42), 1.26 (1.04 to 1.53) and 1.22 (0.99 to 1.50) of that at 1 after 30 trials, and 1.09 (0.81 to 1.54),
+1.24 (0.87 to 1.84), 1.40 (1.06 to 1.98) and 1.35 (1.01 to 1.91) after 64. So 16 at a time cost something; 4 and 8 may,
+and a loss of 5 % would not be seen. With 8 seeds the program has 1.36
 (0.86 to 1.84) of the regret of Optuna's defaults after 30 trials and 1.12 (0.52 to 1.75) after 64; without its first
 candidates 0.82 (0.42 to 1.44) and 0.48 (0.21 to 1.08), so that on these surrogates they save no trials.
 """

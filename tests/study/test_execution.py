@@ -22,7 +22,7 @@ def spec_of(*overrides):
         (8, 2, 64 * 1024, 1),
         (64, 30, 4 * 1024, 4 * 1024 // WORKER_MIB),
         (64, 30, 100, 1),
-        (64, 1000, 640 * 1024, 16),
+        (64, 1000, 640 * 1024, 8),
     ],
 )
 def test_auto_is_bounded_by_cores_trials_and_memory(monkeypatch, cores, trials, free_mib, workers):

@@ -2,9 +2,10 @@
 
 The same seed is to give the same trials on any number of cores, so what is known at a decision must not depend on how
 fast trials are: it follows from the number of the stretch alone. The fewer results are known, the more can be trained
-at once, and the less a sampler learns from each. Early results tell it most, so at first few are under way. What that
-costs TPE is not told from chance yet: over 6 seeds of two shipped spaces, replayed on a surrogate, the regret after 30
-trials was 0.97 times (0.70 to 1.51) that of one trial at a time with 8 under way, and 1.10 (0.82 to 1.63) with 16.
+at once, and the less a sampler learns from each. Early results tell it most, so at first few are under way. Over 20
+seeds of two shipped spaces, replayed on a surrogate (benchmarks/regret.py), the regret of TPE after 30 trials was 1.13
+times (0.91 to 1.42) that of one trial at a time with 8 under way and 1.26 (1.04 to 1.53) with 16; after 64 trials 1.24
+(0.87 to 1.84) and 1.40 (1.06 to 1.98). So no more than 8 are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from harness.study.decide.samplers import startup
 
 BLIND = ("random", "grid", "qmc")
 """Samplers that do not look at results."""
+MOST = 8
+"""Stretches under way at most of a sampler that looks at results."""
 GENERATION = {"nsga2": 16, "cmaes": 8}
 """Trials that a sampler proposes before it looks at results again, about."""
 
@@ -49,4 +52,4 @@ def lag_of(spec: Spec) -> Lag:
         return Lag(free=32, most=64, share=0.5)
     if size := GENERATION.get(spec.search.sampler):
         return Lag(free=size, most=size, share=0.0)
-    return Lag(free=startup(spec), most=16, share=2 / 3)
+    return Lag(free=startup(spec), most=max(MOST, startup(spec)), share=2 / 3)
