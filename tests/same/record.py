@@ -69,7 +69,7 @@ def search(space: str, overrides: list[str]) -> dict[str, object]:
         return {
             "trials": [row.dropna().to_dict() for _, row in trials.iterrows()],
             "final": result.stats["test"]["final"],
-            "test": dict(result.test),
+            "test": {name: value for name, value in result.test.items() if value == value},
             "weights": hashlib.sha256(weights).hexdigest(),
         }
 
