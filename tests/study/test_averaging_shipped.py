@@ -29,4 +29,5 @@ def test_an_average_is_no_worse_than_the_best_trial(case, tmp_path):
         assert len(score["members"]) == 1
         return
     found = score["test"]["differences"]["trial"]
-    assert found["mean"] <= found["standard_error"] * (1 + 1e-6)
+    # One standard error would be exceeded by chance in every sixth case, with averages that are as good.
+    assert found["mean"] <= 2 * found["standard_error"]
