@@ -24,7 +24,6 @@ from harness.store import check_run, read_json, read_object, read_status, seal
 from harness.store.files import read_parquet
 from harness.store.runs import listed
 from harness.study import (
-    EVERY,
     Callbacks,
     Estimate,
     Execution,
@@ -389,9 +388,10 @@ def estimate_search(
     (['mlp'], True)
     """
     followed = Path(plan_from) if plan_from is not None else None
-    opened = open_search(Request(spec=spec, device=device, trust=trust, plan_from=followed))
+    request = Request(spec=spec, device=device, trust=trust, execution=Execution(workers), plan_from=followed)
+    opened = open_search(request)
     job, noticed = opened.job, examine(opened.job, opened.dataset)
-    count = at_once(Execution(workers, every_gpu=device in EVERY), job)
+    count = at_once(request.placed, job)
     with replayed(followed) as memory:
         estimates = estimate_costs(replace(job, memory=memory), count)
     notes = (*job.dataset.notes, *noticed.told(job.dataset.name))

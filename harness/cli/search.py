@@ -67,7 +67,8 @@ def search(
     spec = check_search(space, resume, overrides, device=device)
     say_what_is_missing()
     if dry_run:
-        asked = {"device": device, "workers": processes, "plan_from": plan_from, "trust": trust}
+        here = processes if executor == "local" else 1  # what a cluster has is not known here
+        asked = {"device": device, "workers": here, "plan_from": plan_from, "trust": trust}
         _dry_run(space, resume, overrides, json=json, **asked)
         return
     from harness.study.execute.early import begun

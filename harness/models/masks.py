@@ -29,11 +29,12 @@ BY_MKL = _drawn_by_mkl()
 
 
 class QuickDropout(nn.Dropout):
-    """``nn.Dropout``: on other devices than a CPU, and where a graph is made of it, it is that very layer."""
+    """``nn.Dropout``: that very layer where a graph is made of it, on other devices, and where MKL draws."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x``, in training with a share of its numbers set to zero and the others scaled up."""
-        if not self.training or self.p == 0.0 or x.device.type != "cpu" or torch.compiler.is_compiling():
+        by_torch = BY_MKL or x.device.type != "cpu" or torch.compiler.is_compiling()
+        if by_torch or self.p == 0.0 or not self.training:
             return super().forward(x)
         return x * draw_mask(torch.empty_like(x, requires_grad=False), self.p)
 

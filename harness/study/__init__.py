@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.study.choices import replayed
     from harness.study.decide.idle import needed_where
     from harness.study.estimate import Estimate, estimate_costs, total_seconds
-    from harness.study.execute.execution import EVERY, Execution, at_once
+    from harness.study.execute.execution import Execution, at_once
     from harness.study.final.predictor import Predictor
     from harness.study.objectives import Objective
     from harness.study.observer import Observer, Observers
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from harness.study.warm_start import warm_started
 
 __all__ = [
-    "EVERY",
     "Callbacks",
     "Estimate",
     "Execution",
@@ -70,7 +69,7 @@ __getattr__, __dir__ = lazy_names(
             "estimate_costs",
             "total_seconds",
         ),
-        "execute.execution": ("EVERY", "Execution", "at_once"),
+        "execute.execution": ("Execution", "at_once"),
         "final.predictor": ("Predictor",),
         "decide.idle": ("needed_where",),
         "objectives": ("Objective",),

@@ -22,7 +22,7 @@ from harness.store.connection import postgresql_url
 from harness.study.check import check_spec
 from harness.study.choices import check_followed
 from harness.study.decide.fixed import Replicate
-from harness.study.execute.execution import EVERY, Execution, check_execution
+from harness.study.execute.execution import Execution, check_execution
 from harness.study.job import Job
 from harness.study.objectives import resolve_metrics, resolve_objectives
 from harness.study.observer import Observer
@@ -69,6 +69,11 @@ class Request:
     """What is trained instead of searching; of a run that is resumed those in its record, unless there are more."""
     dataset: Dataset | None = None
     """The data of the task as it was read before, where several searches are of the same."""
+
+    @property
+    def placed(self) -> Execution:
+        """Where trials are trained: on every GPU, where none is named by its number."""
+        return replace(self.execution, every_gpu=self.device in ("auto", "cuda"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +210,8 @@ def run_search(request: Request, opened: Opened, stop: Stop, observer: Observer)
     else:
         folder = RunFolder.create(request.out, dataset.name, request.folder)
     try:
-        execution = replace(request.execution, every_gpu=request.device in EVERY)
         means = Means(
-            execution,
+            request.placed,
             storage,
             request.argv,
             request.asked,

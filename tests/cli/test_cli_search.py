@@ -286,6 +286,9 @@ def test_a_dry_run_shows_space_and_cost_and_writes_nothing(harness, tiny, tmp_pa
     assert "Those of mlp that have one structure are trained together" in done.out
     alone = json.loads(harness("search", tiny, "--dry-run", "--json", "--workers", 1).out)
     assert alone["at_once"] == 1
+    refused = harness("search", tiny, "--dry-run", "--workers", 9999)
+    assert refused.code == 2
+    assert "--workers 9999: this machine has" in refused.err
 
 
 @pytest.mark.slow

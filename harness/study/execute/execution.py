@@ -32,8 +32,6 @@ TRIALS_PER_WORKER = 2
 LITTLE = 100_000
 """Samples that a whole search trains on, each as often as it comes up, which take seconds: of so few trials that is
 less than a process takes to start."""
-EVERY = ("auto", "cuda")
-"""Devices asked for that mean all GPUs, since none is named by its number."""
 TIMED = frozenset(
     {"latency_ms", "train_samples_s", "inference_samples_s", "energy_j", "energy_j_per_sample", "train_seconds"}
 )
