@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import mean, stdev
+
 import pytest
 
 import harness
@@ -14,6 +16,8 @@ CASES = {
     "digits": ("digits", ["budget.epochs=4"], ("accuracy", 0.9)),
 }
 """The space, and what the winner reaches on the test samples."""
+SEEDS = {"diabetes": 5}
+"""Searches of a case, where one has too few test samples (66) to tell by."""
 
 
 @pytest.mark.slow
@@ -21,13 +25,18 @@ CASES = {
 def test_an_average_is_no_worse_than_the_best_trial(case, tmp_path):
     space, overrides, (metric, least) = CASES[case]
     overrides = [*overrides, "search.baselines=false", "search.checks=false", "training.final=keep"]
-    result = harness.search(space, overrides=overrides, trials=4, workers=0, device="cpu", out=tmp_path)
-    assert result.test[metric] > least
-    score = harness.ensemble(result.run, device="cpu")
-    assert score["validation"]["ensemble"] <= score["validation"]["single"] * (1 + 1e-6)
-    if score["test"] is None:
-        assert len(score["members"]) == 1
-        return
-    found = score["test"]["differences"]["trial"]
-    # One standard error would be exceeded by chance in every sixth case, with averages that are as good.
-    assert found["mean"] <= 2 * found["standard_error"]
+    means, error = [], 0.0
+    for seed in range(SEEDS.get(case, 1)):
+        result = harness.search(space, overrides=overrides, trials=4, seed=seed, workers=0, device="cpu", out=tmp_path)
+        assert result.test[metric] > least
+        score = harness.ensemble(result.run, device="cpu")
+        assert score["validation"]["ensemble"] <= score["validation"]["single"] * (1 + 1e-6)
+        if score["test"] is None:
+            assert len(score["members"]) == 1
+            continue
+        found = score["test"]["differences"]["trial"]
+        means.append(found["mean"])
+        error = found["standard_error"]
+    if len(means) > 1:  # each search has test samples of its own
+        error = stdev(means) / len(means) ** 0.5
+    assert not means or mean(means) <= error * (1 + 1e-6)
