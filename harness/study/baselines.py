@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +25,8 @@ from harness.problems.scoring import Scorer
 from harness.records import NAN
 from harness.spec import Spec
 from harness.study.baseline_models import Columns, Floats, fit_model, fitting_rows, recipes
+from harness.study.baselines_ahead import Ahead
+from harness.study.contract import Helpers
 from harness.study.stop import Stop
 
 FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError, HardwareError)
@@ -65,9 +69,86 @@ class Scene:
     """What measures whatever is measured of the winner."""
 
 
-def run_baselines(scene: Scene, seed: int, stop: Stop) -> list[Baseline]:
-    """Return a row for each baseline of the task, those that were skipped or failed included."""
-    return list(_rows(scene, derive_seed(seed, "baselines"), stop))
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What came of fitting a baseline once."""
+
+    metrics: dict[str, float] | None
+    """On the samples that it was scored on; None where it failed."""
+    rows: int
+    """Samples that it was fitted on; 0 where it came to none."""
+    seconds: float
+    notes: tuple[str, ...]
+    """What failed, or was warned of."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Fits the baselines of a task on some samples and scores them on others."""
+
+    dataset: TrainingData
+    learned: tuple[Part, ...]
+    scored: Part
+    scorer: Scorer
+    seed: int
+
+    @cached_property
+    def recipes(self) -> tuple[Estimator, ...]:
+        """What is fitted, the simplest first, and what is not."""
+        rows = min(self._most, len(self.dataset.train) + len(self.dataset.validation))
+        return recipes(self._columns, rows, self.seed)
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns.of(self.dataset.shape, self.seed)
+
+    @property
+    def _most(self) -> int:
+        return fitting_rows(self._columns)
+
+    def fit(self, number: int) -> Fit:
+        """Fit the model of a recipe and score it; what goes wrong, or is warned of, is noted."""
+        from threadpoolctl import threadpool_limits
+
+        started = time.perf_counter()
+        model, metrics, rows, notes = self.recipes[number].model, None, 0, list[str]()
+        # One thread: on a machine that does other work too, two of them wait for each other at every split.
+        with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
+            warnings.simplefilter("always")
+            try:
+                inputs, known = drawn(self._columns, self.learned, self._most, self.seed)
+                rows = len(known)
+                fit_model(model, inputs, known)
+                metrics = self._measured(model)
+            except FAILURES as error:
+                notes.append(f"failed: {first_line(error)}")
+        notes += [f"{warning.category.__name__}: {first_line(warning.message)}" for warning in caught]
+        return Fit(metrics, rows, time.perf_counter() - started, tuple(notes))
+
+    def _measured(self, model: Any) -> dict[str, float]:
+        """Return the plain loss and all other metrics of a fitted model."""
+        shape, part = self.dataset.shape, self.scored
+        problem, models = problem_of(shape), self._columns.models
+        assert models is not None, "there is a model of it"
+        answers = models.answers_of(model, self._columns.inputs(part), shape.outputs)
+        loss = problem.losses_of(answers, part.targets, loss=problem.losses[0], scale=shape.scale).mean()
+        return {LOSS: float(loss), **self.scorer.measure(part.truth, problem.own_units(answers, shape)).values}
+
+
+def run_baselines(scene: Scene, seed: int, stop: Stop, helpers: Helpers | None = None) -> list[Baseline]:
+    """Return a row for each baseline of the task, those that were skipped or failed included.
+
+    A helper, where there is one, fits for validation while this process fits for test.
+    """
+    seed = derive_seed(seed, "baselines")
+    search, final = scene.search, scene.final
+    first = Fitting(search, (search.train,), search.validation, scene.scorer, seed)
+    # The final data may know more categories than that of the search, and columns that vary only there.
+    second = Fitting(final, (final.train, final.validation), scene.test, scene.scorer, seed)
+    reasons = [why_not(recipe, stop) for recipe in second.recipes]
+    wanted = [number for number, reason in enumerate(reasons) if not reason]
+    with closing(Ahead(first, wanted, helpers)) as ahead:
+        return [_row(number, scene, second, ahead, stop) for number in range(len(reasons))]
 
 
 def seconds_aside(spec: Spec, dataset: TrainingData) -> float:
@@ -79,19 +160,6 @@ def seconds_aside(spec: Spec, dataset: TrainingData) -> float:
     rows = min(fitting_rows(columns), len(dataset.train) + len(dataset.validation))
     needed = sum(recipe.seconds for recipe in recipes(columns, rows, seed) if recipe.model is not None)
     return min(needed, _SHARE * spec.budget.time)
-
-
-def _rows(scene: Scene, seed: int, stop: Stop) -> Iterator[Baseline]:
-    # The final data may know more categories than that of the search, and columns that vary only there.
-    searched, final = (Columns.of(data.shape, seed) for data in (scene.search, scene.final))
-    most = fitting_rows(final)
-    count = min(most, len(scene.search.train) + len(scene.search.validation))
-    for first, second in zip(recipes(searched, count, seed), recipes(final, count, seed), strict=True):
-        reason = why_not(second, stop)
-        if reason:
-            yield Baseline(second.name, nothing(scene), None, NAN, 0, reason)
-        else:
-            yield _scored((first, searched), (second, final), scene, most, seed, stop)
 
 
 def why_not(recipe: Estimator, stop: Stop) -> str:
@@ -111,38 +179,22 @@ def nothing(scene: Scene) -> dict[str, float]:
     return dict.fromkeys((LOSS, *scene.scorer.names, *scene.scorer.own), NAN)
 
 
-def _scored(
-    first: tuple[Estimator, Columns], second: tuple[Estimator, Columns], scene: Scene, most: int, seed: int, stop: Stop
-) -> Baseline:
-    """Fit and score on the data of the search and on the final data; what goes wrong, or is warned of, is noted."""
-    from threadpoolctl import threadpool_limits
-
-    started = time.perf_counter()
-    validation, test, rows = nothing(scene), None, 0
-    search, final = scene.search, scene.final
-    recipe, columns = first
-    notes = [second[0].note, second[1].note]
-    # One thread: on a machine that does other work too, two of them wait for each other at every split.
-    with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
-        warnings.simplefilter("always")
-        try:
-            inputs, known = drawn(columns, (search.train,), most, seed)
-            rows = len(known)
-            if rows < len(search.train):
-                notes.append(f"fitted on {rows:,} of {len(search.train):,} rows, drawn from the seed")
-            fit_model(recipe.model, inputs, known)
-            validation = _measured(recipe, columns, search, search.validation, scene.scorer)
-            if stop.signal:
-                notes.append("not scored on the test samples: the run was asked to stop")
-            else:
-                recipe, columns = second
-                fit_model(recipe.model, *drawn(columns, (final.train, final.validation), most, seed))
-                test = _measured(recipe, columns, final, scene.test, scene.scorer)
-        except FAILURES as error:
-            notes.append(f"failed: {first_line(error)}")
-    notes += [f"{warning.category.__name__}: {first_line(warning.message)}" for warning in caught]
-    note = "; ".join(dict.fromkeys(filter(None, notes)))
-    return Baseline(recipe.name, validation, test, time.perf_counter() - started, rows, note)
+def _row(number: int, scene: Scene, final: Fitting, ahead: Ahead, stop: Stop) -> Baseline:
+    recipe = final.recipes[number]
+    if reason := why_not(recipe, stop):
+        return Baseline(recipe.name, nothing(scene), None, NAN, 0, reason)
+    second = final.fit(number)
+    first = ahead.fit(number, stop)
+    notes, rows = [recipe.note], len(scene.search.train)
+    if first is None:
+        first = Fit(None, 0, 0.0, ("not scored on validation: the run was asked to stop",))
+    elif first.metrics is None:
+        second = replace(second, metrics=None)
+    if 0 < first.rows < rows:
+        notes.append(f"fitted on {first.rows:,} of {rows:,} rows, drawn from the seed")
+    note = "; ".join(dict.fromkeys(filter(None, [*notes, *first.notes, *second.notes])))
+    validation = first.metrics or nothing(scene)
+    return Baseline(recipe.name, validation, second.metrics, first.seconds + second.seconds, first.rows, note)
 
 
 def drawn(columns: Columns, parts: Sequence[Part], most: int, seed: int) -> tuple[Floats, np.ndarray]:
@@ -160,15 +212,3 @@ def drawn_rows(parts: Sequence[Part], most: int, seed: int) -> list[NDArray[np.i
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
     return [rows[(rows >= start) & (rows < end)] - start for start, end in pairwise(ends)]
-
-
-def _measured(
-    recipe: Estimator, columns: Columns, dataset: TrainingData, part: Part, scorer: Scorer
-) -> dict[str, float]:
-    """Return the plain loss and all other metrics of a fitted model."""
-    shape = dataset.shape
-    problem, models = problem_of(shape), columns.models
-    assert models is not None, "there is a model of it"
-    answers = models.answers_of(recipe.model, columns.inputs(part), shape.outputs)
-    loss = problem.losses_of(answers, part.targets, loss=problem.losses[0], scale=shape.scale).mean()
-    return {LOSS: float(loss), **scorer.measure(part.truth, problem.own_units(answers, shape)).values}

@@ -279,7 +279,7 @@ class SearchPart:
         scorer = replace(self._job.scorer, kind=problem.name, names=names, target=target)
         scene = Scene(self._job.dataset, *finisher.scored_on, scorer)
         rows = [
-            *run_baselines(scene, self._job.spec.search.seed, self._stop),
+            *run_baselines(scene, self._job.spec.search.seed, self._stop, self._helpers),
             *run_forecasts(scene, self._dataset, self._stop),
         ]
         return [row.as_dict() for row in rows]

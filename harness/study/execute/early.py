@@ -14,6 +14,8 @@ FEW = 2
 """Trials for which ``auto`` has nothing begin early: it may need no process."""
 TRAINING = "harness.study.trial.evaluate"
 """What a worker needs: the module of the workshop of a search."""
+_FITTING = ("sklearn.ensemble", "sklearn.linear_model")
+"""What is fitted beside the winner, and by classical candidates."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 _begun: list[ForkServer] = []
@@ -40,4 +42,4 @@ def source_of_workers(module: str, threads: int) -> ForkServer:
 
 
 def _source(module: str, threads: int) -> ForkServer:
-    return ForkServer([module], {**waiting_asleep(os.environ), **dict.fromkeys(_THREADS, str(threads))})
+    return ForkServer([module, *_FITTING], {**waiting_asleep(os.environ), **dict.fromkeys(_THREADS, str(threads))})

@@ -1,0 +1,62 @@
+"""Fits of baselines in a process of their own, beside those of this one.
+
+Each runs on one thread, so that they take half as long where there are two cores. What comes of them is the same.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from harness.errors import HardwareError
+from harness.hardware.channel import frame
+from harness.hardware.child import TURN_S, Child, listen, volunteer_for_the_oom_killer
+from harness.lazy import loading
+from harness.study.contract import Helpers
+from harness.study.execute.sharing import Shared, load_shared
+from harness.study.stop import Stop
+
+if TYPE_CHECKING:
+    from harness.study.baselines import Fit, Fitting
+
+
+class Ahead:
+    """Has a helper make the ``wanted`` fits in their order; what it does not come to is made when it is asked for."""
+
+    def __init__(self, fitting: Fitting, wanted: Sequence[int], helpers: Helpers | None) -> None:
+        self._fitting = fitting
+        self._made: dict[int, Fit] = {}
+        self._helper: Child | None = None
+        if wanted and helpers is not None and helpers.ready:
+            with suppress(HardwareError, OSError), closing(Shared(fitting)) as shared:
+                arguments, inherited = {"wanted": list(wanted)}, {"shared": shared.fileno()}
+                self._helper = Child(__name__, arguments, inherited=inherited, start=helpers.source.start)
+
+    def fit(self, number: int, stop: Stop) -> Fit | None:
+        """Return what came of a fit; None where the run was asked to stop before it was made."""
+        while self._helper is not None and number not in self._made and not stop.signal:
+            listen([self._helper], TURN_S)
+            alive = self._helper.alive
+            self._made |= self._helper.receive()
+            if not alive or self._helper.channel.ended:
+                self.close()
+        if number in self._made:
+            return self._made[number]
+        return None if stop.signal else self._fitting.fit(number)
+
+    def close(self) -> None:
+        """End the helper."""
+        if self._helper is not None:
+            self._helper.bury(exit_s=0.0)
+            self._helper = None
+
+
+def main(connection: socket.socket, *, wanted: Sequence[int], shared: int) -> None:
+    """Make fits and send each with its number."""
+    volunteer_for_the_oom_killer()
+    with loading():
+        fitting: Fitting = load_shared(shared)
+    for number in wanted:
+        connection.sendall(frame((number, fitting.fit(number))))
