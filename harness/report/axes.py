@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import plotly.graph_objects as go
 
 from harness.report.canvas import floats
+from harness.report.figure import Figure
 from harness.study.pareto import Flags, Floats
 
 _LOGARITHMIC_SPAN = 30
@@ -77,37 +77,38 @@ def _within_fences(values: Floats) -> Flags:
     return np.asarray((values >= lower - reach) & (values <= upper + reach), dtype=np.bool_)
 
 
-def outside(figure: go.Figure) -> int:
+def outside(figure: Figure) -> int:
     """Return how many points a figure's axes leave out, or cut the interval of; lines that say nothing do not count."""
     count = 0
     for trace in figure.data:
-        if trace.type != "scatter" or trace.hoverinfo == "skip":
+        if trace["type"] != "scatter" or trace.get("hoverinfo") == "skip":
             continue
-        beyond = np.zeros(len(trace.x or ()), dtype=np.bool_)
-        for values, name in ((trace.x, trace.xaxis or "x"), (trace.y, trace.yaxis or "y")):
-            axis = figure.layout[f"{name[0]}axis{name[1:]}"]
-            if axis.range is not None and values:
-                for ends in _ends(values, trace[f"error_{name[0]}"]):
+        beyond = np.zeros(len(trace["x"]), dtype=np.bool_)
+        for side in "xy":
+            values, name = trace[side], trace.get(f"{side}axis", side)
+            axis = figure.layout.get(f"{side}axis{name[1:]}", {})
+            if "range" in axis and len(values):
+                for ends in _ends(values, trace.get(f"error_{side}", {})):
                     beyond |= _beyond(ends, axis)
         count += int(beyond.sum())
     return count
 
 
-def _ends(values: Sequence[float | None], error: Any) -> tuple[Floats, ...]:
+def _ends(values: Sequence[float | None], error: Mapping[str, Any]) -> tuple[Floats, ...]:
     """Return the values, or where they have intervals the ends of these."""
     known = np.array(values, dtype=np.float64)
-    if error.array is None:
+    if "array" not in error:
         return (known,)
-    below = error.array if error.arrayminus is None else error.arrayminus
-    return known - np.array(below, dtype=np.float64), known + np.array(error.array, dtype=np.float64)
+    below = error.get("arrayminus", error["array"])
+    return known - np.array(below, dtype=np.float64), known + np.array(error["array"], dtype=np.float64)
 
 
-def _beyond(places: Floats, axis: Any) -> Flags:
+def _beyond(places: Floats, axis: Mapping[str, Any]) -> Flags:
     """Return which places an axis with a range of its own does not show."""
-    if axis.type == "log":
+    if axis.get("type") == "log":
         with np.errstate(divide="ignore", invalid="ignore"):
             places = np.log10(places)
-    low, high = sorted(axis.range)
+    low, high = sorted(axis["range"])
     return np.asarray((places < low) | (places > high), dtype=np.bool_)
 
 

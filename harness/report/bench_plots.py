@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from harness.bench.comparison.compare import ComparedRow
 from harness.bench.comparison.verdict import Verdict
@@ -16,6 +15,7 @@ from harness.bench.peaks import HOST_BENCHES
 from harness.report.axes import scale
 from harness.report.bench_roofs import compute_roof, memory_roof
 from harness.report.canvas import COLOURS, SYMBOLS, cycled, empty_figure, floats, label
+from harness.report.figure import Figure
 from harness.report.wording import number
 from harness.study.pareto import Floats
 
@@ -43,7 +43,7 @@ def roofline_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return known
 
 
-def roofline(frame: pd.DataFrame, spec: Mapping[str, Any]) -> go.Figure | None:
+def roofline(frame: pd.DataFrame, spec: Mapping[str, Any]) -> Figure | None:
     """Draw the rate of every row over its arithmetic intensity, under the roofs of the machine; None without rows.
 
     ``spec`` has what the maker says: ``tflops`` by dtype, and ``gbps``.
@@ -68,7 +68,7 @@ def roofline(frame: pd.DataFrame, spec: Mapping[str, Any]) -> go.Figure | None:
                 line = {"color": cycled(COLOURS, position), "dash": dash, "width": 2}
                 text = f"{label(dtype)} peak, {name}: {number(flat)} TFLOP/s; memory {number(slope)} GB/s"
                 look = {"line": line, "mode": "lines", "hovertemplate": f"{text}<extra></extra>"}
-                figure.add_scatter(x=floats(x), y=floats(y), name=label(f"{dtype}, {name}"), **look)
+                figure.add("scatter", x=floats(x), y=floats(y), name=label(f"{dtype}, {name}"), **look)
         for bench in benches:
             mine = rows[(rows["dtype"] == dtype) & (rows["bench"] == bench)]
             if len(mine):
@@ -82,11 +82,11 @@ def roofline(frame: pd.DataFrame, spec: Mapping[str, Any]) -> go.Figure | None:
     return figure
 
 
-def _add_symbols(figure: go.Figure, benches: Sequence[str]) -> None:
+def _add_symbols(figure: Figure, benches: Sequence[str]) -> None:
     """Name the symbols in the legend, in a colour that is no precision's."""
     for position, bench in enumerate(benches):
         marker = {"color": COLOURS[-1], "symbol": cycled(SYMBOLS, position), "size": 9}
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=label(bench))
+        figure.add("scatter", x=[None], y=[None], mode="markers", marker=marker, name=label(bench))
 
 
 def _span(intensity: pd.Series) -> list[float]:
@@ -102,8 +102,9 @@ def _roof_line(span: Sequence[float], flat: float, slope: float) -> tuple[list[f
     return x, [min(flat, each * slope * 1e-3) for each in x]
 
 
-def _add_points(figure: go.Figure, rows: pd.DataFrame, marker: dict[str, Any], name: str) -> None:
-    figure.add_scatter(
+def _add_points(figure: Figure, rows: pd.DataFrame, marker: dict[str, Any], name: str) -> None:
+    figure.add(
+        "scatter",
         x=floats(rows["intensity"]),
         y=floats(rows["tflops"]),
         mode="markers",
@@ -115,7 +116,7 @@ def _add_points(figure: go.Figure, rows: pd.DataFrame, marker: dict[str, Any], n
     )
 
 
-def family_bars(rows: pd.DataFrame) -> tuple[go.Figure, str] | None:
+def family_bars(rows: pd.DataFrame) -> tuple[Figure, str] | None:
     """Draw the rows of one family as bars of its most telling figure; return it with the figure's column.
 
     Bars of one precision have one colour. None where nothing was measured.
@@ -132,7 +133,8 @@ def family_bars(rows: pd.DataFrame) -> tuple[go.Figure, str] | None:
     places = np.arange(len(shown))
     for position, dtype in enumerate(dtypes):
         mine = (shown["dtype"] == dtype).to_numpy()
-        figure.add_bar(
+        figure.add(
+            "bar",
             x=floats(values[mine]),
             y=places[mine].tolist(),
             error_x={**error, "array": floats(high[mine]), "arrayminus": floats(low[mine])},
@@ -159,7 +161,7 @@ def _spread(shown: pd.DataFrame, column: str, values: Floats, bound: str) -> Flo
     return reach
 
 
-def forest(rows: Sequence[ComparedRow], mean: float) -> go.Figure | None:
+def forest(rows: Sequence[ComparedRow], mean: float) -> Figure | None:
     """Draw the ratios of one family with their intervals, and their geometric mean; None without any ratio."""
     shown = [row for row in rows if not math.isnan(row.estimate.ratio)][::-1]
     if not shown:
@@ -182,10 +184,11 @@ def forest(rows: Sequence[ComparedRow], mean: float) -> go.Figure | None:
 
 
 def _add_ratios(
-    figure: go.Figure, shown: Sequence[ComparedRow], places: list[int], colour: str, symbol: str, *, name: str
+    figure: Figure, shown: Sequence[ComparedRow], places: list[int], colour: str, symbol: str, *, name: str
 ) -> None:
     estimates = [shown[place].estimate for place in places]
-    figure.add_scatter(
+    figure.add(
+        "scatter",
         x=floats([each.ratio for each in estimates]),
         y=places,
         error_x={

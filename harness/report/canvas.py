@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import plotly.graph_objects as go
 
 from harness.records import NAN, Outcome
+from harness.report.figure import Figure
 from harness.report.remarks import REMARKED, remarks
 from harness.report.wording import clipped, number
 from harness.study.pareto import Flags, Floats
@@ -46,10 +46,10 @@ def label(text: object, limit: int = 28) -> str:
     return html.escape(clipped(str(text), limit), quote=False)
 
 
-def empty_figure(height: int, *, x: str, y: str) -> go.Figure:
+def empty_figure(height: int, *, x: str, y: str) -> Figure:
     """Return an empty figure that fills the width of its place."""
-    return go.Figure(
-        layout={
+    return Figure(
+        {
             "height": height,
             "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
             "xaxis": {"title": {"text": x}},
@@ -81,13 +81,13 @@ def _told(trial: Mapping[Any, Any]) -> str:
     return "<br>".join([name, number(trial["value"]) if complete else label(trial["reason"], 80), *remarks(trial)])
 
 
-def add_by_architecture(figure: go.Figure, chosen: pd.DataFrame, trials: pd.DataFrame, x: Floats, y: Floats) -> None:
+def add_by_architecture(figure: Figure, chosen: pd.DataFrame, trials: pd.DataFrame, x: Floats, y: Floats) -> None:
     """Add the chosen trials, one colour and symbol an architecture, the same in every figure of a run."""
     for position, name in enumerate(sorted(set(trials["architecture"]))):
         mine = (chosen["architecture"] == name).to_numpy()
         if mine.any():
             look = points(chosen[mine], cycled(COLOURS, position), cycled(SYMBOLS, position), name=name)
-            figure.add_scatter(x=floats(x[mine]), y=floats(y[mine]), **look)
+            figure.add("scatter", x=floats(x[mine]), y=floats(y[mine]), **look)
 
 
 def floats(values: npt.ArrayLike) -> list[float | None]:

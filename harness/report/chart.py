@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import plotly.graph_objects as go
-
 from harness.report.axes import outside
+from harness.report.figure import Figure
 from harness.report.wording import plural
 
 
@@ -15,7 +14,7 @@ class Chart:
     """One figure with its title, or the reason for which there is none."""
 
     title: str
-    figure: go.Figure | None
+    figure: Figure | None
     note: str
     wide: bool = False
     """Takes the whole width instead of a place in a row."""

@@ -103,7 +103,7 @@ def _values(findings: Findings) -> Iterator[Chart]:
     for suffix in value_suffixes(samples):
         actual, predicted = (samples[f"{what}{suffix}"] for what in ("target", "predicted"))
         figure = quality_plots.predicted_against_actual(actual, predicted)
-        shown = len(figure.data[0].x)
+        shown = len(figure.data[0]["x"])
         note = f"{shown:,} of {len(samples):,} samples, evenly spaced." if shown < len(samples) else ""
         of = suffix.replace("_", " of ", 1)
         yield Chart(f"Predicted and actual values{of}", figure, note)
@@ -121,7 +121,7 @@ def _quantiles(findings: Findings) -> Iterator[Chart]:
     yield Chart("Values below each quantile", quantile_plots.shares_below(actual, quantiles, levels), note)
     if len(levels) > 1:
         figure = quantile_plots.between(actual, samples["predicted"], quantiles)
-        shown = len(figure.data[0].x)
+        shown = len(figure.data[0]["x"])
         note = f"{shown:,} of {len(samples):,} samples, evenly spaced." if shown < len(samples) else ""
         yield Chart("Quantiles and actual values", figure, note)
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from harness.report.axes import scale
 from harness.report.canvas import COLOURS, FRONT_COLOUR, SYMBOLS, cycled, empty_figure, floats, label
 from harness.report.compare_tables import known
+from harness.report.figure import Figure
 from harness.report.wording import number, score
 from harness.statistics import Ranks, Word
 from harness.study.pareto import pareto_front
@@ -26,7 +26,7 @@ _WORDS = {
 """Colour and symbol of each verdict: told apart without colour too."""
 
 
-def seed_scores(families: Rows, metric: str) -> go.Figure:
+def seed_scores(families: Rows, metric: str) -> Figure:
     """Draw the score of every seed, one column a family, those of one seed joined; beside them mean and interval."""
     figure = empty_figure(380, x="", y=label(f"test {metric}"))
     places, pairs = np.arange(len(families)), min(len(family["values"]) for family in families)
@@ -34,10 +34,11 @@ def seed_scores(families: Rows, metric: str) -> go.Figure:
         line = {"color": COLOURS[-1], "width": 1}
         scores = floats([family["values"][pair] for family in families])
         look = {"mode": "lines", "line": line, "opacity": 0.4, "hoverinfo": "skip", "showlegend": False}
-        figure.add_scatter(x=places.tolist(), y=scores, **look)
+        figure.add("scatter", x=places.tolist(), y=scores, **look)
     for place, family in enumerate(families):
         colour, symbol, name = cycled(COLOURS, place), cycled(SYMBOLS, place), label(family["name"])
-        figure.add_scatter(
+        figure.add(
+            "scatter",
             x=[place] * pairs,
             y=floats(family["values"][:pairs]),
             mode="markers",
@@ -45,7 +46,8 @@ def seed_scores(families: Rows, metric: str) -> go.Figure:
             text=[f"{name}, seed {seed}: {score(value)}" for seed, value in _by_seed(family)],
             hovertemplate="%{text}<extra></extra>",
         )
-        figure.add_scatter(
+        figure.add(
+            "scatter",
             x=[place + 0.15],
             y=floats([known(family["mean"])]),
             error_y=_reach([family], "y"),
@@ -60,7 +62,7 @@ def seed_scores(families: Rows, metric: str) -> go.Figure:
     return figure
 
 
-def differences(pairs: Rows, metric: str, margin: float | None) -> go.Figure:
+def differences(pairs: Rows, metric: str, margin: float | None) -> Figure:
     """Draw the difference of every two families with its interval, around 0 and the margin of equivalence."""
     shown = list(reversed(pairs))  # the first on top
     figure = empty_figure(
@@ -71,7 +73,8 @@ def differences(pairs: Rows, metric: str, margin: float | None) -> go.Figure:
         rows = [shown[place] for place in places]
         if not rows:
             continue
-        figure.add_scatter(
+        figure.add(
+            "scatter",
             x=floats([known(row["difference"]) for row in rows]),
             y=places,
             error_x=_reach(rows, "x", middle="difference"),
@@ -93,12 +96,13 @@ def differences(pairs: Rows, metric: str, margin: float | None) -> go.Figure:
     return figure
 
 
-def price(families: Rows, metric: str, column: str, title: str, *, maximize: bool) -> go.Figure:
+def price(families: Rows, metric: str, column: str, title: str, *, maximize: bool) -> Figure:
     """Draw the mean score of every family over one of its prices, with the Pareto front of the two."""
     figure = empty_figure(300, x=title, y=label(f"test {metric}"))
     x, y = (np.array([known(family[name]) for family in families]) for name in (column, "mean"))
     for place, family in enumerate(families):
-        figure.add_scatter(
+        figure.add(
+            "scatter",
             x=floats(x[[place]]),
             y=floats(y[[place]]),
             error_y=_reach([family], "y"),
@@ -112,19 +116,20 @@ def price(families: Rows, metric: str, column: str, title: str, *, maximize: boo
     front = front[np.argsort(x[front])]
     line = {"color": FRONT_COLOUR, "width": 1.5, "dash": "dash", "shape": "hv"}
     where = {"x": floats(x[front]), "y": floats(y[front]), "mode": "lines"}
-    figure.add_scatter(**where, line=line, name="Pareto front", hoverinfo="skip")
+    figure.add("scatter", **where, line=line, name="Pareto front", hoverinfo="skip")
     figure.update_layout(xaxis=scale(x), showlegend=True)
     return figure
 
 
-def critical_difference(found: Ranks) -> go.Figure:
+def critical_difference(found: Ranks) -> Figure:
     """Draw mean ranks over tasks on one axis, with a bar over those that cannot be told apart (Demsar, 2006)."""
     names, ranks = list(found.ranks), list(found.ranks.values())
     figure = empty_figure(110 + 26 * (len(names) + len(found.groups)), x="mean rank (1 is the best)", y="")
     top = len(found.groups)
     for place, (name, rank) in enumerate(found.ranks.items()):
         left = place < len(names) / 2
-        figure.add_scatter(
+        figure.add(
+            "scatter",
             x=floats([rank, rank]),
             y=[0, -top - 1 - (place if left else len(names) - 1 - place)],
             mode="lines+markers+text",
@@ -139,7 +144,7 @@ def critical_difference(found: Ranks) -> go.Figure:
         line = {"color": COLOURS[-1], "width": 6}
         where = {"x": floats(ends), "y": [-place - 0.7] * 2, "mode": "lines"}
         text = f"cannot be told apart: {label(', '.join(group), 90)}"
-        figure.add_scatter(**where, line=line, hovertemplate=f"{text}<extra></extra>")
+        figure.add("scatter", **where, line=line, hovertemplate=f"{text}<extra></extra>")
     reach = 0.5 + 0.15 * (len(names) - 1)
     figure.update_layout(
         xaxis={"range": floats([min(1.0, *ranks) - reach, max(float(len(names)), *ranks) + reach]), "dtick": 1},

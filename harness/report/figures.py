@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from functools import cached_property
 from html import escape
 from pathlib import Path
-
-import plotly.graph_objects as go
+from typing import TYPE_CHECKING
 
 from harness.errors import InputError, did_you_mean
 from harness.report.canvas import label
 from harness.report.charts import Chart, draw
 from harness.report.findings import analyse
 from harness.report.load import load_run
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 _ABOVE = 90
 """Pixels above a figure for its title, which stands outside of it in a report, and its legend."""
@@ -106,4 +108,6 @@ class Plots:
 
 def _alone(chart: Chart) -> go.Figure:
     """Return a chart's figure as it stands without a page around it, under its title."""
-    return go.Figure(chart.figure).update_layout(title={"text": label(chart.title, 120)}, margin={"t": _ABOVE})
+    assert chart.figure is not None, "only charts that have one are named"
+    figure = chart.figure.as_plotly()
+    return figure.update_layout(title={"text": label(chart.title, 120)}, margin={"t": _ABOVE})

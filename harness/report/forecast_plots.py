@@ -6,16 +6,16 @@ import json
 from collections.abc import Sequence
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from harness.report.canvas import COLOURS, FRONT_COLOUR, empty_figure, floats
+from harness.report.figure import Figure
 from harness.report.load import value_suffixes
 
 SHOWN = 6
 """Forecasts that are drawn."""
 
 
-def forecast(row: pd.Series) -> go.Figure:
+def forecast(row: pd.Series) -> Figure:
     """Draw one test sample as ``predictions.parquet`` has it."""
     drawn = json.loads(row["drawn"])
     past, times = drawn["past"], drawn["times"]
@@ -23,15 +23,15 @@ def forecast(row: pd.Series) -> go.Figure:
     # The lines begin at the last value that was known, so that they go on from it.
     ahead = times[len(past) - 1 :]
     figure = empty_figure(320, x="", y="")
-    figure.add_scatter(x=times[: len(past)], y=floats(past), mode="lines", line={"color": COLOURS[-1]}, name="past")
+    figure.add("scatter", x=times[: len(past)], y=floats(past), mode="lines", line={"color": COLOURS[-1]}, name="past")
     if f"low{suffixes[0]}" in row:
         low, high = (_going_on(row, end, suffixes, past[-1]) for end in ("low", "high"))
         band = {"mode": "lines", "line": {"width": 0, "color": COLOURS[0]}, "hoverinfo": "skip"}
-        figure.add_scatter(x=ahead, y=high, showlegend=False, **band)
-        figure.add_scatter(x=ahead, y=low, fill="tonexty", name="lowest to highest quantile", **band)
+        figure.add("scatter", x=ahead, y=high, showlegend=False, **band)
+        figure.add("scatter", x=ahead, y=low, fill="tonexty", name="lowest to highest quantile", **band)
     for what, name, colour in (("target", "truth", FRONT_COLOUR), ("predicted", "forecast", COLOURS[0])):
         values = _going_on(row, what, suffixes, past[-1])
-        figure.add_scatter(x=ahead, y=values, mode="lines", line={"color": colour, "width": 2}, name=name)
+        figure.add("scatter", x=ahead, y=values, mode="lines", line={"color": colour, "width": 2}, name=name)
     return figure
 
 

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from harness.report.axes import logarithmic
 from harness.report.canvas import COLOURS, FRONT_COLOUR, SHOWN_TRIALS, SYMBOLS, cycled, empty_figure, floats
+from harness.report.figure import Figure
 from harness.report.gates import TOLERANCE
 from harness.report.wording import number
 
 
-def predicted_against_measured(pairs: pd.DataFrame, names: Mapping[str, str], unit: str) -> go.Figure:
+def predicted_against_measured(pairs: pd.DataFrame, names: Mapping[str, str], unit: str) -> Figure:
     """Draw predictions of one unit over what was measured, on logarithmic axes of the same range.
 
     ``pairs`` has the columns of :class:`harness.report.gates.Gates`, ``names`` what each prediction is called. The
@@ -28,7 +28,8 @@ def predicted_against_measured(pairs: pd.DataFrame, names: Mapping[str, str], un
         if mine.empty:
             continue
         look = {"color": cycled(COLOURS, position), "symbol": cycled(SYMBOLS, position), "size": 7, "opacity": 0.75}
-        figure.add_scatter(
+        figure.add(
+            "scatter",
             x=floats(mine["measured"]),
             y=floats(mine["predicted"]),
             mode="markers",
@@ -41,7 +42,8 @@ def predicted_against_measured(pairs: pd.DataFrame, names: Mapping[str, str], un
     ends = np.array([shown.min() / 1.5, shown.max() * 1.5])
     for factor in (1, 1 + TOLERANCE, 1 - TOLERANCE):
         exact = factor == 1
-        figure.add_scatter(
+        figure.add(
+            "scatter",
             x=floats(ends),
             y=floats(factor * ends),
             mode="lines",

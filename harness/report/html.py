@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from plotly.offline import get_plotlyjs
 
 from harness.report.blocks import Content, Section
 from harness.report.chart import Chart
@@ -50,7 +48,7 @@ def render_html(content: Content, charts: dict[str, tuple[Chart, ...]]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"breakable": _breakable, "json": _json}
-    scripts = {"plotly": get_plotlyjs(), "page": _asset("report.js")}
+    scripts = {"plotly": _plotly(), "page": _asset("report.js")}
     places = {anchor: [_place(anchor, *item) for item in enumerate(drawn)] for anchor, drawn in charts.items()}
     page: str = environment.get_template("report.html.j2").render(
         content=content,
@@ -75,15 +73,9 @@ def _with_chart_sections(sections: tuple[Section, ...], charts: dict[str, tuple[
 
 
 def _place(anchor: str, position: int, chart: Chart) -> _Place:
-    json_text = Markup("") if chart.figure is None else _figure_json(chart.figure)
-    height = 0 if chart.figure is None else int(chart.figure.layout.height)
+    json_text = Markup("") if chart.figure is None else _json(chart.figure.as_dict())
+    height = 0 if chart.figure is None else chart.figure.layout["height"]
     return _Place(f"chart-{anchor}-{position}", chart, height, json_text)
-
-
-def _figure_json(figure: go.Figure) -> Markup:
-    document = json.loads(figure.to_json(engine="json"))
-    document["layout"].pop("template", None)
-    return _json(document)
 
 
 def _json(value: Any) -> Markup:
@@ -95,6 +87,11 @@ def _json(value: Any) -> Markup:
 def _breakable(text: str) -> Markup:
     """Return a name that may be broken after its dots and underscores, where the browser would not break it."""
     return escape(text).replace(".", Markup(".<wbr>")).replace("_", Markup("_<wbr>"))
+
+
+def _plotly() -> str:
+    """Return Plotly's script, without importing what draws with it in Python."""
+    return files("plotly.package_data").joinpath("plotly.min.js").read_text(encoding="utf-8")
 
 
 def _asset(name: str) -> str:

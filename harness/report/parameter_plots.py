@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from harness.records import NAN
 from harness.report.axes import scale
 from harness.report.canvas import COLOURS, empty_figure, floats, label, told
+from harness.report.figure import Figure
 from harness.report.load import PARAMETER
 from harness.report.wording import number, setting, short_names
 from harness.study.pareto import Floats
@@ -36,7 +36,7 @@ def is_numeric(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column)
 
 
-def parallel(trials: pd.DataFrame, columns: Sequence[str], metric: str, *, log: Collection[str]) -> go.Figure:
+def parallel(trials: pd.DataFrame, columns: Sequence[str], metric: str, *, log: Collection[str]) -> Figure:
     """Draw each trial as a line over its parameters to its first objective, the best fifth on top.
 
     ``trials`` are complete ones, the best first; ``columns`` those of their parameters, ``log`` the ones that were
@@ -54,7 +54,8 @@ def parallel(trials: pd.DataFrame, columns: Sequence[str], metric: str, *, log: 
         if not len(mine):
             continue
         lines = np.column_stack([heights[mine], np.full(len(mine), NAN)])
-        figure.add_scatter(
+        figure.add(
+            "scatter",
             x=[*range(len(names)), None] * len(mine),
             y=floats(lines.ravel()),
             mode="lines",
@@ -103,7 +104,7 @@ def _numbers(values: Floats, *, log: bool = False) -> _Axis:
 
 def contour(
     trials: pd.DataFrame, pair: tuple[str, str], metric: str, *, maximize: bool, log: Collection[str]
-) -> go.Figure | None:
+) -> Figure | None:
     """Draw the first objective over two numeric parameters, interpolated between the trials that have both.
 
     Linear interpolation on Delaunay triangles of the parameters, each from 0 to 1; darker is better, and beyond the
@@ -120,7 +121,8 @@ def contour(
     x, y = (np.exp(line) if is_log else line for line, is_log in zip(lines, by_log, strict=True))
     names = [label(name.removeprefix(PARAMETER).split(".")[-1]) for name in pair]
     figure = empty_figure(320, x=names[0], y=names[1])
-    figure.add_contour(
+    figure.add(
+        "contour",
         x=floats(x),
         y=floats(y),
         z=[floats(row) for row in heights],
@@ -130,7 +132,8 @@ def contour(
         hovertemplate=f"{names[0]} %{{x:.4g}}, {names[1]} %{{y:.4g}}: %{{z:.4g}}<extra></extra>",
         colorbar={"thickness": 10, "title": {"text": label(metric, 14)}, "tickfont": {"size": 10}},
     )
-    figure.add_scatter(
+    figure.add(
+        "scatter",
         x=floats(places[0]),
         y=floats(places[1]),
         mode="markers",

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from harness.records import NAN, Outcome
 from harness.report.axes import robust_scale, scale, whole_ticks
@@ -25,13 +24,14 @@ from harness.report.canvas import (
     thinned,
     turns,
 )
+from harness.report.figure import Figure
 from harness.report.parameter_plots import is_numeric
 from harness.report.statistics import best_so_far, ended
 from harness.report.wording import number, setting, short_names
 from harness.study.pareto import Floats, pareto_front
 
 
-def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
+def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> Figure:
     """Draw every trial's first objective and the best so far; trials that never scored stand in a strip below."""
     figure = empty_figure(360, x="trial", y=label(metric))
     shown = trials["value"].to_numpy(np.float64)
@@ -46,7 +46,8 @@ def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
         for scored in (True, False):
             rows = drawn & mine & (np.isfinite(shown) == scored)
             if rows.any():
-                figure.add_scatter(
+                figure.add(
+                    "scatter",
                     x=trials["trial"][rows].tolist(),
                     y=floats(shown[rows]) if scored else [0] * int(rows.sum()),
                     yaxis="y" if scored else "y2",
@@ -58,7 +59,7 @@ def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
         line = {"color": FRONT_COLOUR, "width": 2, "shape": "hv"}
         kept = corners(best)
         where = {"x": trials["trial"][kept].tolist(), "y": floats(best[kept]), "mode": "lines"}
-        figure.add_scatter(**where, line=line, name="best so far", hoverinfo="skip")
+        figure.add("scatter", **where, line=line, name="best so far", hoverinfo="skip")
     figure.update_layout(xaxis=whole_ticks(len(trials)), yaxis=robust_scale(shown))
     if not np.isfinite(shown).all():
         strip = {"domain": [0, 0.1], "range": [-1, 1], "tickvals": [0], "ticktext": ["no score"], "showgrid": False}
@@ -68,7 +69,7 @@ def history(trials: pd.DataFrame, metric: str, *, maximize: bool) -> go.Figure:
     return figure
 
 
-def every_curve(epochs: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Figure:
+def every_curve(epochs: pd.DataFrame, trials: pd.DataFrame, metric: str) -> Figure:
     """Draw a validation metric over the epochs of many trials, a colour for each outcome; means of their folds."""
     figure = empty_figure(360, x="epoch", y=label(f"validation {metric}"))
     column = f"validation_{metric}"
@@ -80,7 +81,8 @@ def every_curve(epochs: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.F
         # A line ends where the next row is another trial's: one trace draws them all.
         ends = np.flatnonzero(np.diff(mine["trial"])) + 1
         x, y, names = (np.insert(mine[name].to_numpy(np.float64), ends, NAN) for name in ("epoch", column, "trial"))
-        figure.add_scatter(
+        figure.add(
+            "scatter",
             x=floats(x),
             y=floats(y),
             text=[setting(name) if math.isfinite(name) else "" for name in names],
@@ -97,7 +99,7 @@ def every_curve(epochs: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.F
     return figure
 
 
-def learning_curves(epochs: pd.DataFrame, trials: Sequence[int], metric: str) -> go.Figure:
+def learning_curves(epochs: pd.DataFrame, trials: Sequence[int], metric: str) -> Figure:
     """Draw a metric over the epochs of a few trials, as the mean of their folds: validation solid, training dotted."""
     figure = empty_figure(300, x="epoch", y=label(metric))
     drawn = []
@@ -109,7 +111,8 @@ def learning_curves(epochs: pd.DataFrame, trials: Sequence[int], metric: str) ->
             if not np.isfinite(values).any():
                 continue
             drawn.append(values)
-            figure.add_scatter(
+            figure.add(
+                "scatter",
                 x=mine["epoch"].tolist(),
                 y=floats(values),
                 mode="lines+markers" if len(mine) == 1 else "lines",
@@ -125,23 +128,24 @@ def learning_curves(epochs: pd.DataFrame, trials: Sequence[int], metric: str) ->
     return figure
 
 
-def importance_bars(table: pd.DataFrame, limit: int = 12) -> go.Figure:
+def importance_bars(table: pd.DataFrame, limit: int = 12) -> Figure:
     """Draw the most important parameters as bars with the spread of the shuffles."""
     known = table[table["importance"].notna()].head(limit)
     figure = parameter_bars(dict(zip(known["parameter"], known["importance"], strict=True)), "drop in R² when shuffled")
     spread = floats(known["spread"].iloc[::-1])
-    figure.data[0].error_x = {"type": "data", "array": spread, "thickness": 1, "width": 3, "color": COLOURS[-1]}
+    figure.data[0]["error_x"] = {"type": "data", "array": spread, "thickness": 1, "width": 3, "color": COLOURS[-1]}
     low, high = min(0.0, float(known["importance"].min())), float((known["importance"] + known["spread"]).max())
     figure.update_layout(xaxis={"range": floats([1.03 * low, 1.03 * high])})
     return figure
 
 
-def parameter_bars(values: Mapping[str, float], title: str, limit: int = 12) -> go.Figure:
+def parameter_bars(values: Mapping[str, float], title: str, limit: int = 12) -> Figure:
     """Draw the first of ``values``, of parameters by dotted path, as bars from the top."""
     shown = list(values.items())[:limit][::-1]
     names = short_names(list(values))
     figure = empty_figure(70 + 24 * len(shown), x=title, y="")
-    figure.add_bar(
+    figure.add(
+        "bar",
         x=floats([value for _, value in shown]),
         y=list(range(len(shown))),
         orientation="h",
@@ -155,7 +159,7 @@ def parameter_bars(values: Mapping[str, float], title: str, limit: int = 12) -> 
     return figure
 
 
-def parameter_slice(trials: pd.DataFrame, column: str, metric: str, *, log: bool = False) -> go.Figure:
+def parameter_slice(trials: pd.DataFrame, column: str, metric: str, *, log: bool = False) -> Figure:
     """Draw the first objective of the complete trials over one parameter, coloured by architecture.
 
     ``log`` says that the parameter was sampled by its logarithm.
@@ -185,7 +189,7 @@ def trade_off(
     maximize: tuple[bool, bool],
     *,
     height: int = 300,
-) -> go.Figure:
+) -> Figure:
     """Draw two figures of the same trials against each other, with the Pareto front of the pair.
 
     ``x`` and ``y`` hold one value a trial, ``names`` and ``maximize`` are of x and y in this order. At each x the line
@@ -198,7 +202,8 @@ def trade_off(
     drawn = thinned(front) & known
     add_by_architecture(figure, trials[drawn], trials, x[drawn], y[drawn])
     order = np.lexsort((y[front], x[front]))
-    figure.add_scatter(
+    figure.add(
+        "scatter",
         x=floats(x[front][order]),
         y=floats(y[front][order]),
         mode="lines",

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 
 from harness.report.axes import bulk
 from harness.report.canvas import COLOURS, FRONT_COLOUR, empty_figure, floats, label
+from harness.report.figure import Figure
 from harness.report.wording import percent, plural
 from harness.study.pareto import Floats
 
@@ -23,7 +23,7 @@ _BINS = 10
 _RESIDUAL_BINS = 40
 
 
-def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Figure:
+def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
     """Draw a confusion matrix, actual classes as rows; colour is the share of the row, text the number of samples."""
     counts = np.asarray(matrix, dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
@@ -34,7 +34,8 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Fig
         for i, row in enumerate(counts)
     ]
     figure = empty_figure(min(160 + 34 * size, 620), x="predicted", y="actual")
-    figure.add_heatmap(
+    figure.add(
+        "heatmap",
         z=shares.round(4).tolist(),
         autocolorscale=True,
         zmin=0,
@@ -53,18 +54,18 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Fig
     return figure
 
 
-def predicted_against_actual(actual: pd.Series, guessed: pd.Series) -> go.Figure:
+def predicted_against_actual(actual: pd.Series, guessed: pd.Series) -> Figure:
     """Draw predicted over actual values with the line on which both agree."""
     step = max(1, math.ceil(len(actual) / SHOWN_SAMPLES))
     target, predicted = (values.to_numpy(np.float64)[::step] for values in (actual, guessed))
     figure = empty_figure(420, x="actual", y="predicted")
     marker = {"color": COLOURS[0], "size": 5, "opacity": 0.5}
-    figure.add_scatter(
-        x=floats(target), y=floats(predicted), mode="markers", marker=marker, name="sample", showlegend=False
+    figure.add(
+        "scatter", x=floats(target), y=floats(predicted), mode="markers", marker=marker, name="sample", showlegend=False
     )
     ends = floats([target.min(), target.max()])
     line = {"color": FRONT_COLOUR, "dash": "dash", "width": 1.5}
-    figure.add_scatter(x=ends, y=ends, mode="lines", line=line, name="exact", hoverinfo="skip")
+    figure.add("scatter", x=ends, y=ends, mode="lines", line=line, name="exact", hoverinfo="skip")
     if near := bulk(predicted[np.isfinite(predicted)]):
         low, high = min(near[0], target.min()), max(near[1], target.max())
         room = 0.03 * (high - low)
@@ -72,7 +73,7 @@ def predicted_against_actual(actual: pd.Series, guessed: pd.Series) -> go.Figure
     return figure
 
 
-def reliability(confidence: Floats, right: NDArray[np.bool_]) -> go.Figure:
+def reliability(confidence: Floats, right: NDArray[np.bool_]) -> Figure:
     """Draw the accuracy in equal bins of the confidence, with Wilson's 95 % intervals, over the mean confidence.
 
     Below the line the model is too sure of itself, above it not sure enough (Guo et al., 2017, arXiv:1706.04599). The
@@ -91,7 +92,8 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> go.Figure:
         for count, mean, share in zip(counts[used], means, hits / counts[used], strict=True)
     ]
     add_shares(figure, means, hits, counts[used], names=("calibrated", "accuracy"), told=told)
-    figure.add_bar(
+    figure.add(
+        "bar",
         x=[(place + 0.5) / _BINS for place in range(_BINS)],
         y=counts.tolist(),
         width=0.9 / _BINS,
@@ -109,21 +111,21 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> go.Figure:
     return figure
 
 
-def residuals(actual: Floats, predicted: Floats) -> go.Figure:
+def residuals(actual: Floats, predicted: Floats) -> Figure:
     """Draw predicted less actual values over the predicted ones: a good model leaves no pattern around zero."""
     step = max(1, math.ceil(len(actual) / SHOWN_SAMPLES))
     x, y = predicted[::step], (predicted - actual)[::step]
     figure = empty_figure(420, x="predicted", y="predicted less actual")
     marker = {"color": COLOURS[0], "size": 5, "opacity": 0.5}
-    figure.add_scatter(x=floats(x), y=floats(y), mode="markers", marker=marker, showlegend=False)
+    figure.add("scatter", x=floats(x), y=floats(y), mode="markers", marker=marker, showlegend=False)
     for axis, values in (("xaxis", x), ("yaxis", y)):
         if near := bulk(values[np.isfinite(values)]):
             room = 0.06 * (near[1] - near[0])
-            figure.update_layout({axis: {"range": floats([near[0] - room, near[1] + room])}})
+            figure.update_layout(**{axis: {"range": floats([near[0] - room, near[1] + room])}})
     return figure
 
 
-def residual_histogram(actual: Floats, predicted: Floats) -> go.Figure:
+def residual_histogram(actual: Floats, predicted: Floats) -> Figure:
     """Draw how often residuals of each size come; those far from all others count in the outermost bars."""
     errors = predicted - actual
     errors = errors[np.isfinite(errors)]
@@ -132,7 +134,8 @@ def residual_histogram(actual: Floats, predicted: Floats) -> go.Figure:
         return figure
     low, high = bulk(errors) or (float(errors.min()), float(errors.max()))
     counts, edges = np.histogram(np.clip(errors, low, high), bins=_RESIDUAL_BINS)
-    figure.add_bar(
+    figure.add(
+        "bar",
         x=floats((edges[:-1] + edges[1:]) / 2),
         y=counts.tolist(),
         width=floats(np.diff(edges)),
@@ -143,7 +146,7 @@ def residual_histogram(actual: Floats, predicted: Floats) -> go.Figure:
 
 
 def add_shares(
-    figure: go.Figure,
+    figure: Figure,
     x: ArrayLike,
     hits: NDArray[np.integer],
     counts: NDArray[np.integer],
@@ -165,8 +168,9 @@ def add_shares(
         ]
     ).reshape(-1, 2)
     line = {"color": FRONT_COLOUR, "dash": "dash", "width": 1.5}
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, name=names[0], hoverinfo="skip")
-    figure.add_scatter(
+    figure.add("scatter", x=[0, 1], y=[0, 1], mode="lines", line=line, name=names[0], hoverinfo="skip")
+    figure.add(
+        "scatter",
         x=floats(x),
         y=floats(shares),
         error_y={"array": floats(ends[:, 1] - shares), "arrayminus": floats(shares - ends[:, 0]), "thickness": 1},

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from harness.report.canvas import COLOURS, FRONT_COLOUR, empty_figure, floats
+from harness.report.figure import Figure
 from harness.report.quality_plots import SHOWN_SAMPLES, add_shares
 from harness.report.wording import percent
 
 
-def shares_below(actual: pd.Series, quantiles: pd.DataFrame, levels: Sequence[float]) -> go.Figure:
+def shares_below(actual: pd.Series, quantiles: pd.DataFrame, levels: Sequence[float]) -> Figure:
     """Draw the share of the values that are no more than each quantile over its level, with Wilson's 95 % intervals.
 
     On the line quantiles keep what they promise.
@@ -28,18 +28,18 @@ def shares_below(actual: pd.Series, quantiles: pd.DataFrame, levels: Sequence[fl
     return figure
 
 
-def between(actual: pd.Series, predicted: pd.Series, quantiles: pd.DataFrame) -> go.Figure:
+def between(actual: pd.Series, predicted: pd.Series, quantiles: pd.DataFrame) -> Figure:
     """Draw the values over samples in the order of what was predicted, and the band of the outer quantiles."""
     rows = np.argsort(predicted.to_numpy(np.float64), kind="stable")
     rows = rows[:: max(1, math.ceil(len(rows) / SHOWN_SAMPLES))]
     places, table = list(range(len(rows))), quantiles.to_numpy(np.float64)[rows]
     figure = empty_figure(420, x="test samples, in the order of their prediction", y="value")
     band = {"mode": "lines", "line": {"width": 0, "color": COLOURS[0]}, "hoverinfo": "skip"}
-    figure.add_scatter(x=places, y=floats(table[:, -1]), showlegend=False, **band)
-    figure.add_scatter(x=places, y=floats(table[:, 0]), fill="tonexty", name="lowest to highest quantile", **band)
+    figure.add("scatter", x=places, y=floats(table[:, -1]), showlegend=False, **band)
+    figure.add("scatter", x=places, y=floats(table[:, 0]), fill="tonexty", name="lowest to highest quantile", **band)
     line = {"color": COLOURS[0], "width": 2}
-    figure.add_scatter(x=places, y=floats(predicted.to_numpy()[rows]), mode="lines", line=line, name="predicted")
+    figure.add("scatter", x=places, y=floats(predicted.to_numpy()[rows]), mode="lines", line=line, name="predicted")
     marker = {"color": FRONT_COLOUR, "size": 5, "opacity": 0.6}
-    figure.add_scatter(x=places, y=floats(actual.to_numpy()[rows]), mode="markers", marker=marker, name="actual")
+    figure.add("scatter", x=places, y=floats(actual.to_numpy()[rows]), mode="markers", marker=marker, name="actual")
     figure.update_layout(showlegend=True)
     return figure

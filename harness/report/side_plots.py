@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from harness.records import Outcome
 from harness.report.axes import robust_scale
 from harness.report.canvas import COLOURS, corners, cycled, empty_figure, floats, label
+from harness.report.figure import Figure
 from harness.report.statistics import best_so_far, ended, trained
 from harness.study.pareto import Floats
 
@@ -30,12 +30,13 @@ def best_over_seconds(trials: pd.DataFrame, *, maximize: bool) -> tuple[Floats, 
     return np.cumsum(spent.to_numpy(np.float64)[order]), best_so_far(_values(trials)[order], maximize=maximize)
 
 
-def best_curves(curves: Mapping[str, tuple[Floats, Floats]], places: Mapping[str, int], x: str, y: str) -> go.Figure:
+def best_curves(curves: Mapping[str, tuple[Floats, Floats]], places: Mapping[str, int], x: str, y: str) -> Figure:
     """Draw the best so far of each run as steps; ``places`` gives a run its colour, the same in every figure."""
     figure = empty_figure(380, x=x, y=label(y))
     for name, (spent, best) in curves.items():
         place, kept = places[name], corners(best)
-        figure.add_scatter(
+        figure.add(
+            "scatter",
             x=floats(spent[kept]),
             y=floats(best[kept]),
             mode="lines+markers" if kept.sum() == 1 else "lines",

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from harness.records import Outcome
 from harness.report.canvas import COLOURS, OUTCOME_STYLE, cycled, empty_figure, floats, label, told
+from harness.report.figure import Figure
 from harness.report.wording import duration
 from harness.store.ledger import Ledger
 from harness.study.pareto import Floats
@@ -19,7 +19,7 @@ _SHOWN_TIMES = 600
 _METERS = {"cpu_percent": "CPU", "gpu_utilization_percent": "GPU"}
 
 
-def timeline(trials: pd.DataFrame, samples: pd.DataFrame) -> go.Figure:
+def timeline(trials: pd.DataFrame, samples: pd.DataFrame) -> Figure:
     """Draw each trial as a bar from its start, as long as its device-seconds, below the load of the same time.
 
     Trials that ran at once lie in lanes of their own, but for those of one program: each is as long as its share, and
@@ -35,11 +35,12 @@ def timeline(trials: pd.DataFrame, samples: pd.DataFrame) -> go.Figure:
         if samples[name].notna().any():
             times, means = averaged(samples, [name])
             line = {"color": cycled(COLOURS, position), "width": 1.5}
-            figure.add_scatter(x=floats(times - zero), y=floats(means[name]), mode="lines", line=line, name=title)
+            figure.add("scatter", x=floats(times - zero), y=floats(means[name]), mode="lines", line=line, name=title)
     for outcome, (colour, _) in OUTCOME_STYLE.items():
         mine = (trials["outcome"] == outcome).to_numpy()
         if mine.any():
-            figure.add_bar(
+            figure.add(
+                "bar",
                 base=floats(begun[mine] - zero),
                 x=floats(lasted[mine]),
                 y=lanes[mine].tolist(),
@@ -84,14 +85,16 @@ def lanes_of(begins: Floats, ends: Floats) -> np.ndarray:
     return lanes
 
 
-def telemetry(samples: pd.DataFrame, columns: Sequence[str], unit: str) -> go.Figure:
+def telemetry(samples: pd.DataFrame, columns: Sequence[str], unit: str) -> Figure:
     """Draw meters over the time of the run, as means of equal stretches where there are too many samples."""
     times, means = averaged(samples, columns)
     seconds = times - float(samples["time_unix_s"].min())
     figure = empty_figure(240, x="seconds since the first sample", y=unit)
     for position, name in enumerate(columns):
         line = {"color": cycled(COLOURS, position), "width": 1.5}
-        figure.add_scatter(x=floats(seconds), y=floats(means[name]), mode="lines", line=line, name=_plain(name, unit))
+        figure.add(
+            "scatter", x=floats(seconds), y=floats(means[name]), mode="lines", line=line, name=_plain(name, unit)
+        )
     figure.update_layout(showlegend=True, yaxis={"rangemode": "tozero"})
     return figure
 
@@ -111,12 +114,13 @@ def averaged(samples: pd.DataFrame, columns: Sequence[str]) -> tuple[Floats, pd.
     return times, means
 
 
-def ledger_bars(book: Ledger) -> go.Figure:
+def ledger_bars(book: Ledger) -> Figure:
     """Draw the device-seconds by how the trials ended, what was lost among them."""
     spent = book.rows[book.rows["share"].notna() & (book.rows["device_s"] > 0)].iloc[::-1]
     styles = {str(Outcome(outcome)): colour for outcome, (colour, _) in OUTCOME_STYLE.items()}
     figure = empty_figure(80 + 26 * len(spent), x="device-seconds", y="")
-    figure.add_bar(
+    figure.add(
+        "bar",
         x=floats(spent["device_s"]),
         y=[label(what) for what in spent["what"]],
         orientation="h",

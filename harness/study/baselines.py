@@ -96,15 +96,16 @@ class Fitting:
     def recipes(self) -> tuple[Estimator, ...]:
         """What is fitted, the simplest first, and what is not."""
         rows = min(self._most, len(self.dataset.train) + len(self.dataset.validation))
-        return recipes(self._columns, rows, self.seed)
+        return recipes(self.columns, rows, self.seed)
 
     @cached_property
-    def _columns(self) -> Columns:
+    def columns(self) -> Columns:
+        """What the models see."""
         return Columns.of(self.dataset.shape, self.seed)
 
     @property
     def _most(self) -> int:
-        return fitting_rows(self._columns)
+        return fitting_rows(self.columns)
 
     def fit(self, number: int) -> Fit:
         """Fit the model of a recipe and score it; what goes wrong, or is warned of, is noted."""
@@ -116,7 +117,7 @@ class Fitting:
         with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
             warnings.simplefilter("always")
             try:
-                inputs, known = drawn(self._columns, self.learned, self._most, self.seed)
+                inputs, known = drawn(self.columns, self.learned, self._most, self.seed)
                 rows = len(known)
                 fit_model(model, inputs, known)
                 metrics = self._measured(model)
@@ -128,9 +129,9 @@ class Fitting:
     def _measured(self, model: Any) -> dict[str, float]:
         """Return the plain loss and all other metrics of a fitted model."""
         shape, part = self.dataset.shape, self.scored
-        problem, models = problem_of(shape), self._columns.models
+        problem, models = problem_of(shape), self.columns.models
         assert models is not None, "there is a model of it"
-        answers = models.answers_of(model, self._columns.inputs(part), shape.outputs)
+        answers = models.answers_of(model, self.columns.inputs(part), shape.outputs)
         loss = problem.losses_of(answers, part.targets, loss=problem.losses[0], scale=shape.scale).mean()
         return {LOSS: float(loss), **self.scorer.measure(part.truth, problem.own_units(answers, shape)).values}
 
@@ -179,13 +180,13 @@ def nothing(scene: Scene) -> dict[str, float]:
     return dict.fromkeys((LOSS, *scene.scorer.names, *scene.scorer.own), NAN)
 
 
-def _row(number: int, scene: Scene, final: Fitting, ahead: Ahead, stop: Stop) -> Baseline:
+def _row(number: int, scene: Scene, final: Fitting, ahead: Ahead[Fit], stop: Stop) -> Baseline:
     recipe = final.recipes[number]
     if reason := why_not(recipe, stop):
         return Baseline(recipe.name, nothing(scene), None, NAN, 0, reason)
     second = final.fit(number)
     first = ahead.fit(number, stop)
-    notes, rows = [recipe.note], len(scene.search.train)
+    notes, rows = [recipe.note, final.columns.note], len(scene.search.train)
     if first is None:
         first = Fit(None, 0, 0.0, ("not scored on validation: the run was asked to stop",))
     elif first.metrics is None:

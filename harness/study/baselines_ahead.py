@@ -1,6 +1,6 @@
 """Fits of baselines in a process of their own, beside those of this one.
 
-Each runs on one thread, so that they take half as long where there are two cores. What comes of them is the same.
+Each runs on one thread, so that where there are two cores they take half as long. What comes of them is the same.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from harness.errors import HardwareError
 from harness.hardware.channel import frame
@@ -18,23 +18,29 @@ from harness.study.contract import Helpers
 from harness.study.execute.sharing import Shared, load_shared
 from harness.study.stop import Stop
 
-if TYPE_CHECKING:
-    from harness.study.baselines import Fit, Fitting
+T = TypeVar("T", covariant=True)
 
 
-class Ahead:
+class Fitting(Protocol[T]):
+    """What fits, here or, sent there, in another process."""
+
+    def fit(self, number: int) -> T:
+        """Fit a model by its number and return what came of it."""
+
+
+class Ahead(Generic[T]):
     """Has a helper make the ``wanted`` fits in their order; what it does not come to is made when it is asked for."""
 
-    def __init__(self, fitting: Fitting, wanted: Sequence[int], helpers: Helpers | None) -> None:
+    def __init__(self, fitting: Fitting[T], wanted: Sequence[int], helpers: Helpers | None) -> None:
         self._fitting = fitting
-        self._made: dict[int, Fit] = {}
+        self._made: dict[int, T] = {}
         self._helper: Child | None = None
         if wanted and helpers is not None and helpers.ready:
             with suppress(HardwareError, OSError), closing(Shared(fitting)) as shared:
                 arguments, inherited = {"wanted": list(wanted)}, {"shared": shared.fileno()}
                 self._helper = Child(__name__, arguments, inherited=inherited, start=helpers.source.start)
 
-    def fit(self, number: int, stop: Stop) -> Fit | None:
+    def fit(self, number: int, stop: Stop) -> T | None:
         """Return what came of a fit; None where the run was asked to stop before it was made."""
         while self._helper is not None and number not in self._made and not stop.signal:
             listen([self._helper], TURN_S)
@@ -57,6 +63,6 @@ def main(connection: socket.socket, *, wanted: Sequence[int], shared: int) -> No
     """Make fits and send each with its number."""
     volunteer_for_the_oom_killer()
     with loading():
-        fitting: Fitting = load_shared(shared)
+        fitting: Fitting[object] = load_shared(shared)
     for number in wanted:
         connection.sendall(frame((number, fitting.fit(number))))

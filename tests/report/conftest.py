@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
 from harness.problems import problems
 from harness.records import FIGURES, PREDICTED, TELEMETRY
 from harness.report import Findings, analyse, build, load_run
+from harness.report.figure import Figure
 
 START = 1_767_225_600.0
 NO_GPU = "no NVIDIA GPU on this machine"
@@ -393,6 +395,25 @@ def write_run(folder: Path, wish: Wish) -> Path:
     for name, contents in (("stats", stats), ("hardware", HARDWARE), ("environment", ENVIRONMENT)):
         (folder / f"{name}.json").write_text(json.dumps(contents, indent=2, ensure_ascii=False), encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _checked_by_plotly() -> Iterator[None]:
+    """Have Plotly look at every figure that is drawn: it knows each property, and says the same of it as the page."""
+    as_dict = Figure.as_dict
+
+    def checked(figure: Figure) -> dict[str, Any]:
+        document = as_dict(figure)
+        whole = go.Figure(document).to_json(engine="json")
+        assert json.loads(whole)["data"] == json.loads(json.dumps(document["data"])), "what Plotly makes of it is other"
+        layout = json.loads(whole)["layout"]
+        del layout["template"]
+        assert layout == json.loads(json.dumps(document["layout"]))
+        return document
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "as_dict", checked)
+        yield
 
 
 @pytest.fixture(scope="session", name="write_run")

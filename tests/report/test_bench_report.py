@@ -197,9 +197,10 @@ def test_an_interval_that_would_flatten_a_forest_is_cut_and_told(comparison):
     rows = [row for row in comparison.rows if row.case.bench == "matmul"]
     wild = replace(rows[3], estimate=replace(rows[3].estimate, low=1e-4, high=1e4))
     figure = forest([*rows[:3], wild, *rows[4:]], 1.0)
-    assert all(0.25 < 10**edge < 4 for edge in figure.layout.xaxis.range)
-    ratios = [ratio for trace in figure.data for ratio in trace.x]
-    assert all(figure.layout.xaxis.range[0] < np.log10(ratio) < figure.layout.xaxis.range[1] for ratio in ratios)
+    low, high = figure.as_plotly().layout.xaxis.range
+    assert all(0.25 < 10**edge < 4 for edge in (low, high))
+    ratios = [ratio for trace in figure.as_plotly().data for ratio in trace.x]
+    assert all(low < np.log10(ratio) < high for ratio in ratios)
     assert "1 point lies partly or wholly outside" in Chart("matmul", figure, "").caption
     assert Chart("matmul", forest(rows, 1.0), "").caption == ""
 

@@ -73,7 +73,7 @@ def test_equivalence_names_the_margin(comparisons):
     near = comparisons.document(means={"mlp": 0.95, "cnn": 0.95}, margin=2.0, noise=0.002)
     assert "equivalent within 2 points" in compare_content(near).verdict[-1]
     (chart,) = compare_charts(near)["differences"]
-    assert {shape.x0 for shape in chart.figure.layout.shapes} == {0, -0.02, 0.02}
+    assert {shape.x0 for shape in chart.figure.as_plotly().layout.shapes} == {0, -0.02, 0.02}
 
 
 def test_an_error_to_minimise_has_its_best_first_and_its_margin_in_its_units(comparisons):
@@ -83,7 +83,7 @@ def test_an_error_to_minimise_has_its_best_first_and_its_margin_in_its_units(com
     content = compare_content(found)
     assert [row["architecture"] for row in table(content, "families")] == ["cnn", "mlp"]
     assert content.verdict[0].startswith("cnn is better than the other")
-    assert compare_charts(found)["differences"][0].figure.layout.shapes[1].x0 == -0.5
+    assert compare_charts(found)["differences"][0].figure.as_plotly().layout.shapes[1].x0 == -0.5
 
 
 def test_a_reopened_test_set_stands_at_the_top_and_in_the_log(comparisons):
@@ -111,14 +111,14 @@ def test_what_was_not_measured_has_no_column_and_its_reason_in_the_notes(usual):
 
 def test_the_scores_of_one_seed_are_joined(usual):
     figure = seed_scores(usual["families"], "accuracy")
-    lines = [trace for trace in figure.data if trace.mode == "lines"]
+    lines = [trace for trace in figure.as_plotly().data if trace.mode == "lines"]
     seeds = zip(*(family["values"] for family in usual["families"]), strict=True)
     assert [trace.y for trace in lines] == [pytest.approx(scores) for scores in seeds]
 
 
 def test_the_front_is_what_no_other_beats_in_both(usual):
     figure = price(usual["families"], "accuracy", "latency_ms", "latency", maximize=True)
-    front = next(trace for trace in figure.data if trace.name == "Pareto front")
+    front = next(trace for trace in figure.as_plotly().data if trace.name == "Pareto front")
     assert front.x == (0.05, 0.1)  # of the mlp and the cnn; the linear one is dearer and worse
 
 
@@ -214,9 +214,9 @@ def test_several_comparisons_are_one_report_of_the_command(comparisons, tmp_path
 def test_the_diagram_has_every_rank_and_a_bar_for_every_group():
     found = critical_differences({"a": [5, 6, 7, 8], "b": [4, 7, 6, 7], "c": [1, 1, 2, 1]})
     figure = critical_difference(found)
-    names = [trace.text[1] for trace in figure.data if trace.text]
+    names = [trace.text[1] for trace in figure.as_plotly().data if trace.text]
     assert names == [f"{name} {rank:.2f}" for name, rank in found.ranks.items()]
-    bars = [trace for trace in figure.data if not trace.text]
+    bars = [trace for trace in figure.as_plotly().data if not trace.text]
     assert len(bars) == len(found.groups) > 0
     assert bars[0].x[0] < found.ranks[found.groups[0][0]] < found.ranks[found.groups[0][-1]] < bars[0].x[1]
 

@@ -22,7 +22,7 @@ def test_a_contour_of_a_plane_is_that_plane_and_nothing_beyond_the_trials():
     rng = np.random.default_rng(0)
     x, y = rng.uniform(1, 3, 60), rng.uniform(-1, 1, 60)
     figure = contour(frame_of(x, y, 3 * x - y), ("param.x", "param.y"), "m", maximize=True, log=())
-    surface = figure.data[0]
+    surface = figure.as_plotly().data[0]
     heights = np.array(surface.z, dtype=float)
     plane = 3 * np.array(surface.x)[None, :] - np.array(surface.y)[:, None]
     known = np.isfinite(heights)
@@ -33,7 +33,7 @@ def test_a_contour_of_a_plane_is_that_plane_and_nothing_beyond_the_trials():
 def test_darker_is_better_where_less_is_better_too():
     x, y = np.array([0.0, 1, 0, 1, 0.5]), np.array([0.0, 0, 1, 1, 0.3])
     figures = [contour(frame_of(x, y, x), ("param.x", "param.y"), "m", maximize=way, log=()) for way in (True, False)]
-    assert [figure.data[0].reversescale for figure in figures] == [False, True]
+    assert [figure.as_plotly().data[0].reversescale for figure in figures] == [False, True]
 
 
 def test_trials_on_one_line_have_no_contour():
@@ -45,11 +45,11 @@ def test_a_parameter_that_was_sampled_by_its_logarithm_is_interpolated_by_it():
     rng = np.random.default_rng(1)
     x, y = 10 ** rng.uniform(-4, -1, 50), rng.uniform(0, 1, 50)
     figure = contour(frame_of(x, y, np.log10(x)), ("param.x", "param.y"), "m", maximize=True, log={"param.x"})
-    heights = np.array(figure.data[0].z, dtype=float)
-    expected = np.broadcast_to(np.log10(figure.data[0].x), heights.shape)
+    heights = np.array(figure.as_plotly().data[0].z, dtype=float)
+    expected = np.broadcast_to(np.log10(figure.as_plotly().data[0].x), heights.shape)
     known = np.isfinite(heights)
     np.testing.assert_allclose(heights[known], expected[known], atol=2e-4)
-    assert figure.layout.xaxis.type == "log"
+    assert figure.as_plotly().layout.xaxis.type == "log"
 
 
 def test_parallel_coordinates_draw_each_trial_once_with_gaps_for_what_did_not_exist():
@@ -61,11 +61,11 @@ def test_parallel_coordinates_draw_each_trial_once_with_gaps_for_what_did_not_ex
         }
     )
     figure = parallel(trials, ["param.kind", "param.depth"], "m", log=())
-    lines = {trace.name: list(trace.y) for trace in figure.data}
+    lines = {trace.name: list(trace.y) for trace in figure.as_plotly().data}
     assert list(lines) == ["worst fifth", "fourth", "third", "second", "best fifth"]
     assert lines["best fifth"] == [0.0, 0.0, 1.0, None]
     assert lines["second"] == [1.0, None, 0.75, None]
-    assert list(figure.layout.xaxis.ticktext) == ["kind", "depth", "m"]
+    assert list(figure.as_plotly().layout.xaxis.ticktext) == ["kind", "depth", "m"]
 
 
 def test_the_charts_of_parameters_are_named_once_and_say_what_they_leave_out(usual_findings):

@@ -13,7 +13,7 @@ def test_the_reliability_diagram_is_scikit_learns_calibration_curve():
     right = rng.random(2000) < confidence**2
     figure = reliability(confidence, right)
     accuracy, mean = calibration_curve(right, confidence, n_bins=10)
-    curve, bars = figure.data[1], figure.data[2]
+    curve, bars = figure.as_plotly().data[1], figure.as_plotly().data[2]
     np.testing.assert_allclose(curve.y, accuracy, rtol=1e-5)
     np.testing.assert_allclose(curve.x, mean, rtol=1e-5)
     assert sum(bars.y) == 2000
@@ -21,19 +21,19 @@ def test_the_reliability_diagram_is_scikit_learns_calibration_curve():
 
 def test_a_bin_of_one_sample_is_shown_as_uncertain_as_it_is():
     figure = reliability(np.array([0.95, 1.0, 0.55]), np.array([True, True, False]))
-    error = figure.data[1].error_y
+    error = figure.as_plotly().data[1].error_y
     assert error.array[0] > 0.7
     assert error.arrayminus[0] == 0
 
 
 def test_predictions_that_are_no_numbers_are_left_out():
     confidence, right = np.array([0.95, np.nan, 0.55]), np.array([True, False, False])
-    assert sum(reliability(confidence, right).data[2].y) == 2
+    assert sum(reliability(confidence, right).as_plotly().data[2].y) == 2
     actual, predicted = np.zeros(4), np.array([1.0, np.nan, np.inf, 2.0])
-    assert sum(residual_histogram(actual, predicted).data[0].y) == 2
+    assert sum(residual_histogram(actual, predicted).as_plotly().data[0].y) == 2
     none = np.full(3, np.nan)
-    assert sum(reliability(none, right).data[2].y) == 0
-    assert residual_histogram(none, none).data == ()
+    assert sum(reliability(none, right).as_plotly().data[2].y) == 0
+    assert residual_histogram(none, none).as_plotly().data == ()
     residuals(none, none)
 
 
@@ -43,7 +43,7 @@ def test_residuals_are_predicted_less_actual_and_every_sample_is_in_a_bar():
     predicted = actual + rng.normal(size=500)
     predicted[3] = 1e6
     figure = residuals(actual, predicted)
-    assert figure.data[0].y[0] == pytest.approx(predicted[0] - actual[0], rel=1e-5)
+    assert figure.as_plotly().data[0].y[0] == pytest.approx(predicted[0] - actual[0], rel=1e-5)
     histogram = residual_histogram(actual, predicted)
-    assert sum(histogram.data[0].y) == 500
-    assert max(histogram.data[0].x) < 10
+    assert sum(histogram.as_plotly().data[0].y) == 500
+    assert max(histogram.as_plotly().data[0].x) < 10

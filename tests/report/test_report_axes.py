@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,10 +13,13 @@ from hypothesis import strategies as st
 from harness.report import analyse, load_run, plots, quality_plots
 from harness.report.axes import bulk, outside, robust_scale, scale
 from harness.report.charts import Chart, draw
+from harness.report.figure import Figure
 
 
 def points(x, y, **layout):
-    return go.Figure([go.Scatter(x=x, y=y)], layout=layout)
+    figure = Figure(layout)
+    figure.add("scatter", x=x, y=y)
+    return figure
 
 
 @pytest.mark.parametrize("wild", [900.0, -900.0])
@@ -68,9 +70,9 @@ def test_what_an_axis_leaves_out_is_far_and_never_half_of_the_values(values):
 
 
 def test_an_interval_that_is_cut_counts_and_a_line_does_not():
-    figure = go.Figure(layout={"xaxis": {"type": "log", "range": [-1, 1]}})
-    figure.add_scatter(x=[1.0, 2.0], y=[0, 1], error_x={"array": [0.5, 90.0], "arrayminus": [0.5, 0.5]})
-    figure.add_scatter(x=[1e-9, 1e9], y=[0, 1], hoverinfo="skip")
+    figure = Figure({"xaxis": {"type": "log", "range": [-1, 1]}})
+    figure.add("scatter", x=[1.0, 2.0], y=[0, 1], error_x={"array": [0.5, 90.0], "arrayminus": [0.5, 0.5]})
+    figure.add("scatter", x=[1e-9, 1e9], y=[0, 1], hoverinfo="skip")
     assert outside(figure) == 1
 
 
@@ -86,14 +88,14 @@ def test_a_parameter_that_was_sampled_by_its_logarithm_has_a_logarithmic_axis(ma
     assert run.log_sampled == ({"batch_size"} if kind else set())
     (chart,) = draw(analyse(run))["importances"]
     assert chart.title == "batch_size"
-    assert chart.figure.layout.xaxis.type == kind
+    assert chart.figure.as_plotly().layout.xaxis.type == kind
 
 
 def test_a_wild_prediction_leaves_the_targets_in_sight():
     target = np.linspace(0.0, 10.0, 200)
     predicted = np.where(np.arange(200) == 7, 1e6, target + 0.1)
     figure = quality_plots.predicted_against_actual(pd.Series(target), pd.Series(predicted))
-    low, high = figure.layout.yaxis.range
+    low, high = figure.as_plotly().layout.yaxis.range
     assert -1 < low <= 0 < 10.1 <= high < 11
     assert outside(figure) == 1
 
@@ -104,13 +106,14 @@ def test_the_charts_of_a_run_with_a_diverged_trial_say_so(make_run):
     run = load_run(make_run(trials=16, outcomes="complete", objective={"loss": "minimize"}, cells=cells))
     (chart,) = draw(analyse(run))["search"]
     assert "1 point lies" in chart.caption
-    assert chart.figure.layout.yaxis.range[1] < 10
+    assert chart.figure.as_plotly().layout.yaxis.range[1] < 10
 
 
 def test_best_so_far_falls_where_less_is_better(make_run):
     run = load_run(make_run(kind="regression", objective={"rmse": "minimize"}))
     (chart,) = draw(analyse(run))["search"]
-    best = [value for value in next(t for t in chart.figure.data if t.mode == "lines").y if value is not None]
+    line = next(trace for trace in chart.figure.as_plotly().data if trace.mode == "lines")
+    best = [value for value in line.y if value is not None]
     assert best == sorted(best, reverse=True)
     assert best[-1] == pytest.approx(run.trials["value"].min(), rel=1e-5)
 
@@ -135,7 +138,7 @@ def test_the_pareto_line_is_what_was_reached_for_every_pair_of_directions(make_r
     trials = load_run(make_run(trials=12, outcomes="complete")).trials
     # A grid of which every corner is cut: each of the four fronts has several members.
     x, y = (np.array(side, dtype=float) for side in zip(*CORNERS, strict=True))
-    line = plots.trade_off(trials, x, y, ("a", "b"), maximize).data[-1]
+    line = plots.trade_off(trials, x, y, ("a", "b"), maximize).as_plotly().data[-1]
     assert len(line.x) >= 3
     for left, right in zip(line.x, line.x[1:], strict=False):
         at = (left + right) / 2

@@ -86,7 +86,7 @@ def test_the_front_is_the_first_chapter_with_every_member_and_the_one_test_score
     assert f"Only trial {chosen} was scored on the test samples." in section.text[1]
     (chart,) = draw(findings)["front"]
     assert chart.wide
-    assert chart.figure.layout.height > 400
+    assert chart.figure.as_plotly().layout.height > 400
 
 
 def test_several_objectives_crown_nobody(front_run, tmp_path):

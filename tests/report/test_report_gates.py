@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import statistics
@@ -243,7 +242,7 @@ def test_the_figure_has_predictions_over_measurements_on_axes_of_one_range():
     names = ["memory_mb", "static_memory_mb", "epoch_s"]
     table = pd.DataFrame({"name": names, "trial": [4, 4, 4], "predicted": [90.0, 9.0, 1e9], "measured": [100.0] * 3})
     labels = {"memory_mb": "by the probe", "static_memory_mb": "by the sizes of tensors"}
-    figure = json.loads(predicted_against_measured(table, labels, "MiB").to_json())
+    figure = predicted_against_measured(table, labels, "MiB").as_dict()
     probe, static, *lines = figure["data"]
     assert (probe["x"], probe["y"], static["y"]) == ([100.0], [90.0], [9.0])
     assert probe["text"] == ["trial 4: predicted 90, measured 100 (-10%)"]
@@ -260,4 +259,4 @@ def test_the_figure_has_predictions_over_measurements_on_axes_of_one_range():
 def test_a_single_trial_has_an_axis_with_ticks():
     one = pd.DataFrame({"name": ["latency_ms"], "trial": [0], "predicted": [0.0831], "measured": [0.0831]})
     figure = predicted_against_measured(one, {"latency_ms": "trial"}, "ms")
-    assert len(figure.layout.xaxis.tickvals) >= 2
+    assert len(figure.as_plotly().layout.xaxis.tickvals) >= 2

@@ -116,7 +116,7 @@ def test_a_line_of_steps_is_drawn_by_its_corners():
     nan = float("nan")
     best = np.array([nan, nan, 0.5, 0.5, 0.9, 0.9, 0.9])
     curves = {"a": (np.arange(1.0, 8.0), best), "b": (np.arange(1.0, 3.0), np.array([nan, 0.7]))}
-    first, second = best_curves(curves, {"a": 0, "b": 1}, "trials", "accuracy").data
+    first, second = best_curves(curves, {"a": 0, "b": 1}, "trials", "accuracy").as_plotly().data
     assert (first.x, first.y) == ((3, 5, 7), (0.5, 0.9, 0.9))
     assert (second.x, second.mode) == ((2,), "lines+markers"), "one corner is no line"
 

@@ -1,10 +1,13 @@
 """The baselines against scikit-learn on the raw data, and what keeps them from harming a search."""
 
+import json
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from sklearn import datasets
 from sklearn.compose import make_column_transformer
@@ -16,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from harness.data import derive_seed, load, pooling
+from harness.hardware.fork_server import ForkServer
 from harness.problems import Estimator, classification, problems
 from harness.problems.scoring import Scorer
 from harness.records import Input, InputKind, TaskKind, TaskShape, image_inputs, table_inputs
@@ -23,7 +27,9 @@ from harness.spec import parse_spec
 from harness.spec.task import BuiltinTask, CsvTask
 from harness.study import baseline_models, baselines, minirocket
 from harness.study.baseline_models import Columns, fit_model, fitting_rows, recipes
-from harness.study.baselines import Scene, drawn, run_baselines, seconds_aside
+from harness.study.baselines import Fitting, Scene, drawn, run_baselines, seconds_aside
+from harness.study.baselines_ahead import Ahead
+from harness.study.contract import Helpers
 from harness.study.stop import Stop
 
 SEED = derive_seed(0, "baselines")
@@ -277,6 +283,67 @@ def test_baselines_are_fitted_on_one_thread_however_many_there_are(monkeypatch):
         rows_of(scene_of(load(BuiltinTask(builtin="wine"), seed=0)))
     assert len(used) == 2
     assert {count for counts in used for count in counts} == {1}
+
+
+@pytest.fixture(scope="module")
+def helpers():
+    source = ForkServer(["harness.study.baselines"], {"OMP_NUM_THREADS": "1"})
+    yield Helpers(source, 2)
+    source.close()
+
+
+@pytest.fixture
+def made_here(monkeypatch):
+    """The parts on which this process has scored fits."""
+    scored, fit = [], Fitting.fit
+
+    def counted(self, number):
+        scored.append(self.scored)
+        return fit(self, number)
+
+    monkeypatch.setattr(Fitting, "fit", counted)
+    return scored
+
+
+def as_scored(rows):
+    """Return rows as text, in which what is not a number is the same as itself."""
+    return json.dumps([{**row.as_dict(), "seconds": None} for row in rows])
+
+
+def test_a_helper_fits_for_validation_and_the_rows_are_the_same(helpers, made_here):
+    scene = scene_of(load(BuiltinTask(builtin="wine"), seed=0))
+    beside = run_baselines(scene, 0, Stop(), helpers)
+    assert all(part is scene.test for part in made_here)
+    assert len(made_here) == len(beside) == 3
+    assert as_scored(beside) == as_scored(run_baselines(scene, 0, Stop()))
+
+
+def test_what_a_helper_that_died_has_left_is_fitted_here(helpers, made_here):
+    scene = scene_of(load(BuiltinTask(builtin="wine"), seed=0))
+    fitting = Fitting(scene.search, (scene.search.train,), scene.search.validation, scene.scorer, SEED)
+    with closing(Ahead(fitting, [0, 1, 2], helpers)) as ahead:
+        (process,) = psutil.Process().children(recursive=True)[-1:]
+        process.kill()
+        fits = [ahead.fit(number, Stop()) for number in range(3)]
+    assert 0 < len(made_here) <= 3
+    assert repr([fit.metrics for fit in fits]) == repr([fitting.fit(number).metrics for number in range(3)])
+
+
+def test_a_request_to_stop_does_not_wait_for_a_helper(helpers):
+    scene = scene_of(load(BuiltinTask(builtin="wine"), seed=0))
+    stop = Stop()
+
+    class Interrupted(Fitting):
+        def fit(self, number):
+            stop.request(2)
+            return super().fit(number)
+
+    final = Interrupted(scene.final, (scene.final.train, scene.final.validation), scene.test, scene.scorer, SEED)
+    with closing(Ahead(replace(final, dataset=scene.search), [], helpers)) as ahead:
+        row = baselines._row(0, scene, final, ahead, stop)
+    assert row.note == "not scored on validation: the run was asked to stop"
+    assert np.isnan(list(row.validation.values())).all()
+    assert row.test["accuracy"] > 0
 
 
 @pytest.fixture(scope="module")
