@@ -92,7 +92,7 @@ def choose_layout(probe: Probe, precision: str, memory: Memory | None) -> Choice
 
 def _measure_layouts(probe: Probe, precision: str) -> Choice:
     arms = {layout: probe.step(precision=precision, layout=layout) for layout in LAYOUTS}
-    seconds = probe.compare(arms, budget_s=BUDGET_S)
+    seconds = probe.compare(arms, budget_s=BUDGET_S, order=LAYOUTS)
     ratio = seconds["contiguous"] / seconds["channels_last"]
     chosen = fastest(seconds, LAYOUTS)
     return Choice(

@@ -66,7 +66,7 @@ def _measure(probe: Probe, candidates: list[str], lesson: Lesson) -> Choice:
         else:
             arms[name] = arm
     order = list(arms)
-    seconds = probe.compare(arms, budget_s=BUDGET_S)
+    seconds = probe.compare(arms, budget_s=BUDGET_S, order=order)
     ratios = {name: seconds["fp32"] / seconds[name] for name in order[1:]}
     while (chosen := fastest(seconds, order)) != "fp32":
         harmless, said = _judge(chosen, ratios[chosen], lesson)

@@ -68,8 +68,9 @@ def clock(monkeypatch):
     compared: list[tuple[str, ...]] = []
 
     def fake(**seconds: float) -> list[tuple[str, ...]]:
-        def compare(_probe, arms, *, budget_s):
+        def compare(_probe, arms, *, budget_s, order=()):
             assert budget_s <= 1.0
+            assert set(order) <= set(arms)
             compared.append(tuple(arms))
             return {name: seconds[name] for name in arms}
 

@@ -29,6 +29,25 @@ def test_the_arms_take_turns_and_wait_for_the_device():
     assert calls.count("wait") == 2 * (4 + 6)
 
 
+@pytest.mark.parametrize(("faster", "rounds"), [([2.0, 2.0, 2.0, 2.0], 3), ([2.0, 0.9, 2.0, 2.0], 4)])
+def test_rounds_end_once_all_of_them_say_the_same_arm(monkeypatch, faster, rounds):
+    ratios = iter(faster)
+    timed = []
+
+    def seconds(arm, _calls, _settle):
+        timed.append(arm())
+        return 1.0 if arm() == "a" else 1.0 / next(ratios)
+
+    monkeypatch.setattr("harness.plan.calibration._block", lambda *_: 1)
+    monkeypatch.setattr("harness.plan.calibration._timed", seconds)
+    clock = iter(range(100))
+    monkeypatch.setattr("harness.plan.calibration.time.perf_counter", lambda: next(clock))
+    arms = {name: lambda name=name: name for name in "ab"}
+    # A tick for the start, and one for each question whether a round is to follow the third.
+    assert interleaved(arms, lambda: None, budget_s=2.0, order="ab")["b"] == pytest.approx(0.5)
+    assert timed == ["a", "b"] * rounds
+
+
 def test_the_more_trusted_wins_unless_clearly_beaten():
     assert fastest({"a": 1.0, "b": 0.96, "c": 0.95}, "abc") == "c"
     assert fastest({"a": 1.0, "b": 0.96, "c": 0.96}, "abc") == "a"
