@@ -44,6 +44,17 @@ class Average:
         if step >= self._first:
             self.averaged.update_parameters(self._source)
 
+    def bound(self) -> Callable[[int], None]:
+        """Return what :meth:`add` does where weights stay in their places and there are no other tensors to follow."""
+        averages, weights = ([each.detach() for each in module.parameters()] for module in (self.module, self._source))
+
+        def add(step: int) -> None:
+            if step >= self._first:
+                self._take_in(averages, weights, None)
+                self.averaged.n_averaged += 1
+
+        return add
+
     def settle(self, forward: Callable[[Batch], object], batches: Iterable[Batch]) -> None:
         """Make it fit for use: batch norm takes its statistics from ``batches``, as those of other weights are wrong.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.data import Order, TrainingData, derive_seed
 from harness.errors import TrialEnd
@@ -58,10 +58,13 @@ class Member(Bookkeeping):
 
     @property
     def mlp(self) -> MLP:
-        """Its network, without what scales and codes the columns of a table for it."""
-        network = self.model.network if isinstance(self.model, Preprocessed) else self.model
-        assert isinstance(network, MLP)
-        return network
+        """The network that learns, without what scales and codes the columns of a table for it."""
+        return _mlp_of(self._learner.module)
+
+    @property
+    def average(self) -> MLP | None:
+        """The same with the averages of its weights, where these are what is used."""
+        return None if self._learner.average is None else _mlp_of(self.model)
 
     def seen(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return what the network is called with where the model is called with these."""
@@ -97,6 +100,20 @@ class Member(Bookkeeping):
         """
         self._best.look()
         return steps_of(self._learner.optimizers, count)
+
+    def bind_average(self) -> Callable[[int], None] | None:
+        """Return what takes the weights into their average after a step of the epoch, counted from 0.
+
+        Weights and averages must stay where they are now. None: it has no average.
+        """
+        if self._learner.average is None:
+            return None
+        add = self._learner.average.bound()
+        return lambda number: add(self._before + number)
+
+    def settle(self) -> None:
+        """Make an average fit for use."""
+        self._supervised.settle(())
 
     def begin(self) -> Tensor:
         """Begin an epoch; return the numbers of its samples in their order."""
@@ -153,3 +170,9 @@ class Member(Bookkeeping):
                 take_in()
             except TrialEnd as end:
                 self.end = end
+
+
+def _mlp_of(model: nn.Module) -> MLP:
+    network = model.network if isinstance(model, Preprocessed) else model
+    assert isinstance(network, MLP)
+    return network

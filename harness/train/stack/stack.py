@@ -45,6 +45,9 @@ class Stack:
         self._stop, self._lengths = stop, lengths
         self._buffers = Buffers()
         self._network = Network([member.mlp for member in self.members])
+        averages = [member.average for member in self.members if member.average is not None]
+        self._in_use = Network(averages) if averages else self._network
+        """What is assessed: the averages of the weights, of all members or of none."""
         self._begin()
 
     def keep(self, members: Sequence[Member]) -> None:
@@ -52,7 +55,8 @@ class Stack:
         if len(members) == len(self.members):
             return
         places = [place for place, member in enumerate(self.members) if member in members]
-        self._network.keep(places)
+        for network in {self._network, self._in_use}:
+            network.keep(places)
         self.members = [self.members[place] for place in places]
         self._buffers.clear()
         self._begin()
@@ -80,6 +84,7 @@ class Stack:
             self._steps = [step for member, count in bound for step in member.bind(count)]
             self._scheduled = [member for member in self.members if member.scheduled]
             self._touching = [member for member in self.members if member.touches_gradients]
+            self._averages = [add for member in self.members if (add := member.bind_average()) is not None]
             self._filled = (
                 None if self._lengths is None else Filled(self.members, self._train, self._validation, self._lengths)
             )
@@ -122,14 +127,18 @@ class Stack:
         self._counts_K.add_(1.0)
         for step in self._steps:
             step()
+        for add in self._averages:
+            add(number)
 
     def _assess(self) -> None:
         """Measure all members on their validation samples."""
         models, criterion = len(self.members), self._criterion
         quality, losses_K = self._problem.qualities(self._shape, models), torch.zeros(models)
         kept = []
+        for member in self.members:
+            member.settle()
         for numbers_KBF, codes_KBC, targets, counted in self._looked_at():
-            outputs_KBO = self._network.forward(numbers_KBF, codes_KBC, None)
+            outputs_KBO = self._in_use.forward(numbers_KBF, codes_KBC, None)
             scores = criterion.scores(outputs_KBO)
             samples = outputs_KBO.shape[1] if counted is None else counted.sizes_K
             losses_K += criterion.loss(scores, targets, counted) * samples

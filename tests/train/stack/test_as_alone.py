@@ -110,6 +110,19 @@ def test_a_table_that_is_preprocessed(toy, options):
     compare(bench, of, within=1e-9)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("categories", [False, True])
+def test_averages_of_weights(toy, categories):
+    bench = toy.bench(TaskKind.CLASSIFICATION, outputs=3, categories=categories).in_float64()
+    training = [{"ema": 0.9}, {"ema": 0.5, "patience": 1}, {"swa": 0.5}, {"swa": 0.1, "clip_norm": 0.1}]
+    of = [toy.candidate(norm="layer", dropout=0.1 * at, training=each) for at, each in enumerate(training)]
+    compare(bench, of, within=1e-9)
+    (plain,) = bench.train_all([bench.member(toy.candidate(norm="layer"))])
+    (averaged,) = bench.train_all([bench.member(of[0])])
+    assert averaged[0].train == pytest.approx(plain[0].train), "the first epoch learns the same"
+    assert averaged[0].validation != plain[0].validation
+
+
 @pytest.mark.parametrize("kind", ["classes", "values"])
 def test_in_four_bytes_metrics_agree_to_the_fifth_place(toy, request, kind):
     candidates = [toy.candidate(("adamw", {"lr": 1e-3}), norm="layer", dropout=share) for share in (0.0, 0.3)]

@@ -12,6 +12,8 @@ STRUCTURES = [
     {"norm": "group", "width": 33, "batch_size": 9},
     {"depth": 1, "width": 5, "batch_size": 1},
     {"depth": 0, "batch_size": 7},
+    {"norm": "layer", "width": 7, "training": {"ema": 0.9}},
+    {"norm": "none", "width": 13, "training": {"swa": 0.4}},
 ]
 NAMES = ["relu", "gelu", "silu", "tanh"]
 
@@ -72,10 +74,13 @@ def test_one_that_diverges_touches_no_other(toy, classes):
     assert all(map(toy.same, [*first, *last], [*alone_first, *alone_last]))
 
 
-def test_a_checkpoint_goes_on_in_a_stack_or_alone(toy, classes):
-    of = toy.candidate(norm="batch", dropout=0.2, schedules={"schedule": Named("cosine")})
+@pytest.mark.parametrize(
+    "structure", [{"norm": "batch"}, {"norm": "layer", "training": {"ema": 0.9}}], ids=["plain", "averaged"]
+)
+def test_a_checkpoint_goes_on_in_a_stack_or_alone(toy, classes, structure):
+    of = toy.candidate(dropout=0.2, schedules={"schedule": Named("cosine")}, **structure)
     (whole,) = classes.train_all([classes.member(of, 3)])
-    other, member = classes.member(toy.candidate(norm="batch"), 1), classes.member(of, 3)
+    other, member = classes.member(toy.candidate(**structure), 1), classes.member(of, 3)
     stack = classes.stack([other, member])
     stack.epoch()
     checkpoint = member.checkpoint({"caller": "this"})
@@ -95,8 +100,11 @@ def test_a_checkpoint_goes_on_in_a_stack_or_alone(toy, classes):
         assert got.validation == pytest.approx(wanted.validation, abs=1e-5)
 
 
-def test_a_member_that_leaves_has_a_model_of_its_own(toy, classes):
-    short, long = (classes.member(toy.candidate(norm="batch"), seed, epochs=1 + seed) for seed in (0, 1))
+@pytest.mark.parametrize(
+    "structure", [{"norm": "batch"}, {"norm": "layer", "training": {"ema": 0.9}}], ids=["plain", "averaged"]
+)
+def test_a_member_that_leaves_has_a_model_of_its_own(toy, classes, structure):
+    short, long = (classes.member(toy.candidate(**structure), seed, epochs=1 + seed) for seed in (0, 1))
     stack = classes.stack([short, long])
     stack.epoch()
     stack.keep([long])

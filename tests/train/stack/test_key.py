@@ -28,12 +28,14 @@ def test_what_a_program_needs_in_common(toy):
         toy.candidate(training={"class_weights": "balanced"}),
         toy.candidate(training={"preprocessing": {"rare": 3}}),
     ]
+    averaged = [toy.candidate(training=each, norm="none") for each in ({"ema": 0.9}, {"ema": 0.5}, {"swa": 0.5})]
+    assert len({stack_key(each, TABLE) for each in [*averaged, toy.candidate(norm="none")]}) == 2
     assert len({stack_key(each, TABLE) for each in others} | {key}) == len(others) + 1
 
 
 @pytest.mark.parametrize(
     "training",
-    [{"ema": 0.9}, {"swa": 0.5}, {"augment": {"mixup": 0.2}}, {"precision": "bf16"}],
+    [{"augment": {"mixup": 0.2}}, {"precision": "bf16"}],
     ids=str,
 )
 def test_what_is_trained_alone(toy, training):
@@ -41,6 +43,7 @@ def test_what_is_trained_alone(toy, training):
     assert stack_key(toy.candidate(batch_size="auto"), TABLE) is None
     assert stack_key(replace(toy.candidate(), architecture=Named("cnn")), TABLE) is None
     assert stack_key(toy.candidate(norm="batch", batch_size=1), TABLE) is None
+    assert stack_key(toy.candidate(norm="batch", training={"ema": 0.9}), TABLE) is None
     assert stack_key(toy.candidate(numeric="periodic"), TABLE) is None
 
 
