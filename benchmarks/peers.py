@@ -2,7 +2,7 @@
 
     python benchmarks/peers.py prepare DIR             # an environment for each peer, once
     python benchmarks/peers.py run --environments DIR
-    python benchmarks/peers.py run --quick             # 8 trials each, of the peers that are installed here
+    python benchmarks/peers.py run --quick             # 4 trials each, of the peers that are installed here
 
 Every command is run whole, from the start of its interpreter to its exit, in rounds in which all take their turn. All
 read one space file and the same samples, train each candidate for 20 epochs and validate after each; nothing is pruned.

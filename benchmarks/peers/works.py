@@ -10,7 +10,7 @@ from typing import NamedTuple
 from environments import ROOT, interpreter
 
 HERE = Path(__file__).parent
-QUICK_TRIALS = 8
+QUICK_TRIALS = 4
 
 
 class Work(NamedTuple):

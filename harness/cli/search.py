@@ -73,7 +73,7 @@ def search(
         return
     from harness.study.execute.early import begun
 
-    with begun(processes if executor == "local" else 0, spec.budget.trials):
+    with begun(processes if executor == "local" else 0, spec.budget.trials, baselines=spec.search.baselines):
         result = _run(
             space,
             overrides,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.report.compare_page import write_comparison
 from harness.report.formats import USUAL, Format, build
 from harness.report.pages import write_own
 from harness.store import check_run
@@ -21,5 +20,7 @@ def write_report(run: Path, formats: Iterable[Format] = USUAL, out: Path | None 
     """
     check_run(run)
     if any((run / name).is_file() for name in (COMPARISON, DESIGN)):
+        from harness.report.compare_page import write_comparison
+
         return write_comparison(run, formats, out)
     return write_own(build(run, formats), run, out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from harness.hardware import usable_cores
@@ -14,8 +14,8 @@ FEW = 2
 """Trials for which ``auto`` has nothing begin early: it may need no process."""
 TRAINING = "harness.study.trial.evaluate"
 """What a worker needs: the module of the workshop of a search."""
-_FITTING = ("sklearn.ensemble", "sklearn.linear_model")
-"""What is fitted beside the winner, and by classical candidates."""
+_BASELINES = ("sklearn.ensemble", "sklearn.linear_model")
+"""What fits baselines; it is loaded while the command still loads its own."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 _begun: list[ForkServer] = []
@@ -23,12 +23,16 @@ _begun: list[ForkServer] = []
 
 
 @contextmanager
-def begun(workers: int | str, trials: int) -> Iterator[None]:
-    """Have a search's source of workers begin, if there is a core to spare; end it if the search does not take it."""
+def begun(workers: int | str, trials: int, *, baselines: bool) -> Iterator[None]:
+    """Have a search's source of workers begin, if there is a core to spare; end it if the search does not take it.
+
+    ``baselines``: whether it is to be a source of what fits them, too, where several processes are wanted.
+    """
     cores = usable_cores()
     wanted = cores if workers == "auto" else int(workers)
     if cores > 1 and min(wanted, trials) > 0 and not (workers == "auto" and trials <= FEW):
-        _begun.append(_source(TRAINING, threads=max(1, cores // wanted)))
+        ahead = [TRAINING, *(_BASELINES if baselines and wanted > 1 else ())]
+        _begun.append(_source(ahead, threads=max(1, cores // wanted)))
     try:
         yield
     finally:
@@ -38,8 +42,8 @@ def begun(workers: int | str, trials: int) -> Iterator[None]:
 
 def source_of_workers(module: str, threads: int) -> ForkServer:
     """Return what has begun, or a new one for workers that need a module; it is the caller's from now on."""
-    return _begun.pop() if _begun else _source(module, threads)
+    return _begun.pop() if _begun else _source([module], threads)
 
 
-def _source(module: str, threads: int) -> ForkServer:
-    return ForkServer([module, *_FITTING], {**waiting_asleep(os.environ), **dict.fromkeys(_THREADS, str(threads))})
+def _source(ahead: Sequence[str], threads: int) -> ForkServer:
+    return ForkServer(ahead, {**waiting_asleep(os.environ), **dict.fromkeys(_THREADS, str(threads))})
