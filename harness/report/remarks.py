@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -41,7 +42,8 @@ def unmeasured_table(trials: pd.DataFrame) -> Table:
 
 def why_missing(trials: pd.DataFrame, figure: str) -> str:
     """Return the first reason that any trial gives for a figure being NaN."""
-    found = (reasons[figure] for reasons in decoded(trials["reasons"]) if figure in reasons)
+    named = trials["reasons"][trials["reasons"].str.contains(json.dumps(figure), regex=False)]
+    found = (reasons[figure] for reasons in map(json.loads, named) if figure in reasons)
     return str(next(found, "no reason was recorded"))
 
 

@@ -68,7 +68,8 @@ def _every_curve(findings: Findings, metric: str) -> Iterator[Chart]:
     if len(numbers) < 2:
         return
     best = [int(trial) for trial in findings.best["trial"]]
-    chosen = _spread([trial for trial in best if trial in set(numbers)], numbers, _ALL_CURVES)
+    drawable = set(numbers)
+    chosen = _spread([trial for trial in best if trial in drawable], numbers, _ALL_CURVES)
     figure = plots.every_curve(known[known["trial"].isin(chosen)], findings.run.trials, metric)
     note = "A curve that ends early is of a trial that was pruned, stopped early or failed."
     how = "the best ones and others evenly spaced"

@@ -26,6 +26,8 @@ LEAST_TRIALS = 8
 _FOREST_TREES = 100
 _PERMUTATIONS = 5
 _ROWS_AT_ONCE = 100_000
+_MOST_SHUFFLED = 2_000
+"""Trials that are shuffled: of more, so many drawn at random. What they say differs little from what all would."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ def importances(trials: pd.DataFrame, seed: int = 0) -> Importances:
     A random forest learns the first objective from the parameters of the complete trials; a parameter's importance is
     how much the forest's R2 on them drops when that parameter is shuffled (Breiman, 2001, Machine Learning 45:5). A
     forest that predicts no trial it has not seen (out-of-bag R2 not above 0) has nothing to say, and gives none. Each
-    candidate counts once: a repeat in and out of bag would make the forest look better than it is.
+    candidate counts once: a repeat in and out of bag would make the forest look better than it is. Of more than 2,000
+    trials so many, drawn at random, are shuffled.
     Parameters that exist only with one choice share the credit of that choice.
     """
     columns = parameter_columns(trials)
@@ -209,6 +212,9 @@ def _shuffled_forest(features: Floats, values: Floats, seed: int) -> tuple[Float
     forest = RandomForestRegressor(_FOREST_TREES, oob_score=True, n_jobs=1, random_state=seed)
     forest.fit(features, values)
     rng = np.random.default_rng(seed)
+    if len(values) > _MOST_SHUFFLED:
+        drawn = np.random.default_rng(seed).choice(len(values), _MOST_SHUFFLED, replace=False)
+        features, values = features[drawn], values[drawn]
     (whole,) = _r2(forest.predict(features)[None], values)
     columns = np.arange(features.shape[1])
     # Many shuffles in one call: a forest takes as long to say something of a few rows as of a few hundred.

@@ -40,8 +40,12 @@ def pareto_front(values: npt.ArrayLike, maximize: Sequence[bool]) -> Flags:
     [True, False, True]
     """
     table = signed(np.reshape(np.asarray(values, dtype=np.float64), (-1, len(maximize))), maximize)
-    front: Flags = np.logical_not(np.isnan(table).any(axis=1), dtype=np.bool_)
-    rivals = table[front]
-    for row in np.flatnonzero(front):
-        front[row] = not dominating(rivals, table[row]).any()
+    front: Flags = np.zeros(len(table), dtype=np.bool_)
+    left = np.flatnonzero(~np.isnan(table).any(axis=1))
+    # By the order of the rows none dominates one before it, so the first of those that are left is on the front.
+    left = left[np.lexsort(table[left].T)[::-1]]
+    while len(left):
+        first, left = left[0], left[1:]
+        front[first] = True
+        left = left[~dominating(-table[left], -table[first])]
     return front

@@ -19,12 +19,15 @@ def beats(a: np.ndarray, b: np.ndarray, maximize: list[bool]) -> bool:
     return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
-    values=hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(2)), elements=LEVELS),
-    maximize=st.lists(st.booleans(), min_size=2, max_size=2),
+    values=st.integers(1, 3).flatmap(
+        lambda count: hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(count)), elements=LEVELS)
+    ),
+    maximize=st.lists(st.booleans(), min_size=3, max_size=3),
 )
 def test_the_pareto_front_is_what_comparing_all_pairs_gives(values, maximize):
+    maximize = maximize[: values.shape[1]]
     whole = [row for row in values if not np.isnan(row).any()]
     expected = [not np.isnan(row).any() and not any(beats(other, row, maximize) for other in whole) for row in values]
     assert pareto_front(values, maximize).tolist() == expected
