@@ -14,8 +14,8 @@ of 12 tables, log loss no higher on 7 of 8 and 1.001 times as high on churn. Beh
 glass by 3.1, which are three of 96 test rows. With all rows of the eight tables that have more of them
 (benchmarks/reference/tables-whole; ames with ``--workers 2``, load 1 to 3) at least as good on 8 of 8, log loss lower
 on 5 of 5. Nine minutes were too few for 24 trials of diamonds (21) and ames (19).
-With ``--space tabular-all --seeds 1 --limit 1500`` (benchmarks/reference/tables-all, glass with ``--seeds 3``, load 1 to
-3) at least as good as the best of the five peers on 8 of 12, and behind it by less than a standard error on the others.
+With ``--space tabular-all --seeds 1 --limit 1500`` (benchmarks/reference/tables-all, glass with ``--seeds 3``, load 1
+to 3) at least as good as the best of the five peers on 8 of 12, and less than a standard error behind on the others.
 """
 
 from __future__ import annotations

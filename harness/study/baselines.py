@@ -22,7 +22,7 @@ from harness.data import Part, TrainingData, derive_seed
 from harness.errors import HardwareError, first_line
 from harness.problems import LOSS, Estimator, problem_of
 from harness.problems.scoring import Scorer
-from harness.records import NAN
+from harness.records import MIB, NAN
 from harness.spec import Spec
 from harness.study.baseline_models import Columns, Floats, fit_model, fitting_rows, recipes
 from harness.study.baselines_ahead import Ahead
@@ -32,6 +32,10 @@ from harness.study.stop import Stop
 FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError, HardwareError)
 """What scikit-learn raises for data that it cannot fit, and what an optional package that cannot be imported does."""
 
+_PATIENCE, _PATIENCE_S = 10.0, 5.0
+"""How many times as long as a fit took here a helper may take for its own, and how much longer."""
+_MOST_MIB = 1024.0
+"""Of samples that are sent to a helper, which is a copy of all."""
 _SHARE = 0.05
 """Most of the time of a run that is kept for baselines."""
 
@@ -139,7 +143,7 @@ class Fitting:
 def run_baselines(scene: Scene, seed: int, stop: Stop, helpers: Helpers | None = None) -> list[Baseline]:
     """Return a row for each baseline of the task, those that were skipped or failed included.
 
-    A helper, where there is one, fits for validation while this process fits for test.
+    A helper, where there is one and the data are not large, fits for validation while this process fits for test.
     """
     seed = derive_seed(seed, "baselines")
     search, final = scene.search, scene.final
@@ -148,7 +152,8 @@ def run_baselines(scene: Scene, seed: int, stop: Stop, helpers: Helpers | None =
     second = Fitting(final, (final.train, final.validation), scene.test, scene.scorer, seed)
     reasons = [why_not(recipe, stop) for recipe in second.recipes]
     wanted = [number for number, reason in enumerate(reasons) if not reason]
-    with closing(Ahead(first, wanted, helpers)) as ahead:
+    sent_mib = sum(part.placed_bytes for part in (search.train, search.validation)) / MIB
+    with closing(Ahead(first, wanted, helpers if sent_mib <= _MOST_MIB else None)) as ahead:
         return [_row(number, scene, second, ahead, stop) for number in range(len(reasons))]
 
 
@@ -185,7 +190,7 @@ def _row(number: int, scene: Scene, final: Fitting, ahead: Ahead[Fit], stop: Sto
     if reason := why_not(recipe, stop):
         return Baseline(recipe.name, nothing(scene), None, NAN, 0, reason)
     second = final.fit(number)
-    first = ahead.fit(number, stop)
+    first = ahead.fit(number, stop, within_s=_PATIENCE * second.seconds + _PATIENCE_S)
     notes, rows = [recipe.note, final.columns.note], len(scene.search.train)
     if first is None:
         first = Fit(None, 0, 0.0, ("not scored on validation: the run was asked to stop",))

@@ -6,6 +6,7 @@ Each runs on one thread, so that where there are two cores they take half as lon
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import Generic, Protocol, TypeVar
@@ -40,13 +41,17 @@ class Ahead(Generic[T]):
                 arguments, inherited = {"wanted": list(wanted)}, {"shared": shared.fileno()}
                 self._helper = Child(__name__, arguments, inherited=inherited, start=helpers.source.start)
 
-    def fit(self, number: int, stop: Stop) -> T | None:
-        """Return what came of a fit; None where the run was asked to stop before it was made."""
+    def fit(self, number: int, stop: Stop, *, within_s: float) -> T | None:
+        """Return what came of a fit; None where the run was asked to stop before it was made.
+
+        A helper that does not come to it ``within_s`` seconds is ended.
+        """
+        until_s = time.monotonic() + within_s
         while self._helper is not None and number not in self._made and not stop.signal:
             listen([self._helper], TURN_S)
             alive = self._helper.alive
             self._made |= self._helper.receive()
-            if not alive or self._helper.channel.ended:
+            if not alive or self._helper.channel.ended or time.monotonic() > until_s:
                 self.close()
         if number in self._made:
             return self._made[number]

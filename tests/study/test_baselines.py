@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from contextlib import closing
 from dataclasses import replace
 
@@ -324,9 +325,25 @@ def test_what_a_helper_that_died_has_left_is_fitted_here(helpers, made_here):
     with closing(Ahead(fitting, [0, 1, 2], helpers)) as ahead:
         (process,) = psutil.Process().children(recursive=True)[-1:]
         process.kill()
-        fits = [ahead.fit(number, Stop()) for number in range(3)]
+        fits = [ahead.fit(number, Stop(), within_s=60.0) for number in range(3)]
     assert 0 < len(made_here) <= 3
     assert repr([fit.metrics for fit in fits]) == repr([fitting.fit(number).metrics for number in range(3)])
+
+
+def test_what_a_helper_does_not_come_to_is_fitted_here(helpers, made_here):
+    scene = scene_of(load(BuiltinTask(builtin="wine"), seed=0))
+    fitting = Fitting(scene.search, (scene.search.train,), scene.search.validation, scene.scorer, SEED)
+    with closing(Ahead(fitting, [0] * 10_000, helpers)) as ahead:
+        began = time.monotonic()
+        assert ahead.fit(2, Stop(), within_s=0.5).metrics["accuracy"] > 0
+        assert 0.5 <= time.monotonic() - began < 20
+    assert len(made_here) == 1
+
+
+def test_large_data_are_not_copied_for_a_helper(helpers, made_here, monkeypatch):
+    monkeypatch.setattr(baselines, "_MOST_MIB", 0.001)
+    rows = run_baselines(scene_of(load(BuiltinTask(builtin="wine"), seed=0)), 0, Stop(), helpers)
+    assert len(made_here) == 2 * len(rows)
 
 
 def test_a_request_to_stop_does_not_wait_for_a_helper(helpers):
