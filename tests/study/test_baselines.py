@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from sklearn import datasets
 from sklearn.compose import make_column_transformer
@@ -287,10 +286,16 @@ def test_baselines_are_fitted_on_one_thread_however_many_there_are(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def helpers():
-    source = ForkServer(["harness.study.baselines"], {"OMP_NUM_THREADS": "1"})
-    yield Helpers(source, 2)
-    source.close()
+def source():
+    found = ForkServer(["harness.study.baselines"], {"OMP_NUM_THREADS": "1"})
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def helpers(source):
+    assert Helpers(source, 2).ready, "an earlier test has ended it"
+    return Helpers(source, 2)
 
 
 @pytest.fixture
@@ -323,8 +328,7 @@ def test_what_a_helper_that_died_has_left_is_fitted_here(helpers, made_here):
     scene = scene_of(load(BuiltinTask(builtin="wine"), seed=0))
     fitting = Fitting(scene.search, (scene.search.train,), scene.search.validation, scene.scorer, SEED)
     with closing(Ahead(fitting, [0, 1, 2], helpers)) as ahead:
-        (process,) = psutil.Process().children(recursive=True)[-1:]
-        process.kill()
+        ahead._helper.kill()
         fits = [ahead.fit(number, Stop(), within_s=60.0) for number in range(3)]
     assert 0 < len(made_here) <= 3
     assert repr([fit.metrics for fit in fits]) == repr([fitting.fit(number).metrics for number in range(3)])
