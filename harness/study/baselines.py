@@ -32,7 +32,7 @@ from harness.study.stop import Stop
 FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError, HardwareError)
 """What scikit-learn raises for data that it cannot fit, and what an optional package that cannot be imported does."""
 
-_PATIENCE, _PATIENCE_S = 10.0, 5.0
+_PATIENCE, _PATIENCE_S = 10.0, 30.0
 """How many times as long as a fit took here a helper may take for its own, and how much longer."""
 _MOST_MIB = 1024.0
 """Of samples that are sent to a helper, which is a copy of all."""
