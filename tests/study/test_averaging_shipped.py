@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("without_charts")
 
 CASES = {
     "wine": ("tabular", ["task=wine", "budget.epochs=20"], ("accuracy", 0.7)),
-    "diabetes": ("tabular", ["task=diabetes", "budget.epochs=20"], ("r2", 0.1)),
+    "diabetes": ("tabular", ["task=diabetes", "budget.epochs=8"], ("r2", 0.1)),
     "digits": ("digits", ["budget.epochs=4"], ("accuracy", 0.9)),
 }
 """The space, and what the winner reaches on the test samples."""
