@@ -22,7 +22,7 @@ from harness.study.stop import Stop
 T = TypeVar("T", covariant=True)
 
 
-class Fitting(Protocol[T]):
+class Fits(Protocol[T]):
     """What fits, here or, sent there, in another process."""
 
     def fit(self, number: int) -> T:
@@ -32,7 +32,7 @@ class Fitting(Protocol[T]):
 class Ahead(Generic[T]):
     """Has a helper make the ``wanted`` fits in their order; what it does not come to is made when it is asked for."""
 
-    def __init__(self, fitting: Fitting[T], wanted: Sequence[int], helpers: Helpers | None) -> None:
+    def __init__(self, fitting: Fits[T], wanted: Sequence[int], helpers: Helpers | None) -> None:
         self._fitting = fitting
         self._made: dict[int, T] = {}
         self._helper: Child | None = None
@@ -68,6 +68,6 @@ def main(connection: socket.socket, *, wanted: Sequence[int], shared: int) -> No
     """Make fits and send each with its number."""
     volunteer_for_the_oom_killer()
     with loading():
-        fitting: Fitting[object] = load_shared(shared)
+        fitting: Fits[object] = load_shared(shared)
     for number in wanted:
         connection.sendall(frame((number, fitting.fit(number))))
