@@ -61,13 +61,12 @@ class GroupProcesses:
             raise HardwareError(f"a process for the benchmark cannot be started ({error.strerror})") from error
         child.channel.send(request)
         while True:
-            alive = child.alive
             for answer in child.receive():
                 yield answer
                 if not isinstance(answer, Row):
                     self._bury(EXIT_S)
                     return
-            if not alive or child.channel.ended:
+            if child.silent:
                 end = self._bury(EXIT_S)
                 raise GroupFailed(f"its process died ({end})", out_of_memory=end.out_of_memory)
             if (left_s := deadline_s - time.monotonic()) <= 0:

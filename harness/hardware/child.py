@@ -155,11 +155,13 @@ class Child:
         finally:
             theirs.close()
             os.close(output)
+        self.silent = False
+        """Whether all is there that it will ever say, as of the last :meth:`receive` that was read to its end."""
         self.begin_task()
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs. Asked before :meth:`receive`: what a dead one has sent is then all there."""
+        """Whether the process runs."""
         return self._process.poll() is None
 
     @property
@@ -176,9 +178,11 @@ class Child:
 
     def receive(self) -> Iterator[Any]:
         """Send and read what goes through without waiting; yield the messages."""
+        alive = self.alive  # asked first: what a dead one has sent is then all there
         self._read()
         self.channel.flush()
         yield from self.channel.receive()
+        self.silent = not alive or self.channel.ended
 
     def kill(self) -> None:
         """End the process at once, with those that it has started."""

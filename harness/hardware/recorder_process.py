@@ -109,13 +109,12 @@ class RecorderProcess:
         """Take in what it has said, without waiting."""
         if (child := self._child) is None:
             return
-        alive = child.alive
         for message in child.receive():
             self._missing = message.get("reasons", self._missing)
             self._ever |= self._missing
             if "time_unix_s" in message:
                 self._answered_unix_s, self._asked, self._trouble = message["time_unix_s"], False, ""
-        if not alive or child.channel.ended:
+        if child.silent:
             self._bury(child)
 
     def _bury(self, child: Child) -> None:

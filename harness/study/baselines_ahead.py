@@ -49,9 +49,8 @@ class Ahead(Generic[T]):
         until_s = time.monotonic() + within_s
         while self._helper is not None and number not in self._made and not stop.signal:
             listen([self._helper], TURN_S)
-            alive = self._helper.alive
             self._made |= self._helper.receive()
-            if not alive or self._helper.channel.ended or time.monotonic() > until_s:
+            if self._helper.silent or time.monotonic() > until_s:
                 self.close()
         if number in self._made:
             return self._made[number]

@@ -134,11 +134,10 @@ class LocalProcesses:
     def _attend(self, index: int, watcher: Watcher) -> None:
         """Do what a worker has asked for, and what it has come to."""
         worker = self._workers[index]
-        alive = worker.alive
         for message in worker.receive():
             self._hear(index, message, watcher)
         task = self._tasks.get(index)
-        if not alive or worker.channel.ended:
+        if worker.silent:
             self._bury(index)
         elif task and task.due_s <= time.monotonic():
             task.due_s, task.killed = math.inf, True

@@ -88,13 +88,12 @@ class Beside(Retraining):
                     del waiting[0]
                 listen(running.values(), TURN_S)
                 for number, child in list(running.items()):
-                    alive = child.alive
                     for said in child.receive():
                         if isinstance(said, EpochRecord):
                             self._watch(said)
                         else:
                             done[number] = said
-                    if not alive or child.channel.ended:
+                    if child.silent:
                         end = running.pop(number).bury()
                         done.setdefault(number, Trained((), RuntimeError(f"its process ended: {end}")))
         finally:
