@@ -17,6 +17,7 @@ from harness.data.numbers import looks_missing
 _TEXTS = {"string", "empty"}
 _SHOWN = 3
 _WHOLE = re.compile(r"([+-]?\d+)\.0+(?![\d,])")
+_ONLY_WHOLE = re.compile(r"^([+-]?\d+)\.0*$")
 
 
 def row_of(row: int) -> str:
@@ -44,13 +45,17 @@ def is_text(column: pd.Series) -> bool:
 
 
 def with_missing(column: pd.Series, words: Sequence[str]) -> pd.Series:
-    """Return a column in which empty text, and the words that stand for it, are missing."""
-    if is_text(column):
+    """Return a column in which empty text, and the words that stand for it, are missing; ``-999`` is ``-999.0`` too."""
+    numbers = [word for word in words if _is_number(word)]
+    if is_text(column) and len(column):
         stripped = column.str.strip()
-        return column.mask((stripped == "") | stripped.isin(words)) if len(column) else column
-    numbers = [float(word) for word in words if _is_number(word)]
+        missing = (stripped == "") | stripped.isin(words)
+        if numbers:
+            wholes = {_ONLY_WHOLE.sub(r"\1", word) for word in numbers}
+            missing |= stripped.str.replace(_ONLY_WHOLE, r"\1", regex=True).isin(wholes)
+        return column.mask(missing)
     if numbers and is_numeric_dtype(column.dtype):
-        return column.mask(column.isin(numbers))
+        return column.mask(column.isin([float(word) for word in numbers]))
     return column
 
 

@@ -13,6 +13,7 @@ import pytest
 from harness.data import load
 from harness.data.columns import Reading
 from harness.data.targets import encode_targets
+from harness.data.texts import with_missing
 from harness.errors import DataError
 from harness.records import TaskKind
 from harness.spec.task import CsvTask, ParquetTask
@@ -159,6 +160,15 @@ def test_numbers_gone_wrong_are_told_by_line_after_rows_without_target(tmp_path)
     table["sold"] = table["sold"].astype(object)
     table.loc[3, "sold"] = None
     refuse(tmp_path, table, f"'\\?' .* line {ROWS + 1}; .*missing: ")
+
+
+def test_a_number_that_stands_for_a_missing_value_does_so_however_it_is_written(tmp_path):
+    written = pd.Series(["-999", " -999.0", "-999.", "-999.5", "v1.0", ""])
+    assert with_missing(written, ["-999", "v1"]).isna().tolist() == [True, True, True, False, False, True]
+    numbers = [f"{row}.5" for row in range(ROWS - 2)]
+    marked = load_csv(tmp_path, frame(area=["-999.0", "-999", *numbers]), missing=["-999"])
+    blank = load_csv(tmp_path, frame(area=["", "", *numbers]))
+    assert marked.preprocessing["numeric"] == blank.preprocessing["numeric"]
 
 
 @pytest.mark.parametrize("written", ["2024-03-%02d", "2024-03-%02d 12:30", "2024-03-%02dT12:30:00+01:00"])

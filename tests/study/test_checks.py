@@ -16,7 +16,7 @@ from harness.spec import load_spec
 from harness.study.checks import drift as drifting
 from harness.study.checks.examine import Examined, examine, examine_test
 from harness.study.checks.sample import Sample
-from harness.study.checks.samples import outliers
+from harness.study.checks.samples import outliers, stand_in
 
 ROWS, COLUMNS = 400, 6
 
@@ -100,6 +100,7 @@ PLANTED = {
     "label-noise": lambda frame: mislabelled(frame)[0],
     "imbalance": rare,
     "outliers": lambda frame: with_far(frame, "x3", -9999.0),
+    "stand-ins": lambda frame: with_far(frame, "x3", -999.0, rows=range(0, ROWS, 20)),
 }
 
 
@@ -153,6 +154,39 @@ def test_outliers_are_named_with_their_values_and_targets_have_some_too():
     assert found["outliers"].examples in {("sample 40: 1e+06",), ()}
     _, found, _ = checked(with_far(clean(values=True), "y", 1e5, rows=(40, 41, 42)), target="y")
     assert "the target has" in found["outliers"].evidence
+
+
+def test_a_value_that_stands_for_another_is_counted_and_what_is_told_to_do_ends_it():
+    frame = with_far(clean(values=True), "x1", -999.0, rows=range(0, ROWS, 20))
+    frame.loc[[1, 2, 3], "x1"] = 9999.0
+    frame.loc[[5], "x1"] = 500.0
+    sample = sample_of(frame["x1"].to_numpy())
+    high, low, far = outliers(sample)
+    assert (high.code, low.code, far.code) == ("stand-ins", "stand-ins", "outliers")
+    assert high.evidence.startswith("column 'x' is 9999 in 3 of 400 samples, and from -999 to 500 in the others")
+    assert "is -999 in 20 of 397 samples" in low.evidence
+    assert far.examples == ("sample 5: 500",)
+    _, found, _ = checked(frame, target="y", task={"missing": ["-999", "9999", "500"]})
+    assert found == {}
+    frame.loc[::25, "y"] = -1e6
+    assert "the target is -1e+06 in" in checked(frame, target="y")[1]["stand-ins"].evidence
+
+
+@settings(max_examples=50, deadline=None)
+@drawn(
+    seed=st.integers(0, 10_000),
+    kind=st.sampled_from(("normal", "lognormal", "poisson", "geometric", "uniform")),
+    rows=st.integers(50, 2000),
+)
+def test_what_is_merely_frequent_stands_for_nothing(seed, kind, rows):
+    rng = np.random.default_rng(seed)
+    values = np.round(getattr(rng, kind)(*{"poisson": (3,), "geometric": (0.1,)}.get(kind, (0, 1)), size=rows), 1)
+    values[rng.random(rows) < 0.3] = 0.0
+    assert stand_in(values) is None
+    assert stand_in(np.minimum(values, np.quantile(values, 0.9))) is None
+    far = values.max() + 2 * max(np.ptp(values), 1.0)
+    marked = np.where(np.arange(rows) % 10 == 0, far, values)
+    assert stand_in(marked) == (far if len(np.unique(marked)) > 10 else None)
 
 
 @settings(max_examples=50, deadline=None)

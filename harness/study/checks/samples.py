@@ -27,6 +27,10 @@ _SHOWN = 5
 MOST_SHARE = 0.01
 """Of the values of a column, most that count as outliers: what is more frequent is a group of its own."""
 OF_OUTLIERS = "correct them if they are errors or stand for a missing value (`missing`)"
+STAND_IN = 3
+"""Samples, at least, with a value that may stand for another, such as a missing one."""
+_DIFFERENT = 10
+"""Values, at least, that the others have: of fewer, the one far off is a kind among kinds."""
 _COMPARED = 1_000, 5_000
 """Most validation and training samples that are compared."""
 
@@ -52,18 +56,48 @@ def imbalance(dataset: TrainingData) -> Iterator[Suspicion]:
 
 
 def outliers(sample: Sample) -> Iterator[Suspicion]:
-    """Yield the columns of numbers, and the targets, with a few values that lie far from all others.
+    """Yield the columns of numbers, and the targets, with values that lie far from all others: one of many, or a few.
 
-    Far is ten times as far from the median as 95 % of the values; of values that are all above 0 three times as far in
+    One that several samples share, such as -999, is told as what may stand for a missing value. Of a few values, far is ten times as far from the median as 95 % of the values; of values that are all above 0 three times as far in
     their logarithms too, so that prices and counts with a long tail have none.
     """
     if sample.tabular:
         for place in range(sample.numbers):
             name = sample.names[place]
-            yield from far_values(f"column {name!r}", sample.own_units(place), sample.index, subject=name)
+            yield from _far_of_a_column(f"column {name!r}", sample.own_units(place), sample.index, subject=name)
     if not sample.classes:
         for values in sample.targets.reshape(len(sample), -1).astype(np.float64).T:
-            yield from far_values("the target", values, sample.index)
+            yield from _far_of_a_column("the target", values, sample.index)
+
+
+def _far_of_a_column(what: str, values: Floats, index: Indices, subject: str = "") -> Iterator[Suspicion]:
+    while (value := stand_in(values)) is not None:
+        there = values == value
+        others = values[~there]
+        yield Suspicion(
+            "stand-ins",
+            f"{what} is {value:.6g} in {there.sum():,} of {len(values):,} samples, and from {others.min():.4g} to "
+            f"{others.max():.4g} in the others",
+            f'if that stands for a missing value, say `missing: ["{value:.6g}"]`',
+            subject=subject,
+            share=float(there.mean()),
+            examples=tuple(f"sample {row}" for row in index[there][:_SHOWN]),
+        )
+        values, index = others, index[~there]
+    yield from far_values(what, values, index, subject)
+
+
+def stand_in(values: Floats) -> float | None:
+    """Return the lowest or highest value where several have it, and it is as far from the others as these span."""
+    if len(values) < _LEAST:
+        return None
+    for value in (values.min(), values.max()):
+        others = values[values != value]
+        if len(values) - len(others) < STAND_IN or len(np.unique(others)) < _DIFFERENT:
+            continue
+        if np.abs(others - value).min() >= np.ptp(others):
+            return float(value)
+    return None
 
 
 def far_values(what: str, values: Floats, index: Indices, subject: str = "") -> Iterator[Suspicion]:
