@@ -4,10 +4,6 @@ Run: ``python benchmarks/fashion.py [--seeds 3] [--timeout 30m] [--timeout 2h] >
 takes minutes for the candidate, and the time that is given for each search. Goals: a candidate with 0.940 test accuracy
 in 8 minutes, a search with 0.945 in 30 minutes and with 0.953 in two hours.
 
-``--families resnet,convnext,vit`` trains one candidate of each of these instead, as ``fashion_families/`` has them.
-Goals: 0.93, 0.90 and 0.90 within 20 minutes each. On one thread of a core that did other work too (load 3 to 6) they
-reached 0.9268 in 23 minutes, 0.9212 in 43 (28 of the processor) and 0.8978 in 34, with seed 0.
-
 Each row is the command that a user would type in a process of its own. The candidate is trained on the training part
 and kept as it is; a search refits its winner on training and validation samples. The test samples are opened once, at
 the end of each command, and nothing was chosen by them.
@@ -25,9 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
-FOLDER = Path(__file__).with_name("fashion_families")
 CANDIDATE = ("--trials", "1", "--set", "training.final=keep")
 FIELDS = ("what", "seed", "seconds", "cpu_seconds", "load_before", "complete", "validation_accuracy", "test_accuracy")
 
@@ -37,18 +31,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--timeout", action="append", default=[], help="also search for so long, such as 30m")
-    parser.add_argument("--families", help="of fashion_families/, separated by commas")
     options = parser.parse_args()
-    if options.families:
-        commands = {name: (str(FOLDER / f"{name}.yaml"),) for name in options.families.split(",")}
-    else:
-        shipped = {"candidate": CANDIDATE} | {f"search {time_}": ("--timeout", time_) for time_ in options.timeout}
-        commands = {what: ("fashion-mnist", *arguments) for what, arguments in shipped.items()}
+    commands = {"candidate": CANDIDATE} | {f"search {time_}": ("--timeout", time_) for time_ in options.timeout}
     table = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
     table.writeheader()
     for what, arguments in commands.items():
         for seed in range(options.seeds):
-            table.writerow({"what": what, "seed": seed, **search(arguments, seed)})
+            table.writerow({"what": what, "seed": seed, **search(("fashion-mnist", *arguments), seed)})
             sys.stdout.flush()
 
 

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -173,43 +172,31 @@ NAMES = {"onnx": "model.onnx", "torch": "model.pt2"}
 KINDS = [_towns, _words, _values, _diabetes, _digits, _icons, _arrays, _module]
 NETWORKS = [_resnet, _convnext, _mobilenet, _vit, _members, _realmlp, _ft_transformer, _periodic]
 """Of these the form that allows less is tried: ONNX has fewer operators, and is traced by torch.export as well."""
-CASES = [
-    pytest.param(make, form, id=f"{form}{make.__name__.replace('_', '-')}")
-    for make in (*KINDS, *NETWORKS)
-    for form in NAMES
-    if form == "onnx" or make in KINDS
-]
 
 
-@pytest.fixture(scope="module")
-def case(request, tmp_path_factory, exporting):
-    folder = tmp_path_factory.mktemp(request.param.__name__)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(ROOT), *sys.path])
-        run, arrays = request.param(folder, exporting.search)
-        known = exporting.known(run)
-        rows = np.arange(len(known)) if "file" in known else known["index"].to_numpy()
-        arrays = {name: array[rows] for name, array in arrays.items()}
-        yield SimpleNamespace(run=run, arrays=arrays, known=known, folder=folder)
-
-
-@pytest.mark.parametrize(("case", "form"), CASES, indirect=["case"])
-def test_the_predictions_of_the_run_come_out(case, form, exporting):
-    exported = harness.export(case.run, format=form, out=case.folder / NAMES[form], trust=True)
-    assert exported.difference < 1e-5
-    assert not exported.note
-    if form == "onnx":
-        found = exporting.run_onnx(exported.path, case.arrays)
-        if "label" in found:
-            assert found["label"].tolist() == case.known["predicted_name"].tolist()
-        answers = found["probabilities"] if "label" in found else found["value"]
-    else:
-        answers = _with_torch(exported.path, case.arrays)
-    expected = case.known.filter(regex="^probability_|^predicted(_[0-9]+)?$").to_numpy()
-    expected = expected[:, 1:] if "predicted_name" in case.known else expected
-    np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-5)
-    assert "label" in case.known or answers.shape == expected.shape
-    exec(exporting.code_of(exported.card.read_text()).replace(exported.path.name, str(exported.path)), {})
+@pytest.mark.parametrize("make", [*KINDS, *NETWORKS], ids=lambda make: make.__name__.strip("_"))
+def test_the_predictions_of_the_run_come_out(tmp_path, monkeypatch, exporting, make):
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    run, arrays = make(tmp_path, exporting.search)
+    known = exporting.known(run)
+    rows = np.arange(len(known)) if "file" in known else known["index"].to_numpy()
+    arrays = {name: array[rows] for name, array in arrays.items()}
+    for form in NAMES if make in KINDS else ("onnx",):
+        exported = harness.export(run, format=form, out=tmp_path / NAMES[form], trust=True)
+        assert exported.difference < 1e-5
+        assert not exported.note
+        if form == "onnx":
+            found = exporting.run_onnx(exported.path, arrays)
+            if "label" in found:
+                assert found["label"].tolist() == known["predicted_name"].tolist()
+            answers = found["probabilities"] if "label" in found else found["value"]
+        else:
+            answers = _with_torch(exported.path, arrays)
+        expected = known.filter(regex="^probability_|^predicted(_[0-9]+)?$").to_numpy()
+        expected = expected[:, 1:] if "predicted_name" in known else expected
+        np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-5)
+        assert "label" in known or answers.shape == expected.shape
+        exec(exporting.code_of(exported.card.read_text()).replace(exported.path.name, str(exported.path)), {})
 
 
 def _with_torch(path, arrays):
