@@ -62,7 +62,10 @@ def spaces(name: str) -> Iterator[tuple[str, Space]]:
         for other in (family, *(new for new, old in SIBLINGS[name].items() if old == family)):
             fixed = {**candidate, "architecture": {other: candidate["architecture"][family]}}
             seen[other] += 1
-            yield f"{other} {seen[other]}" if seen[other] > 1 else other, {**shipped, "space": {**shipped["space"], **fixed}}
+            yield (
+                f"{other} {seen[other]}" if seen[other] > 1 else other,
+                {**shipped, "space": {**shipped["space"], **fixed}},
+            )
 
 
 def trained(space: Mapping[str, Any], seed: int) -> Mapping[str, object]:

@@ -16,6 +16,7 @@ from harness.plan.lean import lean
 from harness.records import Named
 from harness.registry import Registry
 from harness.spec.idle import Idle
+from harness.train.muon import Muon
 from harness.train.options import Option, OptionConfig, configure
 from harness.train.weights import groups_of, matrices
 
@@ -126,7 +127,7 @@ class Adagrad(OptionConfig):
     """L2 penalty: this times the weight is added to its gradient."""
 
 
-class Muon(OptionConfig):
+class MuonConfig(OptionConfig):
     """Muon (Jordan et al., 2024) for matrices, AdamW for all else: embeddings, convolutions, norms and biases.
 
     A matrix's step is its momentum made orthogonal, of the size that AdamW's would have (Liu et al., 2025,
@@ -189,7 +190,7 @@ def _sgd(config: Sgd, model: nn.Module, place: Place) -> Built:
     return _one(torch.optim.SGD)(config.model_copy(update={"nesterov": looks_ahead}), model, place)
 
 
-def _muon(config: Muon, model: nn.Module, place: Place) -> Built:
+def _muon(config: MuonConfig, model: nn.Module, place: Place) -> Built:
     whole = matrices(model)
     chosen = set(map(id, whole))
     others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
@@ -197,7 +198,7 @@ def _muon(config: Muon, model: nn.Module, place: Place) -> Built:
     if whole:
         groups = groups_of(model, config.lr, config.weight_decay, without=others)
         built.append(
-            lean(torch.optim.Muon)(
+            lean(Muon if place.device.type == "cpu" else torch.optim.Muon)(
                 groups, momentum=config.momentum, nesterov=config.nesterov, adjust_lr_fn="match_rms_adamw"
             )
         )
@@ -252,5 +253,6 @@ optimizers.add(
 )
 optimizers.add("adagrad", Option("Adagrad", Adagrad, _one(torch.optim.Adagrad)))
 optimizers.add(
-    "muon", Option("Muon for matrices, AdamW for the rest", Muon, _muon, idle=(Idle(("nesterov",), {"momentum": 0.0}),))
+    "muon",
+    Option("Muon for matrices, AdamW for the rest", MuonConfig, _muon, idle=(Idle(("nesterov",), {"momentum": 0.0}),)),
 )
