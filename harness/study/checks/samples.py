@@ -58,8 +58,9 @@ def imbalance(dataset: TrainingData) -> Iterator[Suspicion]:
 def outliers(sample: Sample) -> Iterator[Suspicion]:
     """Yield the columns of numbers, and the targets, with values that lie far from all others: one of many, or a few.
 
-    One that several samples share, such as -999, is told as what may stand for a missing value. Of a few values, far is ten times as far from the median as 95 % of the values; of values that are all above 0 three times as far in
-    their logarithms too, so that prices and counts with a long tail have none.
+    One that several samples share, such as -999, is told as what may stand for a missing value. Of a few values, far is
+    ten times as far from the median as 95 % of the values; of values that are all above 0 three times as far in their
+    logarithms too, so that prices and counts with a long tail have none.
     """
     if sample.tabular:
         for place in range(sample.numbers):
