@@ -120,6 +120,7 @@ def reduced(words):
         small += ["--timeout", "120s", "--set", "budget.epochs=2", "--set", "search.baselines=false"]
         small += ["--set", "search.checks=false"]
         small += ["--set", "training.final=keep"]
+        small += [] if "--plan" in kept else ["--plan", "safe"]
     if "--workers" not in kept:
         small += ["--workers", "0"]
     if "fashion-mnist" in kept:
