@@ -251,6 +251,8 @@ class Plan:
     arm: str = "alone"
     """``alone``, or ``stacked``: its steps are taken with those of others, or as if they were, in one program."""
     arm_reason: str = ""
+    most_epochs: int = 0
+    """The epochs that there was time for, where these are fewer than were asked for; 0: all that were asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ _FIX = "the run was cut short or copied in part: finish it with 'harness search 
 _TIMES = ("train_s", "validation_s", "train_samples_s")
 """Columns that are named as those of metrics are."""
 _TRIAL_NUMBERS = ["trial", "value", "seed", "epochs", "best_epoch", "precision_ratio", "batch_size", "threads"]
-_LATER_NUMBERS = ["micro_batch", "shared_with", "lost_s", "attempts", "same_as"]
+_LATER_NUMBERS = ["micro_batch", "most_epochs", "shared_with", "lost_s", "attempts", "same_as"]
 _LATER_NUMBERS += [
     "idle_power_w",
     "energy_j_per_sample",

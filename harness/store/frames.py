@@ -34,6 +34,7 @@ PLAN_DTYPES = {
     "threads_reason": "string",
     "arm": "string",
     "arm_reason": "string",
+    "most_epochs": "Int64",
 }
 
 METRICS = "metrics"
@@ -176,6 +177,7 @@ def _trial_row(trial: TrialRecord) -> dict[str, Any]:
         **_metrics("validation", trial.validation),
         **{name: getattr(plan, name) if plan else None for name in PLAN_DTYPES},
         "micro_batch": (plan.micro_batch or plan.batch_size) if plan else None,
+        "most_epochs": (plan.most_epochs or None) if plan else None,
         **_named(trial.figures, FIGURES),
         **{f"predicted_{name}": trial.predicted.get(name, NAN) for name in PREDICTED},
         "notes": "; ".join(trial.notes),

@@ -48,6 +48,8 @@ class Assignment:
     attempt: int = 1
     plan: Plan | None = None
     """How it is trained; None: that is chosen by what its model and this machine are, past the gates."""
+    shorten: bool = False
+    """Whether it is trained for as many epochs as there is time for, where that is fewer than were asked for."""
 
 
 Group = tuple[Assignment, ...]

@@ -31,6 +31,9 @@ from harness.study.trial.memory import halved
 NOT_STARTED = 3
 """After so many trials in a row that could not finish in the time that is left, the search does not go on asking."""
 
+NONE_STARTED = 2
+"""The same where no trial is complete: one of these is then trained for fewer epochs, and that needs time too."""
+
 FIRST_TOGETHER = 2
 """Trials that a time budget lets into a program before it is known how long one takes."""
 
@@ -78,6 +81,10 @@ class Coordinator:
             self._first_of.setdefault(self._key(known.params, known.seed), number)
         self._not_started = 0
         """Trials in a row that would have taken longer than what is left."""
+        self._passed_over: dict[int, tuple[Stretch, TrialRecord]] = {}
+        """Those of them that may be trained for fewer epochs, should none be complete."""
+        self._shortened: int | None = None
+        """The trial that is trained for fewer epochs, lest there be none."""
         self._shares_s = [each.seconds for each in archive.records.values() if _of_program(each)]
         """Seconds of the complete trials that shared their program."""
         self._twins: dict[int, list[Stretch]] = {}
@@ -87,7 +94,7 @@ class Coordinator:
         """Train until ``total`` trials have ended and none is worth going on with; yield each stretch's record."""
         while True:
             yield from self._fill(total)
-            if not self._groups.under_way:
+            if not self._groups.under_way and not self._begin_shortened():
                 return
             yield from self._settle(self._executor.wait(self, POLL_S))
             if reason := self._stop.reason:
@@ -117,7 +124,7 @@ class Coordinator:
     def _fill(self, total: int) -> Iterator[TrialRecord]:
         """Submit groups as long as there is room; yield what needs no training."""
         while not self._stop.reason and (free := self._packing.allowed() - len(self._groups.under_way)) > 0:
-            if self._not_started >= NOT_STARTED:
+            if self._not_started >= (NONE_STARTED if self._passed_over else NOT_STARTED):
                 return
             if any(group.alone for group in self._groups.under_way):
                 return
@@ -126,6 +133,29 @@ class Coordinator:
             if group is None:
                 return
             self._submit(group)
+
+    def _may_be_shortened(self, stretch: Stretch) -> bool:
+        """Tell whether fewer epochs of a trial are better than none: it is one of a search, and goes to its end."""
+        if self._archive.best is not None or self._shortened is not None:
+            return False
+        return stretch.seed is None and stretch.plan is None and stretch.until >= self._job.spec.budget.epochs
+
+    def _begin_shortened(self) -> bool:
+        """Begin the shortest of the trials that were not started, for as many epochs as there is time for.
+
+        Only where the search would end without a complete one, and once: what is left over is not tried again.
+        """
+        if self._archive.best is not None or self._stop.reason or not self._passed_over:
+            return False
+        stretch, _ = min(self._passed_over.values(), key=lambda each: each[1].predicted.get("train_seconds", math.inf))
+        self._passed_over.clear()
+        self._shortened = stretch.trial
+        self._running[stretch.trial] = Running(stretch, replace(self._assignment(stretch), shorten=True), started=True)
+        self._groups.again(self._running[stretch.trial], alone=False)
+        group = self._groups.next(self._packing.allowed())
+        assert group is not None, "it is ready, and nothing else is under way"
+        self._submit(group)
+        return True
 
     def _together(self) -> float:
         """Return how many trials may be trained as one program in the time that is left."""
@@ -183,10 +213,15 @@ class Coordinator:
         yield from self._conclude([(stretch, evaluation)])
 
     def _prepare(self, stretch: Stretch) -> None:
-        """Make the assignment of a stretch, from what is left of earlier attempts; it waits for its group."""
+        """Have a stretch wait for its group."""
+        self._running[stretch.trial] = Running(stretch, self._assignment(stretch))
+        self._groups.add(self._running[stretch.trial])
+
+    def _assignment(self, stretch: Stretch) -> Assignment:
+        """Make the assignment of a stretch, from what is left of earlier attempts."""
         spec, trial = self._job.spec, stretch.trial
         earlier = self._archive.results.get(trial)
-        assignment = Assignment(
+        return Assignment(
             trial=trial,
             seed=derive_seed(spec.search.seed, "trial", trial) if stretch.seed is None else stretch.seed,
             candidate=candidate_at(spec, stretch.params),
@@ -199,8 +234,6 @@ class Coordinator:
             micro_batch=earlier.record.plan.micro_batch if earlier and earlier.record.plan else 0,
             plan=stretch.plan,
         )
-        self._running[trial] = Running(stretch, assignment)
-        self._groups.add(self._running[trial])
 
     def _submit(self, group: RunningGroup) -> None:
         shared = self._packing.allowed() > 1 and not group.alone and not self._exclusive
@@ -243,7 +276,10 @@ class Coordinator:
             self._not_started = self._not_started + 1 if in_vain else 0
             if _of_program(record):
                 self._shares_s.append(record.seconds)
-            if in_vain or record.outcome is not Outcome.INTERRUPTED:
+            if in_vain and self._may_be_shortened(stretch):
+                self._passed_over[record.trial] = stretch, record
+            told = in_vain or record.outcome is not Outcome.INTERRUPTED
+            if told and record.trial != self._shortened:  # of that one there was nothing to learn, and it was told so
                 self._source.tell(stretch, None if in_vain else Result(record, evaluation.epochs))
             self._observer.trial_ended(record)
             yield record

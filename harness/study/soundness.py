@@ -73,6 +73,7 @@ def plan_flaw(plan: Plan) -> str:
         {
             f"a batch size of {plan.batch_size}": plan.batch_size not in COUNTS[1:],
             f"a micro-batch of {plan.micro_batch}": not 0 <= plan.micro_batch <= max(0, plan.batch_size),
+            f"at most {plan.most_epochs} epochs": plan.most_epochs not in COUNTS,
             f"{plan.threads} threads": plan.threads not in COUNTS[1:],
         }
     )

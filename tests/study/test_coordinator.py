@@ -490,6 +490,43 @@ def test_when_three_trials_in_a_row_cannot_finish_in_the_time_that_is_left_no_mo
     assert outcomes(run(tmp_path / "run", spec, Computed(1))) == {"complete": 14}
 
 
+class TooLate:
+    """Ends trials as not started unless they may be shortened, with what their training was predicted to take."""
+
+    def __init__(self, executor, predicted):
+        self.executor, self.predicted = executor, predicted
+
+    def __call__(self, evaluation):
+        (asked,) = [each for each in self.executor.submitted if each.trial == evaluation.trial][-1:]
+        if asked.shorten:
+            return evaluation
+        record = dataclasses.replace(evaluation.record, outcome=Outcome.INTERRUPTED, values=(), epochs=0, best_epoch=0)
+        predicted = {"train_seconds": self.predicted[evaluation.trial % len(self.predicted)]}
+        return Evaluation(dataclasses.replace(record, predicted=predicted), [])
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_where_no_trial_could_finish_the_shortest_is_trained_for_fewer_epochs(tmp_path, slots):
+    executor = Computed(slots)
+    executor.shape = TooLate(executor, [30.0, 20.0, 40.0, 50.0])
+    archive = run(tmp_path / "run", spec_of(), executor, stop=Stop(1000.0))
+    assert [each.trial for each in executor.submitted if each.shorten] == [1]
+    assert archive.best.trial == 1
+    assert (archive.records[1].attempts, archive.records[1].outcome) == (2, Outcome.COMPLETE)
+    assert outcomes(archive)["complete"] == 1, "what comes next has no time either, and is not shortened"
+    again = run(tmp_path / "run", spec_of(), Computed(slots))
+    assert outcomes(again) == {"complete": 14}
+    assert again.records[1].attempts == 2, "it is not trained once more"
+
+
+def test_a_trial_that_would_stop_at_a_rung_is_not_shortened(tmp_path):
+    executor = Computed(1)
+    executor.shape = TooLate(executor, [1.0])
+    archive = run(tmp_path / "run", spec_of("search.pruner=asha"), executor, stop=Stop(1000.0))
+    assert not [each for each in executor.submitted if each.shorten]
+    assert outcomes(archive) == {"interrupted": 3}
+
+
 @pytest.mark.parametrize("pruner", ["none", "asha"])
 def test_a_trial_that_there_is_no_time_for_keeps_no_others_from_being_trained(tmp_path, pruner):
     def too_late(evaluation):

@@ -9,6 +9,7 @@ from harness.errors import HardwareError, Interrupted, TimedOut
 from harness.records import Figures, Outcome
 from harness.spec import options_of
 from harness.study.decide.points import middle_candidate
+from harness.study.final.recipes import recipes
 from harness.study.stop import Stop
 from harness.study.trial.building import place_training, plan_training
 from harness.study.trial.evaluate import JobWorkshop
@@ -364,6 +365,25 @@ def test_what_cannot_finish_in_the_time_of_the_run_stays_open_and_is_not_started
     assert annealing.outcome is Outcome.INTERRUPTED, "its schedule is gone to its end"
     short = evaluate(real.job_of("budget.time=1h", "search.plan=safe", "training.epochs=2"), left_s=300.0)
     assert short.outcome is Outcome.COMPLETE, "it has two epochs of its own"
+
+
+def test_what_cannot_finish_is_trained_for_fewer_epochs_where_it_may_be(real, evaluate, monkeypatch):
+    monkeypatch.setattr(Prober, "predict", lambda *_, **__: {"epoch_s": 100.0, "step_s": 1.0, "memory_mb": 1.0})
+    job = real.job_of("budget.time=1h", "search.plan=safe", "space.schedule=cosine")
+    shortened = evaluate(job, left_s=300.0, shorten=True)
+    record = shortened.record
+    assert (shortened.outcome, record.epochs, record.plan.most_epochs) == (Outcome.COMPLETE, 2, 2)
+    assert record.reason == "trained for 2 of 4 epochs: there was no time for more"
+    two = evaluate(real.job_of("budget.time=1h", "search.plan=safe", "space.schedule=cosine", "training.epochs=2"))
+    assert [each.learning_rate for each in shortened.epochs] == [each.learning_rate for each in two.epochs]
+    assert [each.validation for each in shortened.epochs] == [each.validation for each in two.epochs]
+    assert all(each.schedule <= 2 for each in recipes(job, record)), "a refit is no longer"
+    same = evaluate(job, plan=record.plan)
+    assert [each.train for each in same.epochs] == [each.train for each in shortened.epochs], "its plan says so"
+    assert evaluate(job, left_s=500.0, shorten=True).record.epochs == 4, "there is time for all"
+    assert evaluate(job, left_s=120.0, shorten=True).outcome is Outcome.INTERRUPTED, "not even one with a margin"
+    warm = real.job_of("budget.time=1h", "search.plan=safe", "space.schedule={cosine: {warmup_epochs: 2.0}}")
+    assert evaluate(warm, left_s=300.0, shorten=True).outcome is Outcome.INTERRUPTED, "its rate would only rise"
 
 
 def test_what_would_not_finish_by_what_is_remembered_is_measured_again(real, evaluate, monkeypatch):

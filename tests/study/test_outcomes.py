@@ -92,13 +92,26 @@ def test_a_failing_candidate_does_not_end_the_search(search, fault, outcome, rea
 def test_a_trial_that_cannot_finish_in_the_time_is_not_started_and_taken_up_when_there_is_more(search, monkeypatch):
     monkeypatch.setenv("STEP_S", "0.2")
     said = "trial 0 interrupted: not started: 60 epochs take about "
+    rising = "space.schedule={cosine: {warmup_epochs: 50.0}}"  # in fewer epochs than these nothing would be gained
     with pytest.raises(NoSuccessfulTrialError, match=said) as caught:
-        search("slow", trials=1, timeout_s=30.0, overrides=["budget.epochs=60"])
+        search("slow", trials=1, timeout_s=30.0, overrides=["budget.epochs=60", rising])
     run = str(caught.value).partition(": ")[0]
     monkeypatch.setenv("STEP_S", "0")
     resumed = harness.search(resume=run, overrides=["budget.time=5m"], trust=True, workers=0)
     assert list(resumed.trials["outcome"]) == ["complete"]
     assert list(resumed.epochs["epoch"]) == [*range(1, 61)]
+
+
+@pytest.mark.slow
+def test_where_no_trial_can_finish_one_has_as_many_epochs_as_there_is_time_for(search, monkeypatch):
+    monkeypatch.setenv("STEP_S", "0.2")
+    result = search("slow", trials=1, timeout_s=60.0, overrides=["budget.epochs=60", "space.batch_size=256"])
+    (trial,) = result.trials.to_dict("records")
+    assert 1 <= trial["epochs"] == trial["most_epochs"] < 60
+    assert trial["reason"] == f"trained for {trial['epochs']} of 60 epochs: there was no time for more"
+    assert result.test["accuracy"] > 0.3
+    assert harness.verify(result.run).state == "intact"
+    assert str(harness.reproduce(result.run, trust=True).level) == "exact"
 
 
 def test_the_record_of_a_failed_trial_says_what_is_known(search):

@@ -31,7 +31,7 @@ def recipes(job: Job, winner: TrialRecord) -> tuple[Recipe, ...]:
     fit in stages there is the whole of it, as an early stage may have been the best by a tie alone.
     """
     candidate = Candidate.from_dict(winner.candidate)
-    epochs, best = epochs_of(job, candidate), winner.best_epoch
+    epochs, best = epochs_of(job, candidate, winner.plan), winner.best_epoch
     whole = Recipe(f"all {_said(epochs)}", epochs, epochs)
     if best == epochs:
         return (whole,)

@@ -24,6 +24,7 @@ from harness.study.trial.building import (
     place_evaluation,
     place_training,
     plan_training,
+    shorter,
     stages_of,
     static_figures,
     training_seed,
@@ -121,7 +122,7 @@ class Attempt:
             plan = plan_training(job, candidate, job.dataset, train, micro_batch=micro_batch)
             progress.plan = plan
             progress.gates.before_training(candidate, plan)
-            self._check_whether_it_can_finish(candidate, plan)
+            plan = self._in_time(candidate, plan)
         progress.plan = plan
         models.load_weights(candidate.architecture, model)
         fit = make_fit(
@@ -151,8 +152,11 @@ class Attempt:
         progress.batch = min(largest_batch(candidate, len(self._job.dataset.train)), len(self._job.dataset.train))
         return candidate
 
-    def _check_whether_it_can_finish(self, candidate: Candidate, plan: Plan) -> None:
-        """Raise unless all epochs that must be trained fit in the time that is left, as far as that is known."""
+    def _in_time(self, candidate: Candidate, plan: Plan) -> Plan:
+        """Return the plan if all epochs that must be trained fit in the time that is left, as far as that is known.
+
+        With fewer epochs where it may be shortened so. Raises :class:`TrialEnd` otherwise.
+        """
         assignment, gates = self._assignment, self._progress.gates
         epochs = min(assignment.until, fewest_epochs(self._job, assignment.candidate)) * self._job.trainings
 
@@ -163,7 +167,12 @@ class Attempt:
         try:
             check(gates.predicted.get("epoch_s", math.nan))
         except TrialEnd:
-            check(gates.epoch_s_again(candidate, plan))
+            epoch_s = gates.epoch_s_again(candidate, plan)
+            left_s = min(assignment.time_s, assignment.left_s) - self._progress.seconds
+            if assignment.shorten and (shortened := shorter(self._job, candidate, plan, epoch_s, left_s)):
+                return shortened
+            check(epoch_s)
+        return plan
 
     def _resumed(self) -> _Setup | None:
         """Set up the training as its checkpoint left it, and report what led there once more.

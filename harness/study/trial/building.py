@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,6 +23,8 @@ from harness.train.loss import loss_name, make_criterion
 from harness.train.randomness import chance
 
 REFIT_MARGIN = 1.2
+SHORTER = 0.8
+"""Of the time that is left, what a training takes that is shortened to it: cut off it would have been in vain."""
 EVALUATION_BATCH = 512
 """Batch size where nothing is learned: large enough to keep a device busy."""
 
@@ -69,17 +72,25 @@ def smallest_batch(candidate: Candidate, samples: int) -> int:
     return min(samples, min(sizes_for(samples)) if size == "auto" else size)
 
 
-def epochs_of(job: Job, candidate: Candidate) -> int:
+def epochs_of(job: Job, candidate: Candidate, plan: Plan | None = None) -> int:
     """Return how many epochs the candidate is trained at most, which is what its schedule runs along; or its stages."""
     if stages := stages_of(candidate):
         return min(stages, job.spec.budget.epochs)
-    return min(candidate.training.epochs or job.spec.budget.epochs, job.spec.budget.epochs)
+    asked = min(candidate.training.epochs or job.spec.budget.epochs, job.spec.budget.epochs)
+    return min(asked, plan.most_epochs) if plan is not None and plan.most_epochs else asked
 
 
 def fewest_epochs(job: Job, candidate: Candidate) -> int:
     """Return how many epochs the candidate is trained at least, unless it is given up."""
     patience = 0 if anneals(candidate.schedule) or stages_of(candidate) else candidate.training.patience
     return min(epochs_of(job, candidate), patience + 1) if patience else epochs_of(job, candidate)
+
+
+def shorter(job: Job, candidate: Candidate, plan: Plan, epoch_s: float, left_s: float) -> Plan | None:
+    """Return the plan with as many epochs as fit into what is left; None where none do beyond a warm-up of the rate."""
+    most = int(SHORTER * left_s / (epoch_s * job.trainings)) if 0.0 < epoch_s < math.inf and left_s > 0.0 else 0
+    least = int(candidate.schedule.params.get("warmup_epochs", 0)) + 1
+    return replace(plan, most_epochs=most) if least <= most < epochs_of(job, candidate) else None
 
 
 def refit_growth(job: Job) -> float:
@@ -178,7 +189,7 @@ def make_fit(
     epochs: int | None = None,
 ) -> Fit:
     """Return the training that yields one record per epoch, for the candidate's own number unless told otherwise."""
-    first, epochs = job.objectives[0], epochs or epochs_of(job, candidate)
+    first, epochs = job.objectives[0], epochs or epochs_of(job, candidate, plan)
     counts = problems[dataset.shape.kind].class_counts(dataset.train.targets, dataset.shape)
     targets = Targets(dataset.shape, counts, validation_scorer(job, dataset))
     recipe: Recipe = (

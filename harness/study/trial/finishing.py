@@ -63,7 +63,7 @@ def outputs_of(job: Job, progress: Progress, fit: Bookkeeping, validation: Batch
 
 def _completed(job: Job, progress: Progress) -> End:
     epochs = progress.epochs
-    asked, done = epochs_of(job, progress.assignment.candidate), len(epochs)
+    asked, done = epochs_of(job, progress.assignment.candidate, progress.plan), len(epochs)
     if job.trainings > 1:
         return End(Outcome.COMPLETE, f"trained for {job.spec.evaluation}, {done} epochs in all")
     if stages_of(progress.assignment.candidate):
@@ -71,6 +71,9 @@ def _completed(job: Job, progress: Progress) -> End:
     if done < asked:
         (best,) = best_epochs(job.objectives[0], epochs)
         return End(Outcome.COMPLETE, f"no improvement after epoch {best.epoch}: stopped at epoch {done} of {asked}")
+    if progress.plan is not None and progress.plan.most_epochs:
+        wanted = epochs_of(job, progress.assignment.candidate)
+        return End(Outcome.COMPLETE, f"trained for {asked} of {wanted} epochs: there was no time for more")
     return End(Outcome.COMPLETE, f"trained for all {asked} epochs")
 
 
