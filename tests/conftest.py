@@ -15,10 +15,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is imported: two teams of threads on two cores are slower than none (0.02 to 0.35 times as fast).
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A busy neighbour makes any example slow.
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control starts what runs in its background so; tests that press Ctrl-C would wait for ever.

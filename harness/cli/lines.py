@@ -92,7 +92,9 @@ class Lines(Observer):
         value = record.values[0]
         best = value == value and self._first.better(value, self._best)
         self._best = value if best else self._best
-        return f"{text} {self._first.metric} {value:.4f}{' (best)' if best else ''}  {record.seconds:.1f} s"
+        shortened = record.plan is not None and record.plan.most_epochs
+        more = f", {record.reason}" if shortened else ""
+        return f"{text} {self._first.metric} {value:.4f}{' (best)' if best else ''}  {record.seconds:.1f} s{more}"
 
 
 _FINAL = {

@@ -15,7 +15,7 @@ from harness.report.statistics import trained
 from harness.report.wording import NOT_MEASURED, clipped, plural
 from harness.store.ledger import alike
 
-REMARKED = ("same_as", "batch_size", "micro_batch", "shared_with", "attempts")
+REMARKED = ("same_as", "batch_size", "micro_batch", "most_epochs", "shared_with", "attempts")
 """Columns of ``trials.parquet`` that :func:`remarks` looks at."""
 _SHOWN_NOTES = 12
 _SHOWN_TRIALS = 8
@@ -76,6 +76,8 @@ def remarks(trial: Mapping[Any, Any]) -> Iterator[str]:
         return
     if _in_parts(trial):
         yield f"batches of {batch_text(trial)}"
+    if pd.notna(trial["most_epochs"]):
+        yield f"trained for {plural(int(trial['most_epochs']), 'epoch')}: there was no time for all that were asked for"
     if pd.notna(trial["shared_with"]) and trial["shared_with"] > 0:
         yield f"one of {int(trial['shared_with']) + 1} in a program; seconds, energy and memory are its share"
     if pd.notna(trial["attempts"]) and trial["attempts"] > 1:

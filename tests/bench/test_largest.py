@@ -27,7 +27,7 @@ class Memory:
         return batch <= self.limit
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cap=st.integers(1, 2**20), limit=st.integers(0, 2**21))
 def test_the_answer_is_exact_within_few_tries(cap, limit):
     fits = Memory(limit)
@@ -39,7 +39,7 @@ def test_the_answer_is_exact_within_few_tries(cap, limit):
     assert found.stop_reason == ("cap" if limit >= cap else "precise")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(limit=st.integers(1, 2**20 - 1), within=st.sampled_from([0.01, 0.1, 0.5]))
 def test_a_tolerance_bounds_the_gap_and_saves_tries(limit, within):
     fits = Memory(limit)
@@ -49,7 +49,7 @@ def test_a_tolerance_bounds_the_gap_and_saves_tries(limit, within):
     assert found.tries <= largest(Memory(limit), cap=2**20).tries
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(limit=st.integers(0, 1000), seconds=st.integers(0, 30))
 def test_no_try_begins_after_the_time_and_what_is_known_is_told(limit, seconds):
     ticks = iter(range(10_000))

@@ -148,7 +148,7 @@ def test_layouts_and_formats_of_a_convolution_have_one_shape_so_that_they_take_t
 @given(
     st.floats(1e-6, 10.0), st.floats(0.5, 300.0), st.floats(1.0, 1e6), st.sampled_from(["quick", "standard", "full"])
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_sizes_keep_to_time_and_memory(probe_s, seconds, memory_mib, level):
     setting = replace(SETTING, seconds=seconds, memory_mib=memory_mib, level=level)
     sizes = matmul.fitting(lambda size: probe_s * (size / 512) ** 3, setting, 1)
@@ -173,7 +173,7 @@ def test_the_ragged_shape_fits_no_tile(size):
 
 
 @given(st.floats(1e5, 1e9), st.floats(2000.0, 1e6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_arrays_beyond_the_cache_are_four_of_it_unless_memory_is_short(cache, memory_mib):
     size = memory.beyond_cache(cache, memory_mib)
     assert size & (size - 1) == 0
@@ -182,7 +182,7 @@ def test_arrays_beyond_the_cache_are_four_of_it_unless_memory_is_short(cache, me
 
 
 @given(st.floats(1e5, 1e9), st.integers(1, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_arrays_in_the_cache_fill_a_quarter_of_it_at_most(cache, arrays):
     assert cache / 8 < memory.in_cache(cache, arrays) * arrays <= cache / 4
 
@@ -220,7 +220,7 @@ def test_a_cache_of_unknown_size_leaves_its_own_row_out(monkeypatch):
 
 
 @given(st.integers(1, 256))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_thread_counts_double_up_to_all(most):
     counts = threads.thread_counts(most)
     assert counts[0] == 1

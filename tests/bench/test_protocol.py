@@ -85,7 +85,7 @@ def timing(clock, **more):
 
 
 @given(st.lists(st.floats(1e-6, 10.0), min_size=2, max_size=30), st.floats(1e-3, 1e3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_interval_holds_the_median_and_scales_with_the_times(blocks, factor):
     middle, low, high = median_interval(blocks)
     assert middle == np.median(blocks)
@@ -216,7 +216,7 @@ def test_a_warm_up_that_does_not_settle_is_noted_and_takes_a_quarter_of_its_time
 
 
 @given(st.lists(st.floats(0.0, 10.0), min_size=1, max_size=8), st.floats(0.1, 100.0))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_shares_are_equal_but_for_those_that_need_more_and_sum_to_the_time(least_s, seconds):
     share_s = fair_share(least_s, seconds)
     if share_s > 0:

@@ -172,7 +172,7 @@ def test_a_verdict_needs_the_ratio_beyond_the_band_and_the_interval_beyond_half_
 
 
 @given(st.integers(0, 2**32), st.floats(0.5, 2.0), st.floats(1e-7, 10.0))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_swapping_the_runs_swaps_faster_and_slower_and_units_do_not_matter(seed, factor, unit):
     generator = np.random.default_rng(seed)
     a, b = blocks(generator), factor * blocks(generator)

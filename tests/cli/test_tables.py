@@ -96,7 +96,7 @@ def test_the_best_candidates_are_a_table_at_80_columns(shown, tiny, tmp_path):
 texts = st.text(st.sampled_from("ab1.,é日 "), max_size=60)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(texts, min_size=n, max_size=n), min_size=2, max_size=5)))
 def test_columns_hold_their_longest_words_and_fill_the_room(table):
     from rich.cells import cell_len

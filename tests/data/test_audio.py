@@ -196,7 +196,7 @@ def test_files_that_hold_no_sound_are_told(content, message, tmp_path):
     assert "\n" not in str(raised.value)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_bytes_give_a_sound_or_one_line(data, tmp_path):
     content = bytearray(write(tmp_path / "x.wav", tone(440, 0.01)).read_bytes())

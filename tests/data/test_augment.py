@@ -68,7 +68,7 @@ def moved(x_CHW, down, right, mode="constant"):
     seed=st.integers(0, 10**6),
     filled=st.sampled_from([("zero", "constant"), ("reflect", "mirror")]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_shift_and_crop_move_by_whole_pixels_within_reach_and_fill_as_said(shift, crop, seed, filled):
     x_BCHW = images(batch=4)
     fill, mode = filled
@@ -146,7 +146,7 @@ def test_cutout_blanks_one_square_inside_and_nothing_else(share, side):
 
 
 @given(alpha=st.floats(1e-3, 8.0), seed=st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_mixup_weights_lie_between_zero_and_one(alpha, seed):
     weights = draw_table(Augment(mixup=alpha), 200, seed=seed, epoch=1)[:, -1]
     assert bool(((weights >= 0) & (weights <= 1)).all())

@@ -53,7 +53,7 @@ def test_nothing_asked_is_the_identity():
     ),
     seed=st.integers(0, 10**6),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_padding_stays_padding_and_never_comes_in(augment, seed):
     """Whatever stands behind the end, here NaN, changes nothing of what is before it, and zeros stand there after."""
     x_BTC, mask_BT = series(seed=seed)

@@ -62,7 +62,7 @@ def seen(batches, epoch=1):
     drop_last=st.booleans(),
     limit=st.sampled_from([0.0, None]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_epoch_visits_each_sample_once(samples, batch_size, shuffle, drop_last, limit):
     if drop_last and 0 < samples < batch_size:
         return
@@ -249,7 +249,7 @@ def test_seeds_depend_on_every_part_and_stay_below_63_bits():
     batch_size=st.integers(2, 20),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_balanced_epoch_has_as_many_samples_of_each_class(counts, batch_size, seed):
     classes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     part = Part((np.arange(len(classes), dtype=np.float32)[:, None],), classes, np.arange(len(classes)))

@@ -60,7 +60,7 @@ READERS = {
     cut=st.floats(0.3, 1.0),
     flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), max_size=4),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_damage_to_a_file_is_a_data_error_or_harmless(tmp_path_factory, kind, cut, flips):
     content, read = READERS[kind]
     damaged = bytearray(content[: int(cut * len(content))])
@@ -76,7 +76,7 @@ def test_damage_to_a_file_is_a_data_error_or_harmless(tmp_path_factory, kind, cu
     rows=st.sampled_from([1, 12, 60]),
     kind=st.sampled_from(["auto", "classification", "regression"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_odd_tables_are_a_data_error_or_finite(tmp_path_factory, columns, rows, kind):
     names = [f"c{number}" for number in range(len(columns) - 1)] + ["y"]
     lines = [",".join(cells[row % len(cells)] for cells in columns) for row in range(rows)]

@@ -25,7 +25,7 @@ KINDS = [(kind, form) for kind, forms in FORMS.items() for form in forms]
 
 
 @pytest.mark.parametrize(("kind", "form"), KINDS, ids=[form for _, form in KINDS])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(moments=st.lists(st.datetimes(datetime.datetime(1970, 1, 1), datetime.datetime(2068, 12, 31)), max_size=6))
 def test_a_date_in_any_form_is_seen_and_read_back(kind, form, moments):
     both_orders = [datetime.datetime(2024, 3, 28), datetime.datetime(2023, 12, 31)]

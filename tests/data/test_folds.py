@@ -48,7 +48,7 @@ def check_partition(indices, folds):
     count=st.integers(2, 7),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_each_sample_is_in_one_fold_and_classes_are_even(counts, count, seed):
     data, split = source(np.repeat(np.arange(len(counts)), counts), len(counts)), Split(seed=seed)
     indices, folds = dealt(data, count, split)
@@ -60,7 +60,7 @@ def test_each_sample_is_in_one_fold_and_classes_are_even(counts, count, seed):
 
 
 @given(sizes=st.lists(st.integers(2, 9), min_size=15, max_size=25), classes=st.booleans(), seed=st.integers(0, 2**16))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_groups_stay_together(sizes, classes, seed):
     groups = np.repeat(np.arange(len(sizes)), sizes)
     targets = np.arange(len(groups)) % 2 if classes else np.linspace(0, 1, len(groups))

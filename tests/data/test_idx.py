@@ -53,7 +53,7 @@ def test_damaged_gzip_is_refused(tmp_path, content):
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=3), st.randoms())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_round_trip_of_any_shape(tmp_path_factory, shape, random):
     array = np.frombuffer(random.randbytes(int(np.prod(shape))), np.uint8).reshape(shape)
     path = tmp_path_factory.mktemp("idx") / "x"

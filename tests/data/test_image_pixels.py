@@ -126,7 +126,7 @@ def test_colours_hidden_under_transparent_pixels_make_no_halo(tmp_path):
     ground=st.tuples(*[st.integers(0, 255)] * 3),
     channels=st.sampled_from([1, 3]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_blend_wraps_around(tmp_path_factory, rgba, ground, channels):
     path = tmp_path_factory.mktemp("blend") / "x.png"
     Image.fromarray(rgba).save(path)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.data.numbers import Numbers, Style, Unclear, decimal_evidence, looks_missing, read_numbers
@@ -266,7 +266,6 @@ floats = st.lists(st.floats(-1e12, 1e12).map(lambda x: round(x, 2)), min_size=1,
 
 
 @given(st.sampled_from(list(STYLES)), floats, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_floats_come_back_in_every_style_whatever_the_order_of_rows(name, values, rng: random.Random):
     write, style = STYLES[name]
     texts = [write(value) for value in values]
@@ -277,7 +276,6 @@ def test_floats_come_back_in_every_style_whatever_the_order_of_rows(name, values
 
 
 @given(st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=10), st.sampled_from(["d", ",d"]))
-@settings(deadline=None)
 def test_integers_come_back_exactly(values, form):
     numbers = read(*(format(value, form) for value in values), style=Style(decimal="."))
     assert numbers.integers
@@ -285,7 +283,6 @@ def test_integers_come_back_exactly(values, form):
 
 
 @given(st.integers(2**53, 2**70))
-@settings(deadline=None)
 def test_no_large_integer_changes_in_silence(value):
     numbers = read(str(value), "1")
     assert isinstance(numbers, Unclear) if int(float(value)) != value else int(numbers.values[0]) == value
@@ -295,7 +292,6 @@ NUMBERLIKE = st.text("0123456789.,'- $€%()eEkg?", min_size=1, max_size=9)
 
 
 @given(st.lists(NUMBERLIKE | st.text(max_size=8), min_size=1, max_size=6), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_the_order_of_rows_never_matters(values, rng: random.Random):
     order = rng.sample(range(len(values)), len(values))
     one, other = read(*values), read(*(values[row] for row in order))

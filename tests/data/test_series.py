@@ -104,7 +104,7 @@ def test_lengths_say_where_a_series_ends_whatever_stands_behind(tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @any_of(
     values=hnp.arrays(
         np.float32,

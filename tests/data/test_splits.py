@@ -33,7 +33,7 @@ def source(counts, official_test=0):
     test=st.floats(0.1, 0.4),
     seed=st.integers(0, 2**63 - 1),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_parts_are_disjoint_complete_stratified_and_repeatable(counts, validation, test, seed):
     data, split = source(counts), Split(validation=validation, test=test)
     parts = split_samples(data, split, None, seed)
@@ -74,7 +74,7 @@ def with_parts(counts, parts):
     limit=st.sampled_from([None, 15, 40, 60]),
     seed=st.integers(0, 2**63 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_parts_that_are_given_are_kept_and_others_drawn_from_train(sizes, limit, seed):
     one = np.repeat([0, 1, 2], sizes)
     data = with_parts([len(one)] * 2, np.tile(one, 2))

@@ -86,7 +86,7 @@ def test_byte_pairs_are_the_commonest_neighbours():
     assert (found[0] == found[1]) == (tokens[0] == tokens[1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(ANY, min_size=1, max_size=5))
 def test_byte_pairs_spell_whatever_they_are_given(texts):
     tokeniser = Tokeniser(trained(TEXTS, PAIRS))

@@ -33,7 +33,7 @@ def _same(moments):
 
 
 @given(st.lists(st.integers(LEAST, MOST), min_size=1, max_size=50))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_moment_has_the_numbers_of_pandas(moments):
     _same(np.array(moments))
 

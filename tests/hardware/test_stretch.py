@@ -28,7 +28,7 @@ def test_every_figure_is_there_by_its_name_in_the_records_even_when_nothing_was_
     assert figures.reasons["power_w"] == "no GPU"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     watts=st.floats(1, 700),
     slope=st.floats(0, 100),

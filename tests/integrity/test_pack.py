@@ -73,7 +73,7 @@ def alike(held):
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", held[0]).casefold())
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.tuples(NAMES, st.binary(max_size=2000)), unique_by=alike, max_size=5))
 def test_whatever_a_run_holds_comes_back(tmp_path_factory, more):
     folder = tmp_path_factory.mktemp("any")

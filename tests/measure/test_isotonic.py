@@ -63,7 +63,7 @@ def test_one_curve_is_the_regression_with_bounds_at_any_probability():
     np.testing.assert_allclose(fitted[:, 1], expected, atol=2e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.floats(0.3, 4.0), st.integers(2, 4))
 def test_order_stays_sums_are_one_and_the_loss_of_two_classes_is_no_worse(seed, sharpness, classes):
     shares, targets = drawn(1_200, classes, seed=seed, sharpness=sharpness)

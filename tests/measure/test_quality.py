@@ -48,7 +48,7 @@ def reference_values(outputs, targets):
 
 
 @given(pairs=labels)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_label_metrics_equal_scikit_learn(pairs):
     targets, predictions = zip(*pairs, strict=True)
     expected = {"accuracy": reference.accuracy_score(targets, predictions)}
@@ -68,7 +68,7 @@ def test_label_metrics_equal_scikit_learn(pairs):
 
 
 @given(pairs=labels)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_scores_per_class_and_the_table_equal_scikit_learn(pairs):
     targets, predictions = zip(*pairs, strict=True)
     matrix, every_class = confusion(pairs), list(range(CLASSES))
@@ -114,7 +114,7 @@ def test_nothing_added_is_nan():
 
 
 @given(pairs=st.lists(st.tuples(values, values), min_size=2, max_size=30), batch=st.integers(1, 30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_value_metrics_equal_scikit_learn(pairs, batch):
     outputs, targets = torch.tensor(pairs).T
     found = residuals(outputs[:, None], targets, batch)

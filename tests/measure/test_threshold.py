@@ -31,7 +31,7 @@ def cost(targets, answers, costs):
     return (costs.cost.false_positive * false_positive + costs.cost.false_negative * false_negative) / len(targets)
 
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 def every_answer(shares):

@@ -78,7 +78,7 @@ def test_warming_up_that_never_settles_says_so(monkeypatch):
 
 
 @given(seconds=st.lists(st.floats(1e-6, 10.0), min_size=1, max_size=50), share=st.sampled_from([0.5, 0.95]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_quantile_is_the_least_time_that_enough_calls_did_not_exceed(seconds, share):
     enough = [s for s in sorted(seconds) if sum(other <= s for other in seconds) >= share * len(seconds)]
     assert Timings(tuple(seconds), settled=True).quantile(share) == enough[0]

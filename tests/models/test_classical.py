@@ -344,7 +344,7 @@ def test_a_chain_of_splits_is_refused_where_a_walk_would_be_long(forest):
         build(Named("random_forest"), shape_of(table_inputs(13), 3)).load_state_dict(chain)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["left", "right", "feature", "roots", "subset"]),
     st.integers(0, 10**4),

@@ -48,7 +48,7 @@ def last_positions(height, width, stages):
 
 
 @given(params=configurations, image=images)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_configuration_gives_outputs_of_the_task_and_a_gradient_to_every_parameter(params, image):
     torch.manual_seed(0)
     model = cnn(TaskShape(kind=TaskKind.CLASSIFICATION, outputs=5, inputs=image_inputs(*image)), **params)
@@ -61,7 +61,7 @@ def test_every_configuration_gives_outputs_of_the_task_and_a_gradient_to_every_p
 
 
 @given(params=configurations, image=images)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_number_of_parameters_is_the_closed_form(params, image):
     widths = [round(params["width"] * params["width_multiplier"] ** stage) for stage in range(params["stages"])]
     convolved = [width for width in widths for _ in range(params["blocks"])]
@@ -140,7 +140,7 @@ def test_each_convolution_has_the_configured_norm_and_activation(activation, nor
 
 
 @given(channels=st.integers(1, 2048))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_groups_divide_the_channels_and_are_never_thin(channels):
     count = groups(channels)
     assert channels % count == 0

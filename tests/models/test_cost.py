@@ -16,7 +16,7 @@ TABLE = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=table_inputs(6
 
 
 @given(depth=st.integers(1, 4), width=st.integers(4, 64), norm=st.sampled_from(["none", "batch", "group"]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_flops_of_an_mlp_are_two_for_each_weight(depth, width, norm):
     model = build(Named("mlp", {"depth": depth, "width": width, "norm": norm}), TABLE)
     weights = 6 * width + (depth - 1) * width * width + width * 3
@@ -29,7 +29,7 @@ def test_flops_of_an_mlp_are_two_for_each_weight(depth, width, norm):
     blocks=st.integers(1, 2),
     kernel=st.sampled_from([1, 3]),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_flops_of_a_cnn_are_two_for_each_weight_at_each_position(image, stages, blocks, kernel):
     shape = TaskShape(kind=TaskKind.CLASSIFICATION, outputs=3, inputs=image_inputs(*image))
     model = build(Named("cnn", {"stages": stages, "blocks": blocks, "width": 4, "kernel": kernel}), shape)

@@ -135,7 +135,7 @@ def test_a_schedule_of_dropout_reaches_all_of_it():
 
 
 @given(st.permutations(range(3)), st.permutations(range(2)))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_the_order_of_columns_does_not_matter(numbers, codes):
     model, other = (spread(ft_transformer()).double().eval() for _ in range(2))
     with torch.no_grad():
@@ -172,7 +172,7 @@ configurations = st.fixed_dictionaries(
 
 
 @given(params=configurations)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_every_configuration_has_the_parameters_and_flops_of_the_closed_form(params):
     model = ft_transformer(**params)
     inputs = example_inputs(SHAPE, batch=3)

@@ -79,7 +79,7 @@ configurations = {
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_configuration_takes_images_of_any_size_and_trains_all_it_has(name):
     @given(params=configurations[name], sizes=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def check(params, sizes):
         torch.manual_seed(0)
         model = build(Named(name, params), shape_of(*sizes))
@@ -231,7 +231,7 @@ def test_patches_that_fit_are_a_linear_map_of_their_pixels_and_others_are_padded
 
 
 @given(side=st.integers(1, 9), height=st.integers(1, 20), width=st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_pixel_is_in_a_patch(side, height, width):
     layer, counts = patches(1, 4, side, (height, width))
     x = torch.zeros(1, 1, height, width, requires_grad=True)

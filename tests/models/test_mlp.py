@@ -58,7 +58,7 @@ def closed_form_parameters(params, inputs, outputs):
 
 
 @given(params=configurations, shape=st.sampled_from([TABLE, MIXED, IMAGE]), batch=st.integers(2, 4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_configuration_gives_outputs_of_the_task_and_a_gradient_to_every_parameter(params, shape, batch):
     torch.manual_seed(0)
     model = mlp(shape, **params)
@@ -71,7 +71,7 @@ def test_every_configuration_gives_outputs_of_the_task_and_a_gradient_to_every_p
 
 
 @given(params=configurations)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_number_of_parameters_is_the_closed_form(params):
     count = sum(p.numel() for p in mlp(TABLE, **params).parameters())
     assert count == closed_form_parameters(params, TABLE.inputs[0].sizes[0], TABLE.outputs)

@@ -169,7 +169,7 @@ def test_both_ways_to_freeze_a_part_have_their_say():
     assert modes_of(whole) == modes_of(plain) == [True, True, True]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(modes=st.lists(st.booleans(), min_size=3, max_size=3), kind=st.sampled_from([nn.Sequential, Frozen]))
 def test_evaluation_leaves_every_mode_as_it_was(modes, kind):
     model = layers(kind)

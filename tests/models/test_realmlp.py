@@ -123,7 +123,7 @@ configurations = st.fixed_dictionaries(
 
 
 @given(params=configurations)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_every_configuration_has_the_parameters_of_the_closed_form(params):
     model = realmlp(**params)
     with torch.no_grad():

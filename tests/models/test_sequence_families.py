@@ -128,7 +128,7 @@ def test_every_configuration_takes_sequences_of_any_length_and_trains_all_it_has
         steps=st.integers(1, 9),
         masked=st.booleans(),
     )
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12)
     def check(params, kind, steps, masked):
         shape = kind(steps, masked=masked)
         model = network(name, shape, **params)
@@ -331,7 +331,7 @@ def test_a_module_of_inception_time_is_what_the_paper_writes():
 
 
 @given(data=st.data(), length=st.sampled_from([2, 4, 8]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_filters_tell_rises_from_falls_and_are_silent_where_nothing_changes(data, length):
     steps = data.draw(st.lists(st.floats(0.1, 2.0), min_size=length, max_size=length))
     rising = torch.tensor(steps).cumsum(0)
@@ -430,7 +430,7 @@ def test_steps_are_taken_together_and_an_image_is_the_series_of_its_columns():
 
 
 @given(steps=st.integers(1, 3000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_patch_that_is_chosen_is_the_smallest_that_leaves_few_steps(steps):
     made = Steps(series(steps, 2), 8, "auto")
     assert made.count == math.ceil(steps / made.patch) <= 256

@@ -46,7 +46,7 @@ def digits():
 
 
 @given(params=configurations, image=images)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_configuration_has_the_parameters_of_the_closed_form_and_a_gradient_for_each(params, image):
     torch.manual_seed(0)
     model = speednet(shape_of(*image), **params)

@@ -129,7 +129,7 @@ configurations = st.fixed_dictionaries(
 
 
 @given(params=configurations)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_every_configuration_has_the_parameters_and_flops_of_the_closed_form(params):
     model = build(Named("tabm", params), CLASSES)
     model(*samples()).each.square().sum().backward()

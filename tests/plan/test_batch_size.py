@@ -73,7 +73,7 @@ def test_a_single_size_is_not_measured():
 
 
 @given(limit=st.floats(1.0, 1e6), overhead_s=st.floats(1e-6, 10.0), most=st.integers(16, 5000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_choice_fits_and_is_close_to_the_best_of_all_sizes_that_fit(limit, overhead_s, most):
     sizes = sizes_for(10**6)
     device = Device(limit=limit, overhead_s=overhead_s, most=most)
@@ -84,7 +84,7 @@ def test_the_choice_fits_and_is_close_to_the_best_of_all_sizes_that_fit(limit, o
 
 
 @given(st.integers(1, 200_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_sizes_are_powers_of_two_that_leave_sixteen_batches(samples):
     sizes = sizes_for(samples)
     if samples < 256:

@@ -47,7 +47,7 @@ def table(rows=240, seed=0):
 LABELS = ["urgent", "billing", "spam"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(2, 5), st.integers(0, 2**16))
 def test_the_counts_are_scikit_learns(samples, labels, seed):
     rng = np.random.default_rng(seed)

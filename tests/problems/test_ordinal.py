@@ -32,7 +32,7 @@ def test_outputs_say_how_likely_it_goes_on_to_the_next_class():
     assert math.isfinite(float(extreme.min()))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 40), st.integers(3, 6), st.integers(0, 2**16))
 def test_the_matrix_measures_what_scikit_learn_does(samples, classes, seed):
     rng = np.random.default_rng(seed)

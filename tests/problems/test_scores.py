@@ -135,7 +135,7 @@ def test_a_target_of_zero_has_no_relative_error():
     assert math.isnan(found.values["mape"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 2), st.floats(-4, 4), st.floats(-4, 4)), min_size=2, max_size=25))
 def test_every_score_of_classes_is_a_number_or_has_a_reason(rows):
     targets = np.array([row[0] for row in rows])

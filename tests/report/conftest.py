@@ -216,6 +216,7 @@ def trial_row(wish: Wish, trial: int, rng: np.random.Generator) -> tuple[dict[st
         "shared_with": 0,
         "lost_s": 0.0,
         "attempts": 1,
+        "most_epochs": None,
         "same_as": None,
         **{f"param.{path}": value for path, value in params.items()},
     }
@@ -244,7 +245,7 @@ def typed(rows: list[dict[str, Any]]) -> pd.DataFrame:
     tails = sorted(name for name in frame if name.startswith("param."))
     for name in ("trial", "seed", "epochs", "best_epoch"):
         frame[name] = frame[name].astype("int64")
-    for name in ("batch_size", "micro_batch", "threads", "shared_with", "attempts", "same_as"):
+    for name in ("batch_size", "micro_batch", "most_epochs", "threads", "shared_with", "attempts", "same_as"):
         frame[name] = frame[name].astype("Int64")
     for name in (
         "device",

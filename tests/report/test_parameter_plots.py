@@ -14,7 +14,7 @@ from harness.report.parameter_plots import contour, parallel
 def frame_of(x, y, value):
     count = len(x)
     told = {"trial": range(count), "outcome": "complete", "architecture": "mlp", "optimizer": "sgd", "reason": ""}
-    empty = dict.fromkeys(("same_as", "micro_batch", "batch_size", "attempts", "shared_with"), math.nan)
+    empty = dict.fromkeys(("same_as", "micro_batch", "batch_size", "most_epochs", "attempts", "shared_with"), math.nan)
     return pd.DataFrame({**told, **empty, "param.x": x, "param.y": y, "value": value})
 
 

@@ -57,7 +57,7 @@ def test_far_values_over_a_logarithmic_axis_are_left_out_too():
     assert outside(points(list(range(13)), values, yaxis=axis)) == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=5, max_size=40))
 def test_what_an_axis_leaves_out_is_far_and_never_half_of_the_values(values):
     ends = bulk(np.array(values))

@@ -35,7 +35,7 @@ def staircase(front, reference):
     return area
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=2, max_size=12), st.booleans())
 def test_the_hypervolume_is_the_area_of_the_staircase(rows, maximize):
     values = np.array(rows, dtype=float)

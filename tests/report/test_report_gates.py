@@ -32,7 +32,7 @@ def frame(*trials):
     return trials_frame(trials, ())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=12))
 def test_calibration_is_that_of_the_closed_forms(numbers):
     trials = [

@@ -79,7 +79,7 @@ def test_a_run_without_any_seconds_has_no_shares():
     assert math.isnan(book_of().as_dict()["complete_share"])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(ENDS)
 def test_the_ledger_accounts_for_every_trial_and_every_second(ends):
     trials = [
@@ -140,7 +140,7 @@ CELLS = {
     18: {"batch_size": 512, "micro_batch": 64, "attempts": 2, "lost_s": 3.25},
     4: {"attempts": 3, "lost_s": 10.0},
     17: {"seconds": math.nan},
-    5: {"shared_with": 7},
+    5: {"shared_with": 7, "most_epochs": 3},
 }
 
 
@@ -164,6 +164,7 @@ def test_repeats_parts_of_batches_and_later_starts_are_remarked(eventful):
     text = build(eventful)["report.md"]
     assert "- same as trial 3, so not trained again (trial 20)\n" in text
     assert "- started 3 times (trial 4)\n" in text
+    assert "- trained for 3 epochs: there was no time for all that were asked for (trial 5)\n" in text
     assert "- one of 8 in a program; seconds, energy and memory are its share (trial" in text
     assert "| batch, layout | 512 in parts of 64, channels_last |" in text
     winner = next(line for line in text.splitlines() if line.startswith("| 1 | 18 |"))

@@ -161,7 +161,7 @@ def test_a_missing_column_is_named(make_run, column):
         load_run(folder)
 
 
-LATER = ["micro_batch", "shared_with", "lost_s", "attempts", "same_as"]
+LATER = ["micro_batch", "most_epochs", "shared_with", "lost_s", "attempts", "same_as"]
 LATER += ["epoch_s", "energy_j_per_sample", "idle_power_w", "gate_s"]
 LATER += [f"predicted_{name}" for name in PREDICTED]
 LATER_METERS = ["cpu_pressure_percent", "cpu_energy_j", "memory_reserved_mib", "power_instant_w", "pcie_tx_mb_s"]

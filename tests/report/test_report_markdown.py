@@ -29,7 +29,7 @@ def content_with(*sections: Section) -> Content:
     return Content(title="t", subtitle="s", verdict=("v", "w"), cards=(), sections=sections)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(HOSTILE)
 def test_any_text_reads_as_itself_in_a_table_cell(text):
     table = Table(caption="c", columns=("a", "b"), rows=((text, "end"),))
@@ -40,7 +40,7 @@ def test_any_text_reads_as_itself_in_a_table_cell(text):
     assert cells[1].content == "end"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(HOSTILE)
 def test_any_text_reads_as_itself_in_a_list_and_in_a_paragraph(text):
     section = Section(anchor="x", title="X", text=(text,), blocks=(Points((text, "last")),))
@@ -58,7 +58,7 @@ def test_any_text_reads_as_itself_in_a_list_and_in_a_paragraph(text):
     assert read[5:] in ([*expected, *expected, "last"], [*expected, "", "last"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(alphabet=st.sampled_from("a`~\n -"), max_size=40))
 def test_a_code_block_ends_where_its_text_ends(text):
     section = Section(anchor="x", title="X", blocks=(Code("yaml", text), Points(("after",))))

@@ -89,7 +89,7 @@ def test_the_summary_of_no_complete_trial_is_empty():
     assert summary_table(frame([[], []], ["crashed", "oom"]), goals) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(total=st.integers(1, 20_000), share=st.floats(0, 1))
 def test_the_accuracy_interval_is_wilsons_closed_form(total, share):
     correct = round(share * total)

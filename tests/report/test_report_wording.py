@@ -75,7 +75,7 @@ def test_settings_are_written_by_type(value, text):
     assert setting(value) == text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.text(), st.integers(2, 40))
 def test_clipped_text_is_one_line_within_its_limit(text, limit):
     line = clipped(text, limit)

@@ -415,7 +415,7 @@ def test_what_looks_like_a_date_is_text():
         parse_spec(dated, origin="s.yaml")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @example(name="0E0")
 @example(name="1_000e-3")
 @given(name=st.text(st.characters(exclude_categories=["Cs", "Zl", "Zp"], exclude_characters="\x85"), min_size=1))

@@ -109,14 +109,14 @@ def test_the_size_of_a_nested_space():
     assert size(parse_node({"float": [0, 1]}, ())) == math.inf
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(low=st.integers(-50, 50), count=st.integers(1, 40), step=st.integers(1, 7))
 def test_a_stepped_range_has_both_ends_and_equal_steps(low, count, step):
     node = parse_node({"int": [low, low + count * step], "step": step}, ())
     assert node.grid() == tuple(range(low, low + count * step + 1, step))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(count=st.integers(1, 200), step=st.sampled_from([0.1, 0.05, 0.3, 1e-3]))
 def test_a_stepped_real_range_reaches_its_end(count, step):
     node = parse_node({"float": [0.0, count * step], "step": step}, ())

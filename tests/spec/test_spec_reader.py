@@ -105,7 +105,7 @@ def test_what_is_not_a_plain_document_is_one_line(text, message):
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(alphabet=st.sampled_from("ab:[]{}&*!-\n '\"0123.e#|>%@`"), max_size=60))
 def test_any_text_is_read_or_refused_with_one_line(text):
     message = "any.yaml"

@@ -140,7 +140,7 @@ def test_unpaired_seeds_are_refused_with_their_numbers():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 4), st.sampled_from([None, MARGIN]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_verdict_does_not_depend_on_the_order_of_the_candidates(seed, count, margin):
     rng = np.random.default_rng(seed)
     values = {f"{place}": rng.normal(0.5 * place, 1, 20).tolist() for place in range(count)}

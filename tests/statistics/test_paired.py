@@ -30,7 +30,7 @@ def test_the_sign_flip_test_is_scipys_exact_one(pairs, shift):
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_tied_sums_count_as_large_as_the_observed_one(values):
     thirds = [value / 3 for value in values]  # whose sums are rounded
     flipped = [sum(sign * value for sign, value in zip(signs, values, strict=True)) for signs in _signs(len(values))]
@@ -54,7 +54,7 @@ def test_many_pairs_are_tested_by_drawn_signs():
 
 
 @given(PAIRS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_swapped_sides_turn_the_signs_and_nothing_else(pairs):
     a, b = pairs
     there, back = compare_paired(a, b), compare_paired(b, a)

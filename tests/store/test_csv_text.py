@@ -26,7 +26,7 @@ def cells(text):
     return head, rows
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(TEXTS | RISKY | EXAMPLES, min_size=1))
 def test_no_cell_is_a_formula_and_every_text_comes_back(texts):
     _, rows = cells(to_csv(pd.DataFrame({"number": range(len(texts)), "text": pd.Series(texts, dtype="string")})))

@@ -79,7 +79,7 @@ def test_a_masked_url_shows_everything_but_the_password(url, shown):
 
 
 @given(password=st.text(min_size=1), user=st.text(min_size=1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_password_is_left_in_a_masked_url(password, user):
     url = URL.create("postgresql", user, password, "host", 5432, "db")
     without = URL.create("postgresql", user, None, "host", 5432, "db")

@@ -219,7 +219,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(KEYS, ANYTHING)), st.sampled_from(["stats", "comparison"]))
 def test_whatever_the_files_hold_a_run_is_listed(tmp_path, values, name):
     write(tmp_path / "run" / "status.json", {"state": "failed", "pid": 1})

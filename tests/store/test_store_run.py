@@ -236,7 +236,7 @@ def test_a_status_that_is_no_status_is_named(folder, text):
         check_run(folder.path)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.sampled_from(["state", "pid", "boot_id", "fingerprint", "spec_sha256", "elapsed_s", "test_opened", "x"]),

@@ -90,7 +90,7 @@ seconds = st.floats(0.01, 1e5)
 stretches = st.tuples(st.fixed_dictionaries(dict.fromkeys((*SUMS, *MEANS, PEAK), values)), seconds)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(one=stretches, two=stretches, three=stretches)
 def test_three_stretches_join_as_sums_weighted_means_and_peaks_in_either_order(one, two, three):
     (first, a), (second, b), (third, c) = ((Figures(values), time) for values, time in (one, two, three))

@@ -97,7 +97,7 @@ def test_epochs_and_a_warm_up_that_do_not_go_together_are_refused(space, options
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     budget=st.integers(1, 12),
     own=st.none() | st.tuples(st.integers(1, 12), st.integers(0, 6)),

@@ -172,7 +172,7 @@ def test_a_value_that_stands_for_another_is_counted_and_what_is_told_to_do_ends_
     assert "the target is -1e+06 in" in checked(frame, target="y")[1]["stand-ins"].evidence
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @drawn(
     seed=st.integers(0, 10_000),
     kind=st.sampled_from(("normal", "lognormal", "poisson", "geometric", "uniform")),
@@ -189,7 +189,7 @@ def test_what_is_merely_frequent_stands_for_nothing(seed, kind, rows):
     assert stand_in(marked) == (far if len(np.unique(marked)) > 10 else None)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @drawn(seed=st.integers(0, 10_000), sigma=st.floats(0.1, 3.0), rows=st.integers(60, 3000))
 def test_a_long_tail_is_no_outlier(seed, sigma, rows):
     incomes = np.exp(np.random.default_rng(seed).normal(8, sigma, rows))

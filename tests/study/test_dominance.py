@@ -51,7 +51,7 @@ def tell(dominance, trial, rows, outcome=Outcome.COMPLETE, **figures):
     dominance.tell(record_of(trial, figures, outcome), epochs_of(trial, rows))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     complete=st.integers(0, 13),

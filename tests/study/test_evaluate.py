@@ -230,7 +230,7 @@ def test_checkpoints_take_a_small_share_of_the_time(real, evaluate, monkeypatch,
     assert (taken - 1) * cost_s <= 0.05 * now[0]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(where=st.floats(0, 1, exclude_max=True), tear=st.booleans())
 def test_a_torn_or_changed_checkpoint_costs_time_and_nothing_else(real, job, evaluate, whole, rung, where, tear):
     data = bytearray(rung.checkpoint)

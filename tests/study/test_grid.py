@@ -25,7 +25,7 @@ spaces = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(spaces)
 def test_every_candidate_of_a_nested_space_is_visited_once(space):
     node = parse_node(space, ())
@@ -34,7 +34,7 @@ def test_every_candidate_of_a_nested_space_is_visited_once(space):
     assert len(seen) == count
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(count=st.integers(1, 300), seed=st.integers(0, 5))
 def test_the_shuffle_is_a_permutation(count, seed):
     assert sorted(shuffled(number, count, seed) for number in range(count)) == list(range(count))

@@ -94,7 +94,7 @@ def test_being_told_again_changes_nothing_and_another_value_replaces():
     assert halving.promote() is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     values=st.lists(st.tuples(VALUES, VALUES, VALUES), min_size=1, max_size=40),
     order=st.randoms(use_true_random=False),
@@ -139,7 +139,7 @@ def test_promotions_are_the_best_of_the_moment_and_come_once(values, order, maxi
         assert len(promoted[rung]) == len(set(promoted[rung]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.floats(-10, 10), min_size=9, max_size=60), st.booleans())
 def test_with_everything_arriving_the_best_trial_reaches_the_last_rung(values, maximize):
     halving = Halving(9, maximize=maximize)

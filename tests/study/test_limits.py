@@ -39,7 +39,7 @@ def test_training_seconds_are_those_of_the_epochs_that_there_were():
     assert math.isnan(measured({"epoch_s": 0.5}, 0)["train_seconds"])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(value=POSITIVE, limit=POSITIVE)
 def test_a_constraint_is_broken_exactly_where_the_limit_is(value, limit):
     told = constraints(Limits(latency_ms=limit), record(Outcome.COMPLETE, predicted={"latency_ms": value}))

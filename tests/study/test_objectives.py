@@ -51,7 +51,7 @@ def test_figures_are_read_under_their_own_names():
     assert Objective("accuracy", maximize=True).value({"accuracy": 0.5}, {"accuracy": 1.0}) == 0.5
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
 def test_the_pareto_front_is_optunas(rows):
     study = optuna.create_study(directions=["maximize", "minimize"])
@@ -174,7 +174,7 @@ results = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(results, st.randoms(use_true_random=False), st.booleans())
 def test_only_contenders_ever_win_in_whatever_order_results_come(rows, random, several):
     objectives = [*ACCURACY, Objective("latency_ms", maximize=False)] if several else ACCURACY

@@ -79,7 +79,7 @@ PEAKS = st.floats(1.0, 2000.0) | st.just(math.nan) | st.just(0.0)
 EVENTS = st.lists(PEAKS.map(lambda peak: ("finished", peak)) | st.integers(1, 9).map(lambda k: ("oom", k)), max_size=30)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 4), st.floats(0.0, 4000.0) | st.just(math.inf), EVENTS)
 def test_whatever_happens_one_may_run_and_what_is_known_to_fit_is_not_exceeded(slots, devices, usable, events):
     packing = Packing(slots, devices, usable)
@@ -184,7 +184,7 @@ class Simulation:
         return again
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.floats(20.0, 1300.0), min_size=1, max_size=25),
     st.integers(1, 6),

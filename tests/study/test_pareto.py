@@ -19,7 +19,7 @@ def beats(a: np.ndarray, b: np.ndarray, maximize: list[bool]) -> bool:
     return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.integers(1, 3).flatmap(
         lambda count: hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(count)), elements=LEVELS)

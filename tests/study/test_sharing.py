@@ -27,7 +27,7 @@ def there_and_back(thing):
         return load_shared(shared.fileno())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     shapes=st.lists(st.lists(st.integers(0, 7), max_size=3), max_size=5),
     dtype=st.sampled_from(["u1", "<i8", "<f4", "<f8", "bool", "<U3", "datetime64[s]"]),

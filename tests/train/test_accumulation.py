@@ -58,7 +58,7 @@ def one_step(name, batch, training, plan, micro_batch):
     return [parameter.detach() for parameter in model.parameters()], taken
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(sorted(LOSSES)),
     samples=st.integers(2, 17),
@@ -77,7 +77,7 @@ def test_the_parts_add_up_to_the_step_of_the_whole_batch(plan, name, samples, mi
     torch.testing.assert_close(taken.norms["model"], whole.norms["model"], rtol=1e-9, atol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(samples=st.integers(1, 300), most=st.integers(1, 70))
 def test_parts_are_few_consecutive_and_of_about_the_same_size(samples, most):
     batch = Batch((torch.arange(samples), torch.arange(samples)), torch.arange(samples), torch.arange(samples), None)

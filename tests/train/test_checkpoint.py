@@ -67,7 +67,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(facts=st.dictionaries(st.text(max_size=4), values, max_size=4))
 def test_facts_come_back_exactly_with_nan_and_infinity(facts):
     data = pack(SMALL, facts)

@@ -72,7 +72,7 @@ def test_binary_weighs_its_classes():
     torch.testing.assert_close(made.training_loss(made.scores(z_B1), Batch((), targets)), expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=40))
 def test_balanced_weights_are_scikit_learns(labels):
     counts = np.bincount(labels, minlength=5)

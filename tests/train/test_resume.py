@@ -482,7 +482,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tree=trees)
 def test_nested_state_comes_back_with_its_types(tree):
     tensors = {}

@@ -124,7 +124,7 @@ def test_dropout_and_weight_decay_follow_schedules_of_their_own(make_fit, labell
     assert rates == {1e-3}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(name=st.sampled_from(list(schedules)), steps=st.integers(1, 50), epochs=st.integers(1, 4))
 def test_factors_stay_between_nothing_and_the_full_rate(name, steps, epochs):
     assert all(0.0 <= factor <= 1.0 + 1e-12 for factor in factors(Named(name), steps, epochs))
@@ -148,7 +148,7 @@ def test_the_key_path_is_that_of_what_is_scheduled():
         validate_schedule(Named("wsd", {"decay": 0.0}), "dropout_schedule")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=st.integers(1, 60), peak=st.floats(0.01, 0.99))
 def test_one_cycle_reaches_about_its_rate_unless_it_has_a_handful_of_steps(steps, peak):
     assert max(factors(Named("one_cycle"), steps, 1)) > 0.81
