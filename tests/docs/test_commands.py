@@ -53,7 +53,7 @@ OTHERS = {
     r"\.venv/bin/mkdocs build --strict$": "tests/docs/test_site.py builds the site",
     r"pip install -c constraints\.txt '\.\[(ray|onnx|dashboard|mlflow,tensorboard|text)\]'$": "needs an index",
     r"tensorboard --logdir results/tensorboard$": "serves until it is told to end; tests/tracking reads the files",
-    r"python benchmarks/families\.py (fashion|series text)$": "an hour; that the file exists is checked below",
+    r"python benchmarks/families\.py (fashion|text)$": "an hour; that the file exists is checked below",
     r"python benchmarks/gpu_check\.py( --rehearse| --only nvml,memory)?$": "minutes; tests/hardware/test_gpu_check.py",
     r"ray start --(head --port 6379|address=HEAD:6379)$": "tests/study/test_ray_cluster.py starts nodes",
 }
