@@ -151,11 +151,11 @@ def plan_table(row: Mapping[str, Any]) -> Table:
     """Return how a trial was trained on this machine, and why so."""
     ratio = row["precision_ratio"]
     faster = "" if pd.isna(ratio) else f", {ratio:.2f} times the speed of fp32"
-    threads = NOT_MEASURED if pd.isna(row["threads"]) else str(int(row["threads"]))
+    threads = f"{NOT_MEASURED} threads" if pd.isna(row["threads"]) else plural(int(row["threads"]), "thread")
     return facts(
         "How it was trained",
         [
-            ("device", f"{row['device']}, {threads} threads"),
+            ("device", f"{row['device']}, {threads}"),
             *((("why so many threads", str(row["threads_reason"])),) if row["threads_reason"] else ()),
             ("precision", f"{row['precision']}{faster}"),
             ("reason for the precision", str(row["precision_reason"])),
