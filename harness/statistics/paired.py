@@ -157,15 +157,18 @@ def _interval(differences: Floats, confidence: float, overlap: float, seed: int)
     if overlap > 0.0:
         reach = float(t.ppf((1 + confidence) / 2, len(differences) - 1)) * _error(differences, overlap)
         return mean - reach, mean + reach
+    # Near 1, by a power of two, which rounds nothing: cubes of tiny differences would be 0.
+    _, exponent = math.frexp(float(np.abs(differences).max()))
     found = bootstrap(
-        (differences,),
+        (np.ldexp(differences, -exponent),),
         np.mean,
         confidence_level=confidence,
         n_resamples=RESAMPLES,
         method="BCa",
         rng=np.random.default_rng(seed),
     )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    low, high = found.confidence_interval
+    return math.ldexp(low, exponent), math.ldexp(high, exponent)
 
 
 def _error(differences: Floats, overlap: float) -> float:

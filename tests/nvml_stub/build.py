@@ -73,7 +73,7 @@ class NvmlStub:
         """Run Python code in a fresh process and return what it printed; its failure fails the test."""
         command = [sys.executable, "-W", "error", "-c", code]
         done = subprocess.run(
-            command, env=self.environment(**scenario), capture_output=True, text=True, timeout=60, check=False
+            command, env=self.environment(**scenario), capture_output=True, text=True, timeout=180, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import InputError
@@ -54,6 +54,7 @@ def test_many_pairs_are_tested_by_drawn_signs():
 
 
 @given(PAIRS)
+@example(([0.0, 0.0], [0.0, 8.8e-122]))
 @settings(max_examples=40)
 def test_swapped_sides_turn_the_signs_and_nothing_else(pairs):
     a, b = pairs
