@@ -81,8 +81,8 @@ class Coordinator:
             self._first_of.setdefault(self._key(known.params, known.seed), number)
         self._not_started = 0
         """Trials in a row that would have taken longer than what is left."""
-        self._passed_over: dict[int, tuple[Stretch, TrialRecord]] = {}
-        """Those of them that may be trained for fewer epochs, should none be complete."""
+        self._passed_over: list[tuple[float, Stretch]] = []
+        """Those of them that may be trained for fewer epochs, with what all would take; empty once one is complete."""
         self._shortened: int | None = None
         """The trial that is trained for fewer epochs, lest there be none."""
         self._shares_s = [each.seconds for each in archive.records.values() if _of_program(each)]
@@ -136,18 +136,17 @@ class Coordinator:
 
     def _may_be_shortened(self, stretch: Stretch) -> bool:
         """Tell whether fewer epochs of a trial are better than none: it is one of a search, and goes to its end."""
-        if self._archive.best is not None or self._shortened is not None:
-            return False
-        return stretch.seed is None and stretch.plan is None and stretch.until >= self._job.spec.budget.epochs
+        listed = stretch.seed is not None or stretch.plan is not None
+        return self._shortened is None and not listed and stretch.until >= self._job.spec.budget.epochs
 
     def _begin_shortened(self) -> bool:
         """Begin the shortest of the trials that were not started, for as many epochs as there is time for.
 
         Only where the search would end without a complete one, and once: what is left over is not tried again.
         """
-        if self._archive.best is not None or self._stop.reason or not self._passed_over:
+        if self._stop.reason or not self._passed_over:
             return False
-        stretch, _ = min(self._passed_over.values(), key=lambda each: each[1].predicted.get("train_seconds", math.inf))
+        _, stretch = min(self._passed_over, key=lambda each: each[0])
         self._passed_over.clear()
         self._shortened = stretch.trial
         self._running[stretch.trial] = Running(stretch, replace(self._assignment(stretch), shorten=True), started=True)
@@ -276,8 +275,10 @@ class Coordinator:
             self._not_started = self._not_started + 1 if in_vain else 0
             if _of_program(record):
                 self._shares_s.append(record.seconds)
-            if in_vain and self._may_be_shortened(stretch):
-                self._passed_over[record.trial] = stretch, record
+            if self._archive.best is not None:
+                self._passed_over.clear()
+            elif in_vain and self._may_be_shortened(stretch):
+                self._passed_over.append((record.predicted.get("train_seconds", math.inf), stretch))
             told = in_vain or record.outcome is not Outcome.INTERRUPTED
             if told and record.trial != self._shortened:  # of that one there was nothing to learn, and it was told so
                 self._source.tell(stretch, None if in_vain else Result(record, evaluation.epochs))

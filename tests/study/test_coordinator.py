@@ -519,6 +519,19 @@ def test_where_no_trial_could_finish_the_shortest_is_trained_for_fewer_epochs(tm
     assert again.records[1].attempts == 2, "it is not trained once more"
 
 
+def test_where_one_trial_is_complete_three_more_are_asked_for_whatever_was_passed_over(tmp_path):
+    def too_late(evaluation):
+        if evaluation.trial == 1:
+            return evaluation
+        record = dataclasses.replace(evaluation.record, outcome=Outcome.INTERRUPTED, values=(), epochs=0, best_epoch=0)
+        return Evaluation(record, [])
+
+    executor = Computed(1, shape=too_late)
+    archive = run(tmp_path / "run", spec_of(), executor, stop=Stop(1000.0))
+    assert outcomes(archive) == {"complete": 1, "interrupted": 4}
+    assert not any(assignment.shorten for assignment in executor.submitted)
+
+
 def test_a_trial_that_would_stop_at_a_rung_is_not_shortened(tmp_path):
     executor = Computed(1)
     executor.shape = TooLate(executor, [1.0])

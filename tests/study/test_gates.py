@@ -386,6 +386,15 @@ def test_what_cannot_finish_is_trained_for_fewer_epochs_where_it_may_be(real, ev
     assert evaluate(warm, left_s=300.0, shorten=True).outcome is Outcome.INTERRUPTED, "its rate would only rise"
 
 
+def test_what_finishes_by_the_second_measurement_is_not_shortened(real, evaluate, monkeypatch):
+    def predict(*_arguments, anew=False):
+        return {"epoch_s": 100.0 if anew else 200.0, "step_s": 1.0, "memory_mb": 1.0}
+
+    monkeypatch.setattr(Prober, "predict", predict)
+    record = evaluate(real.job_of("budget.time=1h", "search.plan=safe"), left_s=450.0, shorten=True).record
+    assert (record.epochs, record.plan.most_epochs) == (4, 0)
+
+
 def test_what_would_not_finish_by_what_is_remembered_is_measured_again(real, evaluate, monkeypatch):
     monkeypatch.setattr(Prober, "remembered", lambda *_: dict.fromkeys(FIGURES, 25.0))
     ended = evaluate(real.job_of("budget.time=1h", "search.plan=safe"), left_s=300.0)

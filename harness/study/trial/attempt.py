@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from harness import measure, models
 from harness.data import Batches
-from harness.errors import Pruned, StorageError, TimedOut, TrialEnd
+from harness.errors import Interrupted, Pruned, StorageError, TimedOut, TrialEnd
 from harness.records import Plan
 from harness.spec import Candidate
 from harness.study.contract import Report
@@ -164,14 +164,18 @@ class Attempt:
             spent_s = self._progress.seconds
             check_time(epoch_s, epochs, trial_s=assignment.time_s - spent_s, run_s=assignment.left_s - spent_s)
 
+        epoch_s = gates.predicted.get("epoch_s", math.nan)
         try:
-            check(gates.predicted.get("epoch_s", math.nan))
+            check(epoch_s)
         except TrialEnd:
             epoch_s = gates.epoch_s_again(candidate, plan)
-            left_s = min(assignment.time_s, assignment.left_s) - self._progress.seconds
-            if assignment.shorten and (shortened := shorter(self._job, candidate, plan, epoch_s, left_s)):
-                return shortened
+        try:
             check(epoch_s)
+        except Interrupted:
+            left_s = assignment.left_s - self._progress.seconds
+            if not assignment.shorten or not (shortened := shorter(self._job, candidate, plan, epoch_s, left_s)):
+                raise
+            return shortened
         return plan
 
     def _resumed(self) -> _Setup | None:
