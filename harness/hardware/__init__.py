@@ -11,6 +11,7 @@ from harness.hardware.cgroup import free_host_mib, oom_kills, read_limits
 from harness.hardware.child import die_with
 from harness.hardware.cpu import usable_cores
 from harness.hardware.gpu_info import throttle_names
+from harness.hardware.heap import freed_memory_kept, trim
 from harness.hardware.machine import Cpu, GpuInfo, Machine, Memory, TorchDevice, TorchInfo
 from harness.hardware.meters import Watched
 from harness.hardware.names import check_device_name
@@ -45,6 +46,7 @@ __all__ = [
     "die_with",
     "free_host_mib",
     "free_mib",
+    "freed_memory_kept",
     "meters_for",
     "native_precisions",
     "not_measured_here",
@@ -56,6 +58,7 @@ __all__ = [
     "stalled_percent",
     "synchronize",
     "throttle_names",
+    "trim",
     "usable_cores",
 ]
 

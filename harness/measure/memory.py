@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import torch
 
-from harness.hardware import synchronize
+from harness.hardware import synchronize, trim
 from harness.records import MIB, Figures
 
 NAME = "memory_allocated_peak_mib"
@@ -43,21 +40,6 @@ def free_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
-
-
-def trim() -> None:
-    """Have the C library give freed memory back to the system, where it is GNU's, which keeps some of it."""
-    library = _c_library()
-    if library is not None:
-        library.malloc_trim(0)
-
-
-@cache
-def _c_library() -> ctypes.CDLL | None:
-    if sys.platform != "linux":
-        return None
-    library = ctypes.CDLL(None)
-    return library if hasattr(library, "malloc_trim") else None
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import torch
 
-from harness.measure.memory import MemoryPeak, trim
+from harness.hardware import trim
+from harness.measure.memory import MemoryPeak
 from harness.records import MIB, Figures, memory_mib
 
 NAME = "memory_rss_peak_mib"
