@@ -239,7 +239,7 @@ class Plan:
     precision_reason: str
     batch_size: int
     layout: str
-    """``contiguous`` or ``channels_last``."""
+    """``contiguous``, ``channels_last``, or ``winograd``: channels last, small maps by Winograd's algorithm."""
     layout_reason: str
     data_path: str
     """``resident`` or ``streamed``."""

@@ -7,9 +7,10 @@ from harness.plan.calibration import Choice
 from harness.plan.learning import Loss
 from harness.plan.memory import Memory, machine
 from harness.plan.plan import make_plan
-from harness.plan.running import Forward, forward_of, prepare, random_state_kept, running
+from harness.plan.running import LAYOUTS, Forward, forward_of, prepare, random_state_kept, running
 
 __all__ = [
+    "LAYOUTS",
     "Choice",
     "Forward",
     "Loss",

@@ -1,4 +1,7 @@
-"""Putting a plan together, and how images lie in memory: channel by channel, or pixel by pixel (channels last)."""
+"""Putting a plan together, and how images lie in memory: channel by channel, or pixel by pixel (channels last).
+
+Pixel by pixel, convolutions of small maps can also go by Winograd's algorithm.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,17 @@ import torch
 from torch import nn
 
 from harness.data import Batch, Batches
+from harness.hardware import freed_memory_kept
 from harness.plan.calibration import Choice, Probe, fastest
 from harness.plan.learning import Lesson, Loss
 from harness.plan.memory import Memory
 from harness.plan.precision import choose_precision
-from harness.plan.running import random_state_kept, thread_count
+from harness.plan.running import LAYOUTS, random_state_kept, thread_count
 from harness.plan.threads import choose_threads
+from harness.plan.winograd import has_small_maps
 from harness.records import Plan
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-LAYOUTS = ("contiguous", "channels_last")
 BUDGET_S = 0.3
 
 
@@ -51,7 +55,7 @@ def make_plan(
     probe = Probe(make_model, first, device, loss, configuration)
     lesson = Lesson(make_model, batches, loss, device=device, micro_batch=micro_batch, data=data)
     most = torch.get_num_threads() if threads is None else threads
-    with random_state_kept(device):
+    with random_state_kept(device), freed_memory_kept():
         with thread_count(most):
             # Before whatever is measured, which is then measured as it will run.
             asked = "fp32" if precision == "auto" else choose_precision(precision, probe, memory, lesson).value
@@ -76,7 +80,7 @@ def make_plan(
 
 
 def choose_layout(probe: Probe, precision: str, memory: Memory | None) -> Choice:
-    """Return ``channels_last`` where it is measured to be faster, else ``contiguous``.
+    """Return the layout that is measured to be fastest; ``contiguous`` where another gains little.
 
     Only a model with two-dimensional convolutions on image batches is measured, once per machine, precision,
     architecture and batch shape; without a ``memory`` none is.
@@ -91,10 +95,11 @@ def choose_layout(probe: Probe, precision: str, memory: Memory | None) -> Choice
 
 
 def _measure_layouts(probe: Probe, precision: str) -> Choice:
-    arms = {layout: probe.step(precision=precision, layout=layout) for layout in LAYOUTS}
-    seconds = probe.compare(arms, budget_s=BUDGET_S, order=LAYOUTS)
-    ratio = seconds["contiguous"] / seconds["channels_last"]
-    chosen = fastest(seconds, LAYOUTS)
-    return Choice(
-        chosen, ratio if chosen == "channels_last" else 1.0, f"channels_last measured {ratio:.2f}x contiguous"
-    )
+    transforms = probe.device.type == "cpu" and precision == "fp32" and has_small_maps(probe.model, probe.batch.inputs)
+    offered = LAYOUTS if transforms else tuple(each for each in LAYOUTS if each != "winograd")
+    arms = {layout: probe.step(precision=precision, layout=layout) for layout in offered}
+    seconds = probe.compare(arms, budget_s=BUDGET_S, order=offered)
+    ratios = {layout: seconds["contiguous"] / seconds[layout] for layout in offered}
+    chosen = fastest(seconds, offered)
+    told = ", ".join(f"{layout} measured {ratio:.2f}x contiguous" for layout, ratio in list(ratios.items())[1:])
+    return Choice(chosen, ratios[chosen] if chosen != "contiguous" else 1.0, told)

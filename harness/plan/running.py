@@ -10,12 +10,16 @@ from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from harness.errors import TooFewSamples
+from harness.hardware import freed_memory_kept
 from harness.models import Outputs, mapped
+from harness.plan.winograd import use_winograd
 from harness.records import Plan
 
 Inputs = tuple[Tensor, ...]
 Forward = Callable[[Inputs], Outputs]
 
+LAYOUTS = ("contiguous", "channels_last", "winograd")
+"""How images and weights of convolutions lie; ``winograd``: channels last, and small maps by Winograd's algorithm."""
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """The precisions that torch.autocast mixes with fp32; weights stay in fp32."""
 _REFUSED = "Expected more than 1 value per channel when training"
@@ -23,10 +27,12 @@ _REFUSED = "Expected more than 1 value per channel when training"
 
 
 def prepare(model: nn.Module, *, device: torch.device, layout: str) -> nn.Module:
-    """Move ``model`` to the device and its convolution weights to the layout, in place; return it."""
+    """Move ``model`` to the device and its convolutions to the layout, in place; return it."""
     model.to(device)
-    if layout == "channels_last":
+    if layout != "contiguous":
         convert_conv2d_weight_memory_format(model, torch.channels_last)
+    if layout == "winograd":
+        use_winograd(model)
     return model
 
 
@@ -50,7 +56,7 @@ def forward_of(model: nn.Module, *, device: torch.device, precision: str, layout
     def channels_last(inputs: Inputs) -> Outputs:
         return plain(tuple(_channels_last(x) for x in inputs))
 
-    laid_out = channels_last if layout == "channels_last" else plain
+    laid_out = plain if layout == "contiguous" else channels_last
     if precision not in AUTOCAST:
         return laid_out
     dtype = AUTOCAST[precision]
@@ -80,8 +86,12 @@ def random_state_kept(device: torch.device) -> AbstractContextManager[None]:
 
 @contextmanager
 def running(plan: Plan) -> Iterator[None]:
-    """Use the plan's number of threads and, on CUDA, its kind of fp32 arithmetic; put both back at the end."""
-    with tf32_arithmetic(torch.device(plan.device), plan.precision), thread_count(plan.threads):
+    """Use the plan's number of threads, on CUDA its kind of fp32 arithmetic; put both back at the end.
+
+    What is freed meanwhile stays with the process, for the next step.
+    """
+    device = torch.device(plan.device)
+    with tf32_arithmetic(device, plan.precision), thread_count(plan.threads), freed_memory_kept():
         yield
 
 

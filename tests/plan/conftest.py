@@ -36,6 +36,12 @@ def images():
 
 
 @pytest.fixture
+def maps():
+    """A batch and channels that are large enough for Winograd's algorithm."""
+    return OneBatch(torch.randn(32, 32, 8, 8, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.fixture
 def squares():
     """A loss of any outputs."""
     return SQUARES

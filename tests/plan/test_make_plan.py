@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from harness.errors import HardwareError
-from harness.plan import Loss, Memory, make_plan
+from harness.plan import LAYOUTS, Loss, Memory, make_plan
 from harness.plan.learning import Lesson
 
 
@@ -133,6 +133,28 @@ def test_convolutions_on_images_get_the_layout_that_measures_faster(clock, image
     assert make_plan(cnn, images, device=cpu, loss=squares, memory=Memory()).layout == layout
     make_plan(cnn, images, device=cpu, loss=squares, memory=Memory())
     assert compared == [("contiguous", "channels_last")]
+
+
+@pytest.mark.parametrize(("seconds", "layout"), [(0.5, "winograd"), (0.79, "channels_last"), (2.0, "channels_last")])
+def test_convolutions_of_small_maps_can_go_by_winograds_algorithm(clock, maps, cpu, seconds, layout, squares):
+    compared = clock(contiguous=1.0, channels_last=0.8, winograd=seconds)
+    plan = make_plan(small_maps, maps, device=cpu, loss=squares, memory=Memory())
+    assert plan.layout == layout
+    assert compared == [LAYOUTS]
+    assert plan.layout_reason == (
+        f"channels_last measured 1.25x contiguous, winograd measured {1 / seconds:.2f}x contiguous"
+    )
+
+
+def test_another_precision_does_not_go_by_winograds_algorithm(clock, native, maps, cpu, squares):
+    native("bf16")
+    compared = clock(contiguous=1.0, channels_last=0.8)
+    plan = make_plan(small_maps, maps, device=cpu, loss=squares, memory=Memory(), precision="bf16")
+    assert (plan.layout, compared) == ("channels_last", [LAYOUTS[:2]])
+
+
+def small_maps():
+    return nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.Flatten(), nn.Linear(32 * 64, 2))
 
 
 def test_without_convolutions_the_layout_is_not_measured(clock, images, cpu, squares):

@@ -3,11 +3,11 @@ import torch
 from torch import nn
 
 from harness.errors import TooFewSamples
-from harness.plan import forward_of, prepare
+from harness.plan import LAYOUTS, forward_of, prepare
 from harness.plan.running import tf32_arithmetic, thread_count
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_every_precision_and_layout_gives_about_the_same_outputs_in_fp32(precision, layout):
     torch.manual_seed(0)

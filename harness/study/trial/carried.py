@@ -12,6 +12,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import StorageError, first_line
+from harness.plan import LAYOUTS
 from harness.records import NAN, PREDICTED, EpochRecord, Figures, Plan
 from harness.spec import PRECISIONS
 from harness.study.folds import by_fold, in_order
@@ -20,8 +21,6 @@ from harness.train.bookkeeping import Bookkeeping
 SUMS = ("energy_j",)
 MEANS = ("gpu_utilization_percent", "power_w", "idle_power_w")
 """Figures of a stretch that add up, or average over its time; all others of the meters are peaks."""
-
-LAYOUTS = ("contiguous", "channels_last")
 
 
 @dataclass(frozen=True, slots=True)
