@@ -1,20 +1,33 @@
-"""Muon on a CPU (Jordan et al., 2024), whose products torch has in bfloat16.
+"""Muon (Jordan et al., 2024): each step is the momentum of a weight as a matrix, made orthogonal.
 
-Without units for it, such as AMX, a CPU makes bfloat16 products one number at a time: a step of a matrix of 256 x 256
-took 280 ms in bfloat16 and 9 ms in float32 on a core with AVX2. Here they are of the weights' own type.
+torch has one for matrices alone, whose products are in bfloat16. A CPU without units for it, such as AMX, makes these
+one number at a time: a step of a matrix of 256 x 256 took 280 ms in bfloat16 and 9 ms in float32 on a core with AVX2.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
+
+COEFFICIENTS = (3.4445, -4.775, 2.0315)
+"""Of the polynomial, which takes singular values from 0 to 1 to about 1 in few steps (Jordan et al.)."""
+STEPS = 5
+EPSILON = 1e-7
 
 
-class Muon(torch.optim.Muon):
-    """torch's Muon with ``match_rms_adamw`` (Liu et al., 2025, arXiv:2502.16982), orthogonalised more exactly."""
+class Muon(Optimizer):
+    """Muon with steps of the size that AdamW's have (Liu et al., 2025, arXiv:2502.16982), and decoupled decay.
+
+    What has more than two dimensions, as a convolution's kernels, is a matrix of its first one by all others.
+    """
+
+    def __init__(self, params: Any, *, lr: float, weight_decay: float, momentum: float, nesterov: bool) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -24,30 +37,32 @@ class Muon(torch.optim.Muon):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for matrix in group["params"]:
-                if matrix.grad is None:
+            for weight in group["params"]:
+                if weight.grad is None:
                     continue
-                state = self.state[matrix]
+                state = self.state[weight]
                 if "momentum_buffer" not in state:
-                    state["momentum_buffer"] = torch.zeros_like(matrix.grad)
-                mean = state["momentum_buffer"].lerp_(matrix.grad, 1 - group["momentum"])
-                ahead = matrix.grad.lerp(mean, group["momentum"]) if group["nesterov"] else mean
-                step = orthogonal(ahead, group["ns_coefficients"], group["ns_steps"], group["eps"])
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(step, alpha=-group["lr"] * (0.2 * math.sqrt(max(matrix.shape))))
+                    state["momentum_buffer"] = torch.zeros_like(weight.grad)
+                mean = state["momentum_buffer"].lerp_(weight.grad, 1 - group["momentum"])
+                ahead = weight.grad.lerp(mean, group["momentum"]) if group["nesterov"] else mean
+                matrix = ahead.flatten(1)
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                size = 0.2 * math.sqrt(max(matrix.shape))
+                weight.add_(orthogonal(matrix).reshape(weight.shape), alpha=-group["lr"] * size)
         return loss
 
 
-def orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+def orthogonal(matrix: Tensor) -> Tensor:
     """Return a matrix whose singular values are near 1 and whose singular vectors are those of ``matrix``.
 
-    By so many steps of a Newton-Schulz iteration with the coefficients of its polynomial.
+    By a Newton-Schulz iteration, in bfloat16 on a GPU, as torch's Muon has it, and in the matrix's own numbers else.
     """
-    a, b, c = coefficients
+    a, b, c = COEFFICIENTS
     tall = matrix.size(0) > matrix.size(1)
     found = matrix.T if tall else matrix
-    found = found / found.norm().clamp(min=eps)  # no singular value is above 1
-    for _ in range(steps):
+    found = found.bfloat16() if matrix.is_cuda else found
+    found = found / found.norm().clamp(min=EPSILON)  # no singular value is above 1
+    for _ in range(STEPS):
         gram = found @ found.T
         found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
-    return found.T if tall else found
+    return (found.T if tall else found).to(matrix.dtype)

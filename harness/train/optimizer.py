@@ -128,13 +128,15 @@ class Adagrad(OptionConfig):
 
 
 class MuonConfig(OptionConfig):
-    """Muon (Jordan et al., 2024) for matrices, AdamW for all else: embeddings, convolutions, norms and biases.
+    """Muon (Jordan et al., 2024) for matrices, AdamW for all else: embeddings, norms and biases.
 
     A matrix's step is its momentum made orthogonal, of the size that AdamW's would have (Liu et al., 2025,
     arXiv:2502.16982), so that both share a rate and a decay.
     """
 
     lr: Rate = 1e-3
+    convolutions: Annotated[bool, Field(strict=True)] = False
+    """Kernels of convolutions are matrices too, of outputs by all else; they are AdamW's otherwise."""
     momentum: Momentum = 0.95
     nesterov: bool = True
     """Nesterov's momentum; where ``momentum`` is 0 there is nothing to look ahead with, and it has no effect."""
@@ -191,20 +193,17 @@ def _sgd(config: Sgd, model: nn.Module, place: Place) -> Built:
 
 
 def _muon(config: MuonConfig, model: nn.Module, place: Place) -> Built:
-    whole = matrices(model)
+    whole = matrices(model, kernels=config.convolutions)
     chosen = set(map(id, whole))
     others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
     built: list[Optimizer] = []
     if whole:
         groups = groups_of(model, config.lr, config.weight_decay, without=others)
-        built.append(
-            lean(Muon if place.device.type == "cpu" else torch.optim.Muon)(
-                groups, momentum=config.momentum, nesterov=config.nesterov, adjust_lr_fn="match_rms_adamw"
-            )
-        )
+        own = {"lr": config.lr, "weight_decay": config.weight_decay}
+        built.append(lean(Muon)(groups, **own, momentum=config.momentum, nesterov=config.nesterov))
     if groups := groups_of(model, config.lr, config.weight_decay, without=whole):
-        own = AdamW(**{name: getattr(config, name) for name in AdamW.model_fields})
-        built.append(lean(torch.optim.AdamW)(groups, **_options(own), **implementation(torch.optim.AdamW, place)))
+        rest = AdamW(**{name: getattr(config, name) for name in AdamW.model_fields})
+        built.append(lean(torch.optim.AdamW)(groups, **_options(rest), **implementation(torch.optim.AdamW, place)))
     return tuple(built)
 
 

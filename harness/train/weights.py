@@ -15,6 +15,8 @@ Groups = list[dict[str, Any]]
 NORMS = (nn.LayerNorm, nn.RMSNorm)
 """The norms whose parameters may have the shape of a map; those of all others have one dimension."""
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 
 def split_weights(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the trainable weights, and the rest: everything in a norm and everything with at most one dimension.
@@ -33,10 +35,18 @@ def split_weights(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramet
     return weights, rest
 
 
-def matrices(model: nn.Module) -> list[nn.Parameter]:
-    """Return the trainable weights with two dimensions, without the tables of embeddings, whose rows are vectors."""
+def matrices(model: nn.Module, *, kernels: bool = False) -> list[nn.Parameter]:
+    """Return the trainable weights with two dimensions, without the tables of embeddings, whose rows are vectors.
+
+    With ``kernels`` those of convolutions count too, but for the ones whose channels are apart from each other.
+    """
     tables = {id(layer.weight) for layer in model.modules() if isinstance(layer, nn.Embedding | nn.EmbeddingBag)}
-    return [weight for weight in split_weights(model)[0] if weight.ndim == 2 and id(weight) not in tables]
+    whole = {id(layer.weight) for layer in model.modules() if isinstance(layer, CONVOLUTIONS) and layer.groups == 1}
+    return [
+        weight
+        for weight in split_weights(model)[0]
+        if (weight.ndim == 2 and id(weight) not in tables) or (kernels and id(weight) in whole)
+    ]
 
 
 def groups_of(model: nn.Module, rate: float, decay: float, without: Iterable[nn.Parameter] = ()) -> Groups:

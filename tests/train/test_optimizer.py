@@ -1,3 +1,4 @@
+import copy
 import math
 from functools import partial
 
@@ -8,6 +9,7 @@ from torch import nn
 from harness.errors import InputError
 from harness.records import Named
 from harness.train import build_optimizers, optimizers, state_per_parameter, validate_optimizer
+from harness.train.muon import Muon
 from harness.train.optimizer import Place, implementation
 
 ADAM = {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6, "foreach": False}
@@ -112,12 +114,37 @@ def test_a_factor_for_a_part_that_is_not_there_is_refused():
 def test_muon_leaves_embeddings_and_convolutions_to_adamw():
     model = nn.Sequential(nn.Embedding(5, 2), nn.Linear(2, 3), nn.Conv2d(1, 1, 2))
     muon, adamw = build_optimizers(Named("muon"), model)
-    shapes = [[tuple(p.shape) for group in each.param_groups for p in group["params"]] for each in (muon, adamw)]
-    assert shapes == [[(3, 2)], [(5, 2), (1, 1, 2, 2), (3,), (1,)]]
+    assert shapes(muon, adamw) == [[(3, 2)], [(5, 2), (1, 1, 2, 2), (3,), (1,)]]
     (only,) = build_optimizers(Named("muon"), nn.Linear(2, 2, bias=False))
-    assert isinstance(only, torch.optim.Muon)
+    assert isinstance(only, Muon)
     (only,) = build_optimizers(Named("muon"), nn.Conv2d(1, 1, 2))
     assert isinstance(only, torch.optim.AdamW)
+
+
+def test_muon_takes_kernels_of_convolutions_where_it_is_asked_to_but_not_those_of_channels_apart():
+    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.Conv2d(4, 8, 3, bias=False), nn.Conv2d(8, 8, 3, groups=8, bias=False))
+    muon, adamw = build_optimizers(Named("muon", {"convolutions": True}), model)
+    assert shapes(muon, adamw) == [[(4, 2, 3), (8, 4, 3, 3)], [(8, 1, 3, 3), (4,)]]
+
+
+def test_muon_steps_a_kernel_as_the_matrix_of_its_outputs_whatever_its_layout():
+    torch.manual_seed(0)
+    kernel, options = nn.Conv2d(3, 6, 2, bias=False), {"lr": 0.1, "convolutions": True}
+    flat, last = nn.Linear(12, 6, bias=False), copy.deepcopy(kernel).to(memory_format=torch.channels_last)
+    flat.weight.data = kernel.weight.data.flatten(1).clone()
+    built = [build_optimizers(Named("muon", options), model)[0] for model in (kernel, flat, last)]
+    for _ in range(3):
+        gradient = torch.randn(6, 3, 2, 2)
+        kernel.weight.grad, flat.weight.grad = gradient, gradient.flatten(1)
+        last.weight.grad = gradient.to(memory_format=torch.channels_last)
+        for optimizer in built:
+            optimizer.step()
+    torch.testing.assert_close(kernel.weight.flatten(1), flat.weight, rtol=0, atol=0)
+    torch.testing.assert_close(last.weight, kernel.weight)
+
+
+def shapes(*built):
+    return [[tuple(p.shape) for group in each.param_groups for p in group["params"]] for each in built]
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (8, 3), (5, 5), (1, 4)], ids=str)
