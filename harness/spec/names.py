@@ -155,7 +155,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "adagrad": ("lr", "lr_decay", "eps", "weight_decay"),
         "adam": ("lr", "beta1", "beta2", "eps", "weight_decay"),
         "adamw": ("lr", "beta1", "beta2", "eps", "weight_decay"),
-        "muon": ("lr", "momentum", "nesterov", "beta1", "beta2", "eps", "weight_decay"),
+        "muon": ("lr", "convolutions", "momentum", "nesterov", "beta1", "beta2", "eps", "weight_decay"),
         "nadam": ("lr", "beta1", "beta2", "eps", "momentum_decay", "weight_decay"),
         "radam": ("lr", "beta1", "beta2", "eps", "weight_decay"),
         "rmsprop": ("lr", "alpha", "momentum", "eps", "weight_decay", "centered"),
