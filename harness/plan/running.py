@@ -19,7 +19,7 @@ Inputs = tuple[Tensor, ...]
 Forward = Callable[[Inputs], Outputs]
 
 LAYOUTS = ("contiguous", "channels_last", "winograd")
-"""How images and weights of convolutions lie; ``winograd``: channels last, and small maps by Winograd's algorithm."""
+"""How images and weights of convolutions lie; ``winograd``: channels last, and as :mod:`harness.plan.winograd` says."""
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """The precisions that torch.autocast mixes with fp32; weights stay in fp32."""
 _REFUSED = "Expected more than 1 value per channel when training"

@@ -1,4 +1,4 @@
-"""Convolutions of small maps by Winograd's algorithm (Lavin and Gray, 2016, arXiv:1509.09308), on a CPU in fp32.
+"""Convolutions of small maps by Winograd's algorithm (Lavin and Gray, 2016, arXiv:1509.09308): in training, on a CPU.
 
 A 3 x 3 convolution of a map of at most ``LARGEST`` pixels along each side is three linear maps: the map with its border
 of zeros is evaluated at t x t points, with t = 2 more than its side, and so are the kernels; at each point there is one
@@ -37,10 +37,10 @@ POINTS = {
 
 
 class WinogradConv2d(nn.Conv2d):
-    """A convolution that goes this way where it can, and torch's own way else."""
+    """A convolution that goes this way in training, where it can; in use, as everywhere, it is torch's own."""
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if not _is_small(x):
+        if not self.training or not _is_small(x):
             direct: Tensor = super()._conv_forward(x, weight, bias)
             return direct
         y_BKHW = convolve(x, weight)
@@ -68,7 +68,7 @@ def use_winograd(model: nn.Module) -> None:
 
 
 def has_small_maps(model: nn.Module, inputs: Sequence[Tensor]) -> bool:
-    """Tell whether a convolution of the model would go this way with such a batch, by one pass in its present mode."""
+    """Tell whether a convolution of the model would go this way with such a batch, by one pass."""
     seen: list[bool] = []
 
     def look(_layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
@@ -88,7 +88,9 @@ def has_small_maps(model: nn.Module, inputs: Sequence[Tensor]) -> bool:
 
 
 def _is_small(x: Tensor) -> bool:
-    return x.ndim == 4 and len(x) >= LEAST and all(SMALLEST <= side <= LARGEST for side in x.shape[2:])
+    """Tell whether a batch of maps goes this way: enough small ones on a CPU, with nothing rounded further."""
+    in_full = x.is_cpu and not torch.is_autocast_enabled("cpu")
+    return in_full and x.ndim == 4 and len(x) >= LEAST and all(SMALLEST <= side <= LARGEST for side in x.shape[2:])
 
 
 def convolve(x_BCHW: Tensor, weight_KCRS: Tensor) -> Tensor:
@@ -111,7 +113,8 @@ def _transforms(height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Te
     """Return what takes the pixels of a map to points, a kernel to points, and points to pixels."""
     rows, columns = _of_a_side(height), _of_a_side(width)
     into, kernels, out_of = (np.kron(row, column) for row, column in zip(rows, columns, strict=True))
-    return tuple(torch.from_numpy(each).to(dtype) for each in (into, kernels, out_of))  # type: ignore[return-value]
+    with torch.inference_mode(mode=False):  # whoever asks first, they serve trainings too
+        return tuple(torch.tensor(each, dtype=dtype) for each in (into, kernels, out_of))  # type: ignore[return-value]
 
 
 def _of_a_side(pixels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from harness.plan import winograd
 from harness.plan.winograd import LARGEST, LEAST, SMALLEST, WinogradConv2d, convolve, has_small_maps, use_winograd
 
 SIDES = range(SMALLEST, LARGEST + 1)
@@ -85,6 +86,7 @@ def test_a_layer_keeps_its_parameters_and_its_outputs(padding, bias):
     x_BCHW = torch.randn(LEAST, LEAST, 6, 7)
     torch.testing.assert_close(other(x_BCHW), layer(x_BCHW), rtol=1e-3, atol=1e-4)
     assert not torch.equal(other(x_BCHW), layer(x_BCHW))  # it went the other way
+    assert torch.equal(other.eval()(x_BCHW), layer(x_BCHW))  # and in use it does not
 
 
 @pytest.mark.parametrize(
@@ -103,6 +105,25 @@ def test_what_does_not_fit_goes_torchs_way(shape):
     x = torch.randn(shape)
     assert torch.equal(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=1))
     assert x.ndim == 3 or not has_small_maps(_layer(), [x])
+
+
+def test_where_another_precision_or_device_computes_it_goes_torchs_way():
+    layer, x = _layer(), torch.randn(LEAST, LEAST, 4, 4)
+    use_winograd(layer)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+        assert torch.equal(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=1))
+    assert layer.to("meta")(x.to("meta")).shape == x.shape
+
+
+def test_a_model_that_was_used_first_can_be_trained():
+    x, layer = torch.randn(LEAST, LEAST, 3, 8), _layer()
+    use_winograd(layer)
+    winograd._transforms.cache_clear()
+    with torch.inference_mode():
+        layer(x)
+    layer(x).sum().backward()
+    assert layer.weight.grad.isfinite().all()
 
 
 def test_a_models_maps_are_looked_at_and_nothing_stays():
