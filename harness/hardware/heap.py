@@ -13,6 +13,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST = 32 * 2**20
 """Bytes of the largest block that can come from the heap; the library takes no greater threshold."""
 _NEVER = 2**31 - 1
+_keeping = False
+"""Whether the process is inside of :func:`freed_memory_kept`."""
 
 
 def trim() -> None:
@@ -30,16 +32,19 @@ def freed_memory_kept() -> Iterator[None]:
     for its tensors anew, which come as pages of zeros: a step of a small convolutional network took 1.1 to 1.2 times
     as long on a CPU. Afterwards the thresholds are those that the library comes to when a large block is freed.
     """
+    global _keeping
     library = _c_library()
-    if library is None:
+    if library is None or _keeping:
         yield
         return
+    _keeping = True
     library.mallopt(_MMAP_THRESHOLD, _LARGEST)
     library.mallopt(_TRIM_THRESHOLD, _NEVER)
     try:
         yield
     finally:
         library.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST)
+        _keeping = False
 
 
 @cache

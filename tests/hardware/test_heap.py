@@ -32,7 +32,8 @@ def resident_mib():
 step(), step()
 given_back = step()
 with freed_memory_kept():
-    step()
+    with freed_memory_kept():
+        step()
     kept = step()
     held = resident_mib()
 trim()
