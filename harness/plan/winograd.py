@@ -3,9 +3,9 @@
 A 3 x 3 convolution of a map of at most ``LARGEST`` pixels along each side is three linear maps: the map with its border
 of zeros is evaluated at t x t points, with t = 2 more than its side, and so are the kernels; at each point there is one
 product of matrices over the whole batch; the results are interpolated. A map of 6 x 6 takes 64 products of channels
-instead of 324. All of it is torch's ``bmm``, whose gradients are of the same kind. The sums are rounded otherwise: as
-far as 3e-5 of their size off in a map of 8 x 8, a hundred times as far as one after the other and a hundredth of what
-TF32 is off.
+instead of 324. All of it is torch's ``bmm``, whose gradients are of the same kind. The sums are rounded otherwise: of
+their size they are off by 5e-6 in a map of 6 x 6 and 4e-5 in one of 8 x 8, where a plain sum is off by 5e-7 and one of
+products in TF32 by 4e-4.
 """
 
 from __future__ import annotations
