@@ -47,7 +47,8 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("NETWORK", "WAY"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        serve(*options.one, threads=options.threads)
+        name, way = options.one
+        serve(name, way, options.threads)
         return
     for name in NETWORKS:
         seconds = in_turn(name, options.threads, options.rounds)
@@ -68,6 +69,8 @@ def in_turn(name: str, threads: int, rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {way: [] for way in children}
     for _ in range(rounds):
         for way, child in children.items():
+            assert child.stdin is not None
+            assert child.stdout is not None
             print(file=child.stdin, flush=True)
             seconds[way].append(float(child.stdout.readline()))
     for child in children.values():
@@ -90,7 +93,9 @@ def serve(name: str, way: str, threads: int) -> None:
         for _ in sys.stdin:
             start, steps = time.perf_counter(), 0
             while steps < 2 or time.perf_counter() - start < BLOCK_S:
-                F.cross_entropy(forward((x_BCHW,)), y_B).backward()
+                logits_BC = forward((x_BCHW,))
+                assert isinstance(logits_BC, torch.Tensor)
+                F.cross_entropy(logits_BC, y_B).backward()
                 optimizer.step()
                 optimizer.zero_grad()
                 steps += 1
