@@ -18,7 +18,7 @@ from harness.plan.memory import Memory
 from harness.plan.precision import choose_precision
 from harness.plan.running import LAYOUTS, random_state_kept, thread_count
 from harness.plan.threads import choose_threads
-from harness.plan.winograd import has_small_maps
+from harness.plan.winograd import fits, has_small_maps
 from harness.records import Plan
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
@@ -91,11 +91,14 @@ def choose_layout(probe: Probe, precision: str, memory: Memory | None) -> Choice
         return Choice("contiguous", reason="the model has no convolutions")
     if memory is None:
         return Choice("contiguous", reason="by rule")
-    return memory.choice("layout", (precision, probe.key), LAYOUTS, lambda: _measure_layouts(probe, precision))
+    # What was remembered before there was a third layout says nothing about it.
+    by_winograd = probe.device.type == "cpu" and precision == "fp32" and any(map(fits, probe.model.modules()))
+    key = (precision, probe.key, *LAYOUTS[2:]) if by_winograd else (precision, probe.key)
+    return memory.choice("layout", key, LAYOUTS, lambda: _measure_layouts(probe, precision, by_winograd))
 
 
-def _measure_layouts(probe: Probe, precision: str) -> Choice:
-    transforms = probe.device.type == "cpu" and precision == "fp32" and has_small_maps(probe.model, probe.batch.inputs)
+def _measure_layouts(probe: Probe, precision: str, by_winograd: bool) -> Choice:
+    transforms = by_winograd and has_small_maps(probe.model, probe.batch.inputs)
     offered = LAYOUTS if transforms else tuple(each for each in LAYOUTS if each != "winograd")
     arms = {layout: probe.step(precision=precision, layout=layout) for layout in offered}
     seconds = probe.compare(arms, budget_s=BUDGET_S, order=offered)

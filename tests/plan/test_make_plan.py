@@ -146,6 +146,17 @@ def test_convolutions_of_small_maps_can_go_by_winograds_algorithm(clock, maps, c
     )
 
 
+def test_what_was_remembered_of_two_layouts_says_nothing_about_the_third(clock, maps, cpu, squares, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr("harness.plan.plan.fits", lambda _layer: False)
+        clock(contiguous=1.0, channels_last=0.8)
+        assert make_plan(small_maps, maps, device=cpu, loss=squares, memory=Memory()).layout == "channels_last"
+    compared = clock(contiguous=1.0, channels_last=0.8, winograd=0.5)
+    for _ in range(2):
+        assert make_plan(small_maps, maps, device=cpu, loss=squares, memory=Memory()).layout == "winograd"
+    assert compared == [LAYOUTS[:2], LAYOUTS]
+
+
 def test_another_precision_does_not_go_by_winograds_algorithm(clock, native, maps, cpu, squares):
     native("bf16")
     compared = clock(contiguous=1.0, channels_last=0.8)
