@@ -93,7 +93,7 @@ def choose_layout(probe: Probe, precision: str, memory: Memory | None) -> Choice
         return Choice("contiguous", reason="by rule")
     # What was remembered before there was a third layout says nothing about it.
     by_winograd = probe.device.type == "cpu" and precision == "fp32" and any(map(fits, probe.model.modules()))
-    key = (precision, probe.key, *LAYOUTS[2:]) if by_winograd else (precision, probe.key)
+    key = (precision, probe.key, "winograd") if by_winograd else (precision, probe.key)
     return memory.choice("layout", key, LAYOUTS, lambda: _measure_layouts(probe, precision, by_winograd))
 
 
@@ -104,5 +104,5 @@ def _measure_layouts(probe: Probe, precision: str, by_winograd: bool) -> Choice:
     seconds = probe.compare(arms, budget_s=BUDGET_S, order=offered)
     ratios = {layout: seconds["contiguous"] / seconds[layout] for layout in offered}
     chosen = fastest(seconds, offered)
-    told = ", ".join(f"{layout} measured {ratio:.2f}x contiguous" for layout, ratio in list(ratios.items())[1:])
-    return Choice(chosen, ratios[chosen] if chosen != "contiguous" else 1.0, told)
+    told = ", ".join(f"{layout} measured {ratios[layout]:.2f}x contiguous" for layout in offered[1:])
+    return Choice(chosen, ratios[chosen], told)
