@@ -71,10 +71,24 @@ def first(space):
     return of_command(space, "cache", "--workers", 0)
 
 
+@pytest.fixture(scope="module")
+def settled(space):
+    """The space with one batch size: which one measures best depends on the layout, and on the moment."""
+    path = space.parent / "settled.yaml"
+    path.write_text(SPACE.replace("batch_size: auto", "batch_size: 32"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def earlier(settled):
+    """A run of it, which has measured its layout."""
+    return of_command(settled, "cache", "--workers", 0)
+
+
 @pytest.fixture
-def turned(first, tmp_path):
-    """A copy of it in which every image lies the other way."""
-    run = Path(shutil.copytree(first, tmp_path / "turned"))
+def turned(earlier, tmp_path):
+    """A copy of that run in which every image lies the other way."""
+    run = Path(shutil.copytree(earlier, tmp_path / "turned"))
     for name, entry in choices(run).items():
         if entry["what"] == "layout":
             (run / "choices" / name).write_text(json.dumps(entry | {"value": OTHER[entry["value"]]}))
@@ -100,13 +114,13 @@ def test_processes_that_share_a_seed_agree_by_rule_or_by_the_record(space, first
         assert "chosen by rule: nothing measured decides" in (run / "report.md").read_text()
 
 
-def test_choices_are_replayed_whatever_they_are(turned, first, harness, space, tmp_path):
-    done = harness("search", space, "--plan-from", turned, "--out", tmp_path / "runs")
+def test_choices_are_replayed_whatever_they_are(turned, earlier, harness, settled, tmp_path):
+    done = harness("search", settled, "--plan-from", turned, "--out", tmp_path / "runs")
     assert done.code == 0, done.err
     assert "measured choices and figures of turned are replayed" in done.err
     (run,) = (tmp_path / "runs").iterdir()
     assert choices(run).items() >= choices(turned).items()
-    assert layouts(run) == {OTHER[layout] for layout in layouts(first)}
+    assert layouts(run) == {OTHER[layout] for layout in layouts(earlier)}
 
 
 def test_a_run_that_is_resumed_goes_on_by_its_own_choices(turned, harness):
@@ -117,11 +131,11 @@ def test_a_run_that_is_resumed_goes_on_by_its_own_choices(turned, harness):
     assert rows(turned)[2]["layout"] == OTHER[before[0]["layout"]]
 
 
-def test_what_is_not_in_the_record_is_measured_and_said(turned, harness, space, tmp_path):
+def test_what_is_not_in_the_record_is_measured_and_said(turned, harness, settled, tmp_path):
     kept, lost = choices(turned), {name for name, entry in choices(turned).items() if entry["what"] == "layout"}
     for name in lost:
         (turned / "choices" / name).unlink()
-    done = harness("search", space, "--trials", 1, "--plan-from", turned, "--out", tmp_path / "runs")
+    done = harness("search", settled, "--trials", 1, "--plan-from", turned, "--out", tmp_path / "runs")
     assert done.code == 0, done.err
     (run,) = (tmp_path / "runs").iterdir()
     found = choices(run)
@@ -131,17 +145,17 @@ def test_what_is_not_in_the_record_is_measured_and_said(turned, harness, space, 
         assert entry["reason"].endswith("; not in the record of turned") == (name in lost or name not in kept)
 
 
-def test_a_run_that_cannot_be_followed_is_said_in_one_line(turned, harness, space, tmp_path):
+def test_a_run_that_cannot_be_followed_is_said_in_one_line(turned, harness, settled, tmp_path):
     def refusal(*arguments):
         done = harness("search", *arguments, "--out", tmp_path / "none")
         assert done.err.count("\n") == 1
         assert not (tmp_path / "none").exists()
         return done.code, done.err
 
-    code, said = refusal(space, "--plan-from", tmp_path / "nowhere")
+    code, said = refusal(settled, "--plan-from", tmp_path / "nowhere")
     assert code == 2
     assert f"{tmp_path / 'nowhere'}: no such run" in said
-    code, said = refusal(space, "--plan-from", tmp_path)
+    code, said = refusal(settled, "--plan-from", tmp_path)
     assert code == 2
     assert "not a run folder" in said
     code, said = refusal("--resume", turned, "--plan-from", turned)
@@ -149,10 +163,10 @@ def test_a_run_that_cannot_be_followed_is_said_in_one_line(turned, harness, spac
     assert "goes on by the choices in its own record; leave out --plan-from" in said
     machine = turned / "choices" / "machine.json"
     machine.write_text("{")
-    code, said = refusal(space, "--plan-from", turned)
+    code, said = refusal(settled, "--plan-from", turned)
     assert code == 5
     assert "machine.json: not valid JSON" in said
     machine.unlink()
-    code, said = refusal(space, "--plan-from", turned)
+    code, said = refusal(settled, "--plan-from", turned)
     assert code == 2
     assert "it has no record of its choices (no choices/machine.json)" in said
