@@ -8,10 +8,8 @@ checkpoints, under their own numbers.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from statistics import median
 from typing import Any
 
 from harness.data import derive_seed
@@ -25,20 +23,9 @@ from harness.study.groups import Groups, Running, RunningGroup
 from harness.study.job import Job
 from harness.study.observer import Observer
 from harness.study.stop import Stop
-from harness.study.trial.building import refit_growth, smallest_batch
+from harness.study.time_left import TimeLeft
+from harness.study.trial.building import smallest_batch
 from harness.study.trial.memory import halved
-
-NOT_STARTED = 3
-"""After so many trials in a row that could not finish in the time that is left, the search does not go on asking."""
-
-NONE_STARTED = 2
-"""The same where no trial is complete: one of these is then trained for fewer epochs, and that needs time too."""
-
-FIRST_TOGETHER = 2
-"""Trials that a time budget lets into a program before it is known how long one takes."""
-
-TIME_SHARE = 0.5
-"""Of the time that is left, what a program should take at most: cut off, it would leave no complete trial."""
 
 POLL_S = 0.2
 """How often a search that waits looks whether it was asked to stop."""
@@ -79,14 +66,7 @@ class Coordinator:
         """The first trial of each candidate."""
         for number, known in enumerate(archive.known):
             self._first_of.setdefault(self._key(known.params, known.seed), number)
-        self._not_started = 0
-        """Trials in a row that would have taken longer than what is left."""
-        self._passed_over: list[tuple[float, Stretch]] = []
-        """Those of them that may be trained for fewer epochs, with what all would take; empty once one is complete."""
-        self._shortened: int | None = None
-        """The trial that is trained for fewer epochs, lest there be none."""
-        self._shares_s = [each.seconds for each in archive.records.values() if _of_program(each)]
-        """Seconds of the complete trials that shared their program."""
+        self._time = TimeLeft(job, archive, stop)
         self._twins: dict[int, list[Stretch]] = {}
         """Stretches that wait for the result of a trial of the same candidate."""
 
@@ -124,45 +104,27 @@ class Coordinator:
     def _fill(self, total: int) -> Iterator[TrialRecord]:
         """Submit groups as long as there is room; yield what needs no training."""
         while not self._stop.reason and (free := self._packing.allowed() - len(self._groups.under_way)) > 0:
-            if self._not_started >= (NONE_STARTED if self._passed_over else NOT_STARTED):
-                return
-            if any(group.alone for group in self._groups.under_way):
+            if self._time.too_little or any(group.alone for group in self._groups.under_way):
                 return
             yield from self._ask(total, free)
-            group = None if self._stop.reason else self._groups.next(self._packing.allowed(), self._together())
+            group = None if self._stop.reason else self._groups.next(self._packing.allowed(), self._time.together)
             if group is None:
                 return
             self._submit(group)
 
-    def _may_be_shortened(self, stretch: Stretch) -> bool:
-        """Tell whether fewer epochs of a trial are better than none: it is one of a search, and goes to its end."""
-        listed = stretch.seed is not None or stretch.plan is not None
-        return self._shortened is None and not listed and stretch.until >= self._job.spec.budget.epochs
-
     def _begin_shortened(self) -> bool:
         """Begin the shortest of the trials that were not started, for as many epochs as there is time for.
 
-        Only where the search would end without a complete one, and once: what is left over is not tried again.
+        Only where the search would end without a complete one, and once.
         """
-        if self._stop.reason or not self._passed_over:
+        if self._stop.reason or (stretch := self._time.shorten()) is None:
             return False
-        _, stretch = min(self._passed_over, key=lambda each: each[0])
-        self._passed_over.clear()
-        self._shortened = stretch.trial
         self._running[stretch.trial] = Running(stretch, replace(self._assignment(stretch), shorten=True), started=True)
         self._groups.again(self._running[stretch.trial], alone=False)
         group = self._groups.next(self._packing.allowed())
         assert group is not None, "it is ready, and nothing else is under way"
         self._submit(group)
         return True
-
-    def _together(self) -> float:
-        """Return how many trials may be trained as one program in the time that is left."""
-        if math.isinf(self._stop.left_s):
-            return math.inf
-        if not self._shares_s:
-            return FIRST_TOGETHER
-        return max(1.0, TIME_SHARE * self._stop.left_s / max(median(self._shares_s), 1e-9))
 
     def _ask(self, total: int, free: int) -> Iterator[TrialRecord]:
         """Begin stretches until ``free`` slots have all that they can take; yield what needs no training."""
@@ -236,10 +198,7 @@ class Coordinator:
 
     def _submit(self, group: RunningGroup) -> None:
         shared = self._packing.allowed() > 1 and not group.alone and not self._exclusive
-        left_s = self._stop.left_s
-        if self._archive.best is None and self._job.final == "refit":
-            # The winner is trained once more in this time; any other final may be to keep its weights.
-            left_s /= 1.0 + refit_growth(self._job) / self._job.trainings
+        left_s = self._time.for_a_trial_s
         for running in group.members:
             checkpoint = self._archive.checkpoint(running.assignment.trial)
             running.assignment = replace(running.assignment, checkpoint=checkpoint, shared=shared, left_s=left_s)
@@ -272,15 +231,9 @@ class Coordinator:
         for stretch, evaluation in ended:
             record = evaluation.record
             in_vain = record.outcome is Outcome.INTERRUPTED and not self._stop.reason
-            self._not_started = self._not_started + 1 if in_vain else 0
-            if _of_program(record):
-                self._shares_s.append(record.seconds)
-            if self._archive.best is not None:
-                self._passed_over.clear()
-            elif in_vain and self._may_be_shortened(stretch):
-                self._passed_over.append((record.predicted.get("train_seconds", math.inf), stretch))
+            self._time.ended(stretch, record, in_vain=in_vain)
             told = in_vain or record.outcome is not Outcome.INTERRUPTED
-            if told and record.trial != self._shortened:  # of that one there was nothing to learn, and it was told so
+            if told and not self._time.shortened(record.trial):  # nothing was to be learnt of it, and that was told
                 self._source.tell(stretch, None if in_vain else Result(record, evaluation.epochs))
             self._observer.trial_ended(record)
             yield record
@@ -355,11 +308,6 @@ class Coordinator:
             if not group.cancelled:
                 group.cancelled = True
                 self._executor.cancel(next(iter(group.pending)), reason)
-
-
-def _of_program(record: TrialRecord) -> bool:
-    """Tell whether a record says what a whole trial takes of a program."""
-    return record.outcome is Outcome.COMPLETE and record.shared_with > 0
 
 
 def _attempt_after(earlier: Result | None) -> int:

@@ -1,0 +1,100 @@
+"""What the time that is left allows: to go on asking for trials, so many in one program, one for fewer epochs."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+
+from harness.records import Outcome, TrialRecord
+from harness.study.archive import Archive
+from harness.study.decide.protocol import Stretch
+from harness.study.job import Job
+from harness.study.stop import Stop
+from harness.study.trial.building import refit_growth
+
+NOT_STARTED = 3
+"""After so many trials in a row that could not finish in the time that is left, the search does not go on asking."""
+
+NONE_STARTED = 2
+"""The same where no trial is complete: one of these is then trained for fewer epochs, and that needs time too."""
+
+FIRST_TOGETHER = 2
+"""Trials that a time budget lets into a program before it is known how long one takes."""
+
+TIME_SHARE = 0.5
+"""Of the time that is left, what a program should take at most: cut off, it would leave no complete trial."""
+
+
+class TimeLeft:
+    """Looks at the clock for a search, and at what trials took of it; without a time budget all is allowed."""
+
+    def __init__(self, job: Job, archive: Archive, stop: Stop) -> None:
+        self._job = job
+        self._archive = archive
+        self._stop = stop
+        self._not_started = 0
+        """Trials in a row that would have taken longer than what is left."""
+        self._passed_over: list[tuple[float, Stretch]] = []
+        """Those of them that may be trained for fewer epochs, with what all would take; empty once one is complete."""
+        self._shortened: int | None = None
+        """The trial that is trained for fewer epochs, lest there be none."""
+        self._shares_s = [each.seconds for each in archive.records.values() if _of_program(each)]
+        """Seconds of the complete trials that shared their program."""
+
+    @property
+    def too_little(self) -> bool:
+        """Whether no more trials are worth asking for."""
+        return self._not_started >= (NONE_STARTED if self._passed_over else NOT_STARTED)
+
+    @property
+    def for_a_trial_s(self) -> float:
+        """Seconds that a trial may take: of a first one so many that its refit, where there will be one, fits too."""
+        if self._archive.best is None and self._job.final == "refit":
+            # The winner is trained once more in this time; any other final may be to keep its weights.
+            return self._stop.left_s / (1.0 + refit_growth(self._job) / self._job.trainings)
+        return self._stop.left_s
+
+    @property
+    def together(self) -> float:
+        """How many trials may be trained as one program."""
+        if math.isinf(self._stop.left_s):
+            return math.inf
+        if not self._shares_s:
+            return FIRST_TOGETHER
+        return max(1.0, TIME_SHARE * self._stop.left_s / max(median(self._shares_s), 1e-9))
+
+    def shortened(self, trial: int) -> bool:
+        """Tell whether a trial is the one that is trained for fewer epochs."""
+        return trial == self._shortened
+
+    def shorten(self) -> Stretch | None:
+        """Return the shortest of the trials that were not started, to be trained for as long as there is time.
+
+        None: a trial is complete, or one has been shortened; what is left over is not tried again.
+        """
+        if not self._passed_over:
+            return None
+        _, stretch = min(self._passed_over, key=lambda each: each[0])
+        self._passed_over.clear()
+        self._shortened = stretch.trial
+        return stretch
+
+    def ended(self, stretch: Stretch, record: TrialRecord, *, in_vain: bool) -> None:
+        """Note the end of a stretch, which the archive knows; ``in_vain``: it would have taken longer than is left."""
+        self._not_started = self._not_started + 1 if in_vain else 0
+        if _of_program(record):
+            self._shares_s.append(record.seconds)
+        if self._archive.best is not None:
+            self._passed_over.clear()
+        elif in_vain and self._may_be_shortened(stretch):
+            self._passed_over.append((record.predicted.get("train_seconds", math.inf), stretch))
+
+    def _may_be_shortened(self, stretch: Stretch) -> bool:
+        """Tell whether fewer epochs of a trial are better than none: it is one of a search, and goes to its end."""
+        listed = stretch.seed is not None or stretch.plan is not None
+        return self._shortened is None and not listed and stretch.until >= self._job.spec.budget.epochs
+
+
+def _of_program(record: TrialRecord) -> bool:
+    """Tell whether a record says what a whole trial takes of a program."""
+    return record.outcome is Outcome.COMPLETE and record.shared_with > 0
