@@ -143,6 +143,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "norm_momentum",
             "norm_bias_rate",
             "flip_average",
+            "shift_average",
         ),
         "svm": ("c", "gamma", "epsilon"),
         "tabm": ("members", "kind", "depth", "width", "activation", "dropout", "numeric"),

@@ -17,7 +17,7 @@ ROOT = Path(harness.__file__).parents[1]
 CNN = "{architecture: {cnn: {stages: 2, width: 4, norm: batch, residual: true}}}"
 STAGES = "{stages: 2, blocks: 1, width: 4, stochastic_depth: 0.1}"
 VIT = "{architecture: {vit: {depth: 1, heads: 2, patch: 3, positions: rotary, pooling: class, registers: 1}}}"
-SPEEDNET = "{architecture: {speednet: {width: 4, width_multiplier: 2.0, flip_average: true}}}"
+SPEEDNET = "{architecture: {speednet: {width: 4, width_multiplier: 2.0, flip_average: true, shift_average: true}}}"
 ROWS = 120
 
 

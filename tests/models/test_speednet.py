@@ -173,6 +173,26 @@ def test_the_average_over_flips_is_the_mean_of_both_in_use_and_nothing_in_traini
     assert count_flops(both, one).values["flops"] == 2 * count_flops(once, one).values["flops"]
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_average_over_shifts_gives_half_the_weight_to_two_moved_images(flip):
+    torch.manual_seed(0)
+    once = speednet(flip_average=flip)
+    thrice = speednet(flip_average=flip, shift_average=True)
+    thrice.load_state_dict(once.state_dict())
+    x = torch.randn(4, 1, 8, 8)
+    torch.testing.assert_close(thrice(x), once(x), rtol=0, atol=0)
+    moved = [
+        torch.from_numpy(np.pad(x.numpy(), [(0, 0), (0, 0), (before, after), (before, after)], "edge"))
+        for before, after in ((1, 0), (0, 1))
+    ]
+    with evaluating(once), evaluating(thrice):
+        thrice.load_state_dict(once.state_dict())
+        expected = once(x) / 2 + once(moved[0][:, :, :8, :8]) / 4 + once(moved[1][:, :, 1:, 1:]) / 4
+        torch.testing.assert_close(thrice(x), expected)
+    one = example_inputs(SMALL)
+    assert count_flops(thrice, one).values["flops"] == 3 * count_flops(once, one).values["flops"]
+
+
 def test_biases_of_norms_alone_learn_at_their_own_rate():
     model = speednet(norm_bias_rate=64.0)
     by_rate = {group["lr"]: group["params"] for group in groups_of(model, 0.1, 0.01) if group["lr"] != 0.1}

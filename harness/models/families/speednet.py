@@ -58,6 +58,9 @@ class SpeednetConfig(FamilyConfig):
     """Factor of the learning rate for the biases of norms; the paper's SGD has 64, which no other optimiser stands."""
     flip_average: Annotated[bool, Field(strict=True)] = False
     """In use, answer with the mean of the outputs for the image and for its mirror image, at twice the cost."""
+    shift_average: Annotated[bool, Field(strict=True)] = False
+    """In use, give half the weight to the outputs for the image moved by a pixel, up and left, and down and right, at
+    three times the cost."""
 
     def widths(self) -> list[int]:
         """Return the channels of every group."""
@@ -141,7 +144,19 @@ class Speednet(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return logits or values, ``B x outputs``."""
-        if self.training or not self._config.flip_average:
+        if self.training:
+            return self._once(x_BCHW)
+        y_BO = self._mirrored(x_BCHW)
+        if not self._config.shift_average:
+            return y_BO
+        height, width = x_BCHW.shape[2:]
+        padded = F.pad(x_BCHW, (1, 1, 1, 1), mode="replicate")
+        up, down = padded[:, :, 2:, 2:], padded[:, :, :height, :width]
+        return 0.5 * y_BO + 0.25 * (self._mirrored(up) + self._mirrored(down))
+
+    def _mirrored(self, x_BCHW: Tensor) -> Tensor:
+        """Return the outputs for an image, averaged with those for its mirror image if that is asked for."""
+        if not self._config.flip_average:
             return self._once(x_BCHW)
         return 0.5 * (self._once(x_BCHW) + self._once(x_BCHW.flip(3)))
 
