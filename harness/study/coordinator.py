@@ -74,7 +74,9 @@ class Coordinator:
         """Train until ``total`` trials have ended and none is worth going on with; yield each stretch's record."""
         while True:
             yield from self._fill(total)
-            if not self._groups.under_way and not self._begin_shortened():
+            if not self._groups.under_way:
+                if self._shorten(last=True):
+                    continue
                 return
             yield from self._settle(self._executor.wait(self, POLL_S))
             if reason := self._stop.reason:
@@ -104,26 +106,26 @@ class Coordinator:
     def _fill(self, total: int) -> Iterator[TrialRecord]:
         """Submit groups as long as there is room; yield what needs no training."""
         while not self._stop.reason and (free := self._packing.allowed() - len(self._groups.under_way)) > 0:
-            if self._time.too_little or any(group.alone for group in self._groups.under_way):
+            if any(group.alone for group in self._groups.under_way):
                 return
-            yield from self._ask(total, free)
+            if not self._time.too_little:
+                yield from self._ask(total, free)
+            elif not self._groups.waiting:
+                self._shorten(last=False)
             group = None if self._stop.reason else self._groups.next(self._packing.allowed(), self._time.together)
             if group is None:
                 return
             self._submit(group)
 
-    def _begin_shortened(self) -> bool:
-        """Begin the shortest of the trials that were not started, for as many epochs as there is time for.
+    def _shorten(self, *, last: bool) -> bool:
+        """Have one of the trials that were not started trained for as many epochs as there is time for.
 
-        Only where the search would end without a complete one, and once.
+        Returns whether there is one for which that is enough. ``last``: the search would end otherwise.
         """
-        if self._stop.reason or (stretch := self._time.shorten()) is None:
+        if self._stop.reason or (stretch := self._time.shorten(last=last)) is None:
             return False
         self._running[stretch.trial] = Running(stretch, replace(self._assignment(stretch), shorten=True), started=True)
         self._groups.again(self._running[stretch.trial], alone=False)
-        group = self._groups.next(self._packing.allowed())
-        assert group is not None, "it is ready, and nothing else is under way"
-        self._submit(group)
         return True
 
     def _ask(self, total: int, free: int) -> Iterator[TrialRecord]:

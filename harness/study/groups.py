@@ -71,6 +71,11 @@ class Groups:
         """What the executor has."""
         return list(dict.fromkeys(self._under_way.values()))
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to be submitted."""
+        return bool(self._ready or self._waiting)
+
     def hungry(self, free: int) -> bool:
         """Return whether another stretch would give ``free`` slots something to do, or more of it."""
         if self._ready or len(self._waiting) >= self._most * free:

@@ -1,4 +1,4 @@
-"""What the time that is left allows: to go on asking for trials, so many in one program, one for fewer epochs."""
+"""What the time that is left allows: to go on asking for trials, so many in one program, some for fewer epochs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from harness.study.archive import Archive
 from harness.study.decide.protocol import Stretch
 from harness.study.job import Job
 from harness.study.stop import Stop
-from harness.study.trial.building import refit_growth
+from harness.study.trial.building import SHORTER, refit_growth
 
 NOT_STARTED = 3
 """After so many trials in a row that could not finish in the time that is left, the search does not go on asking."""
 
 NONE_STARTED = 2
 """The same where no trial is complete: one of these is then trained for fewer epochs, and that needs time too."""
+
+ENOUGH = 0.5
+"""Share of its epochs from which a trial is worth training for fewer; a search without any takes what there is."""
 
 FIRST_TOGETHER = 2
 """Trials that a time budget lets into a program before it is known how long one takes."""
@@ -35,21 +38,26 @@ class TimeLeft:
         self._not_started = 0
         """Trials in a row that would have taken longer than what is left."""
         self._passed_over: list[tuple[float, Stretch]] = []
-        """Those of them that may be trained for fewer epochs, with what all would take; empty once one is complete."""
-        self._shortened: int | None = None
-        """The trial that is trained for fewer epochs, lest there be none."""
+        """Trials that were not started and may be trained for fewer epochs, with the seconds that all would take."""
+        self._shortened: set[int] = set()
+        """Those of them that were."""
         self._shares_s = [each.seconds for each in archive.records.values() if _of_program(each)]
         """Seconds of the complete trials that shared their program."""
 
     @property
     def too_little(self) -> bool:
         """Whether no more trials are worth asking for."""
-        return self._not_started >= (NONE_STARTED if self._passed_over else NOT_STARTED)
+        return self._not_started >= (NONE_STARTED if self._passed_over and self._none else NOT_STARTED)
+
+    @property
+    def _none(self) -> bool:
+        """Whether the search has nothing yet."""
+        return self._archive.best is None
 
     @property
     def for_a_trial_s(self) -> float:
         """Seconds that a trial may take: of a first one so many that its refit, where there will be one, fits too."""
-        if self._archive.best is None and self._job.final == "refit":
+        if self._none and self._job.final == "refit":
             # The winner is trained once more in this time; any other final may be to keep its weights.
             return self._stop.left_s / (1.0 + refit_growth(self._job) / self._job.trainings)
         return self._stop.left_s
@@ -64,19 +72,23 @@ class TimeLeft:
         return max(1.0, TIME_SHARE * self._stop.left_s / max(median(self._shares_s), 1e-9))
 
     def shortened(self, trial: int) -> bool:
-        """Tell whether a trial is the one that is trained for fewer epochs."""
-        return trial == self._shortened
+        """Tell whether a trial is one that is trained for fewer epochs."""
+        return trial in self._shortened
 
-    def shorten(self) -> Stretch | None:
-        """Return the shortest of the trials that were not started, to be trained for as long as there is time.
+    def shorten(self, *, last: bool) -> Stretch | None:
+        """Take out the shortest of the trials that were not started, to be trained for as long as there is time.
 
-        None: a trial is complete, or one has been shortened; what is left over is not tried again.
+        None where that is too little for any. ``last``: the search would end otherwise, if need be with nothing.
         """
         if not self._passed_over:
             return None
-        _, stretch = min(self._passed_over, key=lambda each: each[0])
-        self._passed_over.clear()
-        self._shortened = stretch.trial
+        shortest = min(self._passed_over, key=lambda each: each[0])
+        needed_s, stretch = shortest
+        last_resort = last and self._none and not self._shortened
+        if not last_resort and SHORTER * self.for_a_trial_s < ENOUGH * needed_s:
+            return None
+        self._passed_over.remove(shortest)
+        self._shortened.add(stretch.trial)
         return stretch
 
     def ended(self, stretch: Stretch, record: TrialRecord, *, in_vain: bool) -> None:
@@ -84,15 +96,13 @@ class TimeLeft:
         self._not_started = self._not_started + 1 if in_vain else 0
         if _of_program(record):
             self._shares_s.append(record.seconds)
-        if self._archive.best is not None:
-            self._passed_over.clear()
-        elif in_vain and self._may_be_shortened(stretch):
+        if in_vain and self._may_be_shortened(stretch):
             self._passed_over.append((record.predicted.get("train_seconds", math.inf), stretch))
 
     def _may_be_shortened(self, stretch: Stretch) -> bool:
         """Tell whether fewer epochs of a trial are better than none: it is one of a search, and goes to its end."""
         listed = stretch.seed is not None or stretch.plan is not None
-        return self._shortened is None and not listed and stretch.until >= self._job.spec.budget.epochs
+        return not self.shortened(stretch.trial) and not listed and stretch.until >= self._job.spec.budget.epochs
 
 
 def _of_program(record: TrialRecord) -> bool:

@@ -508,7 +508,7 @@ class TooLate:
 @pytest.mark.parametrize("slots", [1, 3])
 def test_where_no_trial_could_finish_the_shortest_is_trained_for_fewer_epochs(tmp_path, slots):
     executor = Computed(slots)
-    executor.shape = TooLate(executor, [30.0, 20.0, 40.0, 50.0])
+    executor.shape = TooLate(executor, [30e3, 20e3, 40e3, 50e3])
     archive = run(tmp_path / "run", spec_of(), executor, stop=Stop(1000.0))
     assert [each.trial for each in executor.submitted if each.shorten] == [1]
     assert archive.best.trial == 1
@@ -517,6 +517,20 @@ def test_where_no_trial_could_finish_the_shortest_is_trained_for_fewer_epochs(tm
     again = run(tmp_path / "run", spec_of(), Computed(slots))
     assert outcomes(again) == {"complete": 14}
     assert again.records[1].attempts == 2, "it is not trained once more"
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_what_time_is_left_over_trains_those_that_have_half_of_their_epochs_in_it_the_shortest_first(tmp_path, slots):
+    def too_late(evaluation):
+        return evaluation if evaluation.trial == 0 else passed_over(evaluation)
+
+    executor = Computed(slots)
+    passed_over = TooLate(executor, [0.0, 1500.0, 1200.0, 1700.0, *[1e6] * 10])
+    executor.shape = too_late
+    archive = run(tmp_path / "run", spec_of(), executor, stop=Stop(1000.0))
+    assert [each.trial for each in executor.submitted if each.shorten] == [2, 1], "with a margin of a fifth"
+    assert outcomes(archive).keys() == {"complete", "interrupted"}
+    assert {trial for trial, each in archive.records.items() if each.outcome is Outcome.COMPLETE} == {0, 1, 2}
 
 
 def test_where_one_trial_is_complete_three_more_are_asked_for_whatever_was_passed_over(tmp_path):
