@@ -7,8 +7,8 @@
 Every command is run whole, from the start of its interpreter to its exit, in rounds in which all take their turn. All
 read one space file and the same samples, train each candidate for 20 epochs and validate after each; nothing is pruned.
 Ratios are of two commands of one round, with a bootstrap interval of their median over the rounds. Rows are written to
-``--out`` as they come; those of a work that is measured anew replace its earlier ones. docs/performance.md has what was
-measured.
+``--out`` as they come; those of a work that is measured anew replace its earlier ones of the same kind of machine.
+docs/performance.md has what was measured.
 """
 
 from __future__ import annotations
@@ -35,8 +35,12 @@ from measuring import CommandFailed, Measured, adopt_orphans, measure
 from works import OURS, PEERS, QUICK_TRIALS, WORKS, Work, our_command, peer_command, shown
 
 from harness.data import load
+from harness.hardware.cpu import read_cpu
 from harness.spec import load_spec
 from results import Row, lines, read, write
+
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "sve": "SVE", "asimd": "NEON"}
+"""Sets of vector instructions, the widest first: the ratios depend on them, and a cloud's model name tells nothing."""
 
 
 class Found(NamedTuple):
@@ -84,7 +88,7 @@ class Bench:
             self.run(arm, WORKS[work], trials, caches)
         took, found, command = self.run(arm, WORKS[work], trials, caches)
         date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-        about = (date, cpu(), os.cpu_count() or 1, work, trials, number, arm)
+        about = (date, machine(), os.cpu_count() or 1, work, trials, number, arm)
         return Row(*about, round(took.wall_s, 3), round(took.cpu_s, 3), *found[:2], took.load, found.versions, command)
 
     def run(self, arm: str, work: Work, trials: int, caches: Path) -> tuple[Measured, Found, str]:
@@ -101,6 +105,12 @@ class Bench:
         folders = {"XDG_CACHE_HOME": str(caches), "TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor")}
         took = measure(command, {**folders, "PYTHONPATH": str(ROOT)})
         return took, our_found(out), shown(command)
+
+
+def machine() -> str:
+    """Return the processor's model and its widest vectors."""
+    widest = next((vectors for name, vectors in VECTORS.items() if name in (read_cpu().isa or ())), "")
+    return f"{cpu()} with {widest}" if widest else cpu()
 
 
 def peer_found(output: str) -> Found:
@@ -128,7 +138,7 @@ def run(options: argparse.Namespace) -> None:
     """Measure each work, and print a table of it."""
     adopt_orphans()
     earlier = read(options.out)
-    kept = earlier[~earlier["work"].isin(options.works)]
+    kept = earlier[~earlier["work"].isin(options.works) | (earlier["machine"] != machine())]
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(Path(scratch), options.environments)
         for name in options.works:

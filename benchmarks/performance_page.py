@@ -50,22 +50,25 @@ def page(rows: pd.DataFrame) -> str:
     for name, work in WORKS.items():
         own = rows[rows["work"] == name]
         parts.append(f"## {work.title}")
-        parts.append(section(own) if len(own) else "Not measured yet.")
+        parts += [section(on_one) for _, on_one in own.groupby("machine", sort=False)] or ["Not measured yet."]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def goals(rows: pd.DataFrame) -> str:
-    """Return a table of what the ratios should be and what they are."""
-    table = [["work", "peer", "arm", "aim", "measured", ""]]
+    """Return a table of what the ratios should be and what they are, on each machine."""
+    table = [["work", "peer", "arm", "aim", "machine", "measured", ""]]
     for work, peer, ours, goal in GOALS:
+        named = [WORKS[work].title, peer, ours, f"{goal:g}"]
         own = rows[rows["work"] == work]
-        if {peer, ours} <= set(own["arm"]):
-            found = ratio(own, peer, ours)
-            said = [interval(found), "met" if found.median >= goal else "not met"]
-        else:
-            said = ["not measured", ""]
-        table.append([WORKS[work].title, peer, ours, f"{goal:g}", *said])
+        found = {machine: ratio(each, peer, ours) for machine, each in own.groupby("machine", sort=False)}
+        known = {machine: each for machine, each in found.items() if not math.isnan(each.median)}
+        table += [[*named, str(on), interval(each), _met(each, goal)] for on, each in known.items()]
+        table += [] if known else [[*named, "", "not measured", ""]]
     return markdown(table)
+
+
+def _met(found: Interval, goal: float) -> str:
+    return "met" if found.median >= goal else "not met"
 
 
 def section(rows: pd.DataFrame) -> str:

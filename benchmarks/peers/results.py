@@ -49,7 +49,7 @@ def write(path: Path, rows: pd.DataFrame) -> None:
 
 def ratio(rows: pd.DataFrame, arm: str, ours: str, column: str = "wall_s") -> Interval:
     """Return how many times as long ``arm`` took as ``ours``, by the rounds of a work that both were in; NaN: none."""
-    by_round = rows.pivot_table(index="round", columns="arm", values=column)
+    by_round = rows.pivot_table(index="round", columns="arm", values=column).reindex(columns=[arm, ours])
     both = (by_round[arm] / by_round[ours]).dropna().tolist()
     return median_interval(both) if both else Interval(NAN, NAN, NAN)
 

@@ -63,7 +63,13 @@ def test_the_schedule_of_the_peers_is_ours(scripts):
 def rows(scripts, times):
     """Return rows of one work: seconds by arm, one for each round."""
     results = scripts("results")
-    about = dict.fromkeys(results.Row._fields, "") | {"date": "2026-01-01", "work": "mlp", "load": 1.0, "best": 0.9}
+    about = dict.fromkeys(results.Row._fields, "") | {
+        "date": "2026-01-01",
+        "machine": "here",
+        "work": "mlp",
+        "load": 1.0,
+        "best": 0.9,
+    }
     found = [
         about | {"arm": a, "round": n, "wall_s": s, "cpu_s": s}
         for a, all_s in times.items()
@@ -83,8 +89,19 @@ def test_the_page_says_what_wins_what_loses_and_what_cannot_be_told(scripts):
     times = {"loop": [4.0, 5.0], "lightning": [1.0, 1.5], "flaml": [1.9, 2.2], "harness-cold": [2.0, 2.0]}
     page = scripts("performance_page").page(rows(scripts, times))
     assert "harness-cold wins against loop; loses against lightning; cannot be told from flaml." in page
-    assert "| loop | harness-cold | 4 | 2.25 (2.00 to 2.50) | not met |" in page
+    assert "| loop | harness-cold | 4 | here | 2.25 (2.00 to 2.50) | not met |" in page
     assert page.count("Not measured yet.") == 3
+
+
+def test_the_page_keeps_machines_apart(scripts):
+    slow, fast = ({"loop": [loop], "harness-cold": [1.0]} for loop in (6.0, 3.0))
+    both = [rows(scripts, times).assign(machine=on) for on, times in (("slow", slow), ("fast", fast))]
+    page = scripts("performance_page").page(pd.concat(both))
+    assert "| loop | harness-cold | 4 | slow | 6.00 | met |" in page
+    assert "| loop | harness-cold | 4 | fast | 3.00 | not met |" in page
+    assert "| loop | harness-warm | 5 |  | not measured |  |" in page
+    assert "| loop | 6.0 |" in page
+    assert "| loop | 3.0 |" in page
 
 
 def test_arms_of_no_common_round_have_no_ratio(scripts):
