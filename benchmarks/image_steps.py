@@ -8,7 +8,8 @@ memory of a step kept for the next one.
 Run: ``python benchmarks/image_steps.py [--threads 2] [--rounds 15]`` on quiet cores, about a minute a network. It
 prints the median seconds of a step, and the ratio to the loop by hand with its bootstrap 95 % interval. Measured with
 7 rounds on two cores of a shared AMD EPYC with AVX2 (load 3) with torch 2.13, contiguous, channels last, winograd:
-speednet 1.08, 1.37, 1.64; residual network 1.19, 1.68, 1.59; cnn for the digits 0.96, 1.19, 1.59.
+speednet 1.08, 1.37, 1.64; residual network 1.19, 1.68, 1.59; cnn for the digits 0.96, 1.19, 1.59. On two cores with
+AVX-512 (load 1 to 2): 1.39, 1.98, 2.04; 1.24, 1.68, 1.70; 1.13, 1.44, 1.22.
 """
 
 from __future__ import annotations
