@@ -41,6 +41,7 @@ def where(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     gpus = hardware.get("gpus")
     yield "device", setting(hardware.get("device"))
     yield "CPU", setting(cpu.get("model"))
+    yield "instruction sets", setting(cpu.get("isa"))
     yield "usable cores", setting(cpu.get("usable_cores"))
     yield "GPUs", setting([_mapping(gpu).get("name") for gpu in gpus] if isinstance(gpus, list) else None)
     yield "GPU driver", setting(hardware.get("driver_version"))
