@@ -131,12 +131,12 @@ def test_a_signal_ends_the_children_and_keeps_the_groups_that_ended(tmp_path):
     assert json.loads((folder / "env.json").read_text())["state"] == "interrupted"
     assert [row["bench"] for row in csv.DictReader((folder / "bench.csv").read_text().splitlines())] == ["matmul"]
     pid, deadline_s = int(said.read_text()), time.monotonic() + 5
-    while runs(pid) and time.monotonic() < deadline_s:  # a process that was killed is gone a moment later
+    while is_running(pid) and time.monotonic() < deadline_s:  # a process that was killed is gone a moment later
         time.sleep(0.02)
-    assert not runs(pid)
+    assert not is_running(pid)
 
 
-def runs(pid):
+def is_running(pid):
     """Tell whether there is such a process; one that has ended, and that nobody has buried yet, does not run."""
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
