@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from table_page import cpu
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 
@@ -109,8 +108,10 @@ class Bench:
 
 def machine() -> str:
     """Return the processor's model and its widest vectors."""
-    widest = next((vectors for name, vectors in VECTORS.items() if name in (read_cpu().isa or ())), "")
-    return f"{cpu()} with {widest}" if widest else cpu()
+    cpu = read_cpu()
+    model, isa = cpu.model or cpu.architecture, cpu.isa or ()
+    widest = next((vectors for name, vectors in VECTORS.items() if name in isa), "")
+    return f"{model} with {widest}" if widest else model
 
 
 def peer_found(output: str) -> Found:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from harness.hardware.cpu import read_cpu
+
 OURS = "harness"
 HEAD = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>Real tables</title>'
@@ -57,9 +59,10 @@ def worst(rows: pd.DataFrame) -> list[str]:
 
 def conditions(rows: pd.DataFrame) -> str:
     """Return what it was measured on, how busy that was, and how far reported scores are from recomputed ones."""
-    own = rows[rows["model"] == OURS]
+    own, cpu = rows[rows["model"] == OURS], read_cpu()
     return (
-        f"{cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}; load average {rows['load'].min():.1f} to"
+        f"{cpu.model or cpu.architecture}, {os.cpu_count()} cores, Python {platform.python_version()};"
+        f" load average {rows['load'].min():.1f} to"
         f" {rows['load'].max():.1f}. {rows['seed'].nunique()} seeds, {int(own['trials'].min())} to"
         f" {int(own['trials'].max())} trials a search, {own['seconds'].sum():.0f} s for all searches. Reported scores"
         f" differ from scikit-learn's by {own['reported_gap'].max():.1e} of their value at most."
@@ -155,13 +158,6 @@ def verdict(ratio: float) -> str:
 def number(value: float) -> str:
     """Return four digits that matter."""
     return f"{value:.4g}" if value >= 1 else f"{value:.4f}"
-
-
-def cpu() -> str:
-    """Return the processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def as_markdown(introduction: list[str], sections: list[tuple[str, Lines]]) -> str:

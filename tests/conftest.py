@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +42,25 @@ def _own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def gone():
+    """Return a function that tells whether a process that was killed has ended, now or within five seconds.
+
+    One that has ended, and that nobody has buried yet, does not run.
+    """
+
+    def gone(pid):
+        deadline_s = time.monotonic() + 5
+        with suppress(psutil.NoSuchProcess):
+            while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                if time.monotonic() > deadline_s:
+                    return False
+                time.sleep(0.02)
+        return True
+
+    return gone
 
 
 @pytest.fixture(scope="session")

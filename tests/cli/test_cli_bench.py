@@ -4,10 +4,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 
-import psutil
 import pytest
 
 from harness.bench.comparison.runs import load_bench
@@ -115,7 +113,7 @@ main()
 
 
 @pytest.mark.slow
-def test_a_signal_ends_the_children_and_keeps_the_groups_that_ended(tmp_path):
+def test_a_signal_ends_the_children_and_keeps_the_groups_that_ended(tmp_path, gone):
     (tmp_path / "a_stub_of_a_child.py").write_text(CHILD)
     said = tmp_path / "pid"
     command = subprocess.Popen([sys.executable, "-c", COMMAND], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
@@ -130,17 +128,7 @@ def test_a_signal_ends_the_children_and_keeps_the_groups_that_ended(tmp_path):
     assert "Traceback" not in err
     assert json.loads((folder / "env.json").read_text())["state"] == "interrupted"
     assert [row["bench"] for row in csv.DictReader((folder / "bench.csv").read_text().splitlines())] == ["matmul"]
-    pid, deadline_s = int(said.read_text()), time.monotonic() + 5
-    while is_running(pid) and time.monotonic() < deadline_s:  # a process that was killed is gone a moment later
-        time.sleep(0.02)
-    assert not is_running(pid)
-
-
-def is_running(pid):
-    """Tell whether there is such a process; one that has ended, and that nobody has buried yet, does not run."""
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
+    assert gone(int(said.read_text()))
 
 
 def test_rows_that_were_measured_come_first_and_others_in_a_line_for_each_reason(bench_runs, tmp_path, capsys):

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
-import psutil
 import pytest
 
 from harness.data import load
@@ -62,7 +61,7 @@ def verdicts_in(folder):
     return json.loads((folder / "verdicts.json").read_text())
 
 
-def test_a_step_that_fails_dies_or_hangs_does_not_stop_the_next(modules, tmp_path, capsys):
+def test_a_step_that_fails_dies_or_hangs_does_not_stop_the_next(modules, tmp_path, capsys, gone):
     report = {"device": "planted", "rehearsal": True, "steps": {}}
     (tmp_path / "well").mkdir()
     (tmp_path / "well" / "of an earlier run").touch()
@@ -90,7 +89,7 @@ def test_a_step_that_fails_dies_or_hangs_does_not_stop_the_next(modules, tmp_pat
     assert steps["late"]["why"] == "it ended with exit code 1", "what it wrote before it failed is not its verdict"
     assert steps["hangs"]["why"].startswith("it was killed: it had not ended after ")
     child = int((tmp_path / "hangs" / "log.txt").read_text().split()[-1])
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    assert gone(child)
     assert not (tmp_path / "well" / "of an earlier run").exists()
     page = (tmp_path / "verdicts.md").read_text()
     assert "nothing here was measured on a GPU" in page
