@@ -9,7 +9,7 @@ from typing import Any
 from harness.api import source_of
 from harness.problems.scoring import Function
 from harness.report import write_report
-from harness.study.averaging.story import SIZE, Asked, average
+from harness.study.ensemble.story import SIZE, Asked, average
 
 
 def ensemble(

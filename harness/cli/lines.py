@@ -103,6 +103,7 @@ _FINAL = {
     "ensemble": "refitting it with several seeds on training and validation data",
     "full": "training the winner on all samples, those of the test part too",
     "keep": "keeping the selected trial's weights",
+    "trials": "averaging the best trials, with the weights that the search left",
 }
 _THEN = ", then one evaluation on the test data"
 

@@ -44,8 +44,8 @@ def refit(
                 "run": str(run),
                 "model": "full",
                 "samples": saved["trained_on"],
-                "epochs": saved["recipe"]["until"],
-                "members": saved.get("ensemble", 1),
+                "epochs": max(each["recipe"]["until"] for each in saved.get("members", [saved])),
+                "members": len(saved.get("members", ())) or saved.get("ensemble", 1),
                 "note": saved["note"],
                 "test_of_best": metrics,
             }

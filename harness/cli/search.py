@@ -188,8 +188,9 @@ def _show(result: SearchResult, *, json: bool) -> None:
         )
     if result.test and best:
         scores = ", ".join(f"{name} {value:.4f}" for name, value in headline(result.stats).items())
-        whose = "" if several else "the winner, "
-        print(f"Test score of {whose}trial {best['trial']}: {scores}")
+        averaged = len(result.stats["test"].get("trials", ()))
+        winner = f"trial {best['trial']}" if several else f"the winner, trial {best['trial']}"
+        print(f"Test score of {f'the average of {averaged} trials' if averaged else winner}: {scores}")
         _show_baseline(result.stats)
     if said := bought(result.trials, cast("Stats", result.stats)):
         print(said)

@@ -11,12 +11,12 @@ from harness.integrity.findings import Finding, differences, differing, same, sh
 from harness.spec.candidate import completed
 from harness.store.loose import at
 from harness.store.run import STATUS
-from harness.study.averaging.story import SCORE
+from harness.study.ensemble.story import SCORE
 from harness.study.final.saved import BEST, ENSEMBLE, FULL, Saved, models_of, read_preprocessing, read_saved
 from harness.text import plain
 
 STATS, CANDIDATE = "stats.json", "candidate.json"
-OF_BEST = ("candidate", "ensemble", "temperature", "isotonic", "threshold", "recipe", "class_names", "trial")
+OF_BEST = ("candidate", "ensemble", "members", "temperature", "isotonic", "threshold", "recipe", "class_names", "trial")
 """What a model of all samples has from ``best/``."""
 ROUNDED = 1e-4
 """Tolerance, relative and absolute, of what two programs of one model come to in float32."""
@@ -59,8 +59,12 @@ def _best_findings(contents: Contents, model: Mapping[str, Any], *, listed: bool
         expected = at(contents.stats, "best", "trial")
         yield from differing(name, f"trial is not the best of {STATS}", expected, model.get("trial"))
     if isinstance(test, dict):
-        for key, own in (("members", "ensemble"), ("temperature", "temperature")):
-            yield from differing(name, f"{own} is not that of {STATS}", test.get(key, 1), model.get(own, 1))
+        weights = {each["trial"]: each["weight"] for each in test.get("trials", ())}
+        yield from differing(name, f"members are not those of {STATS}", weights, _weights(model))
+        count = len(model.get("members", ())) or model.get("ensemble", 1)
+        yield from differing(name, f"ensemble is not that of {STATS}", test.get("members", 1), count)
+        temperatures = test.get("temperature", 1), model.get("temperature", 1)
+        yield from differing(name, f"temperature is not that of {STATS}", *temperatures)
         isotonic = bool(test.get("isotonic")), bool(model.get("isotonic"))
         yield from differing(name, f"whether it is isotonic is not that of {STATS}", *isotonic)
         told = {key: each for key, each in (test.get("threshold") or {}).items() if key not in ("set", "most_probable")}
@@ -75,10 +79,8 @@ def check_average(contents: Contents) -> None:
 
 
 def _average_findings(contents: Contents, score: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[Finding]:
-    counts = {member["trial"]: member["count"] for member in model.get("members", ())}
-    expected = {trial: count / sum(counts.values()) for trial, count in counts.items()}
     told = {member["trial"]: member["weight"] for member in score["members"]}
-    yield from differing(SCORE, f"its members are not those of {ENSEMBLE}/{CANDIDATE}", expected, told)
+    yield from differing(SCORE, f"its members are not those of {ENSEMBLE}/{CANDIDATE}", _weights(model), told)
     temperatures = model.get("temperature", 1.0), score.get("temperature", 1.0)
     yield from differing(SCORE, f"temperature is not that of {ENSEMBLE}/{CANDIDATE}", *temperatures)
     metrics, test = score["test"]["metrics"], contents.stats.get("test")
@@ -94,6 +96,12 @@ def _average_findings(contents: Contents, score: Mapping[str, Any], model: Mappi
             if not same(at_argmax[name], metrics[BEST][name], rel=ROUNDED, abs_=ROUNDED):
                 what = f"test.metrics.{BEST}.{name} is not that of {STATS}"
                 yield Finding(SCORE, what, shown(at_argmax[name]), shown(metrics[BEST][name]))
+
+
+def _weights(model: Mapping[str, Any]) -> dict[int, float]:
+    """Return the shares of the trials that a model averages; none of another model."""
+    counts = {member["trial"]: member["count"] for member in model.get("members", ())}
+    return {trial: count / sum(counts.values()) for trial, count in counts.items()}
 
 
 def _model_findings(contents: Contents, name: str, model: Mapping[str, Any]) -> Iterator[Finding]:

@@ -16,6 +16,13 @@ _RULE = (
     "difference, sample by sample. The kept weights were selected on validation, so the comparison is biased in their "
     "favour."
 )
+_TRIALS = (
+    "Before the test set was opened, trials were selected greedily and with replacement so that their average has the "
+    "least loss on validation (Caruana et al. 2004). The average is used unless its loss is worse than that of the "
+    "selected trial alone by more than one standard error of the difference, sample by sample. Its loss in the table "
+    "is that of averages on the half of the validation samples that they were not selected on; that of the selected "
+    "trial was selected on all of them, so the comparison is biased in its favour."
+)
 _AVERAGE = (
     "The average of several refits is used unless its loss is worse than the kept weights' by more than one standard "
     "error."
@@ -37,6 +44,8 @@ def final_words(test: TestStats) -> str:
     """Say how the model that was scored on the test set came about."""
     if test["final"] == "ensemble":
         return f"averaged over {test.get('members', 0)} refits on training and validation data"
+    if test["final"] == "trials":
+        return f"averaged over {test.get('members', 0)} trials with the weights kept from the search"
     words = {"refit": "after a refit on training and validation data", "keep": "with the weights kept from the search"}
     return words.get(test["final"], f"final: {test['final']}")
 
@@ -102,15 +111,29 @@ def threshold_table(threshold: ThresholdStats, metrics: Scores) -> Table:
 
 def _rules(rows: Sequence[ComparedStats]) -> Iterator[str]:
     """Yield how it was decided."""
-    if rows:
+    if _of_trials(rows):
+        yield _TRIALS
+    elif rows:
         yield _RULE
-    if any(row["members"] > 1 for row in rows):
+    if any(row["members"] > 1 for row in rows) and not _of_trials(rows):
         yield _AVERAGE
+
+
+def _of_trials(rows: Sequence[ComparedStats]) -> bool:
+    """Tell whether what was compared is an average of trials, beside one of them alone."""
+    return bool(rows) and rows[-1]["what"].endswith(" trials")
 
 
 def _said(test: TestStats) -> Iterator[str]:
     """Yield what making the final model took, what using it takes where that is not the winner's cost, and the note."""
-    spent = {"rehearsal": test.get("rehearsal_s") or 0.0, "refit": test.get("refit_s") or 0.0}
+    if trials := test.get("trials"):
+        listed = ", ".join(
+            f"trial {each['trial']} ({100 * each['weight']:.0f} %, {each['architecture']})" for each in trials
+        )
+        yield f"Averaged: {listed}."
+    of_trials = _of_trials(test.get("decision") or [])
+    first, whose = ("selection", "its") if of_trials else ("rehearsal", "the rehearsal's")
+    spent = {first: test.get("rehearsal_s") or 0.0, "refit": test.get("refit_s") or 0.0}
     parts = [f"{what} {duration(seconds)}" for what, seconds in spent.items() if seconds > 0.0]
     if parts:
         yield f"Time taken: {', '.join(parts)}."
@@ -121,16 +144,16 @@ def _said(test: TestStats) -> Iterator[str]:
         )
     if test.get("isotonic"):
         yield (
-            "Calibration: isotonic regression of each class against the rest (Zadrozny and Elkan 2002), fitted on the "
-            "rehearsal's predictions of the validation data, takes the probabilities along a rising curve. The "
+            "Calibration: isotonic regression of each class against the rest (Zadrozny and Elkan 2002), fitted on "
+            f"{whose} predictions of the validation data, takes the probabilities along a rising curve. The "
             "validation losses in the table are those of the samples that it was fitted on, so they are optimistic."
         )
     temperature = test.get("temperature", 1.0)
     if temperature != 1.0:
         effect = "softer" if temperature > 1.0 else "sharper"
         yield (
-            f"Calibration: the logits are divided by {number(temperature)} (temperature scaling, fitted on the "
-            f"rehearsal's predictions of the validation data), which makes the probabilities {effect} and leaves the "
+            f"Calibration: the logits are divided by {number(temperature)} (temperature scaling, fitted on {whose} "
+            f"predictions of the validation data), which makes the probabilities {effect} and leaves the "
             "predicted classes as they are."
         )
     if note := test.get("note"):

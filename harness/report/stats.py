@@ -153,14 +153,16 @@ class ThresholdStats(TypedDict):
 class TestStats(TypedDict):
     """The winner on the test part; ``confusion`` has actual classes as rows and predicted ones as columns.
 
-    ``final`` is ``refit``, ``keep`` or ``ensemble``. What older versions did not write is not required: ``members`` of
-    the final model, the ``temperature`` that its logits are divided by, or ``isotonic`` where its probabilities are
-    taken along curves instead, the ``threshold`` that the metrics are at, the ``decision`` for it, what it took, of
-    an ensemble the ``figures`` (see FIGURES), the ``reasons`` why metrics are null, and the worst ``mistakes``.
+    ``final`` is ``refit``, ``keep``, ``ensemble`` or ``trials``. What older versions did not write is not required:
+    ``members`` of the final model, the ``trials`` that it averages, the ``temperature`` that its logits are divided by,
+    or ``isotonic`` where its probabilities are taken along curves instead, the ``threshold`` that the metrics are at,
+    the ``decision`` for it, what it took, of an average the ``figures`` (see FIGURES), the ``reasons`` why metrics are
+    null, and the worst ``mistakes``.
     """
 
     final: str
     members: NotRequired[int]
+    trials: NotRequired[list[MemberStats]]
     temperature: NotRequired[float]
     isotonic: NotRequired[bool]
     threshold: NotRequired[ThresholdStats]

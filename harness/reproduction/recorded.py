@@ -60,6 +60,12 @@ class Recorded:
         earlier = self.trials[number].record.same_as
         return number if earlier is None else earlier
 
+    @property
+    def averaged(self) -> Mapping[int, int]:
+        """How often each trial counts in the final model of the winner, where that is an average of trials."""
+        final = self.final
+        return {each.trial: each.count for each in final.members} if final and final.trial == self.best else {}
+
     def replicate(self, number: int) -> Replicate:
         """Return what is to be trained, and how, to come to a trial again."""
         record = self.trials[number].record
@@ -114,7 +120,7 @@ def chosen_trials(recorded: Recorded, trial: int | None, *, every: bool) -> list
     if trial is None:
         if recorded.best is None:
             raise InputError(f"{run}: has no winner; name one of its trials with trial (--trial N)")
-        return [recorded.trained(recorded.best)]
+        return list(dict.fromkeys([recorded.trained(recorded.best), *recorded.averaged]))
     if trial not in trials:
         raise InputError(f"{run}: has no trial {trial} that has ended; its trials are 0 to {max(trials, default=0)}")
     if (outcome := trials[trial].record.outcome) not in REPLAYED:

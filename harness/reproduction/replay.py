@@ -20,10 +20,11 @@ from harness.plan.running import thread_count
 from harness.problems.scoring import Function
 from harness.records import Outcome, TrialRecord
 from harness.reproduction.recorded import Recorded
-from harness.spec import Averaged, Limits, Spec
+from harness.spec import Averaged, Blended, Limits, Spec
 from harness.store import RunFolder
 from harness.store.files import read_file
 from harness.study import Execution, Finished, Observer, Opened, Request, Stop
+from harness.study.averaging.blending import Repeated
 from harness.study.decide.fixed import Replicate
 from harness.study.execute.execution import threads_of
 from harness.study.final import Finisher
@@ -82,6 +83,8 @@ class Winner:
     """Of its training in the list."""
     saved: Saved
     """What the run says of its final model."""
+    counts: Mapping[int, int]
+    """How often each training counts in it, by its place, where it is an average of trials."""
 
     @property
     def test(self) -> Mapping[str, Any] | None:
@@ -90,9 +93,9 @@ class Winner:
         return test
 
     def complete(self, finished: Finished) -> bool:
-        """Tell whether its training has come to its end."""
-        record = finished.records.get(self.place)
-        return record is not None and record.outcome is Outcome.COMPLETE
+        """Tell whether its training, and all that its final model averages, have come to their end."""
+        records = [finished.records.get(place) for place in (self.place, *self.counts)]
+        return all(record is not None and record.outcome is Outcome.COMPLETE for record in records)
 
     def make(self, finished: Finished, stop: Stop, observer: Observer) -> tuple[Finished, str]:
         """Make the final model; return why it was not made, or ``""``.
@@ -112,7 +115,8 @@ class Winner:
             assert number is not None
             with thread_count(threads_of(job, 1)):
                 plan = self.saved.plan if "plan" in self.saved.model_fields_set else None
-                finisher = Finisher(job, dataset, folder, record, stop, observer, Earlier(number, plan))
+                mixer = Repeated(job, folder, self.counts, finished.records)
+                finisher = Finisher(job, dataset, folder, record, stop, observer, Earlier(number, plan), mixer=mixer)
                 return self._scored(finished, finisher, folder, record), ""
         except Interrupted:
             folder.note(state="interrupted")
@@ -129,8 +133,10 @@ class Winner:
         training = spec.training.model_copy(update={"final": self._how(), "threshold": threshold})
         return spec.model_copy(update={"training": training})
 
-    def _how(self) -> str | Averaged:
+    def _how(self) -> str | Averaged | Blended:
         asked, test, run = self.recorded.spec.training.final, self.test, self.recorded.run
+        if isinstance(asked, Blended):  # of which trials, the counts say
+            return asked
         if test is None:  # then no file says it
             weights = run / weights_file(self.saved.trial)
             kept = bool(self.recorded.listed) or _same_tensors(run / BEST / "model.safetensors", weights)

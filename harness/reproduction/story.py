@@ -146,7 +146,9 @@ class _Story:
             if recorded.final is None or recorded.final.trial != best:
                 made = replace(made, notes=[*made.notes, "the run has no final model of its winner to compare with"])
             else:
-                winner = Winner(recorded, opened, numbers.index(recorded.trained(best)), recorded.final)
+                place, counts = numbers.index(recorded.trained(best)), recorded.averaged
+                places = {numbers.index(number): count for number, count in counts.items() if number in numbers}
+                winner = Winner(recorded, opened, place, recorded.final, places)
         finished, why = self._run(request, opened, self._seconds(numbers, final=winner is not None), winner)
         trials, drawn = self._judged(opened, finished, numbers, winner, why)
         return replace(

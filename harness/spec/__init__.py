@@ -21,7 +21,7 @@ from harness.spec.series import SeriesTask, TsTask
 from harness.spec.shipped import shipped_spaces, shipped_summaries, space_of_task
 from harness.spec.space import corner_values
 from harness.spec.task import TaskSpec
-from harness.spec.training import PRECISIONS, Augment, Averaged, Cost, Costs, Preprocessing, Rule, Training
+from harness.spec.training import PRECISIONS, Augment, Averaged, Blended, Cost, Costs, Preprocessing, Rule, Training
 
 __all__ = [
     "CHOICES",
@@ -33,6 +33,7 @@ __all__ = [
     "AudioTask",
     "Augment",
     "Averaged",
+    "Blended",
     "Budget",
     "Candidate",
     "Categorical",

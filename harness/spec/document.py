@@ -17,7 +17,7 @@ from harness.spec.first import point_of
 from harness.spec.names import PRUNERS, SAMPLERS
 from harness.spec.parameters import Group, Scalar, size
 from harness.spec.task import TaskSpec, parse_task
-from harness.spec.training import Training
+from harness.spec.training import Blended, Training
 
 Direction = Literal["maximize", "minimize"]
 
@@ -265,6 +265,11 @@ class Spec(Frozen):
             raise ValueError(
                 f"search.pruner: 'asha' pauses trials between epochs, and evaluation asks for {self.evaluation}; "
                 "use median, hyperband or none"
+            )
+        if isinstance(self.training.final, Blended) and (self.evaluation.folds or self.evaluation.repeats):
+            raise ValueError(
+                "training.final: {trials: N} averages trials that were trained once each, and evaluation asks for "
+                f"{self.evaluation}; use {{ensemble: N}}, or evaluation: {{}}"
             )
         return self
 

@@ -80,6 +80,12 @@ class Averaged(Frozen):
     ensemble: Annotated[int, Field(strict=True, ge=2, le=64)]
 
 
+class Blended(Frozen):
+    """A final model of several: the best trials as the search left them, selected so that their average is best."""
+
+    trials: Annotated[int, Field(strict=True, ge=2, le=64)]
+
+
 class Cost(Frozen):
     """What a wrong answer costs, in any unit: to say the second class where it is the first, and the other way."""
 
@@ -112,17 +118,23 @@ def _threshold(value: object) -> object:
         ) from None
 
 
+Final = Literal["auto", "refit", "keep"] | Averaged | Blended
+"""What may become of the winner."""
+
+
 def _final(value: object) -> object:
     """Say in one line what may stand here; pydantic's own findings would tell of each alternative."""
-    if isinstance(value, Averaged) or value in FINALS:
+    if isinstance(value, Averaged | Blended) or value in FINALS:
         return value
+    known = f"{', '.join(FINALS)}, {{ensemble: N}} or {{trials: N}}"
     if isinstance(value, str):
         hint = did_you_mean(value, FINALS)
-        raise ValueError(f"{value!r} is not one of auto, refit, keep, {{ensemble: N}}{hint if 'mean' in hint else ''}")
+        raise ValueError(f"{value!r} is not one of {known}{hint if 'mean' in hint else ''}")
+    form = Blended if isinstance(value, dict) and "trials" in value else Averaged
     try:
-        return Averaged.model_validate(value)
+        return form.model_validate(value)
     except ValidationError:
-        raise ValueError(f"expected auto, refit, keep, or {{ensemble: N}} with N from 2 to 64, got {value!r}") from None
+        raise ValueError(f"expected {known}, with N from 2 to 64, got {value!r}") from None
 
 
 class Training(Frozen):
@@ -152,9 +164,9 @@ class Training(Frozen):
     """Share of the last steps whose weights are averaged evenly (with ``ema``: from where on); 0: none."""
     augment: Augment = Augment()
     preprocessing: Preprocessing = Preprocessing()
-    final: Annotated[Literal["auto", "refit", "keep"] | Averaged, BeforeValidator(_final)] = "auto"
+    final: Annotated[Final, BeforeValidator(_final)] = "auto"
     """What becomes of the winner: trained anew on training + validation, kept as it is, or (``auto``) what a rehearsal
-    on the training part shows to be no worse; or several, averaged."""
+    on the training part shows to be no worse; or several, averaged: of the winner with other seeds, or of trials."""
     calibration: Literal["temperature", "isotonic", "none"] = "temperature"
     """How the probabilities of what is rehearsed are fitted to validation."""
     threshold: Annotated[float | Rule | None, BeforeValidator(_threshold)] = None

@@ -14,7 +14,7 @@ from harness.plan import Memory
 from harness.problems import problems
 from harness.problems.scoring import Scorer
 from harness.records import TaskShape
-from harness.spec import Averaged, Candidate, Spec
+from harness.spec import Averaged, Blended, Candidate, Spec
 from harness.study.objectives import Objective
 from harness.train import outputs_for
 
@@ -59,7 +59,7 @@ class Job:
         return dataclasses.replace(self, dataset=self.learning.under(self.splits[seed]))
 
     @property
-    def final(self) -> str | Averaged:
+    def final(self) -> str | Averaged | Blended:
         """What becomes of the winner. ``auto`` is a refit where its recipe was measured several times already.
 
         It is one of forecasts as well, whose validation samples are the ones next to what is to be predicted.

@@ -17,7 +17,7 @@ from harness.hardware import Sampler, meters_for, probe
 from harness.plan.running import thread_count
 from harness.problems import problems
 from harness.records import Outcome, TrialRecord
-from harness.spec import as_yaml, load_spec, parameters, spec_hash
+from harness.spec import Blended, as_yaml, load_spec, parameters, spec_hash
 from harness.spec.growth import growth
 from harness.store import (
     RunFolder,
@@ -32,10 +32,12 @@ from harness.store import (
     trials_frame,
 )
 from harness.store.files import read_object
+from harness.store.loose import at
 from harness.store.run import changed_files
 from harness.store.runs import REPLICATES
 from harness.study import telemetry
 from harness.study.archive import Archive
+from harness.study.averaging.blending import Blending
 from harness.study.baselines import Scene, run_baselines, seconds_aside
 from harness.study.check import notes_on
 from harness.study.checks.examine import Examined, examine, examine_test
@@ -48,6 +50,7 @@ from harness.study.decide.fixed import FixedTrials, Replicate
 from harness.study.decide.protocol import TrialSource
 from harness.study.execute.execution import Execution, open_executor, packing_of, threads_of
 from harness.study.final import Finisher, report_aside_s, time_aside_s
+from harness.study.final.mixture import Mixer
 from harness.study.forecast_baselines import run_forecasts
 from harness.study.job import Job
 from harness.study.observer import Observer
@@ -178,7 +181,7 @@ class SearchPart:
             self._train(archive, executor, total)
             with thread_count(threads_of(job, 1)):
                 best = archive.highest if listed else archive.best
-                scored = self._score(best)
+                scored = self._score(best, [each.outcome for each in archive.records.values()].count(Outcome.COMPLETE))
             if not self._stop.at_once:
                 archive.clear()
             self._write_frames(archive)
@@ -238,22 +241,40 @@ class SearchPart:
         if archive.best is not None and self._means.final:
             self._stop.reserve_s += time_aside_s(self._job, archive.best, self._slots)
 
-    def _score(self, best: TrialRecord | None) -> _Scored:
+    def _score(self, best: TrialRecord | None, complete: int) -> _Scored:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
         if best is None or self._stop.at_once or not self._means.final:
             return _Scored(None, ())
-        earlier, winner = self._scored.get("test"), self._scored.get("best")
-        if earlier and isinstance(winner, dict) and winner.get("trial") == best.trial:
+        earlier = self._scored.get("test")
+        if earlier and self._stands(best, complete):
             baselines = self._scored.get("baselines", ()) if self._job.spec.search.baselines else ()
             tested = cast("Mapping[str, Any]", earlier), cast("Sequence[Mapping[str, Any]]", baselines)
             return _Scored(*tested, recorded_of_test(self._scored))
         try:
             finisher = Finisher(
-                self._job, self._dataset, self._folder, best, self._stop, self._observer, helpers=self._helpers
+                self._job,
+                self._dataset,
+                self._folder,
+                best,
+                self._stop,
+                self._observer,
+                helpers=self._helpers,
+                mixer=self._mixer,
             )
             return _Scored(self._finish(finisher), self._beside(finisher), self._suspected(finisher))
         except Interrupted:
             return _Scored(None, ())
+
+    def _stands(self, best: TrialRecord, complete: int) -> bool:
+        """Tell whether an earlier part has made the final model of this winner, and from as many trials."""
+        same = at(self._scored, "best", "trial") == best.trial
+        return same and (self._mixer is None or at(self._scored, "outcomes", Outcome.COMPLETE) == complete)
+
+    @property
+    def _mixer(self) -> Mixer | None:
+        """Who selects the trials of the final model, where it is an average of some."""
+        final = self._job.final
+        return Blending(self._job, self._dataset, self._folder, final.trials) if isinstance(final, Blended) else None
 
     def _finish(self, finisher: Finisher) -> Mapping[str, Any] | None:
         """Have the final model made, and scored where there are test samples."""

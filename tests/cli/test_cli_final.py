@@ -33,6 +33,12 @@ def epoch(number):
         ("refit", 4, "loss [0.3]", "on the test data (4 epochs): loss [0.3]"),
         ("ensemble", 8, "", "refitting it with several seeds on training and validation data"),
         ("keep", 0, "no time", "keeping the selected trial's weights, then one evaluation on the test data: no time"),
+        (
+            "trials",
+            0,
+            "",
+            "averaging the best trials, with the weights that the search left, then one evaluation on the",
+        ),
         ("full", 9, "", "training the winner on all samples, those of the test part too (9 epochs)"),
     ],
 )

@@ -59,6 +59,20 @@ def test_an_average_says_how_many_it_is_of_and_what_it_costs(report_with):
     assert "unless its loss is worse than the kept weights'" in text
 
 
+def test_an_average_of_trials_names_them_and_says_how_it_was_judged(report_with):
+    trials = [{"trial": 3, "weight": 0.75, "architecture": "mlp"}, {"trial": 0, "weight": 0.25, "architecture": "cnn"}]
+    average = {**ROWS[1], "what": "average of 2 trials", "members": 2}
+    more = {"rehearsal_s": 2.0, "refit_s": 0.0, "figures": {}, "temperature": 0.8}
+    text = report_with(final="trials", members=2, trials=trials, decision=[ROWS[0], average], **more)
+    assert "averaged over 2 trials with the weights kept from the search; the test set was opened once" in text
+    chapter = text.partition("## The final model")[2].partition("\n## ")[0]
+    assert "Averaged: trial 3 (75 %, mlp), trial 0 (25 %, cnn)." in chapter
+    assert "the half of the validation samples that they were not selected on" in chapter
+    assert "Time taken: selection 2.00 s." in chapter
+    assert "fitted on its predictions of the validation data" in chapter
+    assert "refit" not in chapter
+
+
 def test_a_run_of_an_older_version_has_no_chapter_on_its_final_model(report_with):
     text = report_with()
     assert "The final model" not in text

@@ -33,6 +33,7 @@ from harness.study.final.decision import KEPT, Difference
 from harness.study.final.recipes import recipes
 from harness.study.final.rehearsal import Rehearsal
 from harness.study.final.retraining import Retraining
+from harness.study.final.trying import Trier
 from harness.study.keeping import weights_file
 from harness.study.trial.building import build_model
 from harness.study.trial.evaluate import Evaluator
@@ -402,12 +403,12 @@ def test_a_rehearsal_that_diverges_keeps_the_weights_of_the_search(train, final,
 
 
 def test_predictions_that_are_no_numbers_are_no_candidate(train, monkeypatch):
-    tried = Rehearsal._tried
+    tried = Trier.tried
 
     def no_numbers(self, what, outputs, *more):
         return tried(self, what, outputs if what == KEPT else outputs * np.float32("nan"), *more)
 
-    monkeypatch.setattr(Rehearsal, "_tried", no_numbers)
+    monkeypatch.setattr(Trier, "tried", no_numbers)
     made = train().finish()
     assert (made["final"], len(made["decision"])) == ("keep", 1)
     assert "failed (its loss on validation is nan)" in made["note"]

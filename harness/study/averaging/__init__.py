@@ -1,1 +1,1 @@
-"""Trials of a finished run averaged: selected by what they predicted of the validation samples, and scored once."""
+"""Trials averaged: selected by what they predicted of the validation samples, and made into one model."""

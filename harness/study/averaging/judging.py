@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError
-from harness.measure.temperature import fit_temperature
+from harness.measure.temperature import fit_temperature, tempered
 from harness.problems import LOSS, problem_of, problems
 from harness.problems.problem import Undefined
 from harness.problems.scoring import Scorer
@@ -31,10 +31,14 @@ class Judge:
     """In the units of the data."""
     scorer: Scorer
     """With the user's own metrics."""
+    at_temperature: float = 1.0
+    """What logits of classes are divided by before they are measured."""
 
     def losses(self, outputs: Outputs) -> Losses:
         """Return the plain loss of each sample: log loss in nats, or squared error in standard units."""
         name = loss_name(self.shape, "auto")
+        if self.at_temperature != 1.0:
+            outputs = tempered(outputs, self.at_temperature)
         return problem_of(self.shape).losses_of(outputs, self.targets, loss=name, scale=self.shape.scale)
 
     def cost(self, metric: str, *, maximize: bool, rows: NDArray[np.int64] | None = None) -> Cost:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from math import ceil
 
 from harness.records import Plan, TrialRecord
-from harness.spec import Averaged, Candidate
+from harness.spec import Averaged, Blended, Candidate
 from harness.study.final.recipes import by_schedule, recipes
 from harness.study.job import Job
 from harness.study.trial.building import REFIT_MARGIN, refit_growth, stages_of
 
 FINAL_SHARE = 1 / 3
 """Of the time of the command, what is set aside at most for a final model that is rehearsed."""
+LOOK = 0.35
+"""Of an epoch, what a look at the validation and the test samples with one of its models takes an average of trials."""
 STACK_GAIN = 8.0
 """Times its share of a program that a training takes alone, at most: what was measured of small MLPs."""
 REPORT_S = 6.0
@@ -47,7 +49,7 @@ def beside_each_other(job: Job, plan: Plan | None) -> bool:
 
 def rehearsal_epochs(job: Job, winner: TrialRecord, members: int, at_once: int = 1) -> int:
     """Return how many epochs the rehearsals take at most, one after the other, if so many are trained at once."""
-    if job.final in ("refit", "keep"):
+    if job.final in ("refit", "keep") or isinstance(job.final, Blended):
         return 0
     runs = [shared[-1].until for shared in by_schedule(recipes(job, winner)).values()]
     singles = sum(runs) if at_once == 1 else max(runs) * ceil(len(runs) / at_once)
@@ -59,6 +61,8 @@ def refit_cost_epochs(job: Job, winner: TrialRecord, members: int, at_once: int 
     final, lengths = job.final, [recipe.until for recipe in recipes(job, winner)]
     if final == "keep":
         return 0.0
+    if isinstance(final, Blended):
+        return LOOK * final.trials
     return ceil(members / at_once) * refit_growth(job) * (lengths[0] if final == "refit" else max(lengths))
 
 
@@ -94,4 +98,6 @@ def time_aside_s(job: Job, winner: TrialRecord, helpers: int = 1) -> float:
     if job.spec.budget.time is None or job.final in ("keep", "refit"):
         return needed_s[0]
     most_s = FINAL_SHARE * job.spec.budget.time
+    if isinstance(job.final, Blended):
+        return min(needed_s[0], most_s)
     return next((each_s for each_s in needed_s if each_s <= most_s), 0.0)

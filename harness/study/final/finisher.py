@@ -17,6 +17,7 @@ from harness.measure.threshold import threshold_of
 from harness.models import Ensemble
 from harness.problems import Undefined, problems
 from harness.records import Figures, Plan, TrialRecord
+from harness.spec import Blended, Candidate
 from harness.store import RunFolder, to_parquet
 from harness.study.contract import Helpers
 from harness.study.final.beside import Beside
@@ -32,7 +33,9 @@ from harness.study.final.decision import KEPT, Decision, Tried
 from harness.study.final.ensemble import broken_limit, ensemble_figures
 from harness.study.final.inference import Inference
 from harness.study.final.kept import kept_model
-from harness.study.final.outcome import Cost, Earlier, Final, Made
+from harness.study.final.mixing import Mixing
+from harness.study.final.mixture import Mixer
+from harness.study.final.outcome import Cost, Earlier, Final, Made, calibrated_as
 from harness.study.final.recipes import Recipe, recipes
 from harness.study.final.rehearsal import Rehearsal
 from harness.study.final.residuals import Kept, residuals
@@ -58,8 +61,12 @@ class Finisher:
         observer: Observer,
         earlier: Earlier | None = None,
         helpers: Helpers | None = None,
+        mixer: Mixer | None = None,
     ) -> None:
-        """``earlier``: the final model that is to be made once more; ``helpers`` train several at once."""
+        """``earlier``: the final model that is to be made once more.
+
+        ``helpers`` train several at once, ``mixer`` knows the trials for an average of them.
+        """
         self._job = job
         self._dataset = dataset
         self._folder = folder
@@ -69,6 +76,7 @@ class Finisher:
         self._stop = stop
         self._observer = observer
         self._helpers = helpers
+        self._mixer = mixer
         self._notes: list[str] = []
         self._decision: Decision | None = None
         self._rehearsal_s = self._refit_s = 0.0
@@ -86,13 +94,14 @@ class Finisher:
         opened = open_test()
         part = made.dataset.open_test()
         scorer = scorer_of_all(self._job.scorer, made.dataset.shape)
-        scored = score(self._folder, made, part, self._candidate, scorer)
+        scored = score(self._folder, made, part, self._candidate_of(made), scorer)
         self.scored_on = made.dataset, part
         self._notes += clipped(made.dataset)
         self._save(made)
         return Final(
             how=made.how,
             members=made.members,
+            trials=made.mixture.members if made.mixture else (),
             temperature=made.temperature,
             isotonic=bool(made.isotonic),
             threshold=scored.threshold,
@@ -159,7 +168,10 @@ class Finisher:
             shares = {f"probability_{k}": made.answers[:, k].astype(np.float64) for k in (0, 1)}
             told = pd.DataFrame({"index": validation.index, "target": validation.targets, **shares})
             folder.write(VALIDATION, to_parquet(told))
-        save_final(folder, made, self._candidate, self._winner.trial)
+        save_final(folder, made, self._candidate_of(made), self._winner.trial)
+
+    def _candidate_of(self, made: Made) -> Candidate:
+        return made.mixture.candidate if made.mixture else self._candidate
 
     def _made(self) -> Made:
         """Return the final model that was asked for; the test samples stay unopened."""
@@ -167,6 +179,8 @@ class Finisher:
         if final == "keep":
             self._observer.final_started("keep", 0, "")
             made = self._kept()
+        elif isinstance(final, Blended):
+            made = self._mixed()
         elif final == "refit" or self._job.continues:  # of forecasts no rehearsal without the last samples tells more
             members = members_of(self._job, self._winner)
             made = self._refitted(recipes(self._job, self._winner)[0], members, "") or self._kept()
@@ -174,6 +188,19 @@ class Finisher:
             made = self._rehearsed()
         made = self._with_validation(made)
         self._stop.check_signal()
+        return made
+
+    def _mixed(self) -> Made:
+        """Average the best trials; keep the weights where that is no better."""
+        assert self._mixer is not None, "a search has trials"
+        start, kept = time.perf_counter(), self._kept()
+        mixing = Mixing(self._job, self._dataset, self._mixer)
+        made = mixing.made(kept, self._answers(kept))
+        self._decision, self._rehearsal_s = mixing.decision, time.perf_counter() - start
+        self._notes += mixing.notes
+        if made.mixture is not None:
+            self._figures = ensemble_figures(self._job, self._dataset, made.model, made.plan)
+        self._observer.final_started(made.how, 0, self._decision.why if self._decision else "; ".join(mixing.notes))
         return made
 
     def _rehearsed(self) -> Made:
@@ -279,11 +306,6 @@ class Finisher:
         assert self._winner.plan is not None
         plan = followed_here(self._winner.plan, self._job.device)
         return Made("keep", KEPT, model, plan, self._dataset, recipe=recipes(self._job, self._winner)[0])
-
-
-def calibrated_as(made: Made, tried: Tried) -> Made:
-    """Return a model with the calibration of what was rehearsed for it, and with what that said of validation."""
-    return replace(made, temperature=tried.temperature, isotonic=tried.isotonic, answers=tried.answers)
 
 
 def _said(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from harness.data import Dataset
 from harness.measure.threshold import Threshold
 from harness.models import Curves, calibrated
 from harness.records import Plan
+from harness.study.final.decision import Tried
+from harness.study.final.mixture import Mixture
 from harness.study.final.recipes import Recipe
 from harness.study.final.residuals import Kept
 
@@ -33,7 +35,7 @@ class Made:
     """A final model that waits for its score."""
 
     how: str
-    """``refit``, ``keep`` or ``ensemble``."""
+    """``refit``, ``keep``, ``ensemble`` or ``trials``."""
     what: str
     """What it is called among what was compared."""
     model: nn.Module
@@ -53,11 +55,18 @@ class Made:
     """From where on the second of two classes is predicted; None: the most probable class is."""
     residuals: Kept | None = None
     """Errors of its recipe on samples that it was not trained on; None of classes."""
+    mixture: Mixture | None = None
+    """The trials that it averages, if it does."""
 
     @property
     def predictor(self) -> nn.Module:
         """The model that predicts."""
         return calibrated(self.model, self.temperature, self.isotonic)
+
+
+def calibrated_as(made: Made, tried: Tried) -> Made:
+    """Return a model with the calibration of what was measured for it, and with what that said of validation."""
+    return replace(made, temperature=tried.temperature, isotonic=tried.isotonic, answers=tried.answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +83,10 @@ class Final:
     """The winner's one look at the test samples."""
 
     how: str
-    """``refit``, ``keep`` or ``ensemble``."""
+    """``refit``, ``keep``, ``ensemble`` or ``trials``."""
     members: int
+    trials: Sequence[Mapping[str, Any]]
+    """Those that it averages, each with its weight; empty of any other."""
     temperature: float
     isotonic: bool
     threshold: Mapping[str, Any] | None
@@ -99,6 +110,7 @@ class Final:
         return {
             "final": self.how,
             "members": self.members,
+            **({"trials": [dict(each) for each in self.trials]} if self.trials else {}),
             "temperature": self.temperature,
             **({"isotonic": True} if self.isotonic else {}),
             **({"threshold": dict(self.threshold)} if self.threshold else {}),

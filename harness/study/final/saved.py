@@ -65,6 +65,15 @@ def _of_earlier(shape: object) -> object:
     return {"kind": shape["kind"], "outputs": shape["outputs"], "inputs": inputs}
 
 
+class Length(BaseModel):
+    """Epochs that a schedule runs along, and those that are trained."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schedule: Annotated[int, Field(ge=1)]
+    until: Annotated[int, Field(ge=1)]
+
+
 class Member(BaseModel):
     """One of the trials that a model averages; its weights are those whose names begin with ``weights``."""
 
@@ -75,16 +84,9 @@ class Member(BaseModel):
     count: Annotated[int, Field(ge=1, le=1000)]
     """How often it counts."""
     weights: str
+    recipe: Length | None = None
+    """How long it was trained; None: made by a version that did not write it down."""
     own_sha256: str | None = None
-
-
-class Length(BaseModel):
-    """Epochs that a schedule runs along, and those that are trained."""
-
-    model_config = ConfigDict(frozen=True)
-
-    schedule: Annotated[int, Field(ge=1)]
-    until: Annotated[int, Field(ge=1)]
 
 
 class Saved(BaseModel):

@@ -95,7 +95,7 @@ def save_final(
             "trial": trial,
             "task": made.dataset.name,
             "candidate": candidate.as_dict(),
-            **({"ensemble": made.members} if made.members > 1 else {}),
+            **members_of(made),
             **({"temperature": made.temperature} if made.temperature != 1.0 else {}),
             **({"isotonic": [curve._asdict() for curve in made.isotonic]} if made.isotonic else {}),
             **({"threshold": made.threshold.as_dict()} if made.threshold else {}),
@@ -105,6 +105,13 @@ def save_final(
             **facts,
         },
     )
+
+
+def members_of(made: Made) -> dict[str, Any]:
+    """Return what ``candidate.json`` says of the models that are averaged, where there are several."""
+    if made.mixture is not None:
+        return {"members": made.mixture.told()}
+    return {"ensemble": made.members} if made.members > 1 else {}
 
 
 def facts_of(data: TrainingData, plan: Plan) -> dict[str, Any]:

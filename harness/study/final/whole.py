@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
+
+from torch import nn
 
 from harness.data import Dataset
 from harness.errors import InputError, NoSuccessfulTrialError, first_line
 from harness.models import Ensemble
-from harness.records import Outcome, TrialRecord
+from harness.records import Outcome, Plan, TrialRecord
 from harness.store import RunFolder
 from harness.store.files import read_object
+from harness.study.final.mixture import Mixture
 from harness.study.final.outcome import Made
 from harness.study.final.recipes import Recipe
 from harness.study.final.residuals import FILE as RESIDUALS
@@ -23,13 +29,35 @@ from harness.study.observer import Observer
 from harness.study.stop import Stop
 
 
-def recipe_of(run: Path, saved: Saved) -> Recipe:
-    """Return how long a final model was trained. Raises :class:`InputError` where its run does not say."""
-    if saved.recipe is None:
-        raise InputError(
-            f"{run / BEST}: does not say how long its model was trained, as one of an earlier version; search anew"
+class Course(NamedTuple):
+    """A candidate that is trained on all samples."""
+
+    record: TrialRecord
+    recipe: Recipe
+    times: int = 1
+    """With how many seeds."""
+
+
+def courses_of(run: Path, saved: Saved) -> list[Course]:
+    """Return what a final model is made of. Raises :class:`InputError` where its run does not say how long it took."""
+    made_of = saved.members or (saved,)
+    courses = []
+    for each in made_of:
+        if each.recipe is None:
+            raise InputError(
+                f"{run / BEST}: does not say how long its model was trained, as one of an earlier version; search anew"
+            )
+        record = TrialRecord(
+            trial=each.trial,
+            outcome=Outcome.COMPLETE,
+            reason="chosen by the search",
+            candidate=each.candidate.as_dict(),
+            params={},
+            plan=saved.plan,
         )
-    return Recipe("as the final model", saved.recipe.schedule, saved.recipe.until)
+        recipe = Recipe("as the final model", each.recipe.schedule, each.recipe.until)
+        courses.append(Course(record, recipe, each.ensemble if isinstance(each, Saved) else 1))
+    return courses
 
 
 def read_winner(run: Path) -> Saved:
@@ -44,35 +72,24 @@ def save_on_all(job: Job, dataset: Dataset, folder: RunFolder, saved: Saved, sto
     are those of ``best/``, since nothing is left to fit any on. Raises :class:`Interrupted` when asked to stop, and
     :class:`NoSuccessfulTrialError` where the training fails.
     """
-    winner = TrialRecord(
-        trial=saved.trial,
-        outcome=Outcome.COMPLETE,
-        reason="chosen by the search",
-        candidate=saved.candidate.as_dict(),
-        params={},
-        plan=saved.plan,
-    )
-    recipe, count = recipe_of(folder.path, saved), saved.ensemble
-    retraining = Retraining(job, dataset, winner, stop.check_signal, observer.epoch_ended)
-    observer.final_started("full", count * recipe.until, "")
+    courses = courses_of(folder.path, saved)
+    observer.final_started("full", sum(each.times * each.recipe.until for each in courses), "")
+    models, plans = list[nn.Module](), list[Plan]()
     try:
-        models = retraining.refits(recipe, count, saved.trial)
+        for course in courses:
+            retraining = Retraining(job, dataset, course.record, stop.check_signal, observer.epoch_ended)
+            models += retraining.refits(course.recipe, course.times, course.record.trial)
+            plans.append(retraining.plan)
     except FAILURES as error:
         raise NoSuccessfulTrialError(
             f"{folder.path}: the training on all samples failed ({first_line(error)}); its final model is as it was"
         ) from None
-    candidate = settled_candidate(winner)
-    model = Ensemble(models, job.model_shape(candidate, dataset)) if count > 1 else models[0]
-    made = Made(
-        "refit",
-        recipe.what,
-        model,
-        retraining.plan,
-        dataset,
-        count,
+    made = replace(
+        _averaged(saved, courses, models, dataset)
+        if saved.members
+        else _single(job, courses[0], models, dataset, plans[0]),
         temperature=saved.temperature,
         isotonic=saved.isotonic,
-        recipe=recipe,
         threshold=saved.threshold,
         residuals=_errors_of(folder.path / BEST, dataset),
     )
@@ -80,7 +97,24 @@ def save_on_all(job: Job, dataset: Dataset, folder: RunFolder, saved: Saved, sto
     stands = f"the test score of {BEST}/ stands for it" if scored else f"{BEST}/ has no test score either"
     note = f"trained on all {samples:,} samples, those of any test part too, so it has no score of its own; {stands}"
     remove_model(folder, FULL)
+    candidate = made.mixture.candidate if made.mixture else settled_candidate(courses[0].record)
     save_final(folder, made, candidate, saved.trial, name=FULL, trained_on=samples, note=note)
+
+
+def _single(job: Job, course: Course, models: Sequence[nn.Module], dataset: Dataset, plan: Plan) -> Made:
+    """Return the model of one candidate, or the average of several trainings of it."""
+    count, shape = len(models), job.model_shape(settled_candidate(course.record), dataset)
+    model = Ensemble(models, shape) if count > 1 else models[0]
+    return Made("refit", course.recipe.what, model, plan, dataset, count, recipe=course.recipe)
+
+
+def _averaged(saved: Saved, courses: Sequence[Course], models: Sequence[nn.Module], dataset: Dataset) -> Made:
+    """Return the average of candidates, each with its weight."""
+    counts = [member.count for member in saved.members]
+    model = Ensemble(models, dataset.shape, counts)
+    records, recipes = [each.record for each in courses], [each.recipe for each in courses]
+    mixture = Mixture(records, counts, recipes, model, saved.plan)
+    return Made("refit", "average of trials", model, saved.plan, dataset, len(models), mixture=mixture)
 
 
 def _errors_of(best: Path, dataset: Dataset) -> Kept | None:

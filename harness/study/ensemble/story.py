@@ -20,13 +20,15 @@ from harness.store.files import is_file, read_object
 from harness.store.run import STATUS, remember
 from harness.store.runs import OPENINGS
 from harness.study.averaging.judging import Judge, judge_of, maximized
-from harness.study.averaging.library import FEWEST, Library, check_finished, open_library
-from harness.study.averaging.making import Mixture, figures_of, mixed, write_model
+from harness.study.averaging.library import FEWEST, Library
+from harness.study.averaging.making import figures_of, mixed, write_model
 from harness.study.averaging.selection import crossed
+from harness.study.ensemble.opening import check_finished, open_library
 from harness.study.execute.execution import threads_of
 from harness.study.final.decision import Losses, compare
 from harness.study.final.inference import Inference
 from harness.study.final.kept import kept_model
+from harness.study.final.mixture import Mixture
 from harness.study.final.openings import note_average
 from harness.study.final.predictor import Predictor
 from harness.study.final.residuals import Kept, residuals
@@ -96,7 +98,7 @@ def _averaged(library: Library, asked: Asked) -> Mapping[str, Any]:
     judge, job = judge_of(library.job), library.job
     maximize = maximized(job, asked.metric)
     cost = judge.cost(asked.metric, maximize=maximize)
-    mixture, notes = mixed(library, cost, asked.size)
+    mixture, outputs, notes = mixed(library, cost, asked.size)
     halves = crossed(
         library.outputs,
         lambda rows: judge.cost(asked.metric, maximize=maximize, rows=rows),
@@ -110,12 +112,12 @@ def _averaged(library: Library, asked: Asked) -> Mapping[str, Any]:
         "members": mixture.members,
         "validation": {
             "samples": len(judge.targets),
-            "ensemble": float(judge.losses(mixture.outputs).mean()),
+            "ensemble": float(judge.losses(outputs).mean()),
             "halves": float(judge.losses(halves).mean()),
             "single": float(judge.losses(library.outputs[0]).mean()),
             "single_trial": library.kept[0].record.trial,
         },
-        "notes": notes,
+        "notes": list(notes),
         "test": None,
     }
     if len(mixture.records) == 1:
@@ -123,16 +125,15 @@ def _averaged(library: Library, asked: Asked) -> Mapping[str, Any]:
     intervals = problems[job.dataset.shape.kind].intervals
     levels = job.dataset.shape.quantiles
     errors = residuals(_ERRORS, halves, judge.targets, levels) if intervals else None
-    return _scored(library, judge, mixture, told, errors)
+    temperature = judge.temperature(outputs, job.spec.training.calibration)
+    return _scored(library, mixture, temperature, told, errors)
 
 
 def _scored(
-    library: Library, judge: Judge, mixture: Mixture, told: dict[str, Any], errors: Kept | None
+    library: Library, mixture: Mixture, temperature: float, told: dict[str, Any], errors: Kept | None
 ) -> Mapping[str, Any]:
     """Write the model, score it beside the run's final model in one look, and leave the run sealed."""
     folder, run = library.folder, library.folder.path
-    calibration = library.job.spec.training.calibration
-    temperature = judge.temperature(mixture.outputs, calibration)
     opened = note_average(folder, mixture.records)
     refresh_manifest(run, [STATUS, OPENINGS])
     write_model(library, mixture, temperature, errors)
