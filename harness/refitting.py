@@ -19,7 +19,7 @@ from harness.study.choices import MACHINE
 from harness.study.execute.execution import threads_of
 from harness.study.final.openings import count_look
 from harness.study.final.saved import FULL, Saved
-from harness.study.final.whole import courses_of, read_winner, save_on_all
+from harness.study.final.whole import read_winner, save_on_all, trainees_of
 from harness.study.search import check_data
 
 
@@ -70,7 +70,7 @@ def _winner(run: Path, *, force: bool) -> Saved:
     """Return the final model of a run. Raises :class:`InputError` where there is none to repeat, or one would go."""
     check_run(run)
     saved = read_winner(run)
-    courses_of(run, saved)
+    trainees_of(run, saved)
     if (state := read_status(run).get("state")) != "complete":
         raise InputError(f"{run}: is {state}, and has no final model yet; go on with it first")
     if not force and (run / FULL / "candidate.json").is_file():

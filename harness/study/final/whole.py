@@ -29,7 +29,7 @@ from harness.study.observer import Observer
 from harness.study.stop import Stop
 
 
-class Course(NamedTuple):
+class Trainee(NamedTuple):
     """A candidate that is trained on all samples."""
 
     record: TrialRecord
@@ -38,10 +38,10 @@ class Course(NamedTuple):
     """With how many seeds."""
 
 
-def courses_of(run: Path, saved: Saved) -> list[Course]:
+def trainees_of(run: Path, saved: Saved) -> list[Trainee]:
     """Return what a final model is made of. Raises :class:`InputError` where its run does not say how long it took."""
     made_of = saved.members or (saved,)
-    courses = []
+    trainees = []
     for each in made_of:
         if each.recipe is None:
             raise InputError(
@@ -56,8 +56,8 @@ def courses_of(run: Path, saved: Saved) -> list[Course]:
             plan=saved.plan,
         )
         recipe = Recipe("as the final model", each.recipe.schedule, each.recipe.until)
-        courses.append(Course(record, recipe, each.ensemble if isinstance(each, Saved) else 1))
-    return courses
+        trainees.append(Trainee(record, recipe, each.ensemble if isinstance(each, Saved) else 1))
+    return trainees
 
 
 def read_winner(run: Path) -> Saved:
@@ -72,22 +72,22 @@ def save_on_all(job: Job, dataset: Dataset, folder: RunFolder, saved: Saved, sto
     are those of ``best/``, since nothing is left to fit any on. Raises :class:`Interrupted` when asked to stop, and
     :class:`NoSuccessfulTrialError` where the training fails.
     """
-    courses = courses_of(folder.path, saved)
-    observer.final_started("full", sum(each.times * each.recipe.until for each in courses), "")
+    trainees = trainees_of(folder.path, saved)
+    observer.final_started("full", sum(each.times * each.recipe.until for each in trainees), "")
     models, plans = list[nn.Module](), list[Plan]()
     try:
-        for course in courses:
-            retraining = Retraining(job, dataset, course.record, stop.check_signal, observer.epoch_ended)
-            models += retraining.refits(course.recipe, course.times, course.record.trial)
+        for trainee in trainees:
+            retraining = Retraining(job, dataset, trainee.record, stop.check_signal, observer.epoch_ended)
+            models += retraining.refits(trainee.recipe, trainee.times, trainee.record.trial)
             plans.append(retraining.plan)
     except FAILURES as error:
         raise NoSuccessfulTrialError(
             f"{folder.path}: the training on all samples failed ({first_line(error)}); its final model is as it was"
         ) from None
     made = replace(
-        _averaged(saved, courses, models, dataset)
+        _averaged(saved, trainees, models, dataset)
         if saved.members
-        else _single(job, courses[0], models, dataset, plans[0]),
+        else _single(job, trainees[0], models, dataset, plans[0]),
         temperature=saved.temperature,
         isotonic=saved.isotonic,
         threshold=saved.threshold,
@@ -97,22 +97,22 @@ def save_on_all(job: Job, dataset: Dataset, folder: RunFolder, saved: Saved, sto
     stands = f"the test score of {BEST}/ stands for it" if scored else f"{BEST}/ has no test score either"
     note = f"trained on all {samples:,} samples, those of any test part too, so it has no score of its own; {stands}"
     remove_model(folder, FULL)
-    candidate = made.mixture.candidate if made.mixture else settled_candidate(courses[0].record)
+    candidate = made.mixture.candidate if made.mixture else settled_candidate(trainees[0].record)
     save_final(folder, made, candidate, saved.trial, name=FULL, trained_on=samples, note=note)
 
 
-def _single(job: Job, course: Course, models: Sequence[nn.Module], dataset: Dataset, plan: Plan) -> Made:
+def _single(job: Job, trainee: Trainee, models: Sequence[nn.Module], dataset: Dataset, plan: Plan) -> Made:
     """Return the model of one candidate, or the average of several trainings of it."""
-    count, shape = len(models), job.model_shape(settled_candidate(course.record), dataset)
+    count, shape = len(models), job.model_shape(settled_candidate(trainee.record), dataset)
     model = Ensemble(models, shape) if count > 1 else models[0]
-    return Made("refit", course.recipe.what, model, plan, dataset, count, recipe=course.recipe)
+    return Made("refit", trainee.recipe.what, model, plan, dataset, count, recipe=trainee.recipe)
 
 
-def _averaged(saved: Saved, courses: Sequence[Course], models: Sequence[nn.Module], dataset: Dataset) -> Made:
+def _averaged(saved: Saved, trainees: Sequence[Trainee], models: Sequence[nn.Module], dataset: Dataset) -> Made:
     """Return the average of candidates, each with its weight."""
     counts = [member.count for member in saved.members]
     model = Ensemble(models, dataset.shape, counts)
-    records, recipes = [each.record for each in courses], [each.recipe for each in courses]
+    records, recipes = [each.record for each in trainees], [each.recipe for each in trainees]
     mixture = Mixture(records, counts, recipes, model, saved.plan)
     return Made("refit", "average of trials", model, saved.plan, dataset, len(models), mixture=mixture)
 
