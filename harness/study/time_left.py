@@ -93,7 +93,11 @@ class TimeLeft:
 
     def ended(self, stretch: Stretch, record: TrialRecord, *, in_vain: bool) -> None:
         """Note the end of a stretch, which the archive knows; ``in_vain``: it would have taken longer than is left."""
-        self._not_started = self._not_started + 1 if in_vain else 0
+        if not in_vain:
+            self._not_started = 0
+        elif self._none or stretch.trial >= len(self._job.spec.search.first):
+            # Of first candidates some may be for more time than there is; the next one says nothing of the space.
+            self._not_started += 1
         if _of_program(record):
             self._shares_s.append(record.seconds)
         if in_vain and self._may_be_shortened(stretch):

@@ -546,6 +546,19 @@ def test_where_one_trial_is_complete_three_more_are_asked_for_whatever_was_passe
     assert not any(assignment.shorten for assignment in executor.submitted)
 
 
+@pytest.mark.parametrize(("complete", "interrupted"), [(0, 2 + 3), (-1, 2)])
+def test_first_candidates_for_more_time_than_there_is_do_not_end_a_search_that_has_one(tmp_path, complete, interrupted):
+    def too_late(evaluation):
+        if evaluation.trial == complete:
+            return evaluation
+        record = dataclasses.replace(evaluation.record, outcome=Outcome.INTERRUPTED, values=(), epochs=0, best_epoch=0)
+        return Evaluation(record, [])
+
+    spec = spec_of("search.first=[{batch_size: 32}, {batch_size: 64}, {batch_size: 32}]")
+    archive = run(tmp_path / "run", spec, Computed(1, shape=too_late), stop=Stop(1000.0))
+    assert outcomes(archive)["interrupted"] == interrupted
+
+
 def test_a_trial_that_would_stop_at_a_rung_is_not_shortened(tmp_path):
     executor = Computed(1)
     executor.shape = TooLate(executor, [1.0])
