@@ -4,9 +4,9 @@ Run: ``python benchmarks/fashion.py [--seeds 3] [--timeout 30m] [--timeout 2h] >
 takes minutes for the candidate, and the time that is given for each search. Goals: a candidate with 0.940 test accuracy
 in 8 minutes, a search with 0.945 in 30 minutes and with 0.953 in two hours.
 
-Each row is the command that a user would type in a process of its own. What is best on validation is kept as it was
-trained, on the training part. The test samples are opened once, at the end of each command, and nothing was chosen by
-them.
+Each row is the command that a user would type in a process of its own. The trials whose average is best on validation
+are averaged as they were trained, on the training part. The test samples are opened once, at the end of each command,
+and nothing was chosen by them.
 """
 
 from __future__ import annotations

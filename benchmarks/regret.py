@@ -7,7 +7,8 @@ is 1 - metric where the metric is made large, else the metric; regret is the log
 that of the best error known to the surrogate. Ratios are of mean regrets over seeds and spaces, with a bootstrap 95 %
 interval over seeds. The surrogate has no noise of its own and is smoother than training.
 
-``lag`` shows a sampler the results of the trials up to K before, as asking K at a time does. ``first`` sets the program
+``lag`` shows a sampler the results of the trials up to K before, as asking K at a time does, and those that the program
+shows it (``program``), which asks for fewer at first. ``first`` sets the program
 (its first candidates and its sampler) against Optuna's sampler with its defaults from scratch in the same space, and
 says after how many trials each has the regret that Optuna has after 30.
 
@@ -39,12 +40,17 @@ from sklearn.model_selection import cross_val_predict
 
 from harness.records import Outcome
 from harness.spec import Categorical, Spec, load_spec, parameters
+from harness.study.decide.lag import Lag, lag_of
 from harness.study.decide.mirror import Mirror
 from harness.study.decide.samplers import samplers, trial_seed
 from harness.study.decide.suggest import suggest
 from harness.study.objectives import Objective
 
-LAGS = (1, 4, 8, 16, 32)
+PROGRAM = "program"
+"""The lag that a search of the program has."""
+LAGS = ("1", "4", "8", "16", "32", PROGRAM)
+ONE = Lag(free=0, most=1, share=0.0)
+"""Each result is known when the next trial is decided."""
 LOOKS = (30, 64)
 """After how many trials the regret is compared."""
 LIMIT = 2e-3
@@ -61,10 +67,10 @@ def _without_liar(spec: Spec, number: int) -> BaseSampler:
     return TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=5, constant_liar=False)
 
 
-@samplers.register("tpe-later")
-def _later(spec: Spec, number: int) -> BaseSampler:
-    """Go by results only once five trials of chance have followed the first candidates."""
-    seed, startup = trial_seed(spec.search.seed, number), len(spec.search.first) + 5
+@samplers.register("tpe-sooner")
+def _sooner(spec: Spec, number: int) -> BaseSampler:
+    """Go by results as soon as there are five, of first candidates as of any others."""
+    seed, startup = trial_seed(spec.search.seed, number), max(5, len(spec.search.first) + 1)
     return TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=startup)
 
 
@@ -112,13 +118,15 @@ class Surrogate:
         return row
 
 
-def replay(surrogate: Surrogate, spec: Spec, total: int, lag: int) -> Trace:
-    """Search with the program's sampler, which sees the results of trials up to ``lag`` before."""
+def replay(surrogate: Surrogate, spec: Spec, total: int, lag: Lag = ONE) -> Trace:
+    """Search with the program's sampler, which learns of results as late as ``lag`` says."""
     mirror = Mirror(spec, [Objective("error", maximize=False)])
     errors: list[float] = []
+    told = 0
     for number in range(total):
-        if (late := number - lag) >= 0:
-            mirror.tell(record(late, Outcome.COMPLETE, {}, values=(errors[late],)), [])
+        for known in range(told, lag.known(number)):
+            mirror.tell(record(known, Outcome.COMPLETE, {}, values=(errors[known],)), [])
+        told = max(told, lag.known(number))
         errors.append(surrogate(mirror.ask().params))
     return best_so_far(errors, surrogate)
 
@@ -139,21 +147,22 @@ def best_so_far(errors: Sequence[float], surrogate: Surrogate) -> Trace:
     return [float(error) - surrogate.least for error in np.minimum.accumulate(errors)]
 
 
-def lagged(surrogate: Surrogate, seed: int, names: Sequence[str]) -> Iterator[tuple[str, Trace]]:
+def lagged(surrogate: Surrogate, seed: int, names: Sequence[str], lags: Sequence[str]) -> Iterator[tuple[str, Trace]]:
     """Yield what each sampler comes to at each lag, in the space as it is shipped."""
     for name in names:
-        for lag in LAGS:
-            spec = surrogate.spec(sampler=name, seed=seed)
-            yield f"{name} {lag}", replay(surrogate, spec, max(LOOKS), lag)
+        spec = surrogate.spec(sampler=name, seed=seed)
+        for lag in lags:
+            late = lag_of(spec) if lag == PROGRAM else Lag(free=0, most=int(lag), share=0.0)
+            yield f"{name} {lag}", replay(surrogate, spec, max(LOOKS), late)
 
 
 def primed(surrogate: Surrogate, seed: int) -> Iterator[tuple[str, Trace]]:
     """Yield what the program comes to, with and without its first candidates, and Optuna."""
     total = max(LOOKS)
     yield "optuna", from_scratch(surrogate, seed, total)
-    yield "harness without first", replay(surrogate, surrogate.spec(seed=seed, first=[]), total, 1)
-    yield "harness", replay(surrogate, surrogate.spec(seed=seed), total, 1)
-    yield "harness, model later", replay(surrogate, surrogate.spec(seed=seed, sampler="tpe-later"), total, 1)
+    yield "harness without first", replay(surrogate, surrogate.spec(seed=seed, first=[]), total)
+    yield "harness", replay(surrogate, surrogate.spec(seed=seed), total)
+    yield "harness, model sooner", replay(surrogate, surrogate.spec(seed=seed, sampler="tpe-sooner"), total)
 
 
 def ratio(frame: pd.DataFrame, arm: str, base: str, trials: int) -> str:
@@ -174,6 +183,7 @@ def main() -> None:
     parser.add_argument("what", choices=("lag", "first"))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--samplers", default="tpe,tpe-without-liar,nsga2,cmaes")
+    parser.add_argument("--lags", default=",".join(LAGS))
     parser.add_argument("--spaces", default=",".join(stored))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -182,8 +192,8 @@ def main() -> None:
     for surrogate in map(Surrogate, options.spaces.split(",")):
         print(f"{surrogate.name}: held-out correlation of the surrogate {surrogate.correlation:.2f}", flush=True)
         for seed in range(options.seeds):
-            names = options.samplers.split(",")
-            arms = primed(surrogate, seed) if options.what == "first" else lagged(surrogate, seed, names)
+            names, lags = options.samplers.split(","), options.lags.split(",")
+            arms = primed(surrogate, seed) if options.what == "first" else lagged(surrogate, seed, names, lags)
             for arm, trace in arms:
                 rows += [(surrogate.name, seed, arm, trials, regret) for trials, regret in enumerate(trace, 1)]
     frame = pd.DataFrame(rows, columns=["space", "seed", "arm", "trials", "regret"])

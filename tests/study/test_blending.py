@@ -179,6 +179,14 @@ def test_one_trial_alone_is_kept_and_that_is_said(tmp_path):
     assert str(harness.reproduce(run, out=tmp_path / "again").level) == "exact"
 
 
+def test_without_test_samples_it_is_made_and_reproduced_all_the_same(tmp_path):
+    run = searched_in(tmp_path, {**SPACE, "task": {"builtin": "breast-cancer", "split": {"test": 0.0}}})
+    assert len(read_json(run / "best/candidate.json")["members"]) > 1
+    assert read_json(run / "stats.json")["test"] is None
+    assert harness.verify(run).findings == ()
+    assert str(harness.reproduce(run, out=tmp_path / "again").level) == "exact"
+
+
 def test_more_trials_are_selected_from_anew_and_none_leave_it_as_it_is(tmp_path):
     run = searched_in(tmp_path, trials=3)
     before = read_json(run / "stats.json")["test"]
