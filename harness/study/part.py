@@ -181,7 +181,7 @@ class SearchPart:
             self._train(archive, executor, total)
             with thread_count(threads_of(job, 1)):
                 best = archive.highest if listed else archive.best
-                scored = self._score(best, [each.outcome for each in archive.records.values()].count(Outcome.COMPLETE))
+                scored = self._score(best, _complete(archive))
             if not self._stop.at_once:
                 archive.clear()
             self._write_frames(archive)
@@ -239,7 +239,8 @@ class SearchPart:
         self._stop.report_s = report_aside_s(self._job, len(archive.results), self._start_s)
         self._stop.reserve_s = self._baselines_s
         if archive.best is not None and self._means.final:
-            self._stop.reserve_s += time_aside_s(self._job, archive.best, self._slots)
+            complete = _complete(archive)
+            self._stop.reserve_s += time_aside_s(self._job, archive.best, self._slots, complete + 1)
 
     def _score(self, best: TrialRecord | None, complete: int) -> _Scored:
         """Look at the test samples once for a winner, unless the user wants the run to end now."""
@@ -368,6 +369,11 @@ class SearchPart:
 
     def _elapsed(self) -> float:
         return self._elapsed_s + time.monotonic() - self._started
+
+
+def _complete(archive: Archive) -> int:
+    """Return how many trials are complete."""
+    return sum(result.record.outcome is Outcome.COMPLETE for result in archive.results.values())
 
 
 def _earlier_scores(folder: RunFolder) -> Mapping[str, Any]:

@@ -6,11 +6,12 @@ import math
 from statistics import median
 
 from harness.records import Outcome, TrialRecord
+from harness.spec import Candidate, corner_values
 from harness.study.archive import Archive
 from harness.study.decide.protocol import Stretch
 from harness.study.job import Job
 from harness.study.stop import Stop
-from harness.study.trial.building import SHORTER, refit_growth
+from harness.study.trial.building import SHORTER, epochs_of, refit_growth
 
 NOT_STARTED = 3
 """After so many trials in a row that could not finish in the time that is left, the search does not go on asking."""
@@ -19,7 +20,8 @@ NONE_STARTED = 2
 """The same where no trial is complete: one of these is then trained for fewer epochs, and that needs time too."""
 
 ENOUGH = 0.5
-"""Share of its epochs from which a trial is worth training for fewer; a search without any takes what there is."""
+"""Share of its epochs from which a trial is worth training for fewer, unless the space has trials of even fewer; a
+search without any takes what there is."""
 
 FIRST_TOGETHER = 2
 """Trials that a time budget lets into a program before it is known how long one takes."""
@@ -38,7 +40,7 @@ class TimeLeft:
         self._not_started = 0
         """Trials in a row that would have taken longer than what is left."""
         self._passed_over: list[tuple[float, Stretch]] = []
-        """Trials that were not started and may be trained for fewer epochs, with the seconds that all would take."""
+        """Trials that were not started and may be trained for fewer epochs, with the seconds that are worth it."""
         self._shortened: set[int] = set()
         """Those of them that were."""
         self._shares_s = [each.seconds for each in archive.records.values() if _of_program(each)]
@@ -83,9 +85,9 @@ class TimeLeft:
         if not self._passed_over:
             return None
         shortest = min(self._passed_over, key=lambda each: each[0])
-        needed_s, stretch = shortest
+        worth_s, stretch = shortest
         last_resort = last and self._none and not self._shortened
-        if not last_resort and SHORTER * self.for_a_trial_s < ENOUGH * needed_s:
+        if not last_resort and SHORTER * self.for_a_trial_s < worth_s:
             return None
         self._passed_over.remove(shortest)
         self._shortened.add(stretch.trial)
@@ -101,7 +103,17 @@ class TimeLeft:
         if _of_program(record):
             self._shares_s.append(record.seconds)
         if in_vain and self._may_be_shortened(stretch):
-            self._passed_over.append((record.predicted.get("train_seconds", math.inf), stretch))
+            needed_s = record.predicted.get("train_seconds", math.inf)
+            self._passed_over.append((self._worth(record) * needed_s, stretch))
+
+    def _worth(self, record: TrialRecord) -> float:
+        """Return the share of its epochs that a trial is worth: half, or as few as others of the space may have."""
+        own, node = (
+            epochs_of(self._job, Candidate.from_dict(record.candidate)),
+            self._job.spec.group.items.get("epochs"),
+        )
+        fewest = min(own if each is None else int(each) for each in corner_values(node)) if node is not None else own
+        return min(ENOUGH, fewest / own)
 
     def _may_be_shortened(self, stretch: Stretch) -> bool:
         """Tell whether fewer epochs of a trial are better than none: it is one of a search, and goes to its end."""

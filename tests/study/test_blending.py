@@ -246,6 +246,9 @@ def test_time_is_kept_for_looking_at_the_samples_with_each(run):
     job, winner = open_search(request).job, read_predictions(run)[0].record
     epoch_s = winner.figures.get("epoch_s", winner.seconds / winner.epochs)
     assert time_aside_s(job, winner) == pytest.approx(8 * 0.35 * epoch_s)
+    job = replace(job, spec=parse_spec((run / "space.yaml").read_text(), origin="x", overrides=["budget.time=1h"]))
+    assert time_aside_s(job, winner) == pytest.approx(8 * 0.35 * epoch_s)
+    assert time_aside_s(job, winner, trials=2) == pytest.approx(2 * 0.35 * epoch_s), "there are no more to average"
 
 
 @pytest.mark.parametrize("evaluation", [{"folds": 3}, {"folds": "auto"}, {"repeats": 2}])

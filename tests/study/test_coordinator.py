@@ -533,6 +533,17 @@ def test_what_time_is_left_over_trains_those_that_have_half_of_their_epochs_in_i
     assert {trial for trial, each in archive.records.items() if each.outcome is Outcome.COMPLETE} == {0, 1, 2}
 
 
+def test_a_trial_may_be_cut_to_as_few_epochs_as_others_of_the_space_have(tmp_path):
+    spec = spec_of("space.epochs={int: [3, 9]}", "search.first=[{epochs: 9}, {epochs: 9}]")
+    executor = Computed(1)
+    passed_over = TooLate(executor, [0.0, 2000.0, *[1e6] * 10])
+    executor.shape = lambda evaluation: evaluation if evaluation.trial == 0 else passed_over(evaluation)
+    run(tmp_path / "run", spec, executor, stop=Stop(1000.0))
+    assert [each.trial for each in executor.submitted if each.shorten] == [1], (
+        "for 2,000 s there is no half of the time"
+    )
+
+
 def test_where_one_trial_is_complete_three_more_are_asked_for_whatever_was_passed_over(tmp_path):
     def too_late(evaluation):
         if evaluation.trial == 1:

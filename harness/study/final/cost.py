@@ -8,6 +8,7 @@ from harness.records import Plan, TrialRecord
 from harness.spec import Averaged, Blended, Candidate
 from harness.study.final.recipes import by_schedule, recipes
 from harness.study.job import Job
+from harness.study.keeping import MOST_TRIALS
 from harness.study.trial.building import REFIT_MARGIN, refit_growth, stages_of
 
 FINAL_SHARE = 1 / 3
@@ -85,8 +86,10 @@ def epoch_seconds(winner: TrialRecord) -> float:
     return share_s * min(1.0 + winner.shared_with, STACK_GAIN)
 
 
-def time_aside_s(job: Job, winner: TrialRecord, helpers: int = 1) -> float:
+def time_aside_s(job: Job, winner: TrialRecord, helpers: int = 1, trials: int = MOST_TRIALS) -> float:
     """Return the seconds to keep for the final model, if there may be so many trainings of it at once.
+
+    ``trials``: how many there may be to average.
 
     What is rehearsed may come to keep the weights anyway: where it would take more than ``FINAL_SHARE`` of all the time
     the search makes better use of it. An average has as many members as that is enough for.
@@ -99,5 +102,5 @@ def time_aside_s(job: Job, winner: TrialRecord, helpers: int = 1) -> float:
         return needed_s[0]
     most_s = FINAL_SHARE * job.spec.budget.time
     if isinstance(job.final, Blended):
-        return min(needed_s[0], most_s)
+        return min(needed_s[0] * min(1.0, trials / job.final.trials), most_s)
     return next((each_s for each_s in needed_s if each_s <= most_s), 0.0)
