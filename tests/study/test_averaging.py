@@ -91,7 +91,9 @@ def test_it_averages_what_its_members_predict(averaged):
     assert score["temperature"] == pytest.approx(temperature)
     found = harness.load(run, model="ensemble").predict_proba(x)
     np.testing.assert_allclose(found, tempered(mean, temperature), atol=1e-5)
-    assert score["validation"]["ensemble"] == pytest.approx(log_loss(y, normal(mean)), rel=1e-5)
+    single = {each.record.trial: each.outputs for each in read_predictions(run)}[score["validation"]["single_trial"]]
+    judged = tempered(mean, fit_temperature(single, y))
+    assert score["validation"]["ensemble"] == pytest.approx(log_loss(y, normal(judged)), rel=1e-5)
     assert score["validation"]["ensemble"] <= score["validation"]["single"]
 
 

@@ -231,14 +231,13 @@ def test_an_average_that_validation_speaks_against_is_not_used(run):
 
 def test_unsure_trials_are_judged_at_the_temperature_that_they_ask_for(run):
     opened = open_search(Request(parse_spec((run / "space.yaml").read_text(), origin="x"), device="cpu"))
-    judge = judge_of(opened.job)
     unsure = read_predictions(run)[0].outputs * 0.6 + 0.2
-    temperature = judge.temperature(unsure, "temperature")
+    judge = judge_of(opened.job, unsure)
+    temperature = fit_temperature(unsure, judge.targets)
     assert temperature < 0.9
-    sharper = replace(judge, at_temperature=temperature)
     expected = log_loss(judge.targets, tempered(unsure, temperature)[:, 1])
-    assert sharper.losses(unsure).mean() == pytest.approx(expected)
-    assert expected < judge.losses(unsure).mean()
+    assert judge.losses(unsure).mean() == pytest.approx(expected)
+    assert expected < log_loss(judge.targets, unsure[:, 1])
 
 
 def test_time_is_kept_for_looking_at_the_samples_with_each(run):

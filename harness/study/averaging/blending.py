@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.data import Dataset
 from harness.problems import LOSS
@@ -20,11 +20,7 @@ from harness.study.keeping import read_predictions
 
 @dataclass(frozen=True, eq=False)
 class Blending:
-    """Selects from the trials that a search has kept those whose average has the least loss on validation.
-
-    Of classes it is the loss at the temperature that the best trial asks for: trials that were trained to be less sure
-    than they might be, as by label smoothing, are not to be averaged for that alone, or left out.
-    """
+    """Selects from the trials that a search has kept those whose average has the least loss on validation."""
 
     job: Job
     dataset: Dataset
@@ -38,8 +34,8 @@ class Blending:
         kept = in_rank(job.objectives[0], read_predictions(self.folder.path))
         if len(kept) < FEWEST:
             return Selected(None, notes=[f"no average of trials: {len(kept)} of them kept weights and predictions"])
-        library, judge = Library(self.folder, job, self.dataset, kept), judge_of(job)
-        judge = replace(judge, at_temperature=judge.temperature(library.outputs[0], job.spec.training.calibration))
+        library = Library(self.folder, job, self.dataset, kept)
+        judge = judge_of(job, library.outputs[0])
         mixture, _, notes = mixed(library, judge.cost(LOSS, maximize=False), self.size)
         halves = crossed(
             library.outputs,

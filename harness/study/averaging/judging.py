@@ -69,14 +69,20 @@ class Judge:
         return replace(self, targets=self.targets[rows], truth=self.truth[rows])
 
 
-def judge_of(job: Job) -> Judge:
-    """Return the judge of a job's validation samples; of folds, of those of each, one fold after the other."""
+def judge_of(job: Job, best: Outputs) -> Judge:
+    """Return the judge of a job's validation samples; of folds, of those of each, one fold after the other.
+
+    Of classes it measures at the temperature that the ``best`` trial's outputs ask for, since an average gets its own
+    later: trials that were trained to be less sure than they might be, as by label smoothing, are neither averaged nor
+    left out for that alone.
+    """
     parts = [fold.validation for fold in job.folds or (job.dataset,)]
     truth = np.concatenate([part.truth for part in parts])
     target = job.dataset.shape.target
     assert target is not None
     learned = problems[job.dataset.shape.kind].learned(truth, target)
-    return Judge(job.dataset.shape, learned, truth, job.scorer)
+    judge = Judge(job.dataset.shape, learned, truth, job.scorer)
+    return replace(judge, at_temperature=judge.temperature(best, job.spec.training.calibration))
 
 
 def in_one_frame(job: Job, outputs: Outputs) -> Outputs:

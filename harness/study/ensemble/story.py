@@ -95,7 +95,8 @@ def average(run: Path, asked: Asked) -> Mapping[str, Any]:
 
 
 def _averaged(library: Library, asked: Asked) -> Mapping[str, Any]:
-    judge, job = judge_of(library.job), library.job
+    job = library.job
+    judge = judge_of(job, library.outputs[0])
     maximize = maximized(job, asked.metric)
     cost = judge.cost(asked.metric, maximize=maximize)
     mixture, outputs, notes = mixed(library, cost, asked.size)
