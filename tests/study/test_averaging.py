@@ -35,6 +35,7 @@ SPACE = {
         "optimizer": {"adamw": {"lr": 0.05}},
     },
     **COMMON,
+    "search": {**COMMON["search"], "seed": 6},  # whose members have one output and two
 }
 
 

@@ -32,7 +32,7 @@ from harness.study.keeping import read_predictions
 
 pytestmark = pytest.mark.usefixtures("without_charts")
 
-COMMON = {"search": {"baselines": False, "checks": False, "sampler": "grid", "seed": 1}}
+COMMON = {"search": {"baselines": False, "checks": False, "sampler": "grid", "seed": 6}}
 SPACE = {
     "task": "breast-cancer",
     "objective": "loss",
@@ -91,7 +91,7 @@ def test_the_final_model_is_the_average_of_what_its_members_predict(run):
     assert test["members"] == len(test["trials"]) > 1
     assert sum(each["weight"] for each in test["trials"]) == pytest.approx(1.0)
     losses = {each["candidate"]["loss"] for each in read_json(run / "best/candidate.json")["members"]}
-    assert losses <= {"cross_entropy", "binary"}
+    assert losses == {"cross_entropy", "binary"}, "else this shows nothing of members with one output"
     x, y = cancer(run, "validation")
     mean = kept_mean(run)
     assert test["temperature"] == pytest.approx(fit_temperature(mean, y), rel=1e-4)
@@ -114,7 +114,7 @@ def test_it_is_judged_on_samples_that_it_was_not_selected_on(run):
     ranked = sorted(predicted, key=lambda trial: log_loss(y, predicted[trial][:, 1]))
     outputs = np.stack([predicted[trial] for trial in ranked])
     temperature = fit_temperature(outputs[0], y)
-    order = np.random.default_rng(derive_seed(1, "halves")).permutation(len(y))
+    order = np.random.default_rng(derive_seed(6, "halves")).permutation(len(y))
     parts, halves = (np.sort(order[: len(y) // 2]), np.sort(order[len(y) // 2 :])), np.empty_like(outputs[0])
     for looked_at, others in (parts, parts[::-1]):
         counts = select(
@@ -180,7 +180,8 @@ def test_one_trial_alone_is_kept_and_that_is_said(tmp_path):
 
 
 def test_without_test_samples_it_is_made_and_reproduced_all_the_same(tmp_path):
-    run = searched_in(tmp_path, {**SPACE, "task": {"builtin": "breast-cancer", "split": {"test": 0.0}}})
+    task, search = {"builtin": "breast-cancer", "split": {"test": 0.0}}, {**COMMON["search"], "seed": 1}
+    run = searched_in(tmp_path, {**SPACE, "task": task, "search": search})
     assert len(read_json(run / "best/candidate.json")["members"]) > 1
     assert read_json(run / "stats.json")["test"] is None
     assert harness.verify(run).findings == ()
