@@ -423,14 +423,14 @@ def test_kill_int_ends_a_search_in_the_background_of_a_script(folder, here, spac
     with subprocess.Popen(["sh", "-c", script], start_new_session=True) as shell:
         try:
             life.pid = int(wait_for(lambda: (folder / "pid").exists() and (folder / "pid").read_text(), "the start"))
-            (worker,) = life.workers_busy(1)
+            workers = life.workers_busy(1)
             os.kill(life.pid, signal.SIGINT)
             shell.wait(PATIENCE_S)
         finally:
             if shell.poll() is None:
                 os.killpg(shell.pid, signal.SIGKILL)
     assert life.end() == 130, life.err
-    assert not alive(worker)
+    assert not alive(*workers)
     assert "Traceback" not in life.err
     assert "go on with: harness search --resume runs/" in life.out
     assert told(here("--resume", life.run)) == undisturbed
