@@ -21,7 +21,7 @@ def space(task, loss=("auto",), **training):
         "task": task,
         "objective": "loss",
         "budget": {"epochs": 4},
-        "search": {"baselines": False, "checks": False, "sampler": "grid", "pruner": "none"},
+        "search": {"baselines": False, "checks": False, "sampler": "grid", "pruner": "none", "seed": 1},
         "training": training,
         "space": {
             "architecture": {"mlp": {"width": [4, 8, 12], "depth": 1}},
