@@ -195,7 +195,7 @@ def test_tpe_learns_within_a_small_budget(total):
     assert found == search(spec_of(SPACE, "budget.trials=200", sampler="tpe"), total)
 
 
-@pytest.mark.parametrize(("count", "startup"), [(0, 5), (3, 8), (5, 10), (6, 10), (9, 10), (30, 31)])
+@pytest.mark.parametrize(("count", "startup"), [(0, 5), (3, 5), (4, 5), (6, 7), (30, 10)])
 def test_the_startup_covers_the_first_trials(count, startup):
     spec = spec_of(SPACE, f"search.first={json.dumps([{}] * count)}")
     assert build_sampler(spec, count)._n_startup_trials == startup

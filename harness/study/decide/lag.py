@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from harness.spec import Spec
 from harness.study.decide.pruners import pruner_name
-from harness.study.decide.samplers import STARTUP, startup
+from harness.study.decide.samplers import startup
 
 BLIND = ("random", "grid", "qmc")
 """Samplers that do not look at results."""
@@ -52,5 +52,4 @@ def lag_of(spec: Spec) -> Lag:
         return Lag(free=32, most=64, share=0.5)
     if size := GENERATION.get(spec.search.sampler):
         return Lag(free=size, most=size, share=0.0)
-    free = min(startup(spec), 2 * STARTUP)
-    return Lag(free=free, most=max(MOST, free), share=2 / 3)
+    return Lag(free=startup(spec), most=max(MOST, startup(spec)), share=2 / 3)
