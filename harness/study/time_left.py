@@ -108,10 +108,8 @@ class TimeLeft:
 
     def _worth(self, record: TrialRecord) -> float:
         """Return the share of its epochs that a trial is worth: half, or as few as others of the space may have."""
-        own, node = (
-            epochs_of(self._job, Candidate.from_dict(record.candidate)),
-            self._job.spec.group.items.get("epochs"),
-        )
+        own = epochs_of(self._job, Candidate.from_dict(record.candidate))
+        node = self._job.spec.group.items.get("epochs")
         fewest = min(own if each is None else int(each) for each in corner_values(node)) if node is not None else own
         return min(ENOUGH, fewest / own)
 
