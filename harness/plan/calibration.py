@@ -14,10 +14,13 @@ from torch import Tensor, nn
 
 from harness.data import Batch
 from harness.hardware import synchronize
+from harness.models import flops_of
 from harness.plan.learning import Loss
 from harness.plan.running import forward_of, prepare, tf32_arithmetic
 from harness.records import NAN
 
+SMALL_FLOPS = 2e7
+"""Of a batch's forward pass on a CPU: a millisecond or so, and waking threads or rounding numbers takes as much."""
 BLOCK_S = 0.01
 """Shortest block of calls that is timed as one, so that the clock and a stray interrupt weigh little."""
 MIN_ROUNDS = 3
@@ -51,6 +54,14 @@ class Probe:
     def model(self) -> nn.Module:
         """A model to look at, which is not what is measured."""
         return self.make_model()
+
+    @cached_property
+    def flops(self) -> float:
+        """What a forward pass of the batch computes; infinite where torch's counter does not know the layers."""
+        if any(isinstance(layer, nn.RNNBase) for layer in self.model.modules()):
+            return math.inf
+        forward = forward_of(self.model, device=self.device, precision="fp32", layout="contiguous")
+        return flops_of(lambda: forward(self.batch.inputs))
 
     @cached_property
     def key(self) -> Hashable:

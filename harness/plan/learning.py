@@ -20,6 +20,8 @@ from harness.plan.running import forward_of, prepare, tf32_arithmetic
 STEPS = 30
 BATCHES = STEPS // 3
 """Different batches at most; the steps go round them."""
+SAMPLES = 64
+"""Of a batch that are used: on a CPU all of them would take as long as half an epoch."""
 LEARNING_RATE = 1e-3
 WORSE = 0.02
 """Share by which a loss may be above the worse of two trainings in fp32, which differ in the order of the batches."""
@@ -48,8 +50,8 @@ class Verdict:
 class Lesson:
     """A few steps of AdamW from one set of initial weights over a few real batches, in one precision or another.
 
-    ``make_model`` is called for every way they are taken. Of a batch ``micro_batch`` samples are used (0: all).
-    ``data`` is what tells the batches from others of the same shapes.
+    ``make_model`` is called for every way they are taken. Of a batch SAMPLES are used, and at most ``micro_batch``
+    (0: any number). ``data`` is what tells the batches from others of the same shapes.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Lesson:
         self._make_model = make_model
         self._source = batches
         self._device = device
-        self._rows = slice(micro_batch or None)
+        self._rows = slice(min(SAMPLES, micro_batch or SAMPLES))
 
     @property
     def key(self) -> Hashable:

@@ -6,6 +6,7 @@ Pixel by pixel, convolutions of small maps can also go by Winograd's algorithm.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import cache
 
 import torch
 from torch import nn
@@ -37,8 +38,9 @@ def make_plan(
     data: Hashable = None,
     threads: int | None = None,
     micro_batch: int = 0,
+    steps: int,
 ) -> Plan:
-    """Return how the model that ``make_model`` builds is best trained on ``batches`` here, and why.
+    """Return how the model that ``make_model`` builds is best trained for ``steps`` on ``batches`` here, and why.
 
     ``precision`` is one of the names in ``training.precision``; ``auto`` is the fastest here that does not hurt the
     ``loss``. ``configuration`` says every parameter of the model in words. ``threads`` is the number of CPU threads
@@ -55,14 +57,21 @@ def make_plan(
     probe = Probe(make_model, first, device, loss, configuration)
     lesson = Lesson(make_model, batches, loss, device=device, micro_batch=micro_batch, data=data)
     most = torch.get_num_threads() if threads is None else threads
+
+    @cache
+    def layout_of(name: str) -> Choice:
+        return choose_layout(probe, name, memory)
+
+    def settled() -> Choice:
+        return choose_precision(precision, probe, memory, lesson, steps=steps, layout_of=layout_of)
+
     with random_state_kept(device), freed_memory_kept():
         with thread_count(most):
             # Before whatever is measured, which is then measured as it will run.
-            asked = "fp32" if precision == "auto" else choose_precision(precision, probe, memory, lesson).value
-            team = choose_threads(probe, asked, most, memory)
+            team = choose_threads(probe, "fp32" if precision == "auto" else settled().value, most, memory)
         with thread_count(int(team.value)):
-            chosen = choose_precision(precision, probe, memory, lesson)
-            layout = choose_layout(probe, chosen.value, memory)
+            chosen = settled()
+            layout = layout_of(chosen.value)
     return Plan(
         device=str(device),
         precision=chosen.value,

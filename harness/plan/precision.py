@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from harness.errors import HardwareError, first_line
 from harness.hardware import native_precisions
-from harness.plan.calibration import Choice, Probe, fastest
+from harness.plan.calibration import SMALL_FLOPS, Choice, Probe, fastest
 from harness.plan.learning import STEPS, Lesson
 from harness.plan.memory import Memory
 
@@ -17,18 +17,26 @@ EMULATED = frozenset({"bf16"})
 BY_RULE = "tf32"
 """What ``auto`` is without measuring, where it is native: of fp32 it lacks some digits of a product, and no range."""
 BUDGET_S = 1.0
+LEAST_STEPS = 1000
+"""Of a training on a CPU, where measuring takes about as long as 100 of its steps: fewer do not repay it."""
 UNSUPPORTED = (NotImplementedError, TypeError)
 """What torch raises where it lacks an operation in a precision, or cannot scale the loss (on MPS before 2.8)."""
 
 
-def choose_precision(wanted: str, probe: Probe, memory: Memory | None, lesson: Lesson) -> Choice:
-    """Return the precision to train in.
+LayoutOf = Callable[[str], Choice]
+"""The layout that the model is trained in by a precision."""
 
-    ``auto`` measures every precision that is native to the device against fp32, forward and backward, for about a
-    second in all, and takes the fastest one that does not hurt the loss of the ``lesson``, once per machine,
-    configuration, batch shape, loss and data. Without a ``memory`` nothing is measured, and it is tf32 where that is
-    native, else fp32. Anything else than ``auto`` is taken as asked for, and raises :class:`HardwareError` where the
-    device cannot do it.
+
+def choose_precision(
+    wanted: str, probe: Probe, memory: Memory | None, lesson: Lesson, *, steps: int, layout_of: LayoutOf
+) -> Choice:
+    """Return the precision to train in for that many ``steps``.
+
+    ``auto`` measures every precision that is native to the device against fp32, each in its own layout, forward and
+    backward, for about a second in all, and takes the fastest one that does not hurt the loss of the ``lesson``, once
+    per machine, configuration, batch shape, loss and data. Without a ``memory`` nothing is measured, and it is tf32
+    where that is native, else fp32; it is fp32, too, where a training on a CPU is too small to repay measuring.
+    Anything else than ``auto`` is taken as asked for, and raises :class:`HardwareError` where the device cannot do it.
     """
     native = native_precisions(probe.device)
     if wanted != "auto":
@@ -40,8 +48,23 @@ def choose_precision(wanted: str, probe: Probe, memory: Memory | None, lesson: L
     if memory is None:
         chosen = BY_RULE if BY_RULE in candidates else "fp32"
         return Choice(chosen, reason=f"{chosen}: by rule")
+    if why := _not_worth_it(probe, steps):
+        return Choice("fp32", reason=f"fp32: {why}")
     key = probe.key, lesson.key
-    return memory.choice("precision", key, ("fp32", *candidates), lambda: _measure(probe, candidates, lesson))
+    return memory.choice(
+        "precision", key, ("fp32", *candidates), lambda: _measure(probe, candidates, lesson, layout_of)
+    )
+
+
+def _not_worth_it(probe: Probe, steps: int) -> str:
+    """Return why a training on a CPU would not repay what is measured; empty where it would."""
+    if probe.device.type != "cpu":
+        return ""
+    if steps < LEAST_STEPS:
+        return f"{steps:,} steps are too few to repay measuring others"
+    if probe.flops < SMALL_FLOPS:
+        return f"{probe.flops * 1e-6:.2g} MFLOP of a batch are too few to gain by less exact ones"
+    return ""
 
 
 def _as_asked(wanted: str, native: Mapping[str, str], device: str) -> Choice:
@@ -56,15 +79,14 @@ def _as_asked(wanted: str, native: Mapping[str, str], device: str) -> Choice:
     )
 
 
-def _measure(probe: Probe, candidates: list[str], lesson: Lesson) -> Choice:
+def _measure(probe: Probe, candidates: list[str], lesson: Lesson, layout_of: LayoutOf) -> Choice:
     refused: list[str] = []
-    arms = {"fp32": probe.step(precision="fp32", layout="contiguous")}
+    arms = {"fp32": probe.step(precision="fp32", layout=layout_of("fp32").value)}
     for name in candidates:
-        arm = probe.step(precision=name, layout="contiguous")
-        if said := _obstacle(arm):
+        if said := _obstacle(probe.step(precision=name, layout="contiguous")):
             refused.append(f"{name} does not work here: {said}")
         else:
-            arms[name] = arm
+            arms[name] = probe.step(precision=name, layout=layout_of(name).value)
     order = list(arms)
     seconds = probe.compare(arms, budget_s=BUDGET_S, order=order)
     ratios = {name: seconds["fp32"] / seconds[name] for name in order[1:]}

@@ -10,20 +10,14 @@ a few steps for each configuration that is large enough to be measured at all.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
 
-from torch import nn
-
-from harness.models import flops_of
-from harness.plan.calibration import Choice, Probe
+from harness.plan.calibration import SMALL_FLOPS, Choice, Probe
 from harness.plan.memory import Memory
-from harness.plan.running import forward_of, thread_count
+from harness.plan.running import thread_count
 
-SMALL_FLOPS = 2e7
-"""Of a batch's forward pass, below which it is not shared: a millisecond or so, and waking threads takes as much."""
 CLEAR_GAIN = 1.25
 """Seconds on half the threads over seconds on all of them, from which all are taken."""
 STILL_GAINS = 1.05
@@ -48,8 +42,8 @@ def choose_threads(probe: Probe, precision: str, most: int, memory: Memory | Non
     counts = thread_counts(most)
     if len(counts) == 1:
         return Choice("1", reason="1: no more are to be had")
-    if (flops := _flops(probe)) < SMALL_FLOPS:
-        return Choice("1", reason=f"1: {flops * 1e-6:.2g} MFLOP of a batch are too few to share")
+    if probe.flops < SMALL_FLOPS:
+        return Choice("1", reason=f"1: {probe.flops * 1e-6:.2g} MFLOP of a batch are too few to share")
     return memory.choice(
         "threads",
         (precision, probe.key),
@@ -65,14 +59,6 @@ def thread_counts(most: int) -> tuple[int, ...]:
     while counts[-1] > 1:
         counts.append(counts[-1] // 2)
     return tuple(counts)
-
-
-def _flops(probe: Probe) -> float:
-    """Return what a forward pass of the batch computes; infinite where torch's counter does not know the layers."""
-    if any(isinstance(layer, nn.RNNBase) for layer in probe.model.modules()):
-        return math.inf
-    forward = forward_of(probe.model, device=probe.device, precision="fp32", layout="contiguous")
-    return flops_of(lambda: forward(probe.batch.inputs))
 
 
 def _measure(probe: Probe, precision: str, counts: tuple[int, ...], *, earlier: int = 0) -> Choice:

@@ -94,12 +94,13 @@ def test_gpu_precisions_follow_compute_capability(monkeypatch, capability, ruled
     ("isa", "bf16"),
     [
         (("avx2", "amx_tile", "amx_bf16"), True),
-        (("avx512f", "avx512_bf16"), False),
+        (("avx512f", "avx512_bf16"), True),
+        (("avx512f",), False),
         (("amx_tile",), False),
         (None, False),
     ],
 )
-def test_cpu_offers_bf16_with_amx_only(monkeypatch, isa, bf16):
+def test_cpu_offers_bf16_with_instructions_for_its_products(monkeypatch, isa, bf16):
     cpu = replace(devices.read_cpu(), isa=isa)
     monkeypatch.setattr(devices, "read_cpu", lambda: cpu)
     monkeypatch.setattr(devices, "_isa", devices._isa.__wrapped__)  # which remembers this machine's
@@ -115,11 +116,12 @@ def test_mps_offers_fp16_but_neither_tf32_nor_bf16():
     assert {name for name, reason in native.items() if not reason} == {"fp32", "fp16"}
 
 
-def test_amx_agrees_with_what_torch_sees():
+def test_bf16_agrees_with_what_torch_sees():
     sees = getattr(torch.cpu, "get_capabilities", dict)()
-    if "amx_bf16" not in sees:
-        pytest.skip("this torch does not tell about AMX")
-    assert (native_precisions(CPU)["bf16"] == "") == (sees["amx_tile"] and sees["amx_bf16"])
+    if not {"amx_bf16", "avx512_bf16"} <= set(sees):
+        pytest.skip("this torch does not tell about AMX and AVX512-BF16")
+    products = (sees["amx_tile"] and sees["amx_bf16"]) or sees["avx512_bf16"]
+    assert (native_precisions(CPU)["bf16"] == "") == products
 
 
 def test_a_cpu_run_watches_no_gpu_and_says_why_there_is_no_gpu():

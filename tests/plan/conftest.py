@@ -59,12 +59,13 @@ def nothing_remembered(monkeypatch, tmp_path):
 
 @pytest.fixture(autouse=True)
 def native(monkeypatch):
-    """Say which precisions are native to the device; the others have the reasons in NOT_HERE."""
+    """Say which precisions are native to the device; the others have the reasons in NOT_HERE. No work is too small."""
 
     def declare(*names: str) -> None:
         monkeypatch.setattr(precision, "native_precisions", lambda _device: NOT_HERE | dict.fromkeys(names, ""))
 
     declare()
+    monkeypatch.setattr(precision, "SMALL_FLOPS", 0.0)
     return declare
 
 

@@ -2,15 +2,20 @@
 
 import math
 import re
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from harness import plan as planning
 from harness.data import Batch
-from harness.plan import Loss, Memory, make_plan
+from harness.plan import Loss, Memory
 from harness.plan.learning import STEPS, Lesson
+from harness.plan.precision import LEAST_STEPS
+
+make_plan = partial(planning.make_plan, steps=LEAST_STEPS)
 
 MSE = Loss("mse", lambda outputs, targets: F.mse_loss(outputs.squeeze(1), targets))
 
@@ -160,7 +165,9 @@ def test_the_order_of_the_batches_alone_shows_next_to_nothing(cpu):
     assert first.reference == pytest.approx(second.reference, rel=0.01)
 
 
-def test_of_every_batch_only_a_micro_batch_is_used(lesson):
+@pytest.mark.parametrize(("micro_batch", "samples"), [(8, 8), (0, 16), (24, 16)])
+def test_of_every_batch_only_some_samples_are_used(lesson, monkeypatch, micro_batch, samples):
+    monkeypatch.setattr("harness.plan.learning.SAMPLES", 16)
     seen = []
 
     class Counting(nn.Linear):
@@ -168,8 +175,8 @@ def test_of_every_batch_only_a_micro_batch_is_used(lesson):
             seen.append(len(x_BF))
             return super().forward(x_BF)
 
-    lesson(lambda: Counting(6, 1), micro_batch=8).judge("bf16")
-    assert seen == [8] * STEPS * 3
+    lesson(lambda: Counting(6, 1), micro_batch=micro_batch).judge("bf16")
+    assert seen == [samples] * STEPS * 3
 
 
 def test_a_verdict_is_of_its_data_and_no_other(native, clock, cpu):

@@ -1,12 +1,18 @@
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
+from harness import plan as planning
 from harness.errors import HardwareError
-from harness.plan import LAYOUTS, Loss, Memory, make_plan
+from harness.plan import LAYOUTS, Loss, Memory
+from harness.plan.calibration import Probe
 from harness.plan.learning import Lesson
+from harness.plan.precision import LEAST_STEPS
+
+make_plan = partial(planning.make_plan, steps=LEAST_STEPS)
 
 
 def linear() -> nn.Module:
@@ -85,6 +91,41 @@ def test_less_exact_numbers_must_beat_the_more_exact_by_five_percent(native, clo
     native("tf32", "bf16", "fp16")
     clock(fp32=1.0, tf32=0.5, bf16=0.48, fp16=0.478)
     assert make_plan(linear, table, device=cpu, loss=squares, memory=Memory()).precision == "tf32"
+
+
+@pytest.mark.parametrize(("seconds", "precision"), [(1.0, "fp32"), (0.5, "bf16")])
+def test_precisions_are_compared_each_in_its_own_layout(
+    native, clock, maps, cpu, monkeypatch, seconds, precision, squares
+):
+    native("bf16")
+    compared = clock(contiguous=1.0, channels_last=0.9, winograd=0.5, fp32=1.0, bf16=seconds)
+    asked = []
+    step = Probe.step
+
+    def noted(probe, *, precision, layout):
+        asked.append((precision, layout))
+        return step(probe, precision=precision, layout=layout)
+
+    monkeypatch.setattr(Probe, "step", noted)
+    plan = make_plan(small_maps, maps, device=cpu, loss=squares, memory=Memory())
+    assert compared == [LAYOUTS, LAYOUTS[:2], ("fp32", "bf16")]
+    assert {("fp32", "winograd"), ("bf16", "channels_last")} <= set(asked)
+    assert (plan.precision, plan.layout) == (precision, "winograd" if precision == "fp32" else "channels_last")
+
+
+def test_little_work_on_a_cpu_does_not_repay_measuring_precisions(native, clock, table, cpu, squares, monkeypatch):
+    native("bf16")
+    compared = clock(fp32=2.0, bf16=1.0)
+    plan = make_plan(linear, table, device=cpu, loss=squares, memory=Memory(), steps=LEAST_STEPS - 1)
+    assert (plan.precision, compared) == ("fp32", [])
+    assert plan.precision_reason == "fp32: 999 steps are too few to repay measuring others"
+    asked = make_plan(linear, table, device=cpu, loss=squares, memory=Memory(), steps=1, precision="bf16")
+    assert asked.precision == "bf16"
+    with monkeypatch.context() as large:
+        large.setattr("harness.plan.precision.SMALL_FLOPS", 49.0)
+        plan = make_plan(linear, table, device=cpu, loss=squares, memory=Memory())
+    assert plan.precision_reason == "fp32: 4.8e-05 MFLOP of a batch are too few to gain by less exact ones"
+    assert make_plan(linear, table, device=cpu, loss=squares, memory=Memory()).precision == "bf16"
 
 
 def test_measurements_are_remembered_by_shape(native, clock, table, cpu, squares):
@@ -206,7 +247,8 @@ def test_everything_else_is_measured_on_the_threads_that_were_chosen(native, ima
 
     monkeypatch.setattr("harness.plan.calibration.Probe.compare", compare)
     plan = make_plan(cnn, images, device=cpu, loss=squares, memory=Memory(), threads=2)
-    assert used == [(("1", "2"), 2), (("fp32", "bf16"), 2), (("contiguous", "channels_last"), 2)]
+    layouts = (("contiguous", "channels_last"), 2)
+    assert used == [(("1", "2"), 2), layouts, layouts, (("fp32", "bf16"), 2)]
     assert (plan.threads, plan.threads_reason) == (2, "2: 2 measured 2.00x 1")
 
 

@@ -18,6 +18,12 @@ from harness.study.trial.building import place_training, plan_training
 SPACE = "task: wine\nspace: {architecture: mlp, precision: [fp32, bf16]}"
 
 
+@pytest.fixture(autouse=True)
+def any_number_of_steps(monkeypatch):
+    """Let a training of any number of steps repay measuring."""
+    monkeypatch.setattr("harness.plan.precision.LEAST_STEPS", 1)
+
+
 def test_precisions_in_a_list_are_searched_and_each_is_planned_as_asked(table, cpu, squares):
     spec = parse_spec(SPACE, origin="space.yaml")
     (searched,) = parameters(spec.group)
@@ -25,7 +31,13 @@ def test_precisions_in_a_list_are_searched_and_each_is_planned_as_asked(table, c
     for value in ("fp32", "bf16"):
         training = candidate_at(spec, {"precision": value}).training
         plan = make_plan(
-            lambda: nn.Linear(3, 2), table, device=cpu, memory=Memory(), loss=squares, precision=training.precision
+            lambda: nn.Linear(3, 2),
+            table,
+            device=cpu,
+            memory=Memory(),
+            loss=squares,
+            precision=training.precision,
+            steps=1,
         )
         assert plan.precision == value
 

@@ -118,6 +118,8 @@ def test_it_is_planned_probed_and_trained(real, job_of, evaluate, monkeypatch):
     monkeypatch.setattr("harness.plan.threads.SMALL_FLOPS", 0.0)
     monkeypatch.setattr("harness.plan.threads.thread_counts", lambda _most: (2, 1))
     monkeypatch.setattr("harness.plan.precision.native_precisions", lambda _device: {"bf16": ""})
+    monkeypatch.setattr("harness.plan.precision.LEAST_STEPS", 1)
+    monkeypatch.setattr("harness.plan.precision.SMALL_FLOPS", 0.0)
     limits = ("limits.memory_mb=100000", "limits.latency_ms=1000", "limits.train_seconds=1000")
     job = job_of("training.precision=auto", "budget.epochs=12", *limits)
     ended = evaluate(job, replace(candidate_of(real, job), optimizer=Named("adamw", {"lr": 0.05})))
@@ -148,6 +150,8 @@ def test_heads_leave_no_trace_in_the_layers_and_share_no_answer(real, job_of, mo
 
     monkeypatch.setattr("harness.plan.calibration.Probe.compare", compare)
     monkeypatch.setattr("harness.plan.precision.native_precisions", lambda _device: {"bf16": ""})
+    monkeypatch.setattr("harness.plan.precision.LEAST_STEPS", 1)
+    monkeypatch.setattr("harness.plan.precision.SMALL_FLOPS", 0.0)
     job = job_of("training.precision=auto")
     two, again, eight = (candidate_of(real, job, heads=heads) for heads in (2, 2, 8))
     plans = [plan_of(job, each) for each in (two, again, eight)]

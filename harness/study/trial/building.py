@@ -153,9 +153,10 @@ def plan_training(
         loss=plain_loss(candidate, dataset, job.device),
         configuration=models.configuration(candidate.architecture),
         precision="fp32" if fitted else candidate.training.precision,
-        # Not the split: a refit trains in the precision of its trial.
+        # Not the split, and of the steps those of the trial: a refit trains in the precision of its trial.
         data=(dataset.fingerprint, candidate.training.augment.model_dump_json()),
         micro_batch=micro_batch,
+        steps=epochs_of(job, candidate) * math.ceil(len(job.dataset.train) / train.batch_size),
     )
 
 
