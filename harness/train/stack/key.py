@@ -8,7 +8,7 @@ from math import prod
 
 from harness import models
 from harness.models.families.mlp import MLPConfig
-from harness.plan.threads import SMALL_FLOPS
+from harness.plan.calibration import SMALL_FLOPS
 from harness.problems import problems
 from harness.records import TaskShape
 from harness.spec import Augment, Candidate
