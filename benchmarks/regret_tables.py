@@ -48,6 +48,7 @@ SPACES = {
     "breast-cancer": ("tabular", ["task=breast-cancer", *PERCEPTRONS]),
     "wine": ("tabular", ["task=wine", *PERCEPTRONS]),
     "digits": ("digits", ["budget.epochs=10"]),
+    "clothes": ("digits", ["task={builtin: fashion-mnist, limit: 1000}", "budget.epochs=10"]),
 }
 PLAIN = ("search.first=[]", "evaluation.folds=null")
 DRAWN, SEARCHED, SEEDS = 120, 30, (101, 102)
