@@ -2,6 +2,7 @@
 
 torch has one for matrices alone, whose products are in bfloat16. A CPU without units for it, such as AMX, makes these
 one number at a time: a step of a matrix of 256 x 256 took 280 ms in bfloat16 and 9 ms in float32 on a core with AVX2.
+By its Gram matrix one of 192 x 1728 takes 5 ms in float32 instead of 14 (a core with AVX-512).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ COEFFICIENTS = (3.4445, -4.775, 2.0315)
 """Of the polynomial, which takes singular values from 0 to 1 to about 1 in few steps (Jordan et al.)."""
 STEPS = 5
 EPSILON = 1e-7
+LONG = 2
+"""Times as long as wide, from which a matrix is worth the products of its Gram matrix instead of its own."""
 
 
 class Muon(Optimizer):
@@ -55,14 +58,38 @@ class Muon(Optimizer):
 def orthogonal(matrix: Tensor) -> Tensor:
     """Return a matrix whose singular values are near 1 and whose singular vectors are those of ``matrix``.
 
-    By a Newton-Schulz iteration, in bfloat16 on a GPU, as torch's Muon has it, and in the matrix's own numbers else.
+    By a Newton-Schulz iteration, in bfloat16 on a GPU, as torch's Muon has it, and in the matrix's own numbers else:
+    these have digits enough to iterate on the Gram matrix of a long one (Gram Newton-Schulz, Dao AI Lab, 2026).
     """
-    a, b, c = COEFFICIENTS
     tall = matrix.size(0) > matrix.size(1)
-    found = matrix.T if tall else matrix
-    found = found.bfloat16() if matrix.is_cuda else found
-    found = found / found.norm().clamp(min=EPSILON)  # no singular value is above 1
-    for _ in range(STEPS):
-        gram = found @ found.T
-        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
+    wide = matrix.T if tall else matrix
+    wide = wide.bfloat16() if matrix.is_cuda else wide
+    wide = wide / wide.norm().clamp(min=EPSILON)  # no singular value is above 1
+    by_gram = not matrix.is_cuda and wide.size(1) >= LONG * wide.size(0)
+    found = _factor(wide @ wide.T) @ wide if by_gram else _iterated(wide)
     return (found.T if tall else found).to(matrix.dtype)
+
+
+def _iterated(matrix: Tensor) -> Tensor:
+    for _ in range(STEPS):
+        matrix = torch.addmm(matrix, _polynomial(matrix @ matrix.T), matrix, beta=COEFFICIENTS[0])
+    return matrix
+
+
+def _factor(gram: Tensor) -> Tensor:
+    """Return what the same iteration multiplies a matrix with from the left, by its product with its transpose."""
+    factor = each = _polynomial(gram, COEFFICIENTS[0])
+    for _ in range(STEPS - 1):
+        gram = each @ gram @ each
+        each = _polynomial(gram, COEFFICIENTS[0])
+        factor = each @ factor
+    return factor
+
+
+def _polynomial(gram: Tensor, constant: float = 0.0) -> Tensor:
+    """Return what one step multiplies with."""
+    _, b, c = COEFFICIENTS
+    found = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    if constant:
+        found.diagonal().add_(constant)
+    return found

@@ -9,7 +9,7 @@ from torch import nn
 from harness.errors import InputError
 from harness.records import Named
 from harness.train import build_optimizers, optimizers, state_per_parameter, validate_optimizer
-from harness.train.muon import Muon
+from harness.train.muon import COEFFICIENTS, EPSILON, STEPS, Muon, orthogonal
 from harness.train.optimizer import Place, implementation
 
 ADAM = {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6, "foreach": False}
@@ -161,6 +161,21 @@ def test_muon_steps_along_the_singular_vectors_of_the_gradient(shape):
     sizes = step.diagonal()
     torch.testing.assert_close(step, sizes.diag(), atol=1e-5, rtol=0)
     assert ((sizes > 0.3) & (sizes < 1.3)).all()
+
+
+@pytest.mark.parametrize("rank", [0, 3, 24])
+@pytest.mark.parametrize("shape", [(24, 48), (24, 216), (216, 24), (24, 30)], ids=str)
+def test_muon_gives_a_long_matrix_by_its_gram_matrix_what_the_iteration_gives(shape, rank):
+    rows, columns = shape
+    generator = torch.Generator().manual_seed(rank)
+    left, right = torch.randn(rows, rank, generator=generator), torch.randn(rank, columns, generator=generator)
+    matrix = left @ right + 1e-4 * torch.randn(shape, generator=generator) * bool(rank)
+    a, b, c = COEFFICIENTS
+    expected = matrix.double() / matrix.double().norm().clamp(min=EPSILON)
+    for _ in range(STEPS):
+        gram = expected @ expected.T
+        expected = a * expected + (b * gram + c * gram @ gram) @ expected
+    torch.testing.assert_close(orthogonal(matrix).double(), expected, atol=2e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("name", "numbers"), [("sgd", 1), ("adamw", 2), ("adagrad", 1), ("muon", 1), ("nadam", 2)])
