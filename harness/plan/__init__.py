@@ -7,6 +7,7 @@ from harness.plan.calibration import Choice
 from harness.plan.learning import Loss
 from harness.plan.memory import Memory, machine
 from harness.plan.plan import make_plan
+from harness.plan.precision import may_be_lower
 from harness.plan.running import LAYOUTS, Forward, forward_of, prepare, random_state_kept, running
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "forward_of",
     "machine",
     "make_plan",
+    "may_be_lower",
     "prepare",
     "random_state_kept",
     "running",

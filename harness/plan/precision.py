@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import torch
+
 from harness.errors import HardwareError, first_line
 from harness.hardware import native_precisions
 from harness.plan.calibration import SMALL_FLOPS, Choice, Probe, fastest
 from harness.plan.learning import STEPS, Lesson
 from harness.plan.memory import Memory
+from harness.plan.running import AUTOCAST
 
 LOWER = ("tf32", "bf16", "fp16")
 """From the most to the least exact; each must repay the step down to it (fp16 also needs its loss scaled)."""
@@ -25,6 +28,14 @@ UNSUPPORTED = (NotImplementedError, TypeError)
 
 LayoutOf = Callable[[str], Choice]
 """The layout that the model is trained in by a precision."""
+
+
+def may_be_lower(wanted: str, device: torch.device, steps: float) -> bool:
+    """Tell whether a training of so many steps may be in a precision whose numbers take less memory than fp32."""
+    if wanted != "auto":
+        return wanted in AUTOCAST
+    native = native_precisions(device)
+    return any(native.get(name) == "" for name in AUTOCAST) and not _is_short(device, steps)
 
 
 def choose_precision(
@@ -58,13 +69,15 @@ def choose_precision(
 
 def _not_worth_it(probe: Probe, steps: int) -> str:
     """Return why a training on a CPU would not repay what is measured; empty where it would."""
-    if probe.device.type != "cpu":
-        return ""
-    if steps < LEAST_STEPS:
+    if _is_short(probe.device, steps):
         return f"{steps:,} steps are too few to repay measuring others"
-    if probe.flops < SMALL_FLOPS:
+    if probe.device.type == "cpu" and probe.flops < SMALL_FLOPS:
         return f"{probe.flops * 1e-6:.2g} MFLOP of a batch are too few to gain by less exact ones"
     return ""
+
+
+def _is_short(device: torch.device, steps: float) -> bool:
+    return device.type == "cpu" and steps < LEAST_STEPS
 
 
 def _as_asked(wanted: str, native: Mapping[str, str], device: str) -> Choice:

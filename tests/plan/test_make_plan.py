@@ -7,7 +7,7 @@ from torch import nn
 
 from harness import plan as planning
 from harness.errors import HardwareError
-from harness.plan import LAYOUTS, Loss, Memory
+from harness.plan import LAYOUTS, Loss, Memory, may_be_lower
 from harness.plan.calibration import Probe
 from harness.plan.learning import Lesson
 from harness.plan.precision import LEAST_STEPS
@@ -266,3 +266,22 @@ def test_measuring_leaves_the_random_generator_and_the_threads_alone(native, ima
     assert torch.get_num_threads() == threads
     assert plan.precision_ratio > 0.0
     assert plan.threads == threads + 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "native_here", "steps", "lower"),
+    [
+        ("auto", (), LEAST_STEPS, False),
+        ("auto", ("tf32",), LEAST_STEPS, False),
+        ("auto", ("bf16",), LEAST_STEPS, True),
+        ("auto", ("bf16",), LEAST_STEPS - 1, False),
+        ("bf16", (), 1, True),
+        ("tf32", ("tf32", "bf16"), LEAST_STEPS, False),
+        ("fp32", ("bf16",), LEAST_STEPS, False),
+    ],
+)
+def test_a_training_may_take_less_memory_where_a_lower_precision_can_be_chosen(
+    native, cpu, wanted, native_here, steps, lower
+):
+    native(*native_here)
+    assert may_be_lower(wanted, cpu, steps) == lower

@@ -80,6 +80,11 @@ def epochs_of(job: Job, candidate: Candidate, plan: Plan | None = None) -> int:
     return min(asked, plan.most_epochs) if plan is not None and plan.most_epochs else asked
 
 
+def steps_of(job: Job, candidate: Candidate, batch_size: int) -> int:
+    """Return how many steps a trial of the candidate takes at most, in batches of that size."""
+    return epochs_of(job, candidate) * math.ceil(len(job.dataset.train) / batch_size)
+
+
 def fewest_epochs(job: Job, candidate: Candidate) -> int:
     """Return how many epochs the candidate is trained at least, unless it is given up."""
     patience = 0 if anneals(candidate.schedule) or stages_of(candidate) else candidate.training.patience
@@ -156,7 +161,7 @@ def plan_training(
         # Not the split, and of the steps those of the trial: a refit trains in the precision of its trial.
         data=(dataset.fingerprint, candidate.training.augment.model_dump_json()),
         micro_batch=micro_batch,
-        steps=epochs_of(job, candidate) * math.ceil(len(job.dataset.train) / train.batch_size),
+        steps=steps_of(job, candidate, train.batch_size),
     )
 
 

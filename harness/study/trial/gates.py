@@ -15,9 +15,9 @@ from contextlib import contextmanager
 import torch
 
 from harness.errors import HardwareError, Interrupted, TimedOut
-from harness.hardware import Sampler, meters_for, native_precisions, read_limits
+from harness.hardware import Sampler, meters_for, read_limits
 from harness.measure import allocated_mib, free_memory, is_out_of_memory, training_footprint
-from harness.plan import batch_size_by_rule, choose_batch_size, prepare, random_state_kept, sizes_for
+from harness.plan import batch_size_by_rule, choose_batch_size, may_be_lower, prepare, random_state_kept, sizes_for
 from harness.records import MIB, NAN, PREDICTED, Figures, Plan
 from harness.spec import Candidate, Spec
 from harness.study.job import Job
@@ -31,7 +31,9 @@ from harness.study.trial.building import (
     place_training,
     plain_loss,
     plan_training,
+    smallest_batch,
     stages_of,
+    steps_of,
     with_batch_size,
 )
 from harness.study.trial.memory import Growth
@@ -43,8 +45,6 @@ TOO_SLOW = 2.0
 """Times a limit on latency that no layout and no precision can make good: so slow a candidate is not planned."""
 ENERGY_METERS = ("energy_counter_j", "power_w", "power_instant_w", "cpu_energy_j")
 """Telemetry from any of which energy follows."""
-FULL = ("fp32", "tf32")
-"""Precisions whose tensors take four bytes a number."""
 PROBED = ("memory_mb", "energy_j_per_sample", "train_seconds")
 """Limits that are checked by steps of training."""
 
@@ -137,7 +137,7 @@ class Gates:
         with self._timed():
             if limit_mb is not None:
                 self.predicted["static_memory_mb"] = self._static_memory_mb(candidate)
-                if self._in_full_precision(candidate):
+                if not self._may_take_less(candidate):
                     check(self._limits, {"memory_mb": self.predicted["static_memory_mb"]}, "predicted by its tensors")
             if limit_ms is not None:
                 # Whoever passes is measured again as planned, and that counts.
@@ -196,11 +196,10 @@ class Gates:
             threads=torch.get_num_threads(),
         )
 
-    def _in_full_precision(self, candidate: Candidate) -> bool:
-        """Tell whether its tensors are in fp32 for sure: in a lower precision they take less."""
-        precision = candidate.training.precision
-        native = native_precisions(self._job.device)
-        return precision in FULL or (precision == "auto" and all(native[name] for name in native if name not in FULL))
+    def _may_take_less(self, candidate: Candidate) -> bool:
+        """Tell whether its tensors may be in a lower precision than fp32."""
+        steps = steps_of(self._job, candidate, smallest_batch(candidate, len(self._job.dataset.train)))
+        return may_be_lower(candidate.training.precision, self._job.device, steps)
 
     def _predict_latency(self, candidate: Candidate, plan: Plan) -> None:
         """Measure the latency of one sample, on a model of its own: some keep what they saw when they first ran."""
