@@ -20,8 +20,6 @@ from harness.plan.running import forward_of, prepare, tf32_arithmetic
 STEPS = 30
 BATCHES = STEPS // 3
 """Different batches at most; the steps go round them."""
-SAMPLES = 64
-"""Of a batch that are used: on a CPU all of them would take as long as half an epoch."""
 LEARNING_RATE = 1e-3
 WORSE = 0.02
 """Share by which a loss may be above the worse of two trainings in fp32, which differ in the order of the batches."""
@@ -50,8 +48,8 @@ class Verdict:
 class Lesson:
     """A few steps of AdamW from one set of initial weights over a few real batches, in one precision or another.
 
-    ``make_model`` is called for every way they are taken. Of a batch SAMPLES are used, and at most ``micro_batch``
-    (0: any number). ``data`` is what tells the batches from others of the same shapes.
+    ``make_model`` is called for every way they are taken, and ``layout_of`` says how images lie in a precision. Of a
+    batch ``micro_batch`` samples are used (0: all). ``data`` is what tells the batches from others of the same shapes.
     """
 
     def __init__(
@@ -61,6 +59,7 @@ class Lesson:
         loss: Loss,
         *,
         device: torch.device,
+        layout_of: Callable[[str], str],
         micro_batch: int = 0,
         data: Hashable = None,
     ) -> None:
@@ -69,7 +68,8 @@ class Lesson:
         self._make_model = make_model
         self._source = batches
         self._device = device
-        self._rows = slice(min(SAMPLES, micro_batch or SAMPLES))
+        self._layout_of = layout_of
+        self._rows = slice(micro_batch or None)
 
     @property
     def key(self) -> Hashable:
@@ -80,28 +80,33 @@ class Lesson:
         """Return whether training in ``precision`` hurts the loss. Seeds torch's generators.
 
         It does where the mean loss over the last third of the steps, whole rounds of the batches, is more than WORSE
-        above that of the worse of two trainings in fp32; or where one of the three is not finite, as then it is not
-        shown to be harmless.
+        above that of the worse of two trainings in fp32, of which the other one is made only where that may decide; or
+        where losses are not finite, as then it is not shown to be harmless.
         """
         loss = self._take(precision, self._batches, seed=1)
-        most = max(self._references) * (1.0 + WORSE)
-        finite = all(map(math.isfinite, (loss, *self._references)))
-        return Verdict(loss, self._references[0], hurt=not finite or loss > most)
+        hurt = _above(loss, self._reference) and _above(loss, self._another)
+        return Verdict(loss, self._reference, hurt=hurt)
 
     @cached_property
     def _batches(self) -> Sequence[Batch]:
         return tuple(itertools.islice(self._source.epoch(1), BATCHES))
 
     @cached_property
-    def _references(self) -> tuple[float, float]:
-        """The losses of two trainings in fp32: one as in any other precision, one with other chances."""
-        return self._take("fp32", self._batches, seed=1), self._take("fp32", self._batches[::-1], seed=2)
+    def _reference(self) -> float:
+        """The loss of a training in fp32, as in any other precision."""
+        return self._take("fp32", self._batches, seed=1)
+
+    @cached_property
+    def _another(self) -> float:
+        """The loss of a training in fp32 with other chances."""
+        return self._take("fp32", self._batches[::-1], seed=2)
 
     def _take(self, precision: str, batches: Sequence[Batch], *, seed: int) -> float:
         """Return the mean loss over the last rounds; ``seed`` is of dropout, the weights are the same every time."""
         _seed(self._device, 0)
-        model = prepare(self._make_model(), device=self._device, layout="contiguous")
-        forward = forward_of(model, device=self._device, precision=precision, layout="contiguous")
+        layout = self._layout_of(precision)
+        model = prepare(self._make_model(), device=self._device, layout=layout)
+        forward = forward_of(model, device=self._device, precision=precision, layout=layout)
         optimizer = lean(torch.optim.AdamW)(model.parameters(), lr=LEARNING_RATE)
         scaler = GradScaler(self._device.type, init_scale=FIRST_SCALE, enabled=precision == "fp16")
         _seed(self._device, seed)
@@ -118,6 +123,10 @@ class Lesson:
         # Every batch counts as often as any other, or the order of the batches would show more than the precision.
         last = STEPS // 3 // len(batches) * len(batches)
         return torch.stack(losses[-last:]).mean().item()
+
+
+def _above(loss: float, reference: float) -> bool:
+    return not (math.isfinite(loss) and math.isfinite(reference)) or loss > reference * (1.0 + WORSE)
 
 
 def _seed(device: torch.device, seed: int) -> None:

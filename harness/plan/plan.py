@@ -55,12 +55,16 @@ def make_plan(
     if micro_batch:
         first = Batch(tuple(x[:micro_batch] for x in first.inputs), first.targets[:micro_batch])
     probe = Probe(make_model, first, device, loss, configuration)
-    lesson = Lesson(make_model, batches, loss, device=device, micro_batch=micro_batch, data=data)
     most = torch.get_num_threads() if threads is None else threads
 
     @cache
-    def layout_of(name: str) -> Choice:
+    def layout(name: str) -> Choice:
         return choose_layout(probe, name, memory)
+
+    def layout_of(name: str) -> str:
+        return layout(name).value
+
+    lesson = Lesson(make_model, batches, loss, device=device, layout_of=layout_of, micro_batch=micro_batch, data=data)
 
     def settled() -> Choice:
         return choose_precision(precision, probe, memory, lesson, steps=steps, layout_of=layout_of)
@@ -71,15 +75,15 @@ def make_plan(
             team = choose_threads(probe, "fp32" if precision == "auto" else settled().value, most, memory)
         with thread_count(int(team.value)):
             chosen = settled()
-            layout = layout_of(chosen.value)
+            laid_out = layout(chosen.value)
     return Plan(
         device=str(device),
         precision=chosen.value,
         precision_ratio=chosen.ratio,
         precision_reason=chosen.reason,
         batch_size=batches.batch_size,
-        layout=layout.value,
-        layout_reason=layout.reason,
+        layout=laid_out.value,
+        layout_reason=laid_out.reason,
         data_path=batches.path,
         data_reason=batches.reason,
         threads=int(team.value),

@@ -26,7 +26,7 @@ UNSUPPORTED = (NotImplementedError, TypeError)
 """What torch raises where it lacks an operation in a precision, or cannot scale the loss (on MPS before 2.8)."""
 
 
-LayoutOf = Callable[[str], Choice]
+LayoutOf = Callable[[str], str]
 """The layout that the model is trained in by a precision."""
 
 
@@ -94,12 +94,12 @@ def _as_asked(wanted: str, native: Mapping[str, str], device: str) -> Choice:
 
 def _measure(probe: Probe, candidates: list[str], lesson: Lesson, layout_of: LayoutOf) -> Choice:
     refused: list[str] = []
-    arms = {"fp32": probe.step(precision="fp32", layout=layout_of("fp32").value)}
+    arms = {"fp32": probe.step(precision="fp32", layout=layout_of("fp32"))}
     for name in candidates:
         if said := _obstacle(probe.step(precision=name, layout="contiguous")):
             refused.append(f"{name} does not work here: {said}")
         else:
-            arms[name] = probe.step(precision=name, layout=layout_of(name).value)
+            arms[name] = probe.step(precision=name, layout=layout_of(name))
     order = list(arms)
     seconds = probe.compare(arms, budget_s=BUDGET_S, order=order)
     ratios = {name: seconds["fp32"] / seconds[name] for name in order[1:]}
